@@ -1,0 +1,561 @@
+//! One recorded run of a command.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use super::{CommandDigest, Content, Digest, Fields, Key, Malformed, Observation, Reader, Writer};
+
+/// The version of a call file's fields; a reader refuses a newer one.
+const FORMAT: u64 = 1;
+
+/// How a call's inputs are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grade {
+    /// fleche watched the command.
+    Traced,
+    /// The user declared them.
+    Declared,
+    /// The user said that there are none but the arguments and what they name.
+    Pure,
+}
+
+impl Grade {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Grade::Traced => "traced",
+            Grade::Declared => "declared",
+            Grade::Pure => "pure",
+        }
+    }
+
+    fn from_name(name: &[u8]) -> Result<Grade, Malformed> {
+        [Grade::Traced, Grade::Declared, Grade::Pure]
+            .into_iter()
+            .find(|grade| grade.name().as_bytes() == name)
+            .ok_or(Malformed("grade"))
+    }
+}
+
+/// A recorded run: the command, what it observed, its outcome, its metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Its name.
+    pub key: Key,
+    /// The digest of the command alone.
+    pub command: CommandDigest,
+    /// How its inputs are known.
+    pub grade: Grade,
+    /// Whether only this project root may replay it, because its result holds the root's path.
+    pub bound: bool,
+    /// The arguments, as far as they may be known.
+    pub argv: Vec<Argument>,
+    /// The file that was executed.
+    pub program: PathBuf,
+    /// The working directory, absolute.
+    pub cwd: PathBuf,
+    /// What relative paths are relative to, absolute.
+    pub root: PathBuf,
+    /// The command's parts in key order: their names and digests under the store's secret.
+    pub parts: Vec<(String, Digest)>,
+    /// What is known of the environment.
+    pub variables: Vec<Variable>,
+    /// What was observed, with stamps: the input manifest.
+    pub observations: Vec<Observation>,
+    /// What came out.
+    pub outcome: Outcome,
+    /// When, where, at what cost.
+    pub metadata: Metadata,
+    /// `name=value` pairs given by users.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// An argument as it may be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// As it was.
+    Clear(OsString),
+    /// Covered by `--redact-arg`.
+    Redacted,
+}
+
+/// What is recorded of an environment variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: OsString,
+    /// Its value under the store's secret: tells a change, not the value.
+    pub digest: Digest,
+    /// Its value, if `--env` named it.
+    pub clear: Option<OsString>,
+    /// Whether it counted.
+    pub counted: bool,
+}
+
+/// What a run left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The exit code.
+    pub exit: u8,
+    /// Standard output, or both streams where they were one open file; `None` where it was closed.
+    pub stdout: Option<Content>,
+    /// Standard error, where it was open and another file.
+    pub stderr: Option<Content>,
+    /// The order and the times of what the streams got.
+    pub transcript: Transcript,
+    /// Declared or found outputs; folders come before what is in them.
+    pub outputs: Vec<Output>,
+    /// How far the run moved the offset of a regular file on standard input, in bytes.
+    pub stdin_consumed: Option<u64>,
+}
+
+/// One of the captured streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output, or both.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// The order in which the streams got their bytes, and when.
+///
+/// Kept encoded, about four bytes a chunk, because a command may write for hours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transcript(Vec<u8>);
+
+impl Transcript {
+    /// A transcript of these chunks: nanoseconds since the chunk before, stream, length in bytes.
+    pub fn from_chunks(chunks: impl IntoIterator<Item = (u64, Stream, u64)>) -> Transcript {
+        let mut transcript = Transcript::default();
+        for (delay, stream, length) in chunks {
+            transcript.push(delay, stream, length);
+        }
+        transcript
+    }
+
+    /// Appends a chunk that came `delay` nanoseconds after the chunk before.
+    pub fn push(&mut self, delay: u64, stream: Stream, length: u64) {
+        let mut writer = Writer::new();
+        let which = match stream {
+            Stream::Stdout => 0,
+            Stream::Stderr => 1,
+        };
+        writer.number(delay).number(length << 1 | which);
+        self.0.extend_from_slice(&writer.into_bytes());
+    }
+
+    /// The chunks: nanoseconds since the chunk before, stream, length in bytes.
+    pub fn chunks(&self) -> impl Iterator<Item = Result<(u64, Stream, u64), Malformed>> + '_ {
+        let mut reader = Reader::new(&self.0);
+        std::iter::from_fn(move || {
+            if reader.is_empty() {
+                return None;
+            }
+            let chunk = reader.number().and_then(|delay| {
+                let coded = reader.number()?;
+                let stream = if coded & 1 == 0 { Stream::Stdout } else { Stream::Stderr };
+                Ok((delay, stream, coded >> 1))
+            });
+            if chunk.is_err() {
+                reader = Reader::new(&[]);
+            }
+            Some(chunk)
+        })
+    }
+}
+
+/// Something that the command left in the file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Relative to the root where it lies below it, else absolute.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: OutputKind,
+}
+
+/// The kinds of output that can be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutputKind {
+    /// Declared, but not there after success.
+    Absent,
+    /// A regular file.
+    File {
+        /// Its permission bits, without setuid, setgid and sticky.
+        mode: u32,
+        /// Its bytes.
+        content: Content,
+        /// Its modification time, in nanoseconds since 1970.
+        modified: i64,
+    },
+    /// A folder.
+    Folder {
+        /// Its permission bits.
+        mode: u32,
+        /// Whether it was declared as `DIR/`: everything in it belongs to the command.
+        owned: bool,
+    },
+    /// A symbolic link.
+    Link {
+        /// The text of the link.
+        target: Vec<u8>,
+    },
+}
+
+/// When, where and at what cost a call was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// Start, in nanoseconds since 1970.
+    pub started: i64,
+    /// End, in nanoseconds since 1970.
+    pub stopped: i64,
+    /// Wall time in nanoseconds, by the monotonic clock.
+    pub wall: u64,
+    /// User CPU time in nanoseconds.
+    pub user_time: u64,
+    /// System CPU time in nanoseconds.
+    pub system_time: u64,
+    /// Peak resident memory in bytes.
+    pub peak_memory: u64,
+    /// The machine's name.
+    pub host: String,
+    /// The user's name.
+    pub user: String,
+    /// The version of fleche that recorded the call.
+    pub version: String,
+    /// The commit that was checked out in the working directory.
+    pub git_commit: Option<String>,
+    /// The branch that was checked out in the working directory.
+    pub git_branch: Option<String>,
+}
+
+impl Call {
+    /// The bytes of the call, without the frame that its file puts around them.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.number_field("format", FORMAT);
+        writer.field("key", &self.key.0.0);
+        writer.field("command", &self.command.0.0);
+        writer.field("grade", self.grade.name().as_bytes());
+        writer.number_field("bound", u64::from(self.bound));
+        self.outcome.encode(&mut writer);
+        for argument in &self.argv {
+            match argument {
+                Argument::Clear(text) => writer.field("arg", text.as_bytes()),
+                Argument::Redacted => writer.field("redacted-arg", b""),
+            };
+        }
+        writer.field("program", self.program.as_os_str().as_bytes());
+        writer.field("cwd", self.cwd.as_os_str().as_bytes());
+        writer.field("root", self.root.as_os_str().as_bytes());
+        for (name, digest) in &self.parts {
+            let mut inner = Writer::new();
+            inner.raw(&digest.0).raw(name.as_bytes());
+            writer.field("part", &inner.into_bytes());
+        }
+        for variable in &self.variables {
+            let mut inner = Writer::new();
+            inner.bytes(variable.name.as_bytes()).raw(&variable.digest.0).number(u64::from(variable.counted));
+            if let Some(value) = &variable.clear {
+                inner.bytes(value.as_bytes());
+            }
+            writer.field("variable", &inner.into_bytes());
+        }
+        writer.field("observations", &Observation::encode_all(&self.observations));
+        self.metadata.encode(&mut writer);
+        for (name, value) in &self.tags {
+            let mut inner = Writer::new();
+            inner.bytes(name.as_bytes()).bytes(value.as_bytes());
+            writer.field("tag", &inner.into_bytes());
+        }
+        writer.into_bytes()
+    }
+
+    /// Reads what [`encode`](Call::encode) wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Call, Malformed> {
+        let (mut key, mut command, mut grade, mut bound) = (None, None, None, false);
+        let (mut argv, mut parts, mut variables, mut observations) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut program, mut cwd, mut root) = (PathBuf::new(), PathBuf::new(), PathBuf::new());
+        let (mut outcome, mut metadata, mut tags) = (Outcome::default(), Metadata::default(), BTreeMap::new());
+        for field in Fields::of(bytes) {
+            let (name, value) = field?;
+            let mut reader = Reader::new(value);
+            match name {
+                b"format" if reader.number()? > FORMAT => return Err(Malformed("format: a newer fleche wrote it")),
+                b"key" => key = Some(Key(Digest(reader.digest()?))),
+                b"command" => command = Some(CommandDigest(Digest(reader.digest()?))),
+                b"grade" => grade = Some(Grade::from_name(value)?),
+                b"bound" => bound = reader.number()? == 1,
+                b"arg" => argv.push(Argument::Clear(OsString::from_vec(value.to_vec()))),
+                b"redacted-arg" => argv.push(Argument::Redacted),
+                b"program" => program = path(value),
+                b"cwd" => cwd = path(value),
+                b"root" => root = path(value),
+                b"part" => {
+                    let digest = Digest(reader.digest()?);
+                    parts.push((text(reader.rest())?, digest));
+                }
+                b"variable" => variables.push(Variable {
+                    name: OsString::from_vec(reader.bytes()?.to_vec()),
+                    digest: Digest(reader.digest()?),
+                    counted: reader.number()? == 1,
+                    clear: if reader.is_empty() { None } else { Some(OsString::from_vec(reader.bytes()?.to_vec())) },
+                }),
+                b"observations" => observations = Observation::decode_all(value)?,
+                b"tag" => {
+                    tags.insert(text(reader.bytes()?)?, text(reader.bytes()?)?);
+                }
+                _ => {
+                    if !outcome.decode_field(name, value)? {
+                        metadata.decode_field(name, value)?;
+                    }
+                }
+            }
+        }
+        Ok(Call {
+            key: key.ok_or(Malformed("call"))?,
+            command: command.ok_or(Malformed("call"))?,
+            grade: grade.ok_or(Malformed("call"))?,
+            bound,
+            argv,
+            program,
+            cwd,
+            root,
+            parts,
+            variables,
+            observations,
+            outcome,
+            metadata,
+            tags,
+        })
+    }
+
+    /// Every value that the call names, inline or not.
+    pub fn values(&self) -> impl Iterator<Item = &Content> {
+        let outputs = self.outcome.outputs.iter().filter_map(|output| match &output.kind {
+            OutputKind::File { content, .. } => Some(content),
+            _ => None,
+        });
+        self.outcome.stdout.iter().chain(self.outcome.stderr.iter()).chain(outputs)
+    }
+}
+
+impl Outcome {
+    fn encode(&self, writer: &mut Writer) {
+        writer.number_field("exit", u64::from(self.exit));
+        for (name, content) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
+            if let Some(content) = content {
+                let mut inner = Writer::new();
+                content.encode(&mut inner);
+                writer.field(name, &inner.into_bytes());
+            }
+        }
+        writer.field("transcript", &self.transcript.0);
+        if let Some(consumed) = self.stdin_consumed {
+            writer.number_field("stdin-consumed", consumed);
+        }
+        for output in &self.outputs {
+            let mut inner = Writer::new();
+            inner.bytes(output.path.as_os_str().as_bytes());
+            match &output.kind {
+                OutputKind::Absent => {
+                    inner.number(0);
+                }
+                OutputKind::File { mode, content, modified } => {
+                    inner.number(1).number(u64::from(*mode)).signed(*modified);
+                    content.encode(&mut inner);
+                }
+                OutputKind::Folder { mode, owned } => {
+                    inner.number(2).number(u64::from(*mode)).number(u64::from(*owned));
+                }
+                OutputKind::Link { target } => {
+                    inner.number(3).bytes(target);
+                }
+            }
+            writer.field("output", &inner.into_bytes());
+        }
+    }
+
+    /// Takes a field if it is one of the outcome's.
+    fn decode_field(&mut self, name: &[u8], value: &[u8]) -> Result<bool, Malformed> {
+        let mut reader = Reader::new(value);
+        match name {
+            b"exit" => self.exit = u8::try_from(reader.number()?).map_err(|_| Malformed("exit"))?,
+            b"stdout" => self.stdout = Some(Content::decode(&mut reader)?),
+            b"stderr" => self.stderr = Some(Content::decode(&mut reader)?),
+            b"transcript" => self.transcript = Transcript(value.to_vec()),
+            b"stdin-consumed" => self.stdin_consumed = Some(reader.number()?),
+            b"output" => {
+                let path = path(reader.bytes()?);
+                let kind = match reader.number()? {
+                    0 => OutputKind::Absent,
+                    1 => OutputKind::File {
+                        mode: permissions(&mut reader)?,
+                        modified: reader.signed()?,
+                        content: Content::decode(&mut reader)?,
+                    },
+                    2 => OutputKind::Folder { mode: permissions(&mut reader)?, owned: reader.number()? == 1 },
+                    3 => OutputKind::Link { target: reader.bytes()?.to_vec() },
+                    _ => return Err(Malformed("output")),
+                };
+                self.outputs.push(Output { path, kind });
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl Metadata {
+    fn encode(&self, writer: &mut Writer) {
+        let mut times = Writer::new();
+        times.signed(self.started).signed(self.stopped).number(self.wall);
+        times.number(self.user_time).number(self.system_time).number(self.peak_memory);
+        writer.field("times", &times.into_bytes());
+        writer.field("host", self.host.as_bytes());
+        writer.field("user", self.user.as_bytes());
+        writer.field("version", self.version.as_bytes());
+        for (name, value) in [("git-commit", &self.git_commit), ("git-branch", &self.git_branch)] {
+            if let Some(value) = value {
+                writer.field(name, value.as_bytes());
+            }
+        }
+    }
+
+    fn decode_field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Malformed> {
+        match name {
+            b"times" => {
+                let mut reader = Reader::new(value);
+                self.started = reader.signed()?;
+                self.stopped = reader.signed()?;
+                self.wall = reader.number()?;
+                self.user_time = reader.number()?;
+                self.system_time = reader.number()?;
+                self.peak_memory = reader.number()?;
+            }
+            b"host" => self.host = text(value)?,
+            b"user" => self.user = text(value)?,
+            b"version" => self.version = text(value)?,
+            b"git-commit" => self.git_commit = Some(text(value)?),
+            b"git-branch" => self.git_branch = Some(text(value)?),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn path(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
+}
+
+fn text(bytes: &[u8]) -> Result<String, Malformed> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| Malformed("text"))
+}
+
+/// Permission bits; setuid, setgid and sticky are never restored, so a file that has them is refused.
+fn permissions(reader: &mut Reader) -> Result<u32, Malformed> {
+    match reader.number()? {
+        mode if mode <= 0o777 => Ok(mode as u32),
+        _ => Err(Malformed("mode")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Stamp, State};
+
+    fn call() -> Call {
+        let content = Content::inline(b"hello\n".to_vec());
+        let elsewhere = Content { digest: Digest::of(b"big"), length: 1 << 40, inline: None };
+        Call {
+            key: Key(Digest::of(b"key")),
+            command: CommandDigest(Digest::of(b"command")),
+            grade: Grade::Declared,
+            bound: true,
+            argv: vec![
+                Argument::Clear(OsString::from_vec(vec![b'a', 0xff])),
+                Argument::Redacted,
+                Argument::Clear("".into()),
+            ],
+            program: "/bin/a".into(),
+            cwd: "/work/sub".into(),
+            root: "/work".into(),
+            parts: vec![("arg.0".into(), Digest::of(b"a"))],
+            variables: vec![
+                Variable { name: "CC".into(), digest: Digest::of(b"cc"), clear: Some("cc".into()), counted: true },
+                Variable { name: "TERM".into(), digest: Digest::of(b"x"), clear: None, counted: false },
+            ],
+            observations: vec![
+                Observation { path: "gone".into(), state: State::Absent, stamp: None },
+                Observation {
+                    path: "src/a.c".into(),
+                    state: State::File { executable: false, digest: Digest::of(b"int") },
+                    stamp: Some(Stamp { device: 1, inode: 2, size: 3, modified: -4, changed: 5, mode: 0o100644 }),
+                },
+                Observation {
+                    path: "l".into(),
+                    state: State::Link { target: b"src".to_vec(), behind: None },
+                    stamp: None,
+                },
+            ],
+            outcome: Outcome {
+                exit: 3,
+                stdout: Some(content.clone()),
+                stderr: None,
+                transcript: Transcript::from_chunks([(5, Stream::Stdout, 6), (7, Stream::Stderr, 0)]),
+                outputs: vec![
+                    Output { path: "gone.o".into(), kind: OutputKind::Absent },
+                    Output { path: "out".into(), kind: OutputKind::Folder { mode: 0o755, owned: true } },
+                    Output {
+                        path: "out/f".into(),
+                        kind: OutputKind::File { mode: 0o644, content: elsewhere, modified: 9 },
+                    },
+                    Output { path: "out/l".into(), kind: OutputKind::Link { target: b"f".to_vec() } },
+                ],
+                stdin_consumed: Some(17),
+            },
+            metadata: Metadata {
+                started: 1,
+                stopped: 2,
+                wall: 3,
+                host: "h".into(),
+                git_branch: Some("main".into()),
+                ..Metadata::default()
+            },
+            tags: BTreeMap::from([("project".into(), "alpha".into())]),
+        }
+    }
+
+    #[test]
+    fn a_call_is_read_back() {
+        assert_eq!(Call::decode(&call().encode()), Ok(call()));
+    }
+
+    #[test]
+    fn a_cut_call_is_refused_or_lacks_its_tail() {
+        let whole = call().encode();
+        for length in 0..whole.len() {
+            assert_ne!(Call::decode(&whole[..length]), Ok(call()));
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_refused() {
+        let mut writer = Writer::new();
+        writer.number_field("format", FORMAT + 1);
+        let mut bytes = writer.into_bytes();
+        bytes.extend(call().encode());
+        assert_eq!(Call::decode(&bytes), Err(Malformed("format: a newer fleche wrote it")));
+    }
+
+    #[test]
+    fn setuid_modes_are_refused() {
+        let mut call = call();
+        call.outcome.outputs =
+            vec![Output { path: "d".into(), kind: OutputKind::Folder { mode: 0o4755, owned: false } }];
+        assert_eq!(Call::decode(&call.encode()), Err(Malformed("mode")));
+    }
+}

@@ -1,0 +1,209 @@
+//! The one binary form: named, length-prefixed fields, for keys and for files alike.
+//!
+//! A field is its name and its bytes, each preceded by its length as a LEB128 number, so no two
+//! lists of fields share an encoding, and a reader passes over fields that it does not know.
+//! Every length is checked against what is left, so hostile bytes cannot ask for memory.
+
+use std::fmt;
+
+/// Bytes that are not what this program writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed(pub &'static str);
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "malformed {}", self.0)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// Builds an encoding.
+#[derive(Default)]
+pub struct Writer(Vec<u8>);
+
+impl Writer {
+    /// An empty encoding.
+    pub fn new() -> Writer {
+        Writer(Vec::new())
+    }
+
+    /// What was written.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// A named field.
+    pub fn field(&mut self, name: &str, value: &[u8]) -> &mut Writer {
+        self.bytes(name.as_bytes());
+        self.bytes(value)
+    }
+
+    /// A named field that holds a number.
+    pub fn number_field(&mut self, name: &str, value: u64) -> &mut Writer {
+        let mut inner = Writer::new();
+        inner.number(value);
+        self.field(name, &inner.0)
+    }
+
+    /// Bytes preceded by their length.
+    pub fn bytes(&mut self, value: &[u8]) -> &mut Writer {
+        self.number(value.len() as u64);
+        self.0.extend_from_slice(value);
+        self
+    }
+
+    /// Bytes whose length the reader knows.
+    pub fn raw(&mut self, value: &[u8]) -> &mut Writer {
+        self.0.extend_from_slice(value);
+        self
+    }
+
+    /// A LEB128 number.
+    pub fn number(&mut self, mut value: u64) -> &mut Writer {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+        self
+    }
+
+    /// A signed number, zigzag-coded.
+    pub fn signed(&mut self, value: i64) -> &mut Writer {
+        self.number(((value << 1) ^ (value >> 63)) as u64)
+    }
+}
+
+/// Reads an encoding from front to back.
+#[derive(Clone, Copy)]
+pub struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// Reads `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Reader<'a> {
+        Reader(bytes)
+    }
+
+    /// Whether all was read.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What is left.
+    pub fn rest(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Bytes preceded by their length.
+    pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let length = usize::try_from(self.number()?).map_err(|_| Malformed("length"))?;
+        self.raw(length)
+    }
+
+    /// The next `length` bytes.
+    pub fn raw(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(Malformed("length"))?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    /// A LEB128 number; longer forms than needed are refused, so that an encoding is unique.
+    pub fn number(&mut self) -> Result<u64, Malformed> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.raw(1)?[0];
+            if (shift == 63 && byte > 1) || (shift > 0 && byte == 0) {
+                return Err(Malformed("number"));
+            }
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Malformed("number"))
+    }
+
+    /// A signed number, zigzag-coded.
+    pub fn signed(&mut self) -> Result<i64, Malformed> {
+        let coded = self.number()?;
+        Ok((coded >> 1) as i64 ^ -((coded & 1) as i64))
+    }
+
+    /// 32 bytes.
+    pub fn digest(&mut self) -> Result<[u8; 32], Malformed> {
+        self.raw(32)?.try_into().map_err(|_| Malformed("digest"))
+    }
+}
+
+/// The named fields of an encoding, in order.
+pub struct Fields<'a>(Reader<'a>);
+
+impl<'a> Fields<'a> {
+    /// The fields of `bytes`.
+    pub fn of(bytes: &'a [u8]) -> Fields<'a> {
+        Fields(Reader::new(bytes))
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<(&'a [u8], &'a [u8]), Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let field = self.0.bytes().and_then(|name| Ok((name, self.0.bytes()?)));
+        if field.is_err() {
+            self.0 = Reader::new(&[]);
+        }
+        Some(field)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn fields_are_read_back(fields in prop::collection::vec(("[a-z]{0,9}", prop::collection::vec(any::<u8>(), 0..40)), 0..9)) {
+            let mut writer = Writer::new();
+            for (name, value) in &fields {
+                writer.field(name, value);
+            }
+            let encoded = writer.into_bytes();
+            let read: Vec<_> = Fields::of(&encoded).map(|f| f.unwrap()).map(|(n, v)| (String::from_utf8(n.into()).unwrap(), v.to_vec())).collect();
+            prop_assert_eq!(read, fields);
+        }
+
+        #[test]
+        fn numbers_are_read_back(unsigned: u64, signed: i64) {
+            let mut writer = Writer::new();
+            writer.number(unsigned).signed(signed);
+            let encoded = writer.into_bytes();
+            let mut reader = Reader::new(&encoded);
+            prop_assert_eq!(reader.number().unwrap(), unsigned);
+            prop_assert_eq!(reader.signed().unwrap(), signed);
+            prop_assert!(reader.is_empty());
+        }
+
+        #[test]
+        fn two_lists_never_share_an_encoding(a in prop::collection::vec(("[ab]{0,2}", "[ab]{0,2}"), 0..4), b in prop::collection::vec(("[ab]{0,2}", "[ab]{0,2}"), 0..4)) {
+            let encode = |fields: &[(String, String)]| {
+                let mut writer = Writer::new();
+                for (name, value) in fields {
+                    writer.field(name, value.as_bytes());
+                }
+                writer.into_bytes()
+            };
+            prop_assert_eq!(encode(&a) == encode(&b), a == b);
+        }
+
+        #[test]
+        fn any_bytes_end(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(Fields::of(&bytes).count() <= bytes.len());
+        }
+    }
+}

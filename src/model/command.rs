@@ -1,0 +1,150 @@
+//! What is asked for, once it was looked at: the parts that count and what is needed to run it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::{CommandDigest, Digest, Stamp, Variable, Writer};
+
+/// One named part of a command digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// What it is: `arg.1`, `env.CC`, `umask`, ...
+    pub name: String,
+    /// The exact bytes that count.
+    pub value: Vec<u8>,
+    /// Whether the value must not be shown nor stored in clear (environment values, redacted arguments).
+    pub secret: bool,
+}
+
+impl Part {
+    /// A part that may be shown.
+    pub fn open(name: impl Into<String>, value: impl Into<Vec<u8>>) -> Part {
+        Part { name: name.into(), value: value.into(), secret: false }
+    }
+
+    /// A part whose value is never shown or stored.
+    pub fn secret(name: impl Into<String>, value: impl Into<Vec<u8>>) -> Part {
+        Part { name: name.into(), value: value.into(), secret: true }
+    }
+
+    /// The digest of a command that consists of `parts`, in this order.
+    pub fn digest(parts: &[Part]) -> CommandDigest {
+        let mut writer = Writer::new();
+        for part in parts {
+            writer.field(&part.name, &part.value);
+        }
+        CommandDigest::of_parts(&writer.into_bytes())
+    }
+}
+
+/// The file that will be executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// Found, by the rules of `execvp(3)`.
+    Found(PathBuf),
+    /// Nothing of that name: status 127.
+    NotFound,
+    /// Something of that name that may not be executed: status 126.
+    NotExecutable,
+}
+
+/// What standard input means for recognition and for the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stdin {
+    /// A terminal, `/dev/null` or closed: not counted, inherited.
+    Uncounted,
+    /// A pipe or socket that is at its end already: counted as empty, inherited.
+    Ended,
+    /// A regular file on descriptor 0, counted from `offset`; a hit moves the offset as the run did.
+    File {
+        /// Where reading starts, in bytes.
+        offset: u64,
+    },
+    /// `--stdin`: descriptor 0 is to be read to its end into a spool, counted and given to the command.
+    Spool,
+    /// `--stdin-from`: another file or value takes the place of descriptor 0.
+    From,
+    /// `--no-stdin`: the command gets `/dev/null`.
+    Null,
+    /// Something that may or may not be input: inherited untouched, and the call is not cached.
+    Unknown,
+}
+
+/// How the standard streams of a command are connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Streams {
+    /// Whether descriptor 1 is open.
+    pub stdout: bool,
+    /// Whether descriptor 2 is open.
+    pub stderr: bool,
+    /// Whether both are the same open file, so that their order can be kept exactly by one pipe.
+    pub same: bool,
+}
+
+/// A file that belongs to the command itself and must be the same after the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// Its absolute path.
+    pub path: PathBuf,
+    /// Its stamp before the run.
+    pub stamp: Stamp,
+    /// Its digest before the run.
+    pub digest: Digest,
+}
+
+/// A command that was looked at: its parts, its digest and what running it takes.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// Everything that counts, named, in key order.
+    pub parts: Vec<Part>,
+    /// The digest of `parts`.
+    pub digest: CommandDigest,
+    /// As asked for.
+    pub argv: Vec<OsString>,
+    /// For each of `argv`, whether `--redact-arg` covers it.
+    pub redacted: Vec<bool>,
+    /// The file to execute.
+    pub program: Program,
+    /// The working directory, absolute, without links.
+    pub cwd: PathBuf,
+    /// The project root, or the working directory where there is none: paths are relative to it.
+    pub root: PathBuf,
+    /// Whether `root` was made one by a `fleche.toml`, so that other checkouts share calls.
+    pub project: bool,
+    /// The `NAME=value` entries that the command sees, in order.
+    pub environment: Vec<OsString>,
+    /// What is recorded of the environment.
+    pub variables: Vec<CommandVariable>,
+    /// What standard input means.
+    pub stdin: Stdin,
+    /// How the standard streams are connected.
+    pub streams: Streams,
+    /// The program, its interpreters and the file on standard input.
+    pub watched: Vec<Watched>,
+}
+
+/// A variable as the command has it, before the store's secret hides its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandVariable {
+    /// Its name.
+    pub name: OsString,
+    /// Its value.
+    pub value: OsString,
+    /// Whether it counts in the command digest.
+    pub counted: bool,
+    /// Whether `--env` named it, so that it may be stored in clear.
+    pub clear: bool,
+}
+
+impl CommandVariable {
+    /// What may be stored of it: its name and a digest of its value under the store's `secret`.
+    pub fn recorded(&self, secret: &[u8; 32]) -> Variable {
+        use std::os::unix::ffi::OsStrExt;
+        Variable {
+            name: self.name.clone(),
+            digest: blake3::keyed_hash(secret, self.value.as_bytes()).into(),
+            clear: self.clear.then(|| self.value.clone()),
+            counted: self.counted,
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! What fleche talks about: plain data without input or output.
+//!
+//! The words are those of the design: a [`Command`] is what is asked for, a [`Call`] one recorded
+//! run of it, a [`Content`] bytes named by their digest, an [`Observation`] a path and what a
+//! command could see there.
+
+mod call;
+mod codec;
+mod command;
+mod digest;
+mod event;
+mod observation;
+mod path_set;
+mod reason;
+mod request;
+
+pub use call::{Argument, Call, Grade, Metadata, Outcome, Output, OutputKind, Stream, Transcript, Variable};
+pub use codec::{Fields, Malformed, Reader, Writer};
+pub use command::{Command, Part, Program, Stdin, Streams, Watched};
+pub use digest::{CommandDigest, Content, Digest, Key, Prefix};
+pub use event::Event;
+pub use observation::{Observation, Stamp, StampMemory, State};
+pub use path_set::{PathSet, PathSets};
+pub use reason::Reason;
+pub use request::{ArgumentRules, EnvironmentMode, EnvironmentRules, ProgramRule, Request, StdinRule, StdinSource};

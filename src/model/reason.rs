@@ -1,0 +1,120 @@
+//! Why a command was not replayed, or its run not stored: never an error, always counted.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// A named reason; its text is what `-v` and `explain` show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// No call of this key is stored.
+    NoCall,
+    /// The call is older than `--ttl` or `--failure-ttl` allows.
+    Expired,
+    /// A call file or value fails its digest or is gone.
+    Damaged(String),
+    /// Restoring an output failed.
+    NotRestored(String),
+    /// `--mode refresh`.
+    Refresh,
+    /// `--mode off`, or a cache that is not there to be used.
+    Off,
+    /// `--mode read-only`.
+    ReadOnly,
+    /// Nothing was declared.
+    Undeclared,
+    /// The store cannot be used or written.
+    StoreUnusable(String),
+    /// Standard input may or may not be input.
+    StdinUnknown,
+    /// Standard input could not be read or kept whole.
+    StdinUnreadable(String),
+    /// Standard output is a device that takes nothing.
+    StdoutUnwritable,
+    /// An argument that `--require-arg` asks for is missing.
+    ArgumentMissing(String),
+    /// A variable that `--require-env` asks for is missing.
+    VariableMissing(String),
+    /// The exit code is not among those that are stored.
+    Exit(u8),
+    /// The command died by a signal.
+    Signal(i32),
+    /// The program was not found or could not be executed.
+    NotStarted,
+    /// Output was lost on its way: the reader left, a disk was full.
+    CutShort(String),
+    /// Somebody kept the command's output open after it had ended.
+    LeftBehind,
+    /// A stream or output is larger than `--max-entry`.
+    TooLarge(u64),
+    /// An input changed while the command ran.
+    InputChanged(PathBuf),
+    /// An input could not be read.
+    InputUnreadable(PathBuf, String),
+    /// An output cannot be stored.
+    OutputUnstorable(PathBuf, String),
+    /// A defect of fleche itself.
+    Internal,
+}
+
+impl Reason {
+    /// A short word for counting; never changes once released.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Reason::NoCall => "no-call",
+            Reason::Expired => "expired",
+            Reason::Damaged(_) => "damaged",
+            Reason::NotRestored(_) => "not-restored",
+            Reason::Refresh => "refresh",
+            Reason::Off => "off",
+            Reason::ReadOnly => "read-only",
+            Reason::Undeclared => "undeclared",
+            Reason::StoreUnusable(_) => "store-unusable",
+            Reason::StdinUnknown => "stdin-unknown",
+            Reason::StdinUnreadable(_) => "stdin-unreadable",
+            Reason::StdoutUnwritable => "stdout-unwritable",
+            Reason::ArgumentMissing(_) => "argument-missing",
+            Reason::VariableMissing(_) => "variable-missing",
+            Reason::Exit(_) => "exit",
+            Reason::Signal(_) => "signal",
+            Reason::NotStarted => "not-started",
+            Reason::CutShort(_) => "cut-short",
+            Reason::LeftBehind => "left-behind",
+            Reason::TooLarge(_) => "too-large",
+            Reason::InputChanged(_) => "input-changed",
+            Reason::InputUnreadable(..) => "input-unreadable",
+            Reason::OutputUnstorable(..) => "output-unstorable",
+            Reason::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::NoCall => f.write_str("no call is stored for this state"),
+            Reason::Expired => f.write_str("the stored call is too old"),
+            Reason::Damaged(what) => write!(f, "the stored call is damaged: {what}"),
+            Reason::NotRestored(what) => write!(f, "its outputs cannot be restored: {what}"),
+            Reason::Refresh => f.write_str("asked to run again"),
+            Reason::Off => f.write_str("caching is off"),
+            Reason::ReadOnly => f.write_str("the cache is read-only"),
+            Reason::Undeclared => f.write_str("its inputs are not declared"),
+            Reason::StoreUnusable(why) => write!(f, "the cache cannot be used: {why}"),
+            Reason::StdinUnknown => f.write_str("standard input may be input"),
+            Reason::StdinUnreadable(why) => write!(f, "standard input cannot be kept: {why}"),
+            Reason::StdoutUnwritable => f.write_str("standard output takes nothing"),
+            Reason::ArgumentMissing(glob) => write!(f, "no argument matches `{glob}`"),
+            Reason::VariableMissing(name) => write!(f, "variable `{name}` is not set"),
+            Reason::Exit(code) => write!(f, "it exited with {code}"),
+            Reason::Signal(signal) => write!(f, "it was ended by signal {signal}"),
+            Reason::NotStarted => f.write_str("it could not be started"),
+            Reason::CutShort(why) => write!(f, "its output was cut short: {why}"),
+            Reason::LeftBehind => f.write_str("a process that it left behind may still write"),
+            Reason::TooLarge(most) => write!(f, "it made more than {most} bytes"),
+            Reason::InputChanged(path) => write!(f, "input `{}` changed while it ran", path.display()),
+            Reason::InputUnreadable(path, why) => write!(f, "input `{}` cannot be read: {why}", path.display()),
+            Reason::OutputUnstorable(path, why) => write!(f, "output `{}` cannot be stored: {why}", path.display()),
+            Reason::Internal => f.write_str("an internal error of fleche"),
+        }
+    }
+}
