@@ -13,6 +13,7 @@ mod observation;
 mod path_set;
 mod reason;
 mod request;
+mod sink;
 
 pub use call::{Argument, Call, Grade, Metadata, Outcome, Output, OutputKind, Stream, Transcript, Variable};
 pub use codec::{Fields, Malformed, Reader, Writer};
@@ -23,3 +24,4 @@ pub use observation::{Observation, Stamp, StampMemory, State};
 pub use path_set::{PathSet, PathSets};
 pub use reason::Reason;
 pub use request::{ArgumentRules, EnvironmentMode, EnvironmentRules, ProgramRule, Request, StdinRule, StdinSource};
+pub use sink::Sink;

@@ -1,0 +1,1 @@
+//! A global allocator for a process that lives for a millisecond.

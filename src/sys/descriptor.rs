@@ -1,0 +1,1 @@
+//! What the standard descriptors are: kinds, sameness, offsets.

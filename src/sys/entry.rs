@@ -1,0 +1,1 @@
+//! How the process began: arguments, environment, descriptors and signals before anything touched them.

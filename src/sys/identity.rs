@@ -1,0 +1,1 @@
+//! Who runs, where and under which limits: user, umask, machine.

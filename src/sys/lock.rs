@@ -1,0 +1,1 @@
+//! Locks between processes that the kernel drops when their holder dies.

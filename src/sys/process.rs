@@ -1,0 +1,1 @@
+//! Starting, replacing and outliving processes.

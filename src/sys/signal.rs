@@ -1,0 +1,1 @@
+//! Signals: what was inherited, what is blocked, what is passed on.

@@ -1,0 +1,74 @@
+//! Stamps of files, and whether a stamp proves anything.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Stat, fstat, fstatfs, statat};
+
+use crate::model::Stamp;
+
+/// How much older than now a stamp on a local file system must be. Kernels stamp with the tick of
+/// their timer (4 to 10 ms), FAT with two seconds.
+const LOCAL_RESOLUTION: i64 = 2_000_000_000;
+/// On a network file system the stamp is by another machine's clock.
+const REMOTE_RESOLUTION: i64 = 3_600_000_000_000;
+
+/// `f_type` of file systems whose stamps are made elsewhere: NFS, SMB, SMB2, CIFS, 9P, FUSE, AFS, Ceph, Lustre, GFS2, OCFS2, VirtualBox.
+const REMOTE: [u64; 12] = [
+    0x6969,
+    0x517b,
+    0xfe53_4d42,
+    0xff53_4d42,
+    0x0102_1997,
+    0x6573_5546,
+    0x5346_414f,
+    0x00c3_6400,
+    0x0bd0_0bd0,
+    0x0116_1970,
+    0x7461_636f,
+    0x786f_4256,
+];
+
+/// The stamp of what `path` leads to, links followed.
+pub fn of(path: &Path) -> io::Result<Stamp> {
+    Ok(from_stat(&statat(CWD, path, AtFlags::empty())?))
+}
+
+/// The stamp of `path` itself, a link not followed.
+pub fn of_link(path: &Path) -> io::Result<Stamp> {
+    Ok(from_stat(&statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?))
+}
+
+/// The stamp of an open file.
+pub fn of_file(file: &File) -> io::Result<Stamp> {
+    Ok(from_stat(&fstat(file)?))
+}
+
+/// The stamp in a `stat` structure.
+pub fn from_stat(stat: &Stat) -> Stamp {
+    Stamp {
+        device: stat.st_dev,
+        inode: stat.st_ino,
+        size: stat.st_size as u64,
+        modified: nanoseconds(stat.st_mtime, stat.st_mtime_nsec as i64),
+        changed: nanoseconds(stat.st_ctime, stat.st_ctime_nsec as i64),
+        mode: stat.st_mode,
+    }
+}
+
+/// Whether `stamp`, just read from `file` at `now`, is so old that any later change must give another one.
+///
+/// A younger stamp is "racy", as in git's index: a second write within the resolution of the file
+/// system's clock leaves it as it is. A stamp from the future proves nothing either.
+pub fn is_settled(stamp: &Stamp, file: &File, now: i64) -> bool {
+    let age = now.saturating_sub(stamp.modified.max(stamp.changed));
+    if age <= LOCAL_RESOLUTION {
+        return false;
+    }
+    age > REMOTE_RESOLUTION || fstatfs(file).is_ok_and(|system| !REMOTE.contains(&(system.f_type as u32 as u64)))
+}
+
+fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+}
