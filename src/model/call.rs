@@ -283,7 +283,7 @@ impl Call {
             let (name, value) = field?;
             let mut reader = Reader::new(value);
             match name {
-                b"format" if reader.number()? > FORMAT => return Err(Malformed("format: a newer fleche wrote it")),
+                b"format" if reader.number()? > FORMAT => return Err(Malformed::NEWER),
                 b"key" => key = Some(Key(Digest(reader.digest()?))),
                 b"command" => command = Some(CommandDigest(Digest(reader.digest()?))),
                 b"grade" => grade = Some(Grade::from_name(value)?),
@@ -497,7 +497,7 @@ mod tests {
                 },
                 Observation {
                     path: "l".into(),
-                    state: State::Link { target: b"src".to_vec(), behind: None },
+                    state: State::Link { target: b"src".to_vec(), behind: Box::new(State::Folder) },
                     stamp: None,
                 },
             ],
@@ -548,7 +548,7 @@ mod tests {
         writer.number_field("format", FORMAT + 1);
         let mut bytes = writer.into_bytes();
         bytes.extend(call().encode());
-        assert_eq!(Call::decode(&bytes), Err(Malformed("format: a newer fleche wrote it")));
+        assert_eq!(Call::decode(&bytes), Err(Malformed::NEWER));
     }
 
     #[test]

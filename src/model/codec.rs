@@ -10,6 +10,11 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
 
+impl Malformed {
+    /// Not malformed but newer than this program: to be left alone.
+    pub const NEWER: Malformed = Malformed("format: a newer fleche wrote it");
+}
+
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "malformed {}", self.0)

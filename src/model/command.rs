@@ -40,7 +40,8 @@ impl Part {
 /// The file that will be executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Program {
-    /// Found, by the rules of `execvp(3)`.
+    /// Found, by the rules of `execvp(3)`: what is to be executed, relative to the working directory
+    /// if the name or PATH was, because a script sees it as `$0`.
     Found(PathBuf),
     /// Nothing of that name: status 127.
     NotFound,
@@ -51,8 +52,10 @@ pub enum Program {
 /// What standard input means for recognition and for the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stdin {
-    /// A terminal, `/dev/null` or closed: not counted, inherited.
+    /// A terminal or `/dev/null`: not counted, inherited.
     Uncounted,
+    /// Closed: inherited, and another thing than an empty one.
+    Closed,
     /// A pipe or socket that is at its end already: counted as empty, inherited.
     Ended,
     /// A regular file on descriptor 0, counted from `offset`; a hit moves the offset as the run did.
@@ -88,6 +91,8 @@ pub struct Watched {
     pub path: PathBuf,
     /// Its stamp before the run.
     pub stamp: Stamp,
+    /// Whether that stamp was old enough to prove that nothing changed as long as it stays the same.
+    pub settled: bool,
     /// Its digest before the run.
     pub digest: Digest,
 }
@@ -121,6 +126,16 @@ pub struct Command {
     pub streams: Streams,
     /// The program, its interpreters and the file on standard input.
     pub watched: Vec<Watched>,
+}
+
+impl Command {
+    /// The absolute path of the file to execute; of the name that was asked for where there is none.
+    pub fn program_path(&self) -> PathBuf {
+        match &self.program {
+            Program::Found(path) => self.cwd.join(path),
+            Program::NotFound | Program::NotExecutable => PathBuf::from(&self.argv[0]),
+        }
+    }
 }
 
 /// A variable as the command has it, before the store's secret hides its value.

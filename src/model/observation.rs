@@ -57,12 +57,12 @@ pub enum State {
     },
     /// A folder, whatever is in it.
     Folder,
-    /// A symbolic link: its text and, where it leads to a regular file, that file's digest.
+    /// A symbolic link.
     Link {
         /// The text of the link.
         target: Vec<u8>,
-        /// The digest of the regular file that it leads to.
-        behind: Option<Digest>,
+        /// What it leads to in the end; never a link.
+        behind: Box<State>,
     },
     /// A FIFO, socket or device, by the type bits of `st_mode`: it exists, and that is all.
     Special(u32),
@@ -75,21 +75,34 @@ impl State {
             State::Absent => writer.number(0),
             State::File { executable, digest } => writer.number(if *executable { 2 } else { 1 }).raw(&digest.0),
             State::Folder => writer.number(3),
-            State::Link { target, behind: None } => writer.number(4).bytes(target),
-            State::Link { target, behind: Some(digest) } => writer.number(5).bytes(target).raw(&digest.0),
-            State::Special(kind) => writer.number(6).number(u64::from(*kind)),
+            State::Link { target, behind } => {
+                writer.number(4).bytes(target);
+                behind.encode(writer);
+                writer
+            }
+            State::Special(kind) => writer.number(5).number(u64::from(*kind)),
         };
     }
 
     /// Reads what [`encode`](State::encode) wrote.
     pub fn decode(reader: &mut Reader) -> Result<State, Malformed> {
-        Ok(match reader.number()? {
+        match reader.number()? {
+            4 => {
+                let target = reader.bytes()?.to_vec();
+                let kind = reader.number()?;
+                Ok(State::Link { target, behind: Box::new(State::decode_plain(kind, reader)?) })
+            }
+            kind => State::decode_plain(kind, reader),
+        }
+    }
+
+    /// Anything but a link, so that hostile bytes cannot nest without end.
+    fn decode_plain(kind: u64, reader: &mut Reader) -> Result<State, Malformed> {
+        Ok(match kind {
             0 => State::Absent,
             kind @ (1 | 2) => State::File { executable: kind == 2, digest: Digest(reader.digest()?) },
             3 => State::Folder,
-            4 => State::Link { target: reader.bytes()?.to_vec(), behind: None },
-            5 => State::Link { target: reader.bytes()?.to_vec(), behind: Some(Digest(reader.digest()?)) },
-            6 => State::Special(u32::try_from(reader.number()?).map_err(|_| Malformed("file type"))?),
+            5 => State::Special(u32::try_from(reader.number()?).map_err(|_| Malformed("file type"))?),
             _ => return Err(Malformed("state")),
         })
     }

@@ -48,9 +48,11 @@ pub enum Reason {
     TooLarge(u64),
     /// An input changed while the command ran.
     InputChanged(PathBuf),
+    /// A FIFO or device is named as an input: what comes from it is another thing each time.
+    InputStream(PathBuf),
     /// An input could not be read.
     InputUnreadable(PathBuf, String),
-    /// An output cannot be stored.
+    /// An output cannot be stored; what is wrong with it, as in "is a FIFO".
     OutputUnstorable(PathBuf, String),
     /// A defect of fleche itself.
     Internal,
@@ -81,6 +83,7 @@ impl Reason {
             Reason::LeftBehind => "left-behind",
             Reason::TooLarge(_) => "too-large",
             Reason::InputChanged(_) => "input-changed",
+            Reason::InputStream(_) => "input-stream",
             Reason::InputUnreadable(..) => "input-unreadable",
             Reason::OutputUnstorable(..) => "output-unstorable",
             Reason::Internal => "internal",
@@ -112,8 +115,9 @@ impl fmt::Display for Reason {
             Reason::LeftBehind => f.write_str("a process that it left behind may still write"),
             Reason::TooLarge(most) => write!(f, "it made more than {most} bytes"),
             Reason::InputChanged(path) => write!(f, "input `{}` changed while it ran", path.display()),
+            Reason::InputStream(path) => write!(f, "input `{}` is a FIFO or a device", path.display()),
             Reason::InputUnreadable(path, why) => write!(f, "input `{}` cannot be read: {why}", path.display()),
-            Reason::OutputUnstorable(path, why) => write!(f, "output `{}` cannot be stored: {why}", path.display()),
+            Reason::OutputUnstorable(path, why) => write!(f, "output `{}` {why}", path.display()),
             Reason::Internal => f.write_str("an internal error of fleche"),
         }
     }
