@@ -77,7 +77,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// A cause in fleche's voice: lower case, without the number that the system library appends.
-fn cause(source: &(dyn std::error::Error + 'static)) -> String {
+pub fn cause(source: &(dyn std::error::Error + 'static)) -> String {
     let text = source.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut letters = text.chars();

@@ -17,3 +17,8 @@ pub fn monotonic() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
+
+/// Lets time pass.
+pub fn pause(time: std::time::Duration) {
+    std::thread::sleep(time);
+}

@@ -1,1 +1,177 @@
-//! How the process began: arguments, environment, descriptors and signals before anything touched them.
+//! How the process began: arguments, environment and standard descriptors before anything touched them.
+//!
+//! fleche starts without Rust's runtime (`#![no_main]`): that would ignore SIGPIPE, open `/dev/null` in place of
+//! closed descriptors 0 to 2 and set up a signal stack, and a command would inherit some of it.
+
+use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
+use std::io::Write;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::panic::catch_unwind;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use rustix::fs::{Mode, OFlags, open};
+
+/// Makes a `fn(Vec<OsString>) -> i32` the program: it gets the arguments (the program's own name first) byte for
+/// byte, and what it returns is the exit status. For a binary with `#![no_main]`.
+#[macro_export]
+macro_rules! entry_point {
+    ($run:path) => {
+        #[doc(hidden)]
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn main(
+            count: ::core::ffi::c_int,
+            arguments: *const *const ::core::ffi::c_char,
+        ) -> ::core::ffi::c_int {
+            // SAFETY: the C library calls `main` with the argument vector of the process.
+            unsafe { $crate::sys::entry::start(count, arguments, $run) }
+        }
+    };
+}
+
+/// The exit status of a defect of fleche itself.
+const DEFECT: i32 = 125;
+
+unsafe extern "C" {
+    /// environ(7): as the process got it, as long as nobody calls setenv(3), which fleche never does.
+    static environ: *const *const c_char;
+}
+
+/// What [`entry_point!`](crate::entry_point) expands to: runs `run` and ends the process with its status.
+///
+/// # Safety
+/// `arguments` must point to `count` strings that live as long as the process, as those of C's `main` do.
+pub unsafe fn start(count: c_int, arguments: *const *const c_char, run: fn(Vec<OsString>) -> i32) -> ! {
+    guard_standard_descriptors();
+    let count = usize::try_from(count).unwrap_or(0);
+    let arguments = (0..count)
+        // SAFETY: there are `count` pointers to strings by this function's contract.
+        .map(|at| unsafe { CStr::from_ptr(*arguments.add(at)) })
+        .map(|argument| OsString::from_vec(argument.to_bytes().to_vec()))
+        .collect();
+    exit(catch_unwind(|| run(arguments)).unwrap_or(DEFECT))
+}
+
+/// Ends the process with `status` and nothing else: std's buffer for standard output is written out, no
+/// `atexit` handler runs.
+pub fn exit(status: i32) -> ! {
+    let _ = std::io::stdout().flush();
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(status) }
+}
+
+/// The entries of the environment in order and byte for byte, duplicates and entries without `=` included.
+pub fn environment() -> Vec<&'static OsStr> {
+    let mut entries = Vec::new();
+    // SAFETY: `environ` is null or a vector of strings that a null pointer ends; it is never changed.
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            entries.push(OsStr::from_bytes(CStr::from_ptr(*entry).to_bytes()));
+            entry = entry.add(1);
+        }
+    }
+    entries
+}
+
+/// Whether the process has more rights than its caller (setuid, setgid, capabilities; getauxval(3)), so that
+/// the environment must not be trusted.
+pub fn is_secure() -> bool {
+    // SAFETY: getauxval has no preconditions.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// One bit for each of the descriptors 0 to 2 that was closed.
+static CLOSED: AtomicU8 = AtomicU8::new(0);
+
+/// Fills those of the descriptors 0 to 2 that are closed, so that no file that fleche opens becomes the
+/// command's input or output. What fills them is closed by `exec`: the command finds them closed again.
+/// To be called before anything is opened; one system call where nothing is closed.
+pub fn guard_standard_descriptors() {
+    let mut watches = [0, 1, 2].map(|fd| libc::pollfd { fd, events: 0, revents: 0 });
+    // SAFETY: three initialised pollfds.
+    let polled = unsafe { libc::poll(watches.as_mut_ptr(), 3, 0) };
+    if polled == 0 {
+        return;
+    }
+    for watch in watches {
+        let closed = match polled {
+            // poll refuses to work where RLIMIT_NOFILE is below three.
+            // SAFETY: asks for the flags of a descriptor, which may be closed.
+            ..0 => unsafe { libc::fcntl(watch.fd, libc::F_GETFD) == -1 },
+            _ => watch.revents & libc::POLLNVAL != 0,
+        };
+        if closed {
+            CLOSED.fetch_or(1 << watch.fd, Ordering::Relaxed);
+            fill(watch.fd);
+        }
+    }
+}
+
+/// Whether `descriptor` was closed when the process began.
+pub fn was_closed(descriptor: RawFd) -> bool {
+    (0..3).contains(&descriptor) && CLOSED.load(Ordering::Relaxed) & 1 << descriptor != 0
+}
+
+/// From now on no standard descriptor counts as closed: the process gave itself new ones.
+pub(super) fn forget_closed() {
+    CLOSED.store(0, Ordering::Relaxed);
+}
+
+/// Opens something harmless; the kernel gives it the lowest free number, which is `descriptor`.
+fn fill(descriptor: RawFd) {
+    let null = open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+    // Without /dev (a bare container) the root folder does: it takes no bytes and gives none.
+    let filler = null.or_else(|_| open(c"/", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()));
+    if let Ok(filler) = filler {
+        use std::os::fd::IntoRawFd;
+        let number = filler.into_raw_fd();
+        debug_assert_eq!(number, descriptor);
+    }
+}
+
+/// The descriptor of that number, which must be 0, 1 or 2: those stay open for as long as the process lives.
+pub fn standard(number: Standard) -> BorrowedFd<'static> {
+    // SAFETY: 0 to 2 are never closed once `guard_standard_descriptors` has run.
+    unsafe { BorrowedFd::borrow_raw(number as RawFd) }
+}
+
+/// One of the three standard descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standard {
+    /// Descriptor 0.
+    Input = 0,
+    /// Descriptor 1.
+    Output = 1,
+    /// Descriptor 2.
+    Error = 2,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_is_that_of_std() {
+        let mut expected: Vec<OsString> = Vec::new();
+        for (name, value) in std::env::vars_os() {
+            let mut entry = name;
+            entry.push("=");
+            entry.push(value);
+            expected.push(entry);
+        }
+        assert!(!expected.is_empty());
+        let entries = environment();
+        for entry in &expected {
+            assert!(entries.contains(&entry.as_os_str()), "{entry:?}");
+        }
+    }
+
+    #[test]
+    fn a_test_runs_with_its_callers_rights_and_open_descriptors() {
+        assert!(!is_secure());
+        guard_standard_descriptors();
+        assert!(!was_closed(1));
+        assert!(!was_closed(7));
+    }
+}

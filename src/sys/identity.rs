@@ -1,1 +1,94 @@
 //! Who runs, where and under which limits: user, umask, machine.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::fs::Mode;
+use rustix::process::umask as exchange_umask;
+
+/// The operating system, as Rust calls it: `linux`.
+pub const OPERATING_SYSTEM: &str = std::env::consts::OS;
+/// The architecture, as Rust calls it: `x86_64`, `aarch64`.
+pub const ARCHITECTURE: &str = std::env::consts::ARCH;
+
+/// Where users are listed, see `passwd(5)`.
+const USERS: &str = "/etc/passwd";
+
+/// The file mode creation mask.
+///
+/// There is no call that only reads it. Exchanging it twice is two calls and less than a microsecond; the
+/// `Umask:` line of `/proc/self/status` is three, one of them slow, and needs a mounted `/proc`. For
+/// that moment other threads make files that only their owner may use, and this function is entered
+/// by one thread at a time, lest one take the other's mask for the real one.
+pub fn umask() -> u32 {
+    static EXCHANGE: Mutex<()> = Mutex::new(());
+    let _alone = EXCHANGE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mask = exchange_umask(Mode::RWXG | Mode::RWXO);
+    exchange_umask(mask);
+    mask.as_raw_mode()
+}
+
+/// The effective user's number, as the kernel handed it over with the program: no system call.
+pub fn effective_user() -> u32 {
+    // SAFETY: reads a word of the auxiliary vector, see getauxval(3).
+    unsafe { libc::getauxval(libc::AT_EUID) as u32 }
+}
+
+/// Whether the effective user is root.
+pub fn is_root() -> bool {
+    effective_user() == 0
+}
+
+/// The effective user's name; the number where `/etc/passwd` has no name for it.
+///
+/// Other sources of names (LDAP, ...) need the system's name service, which a static program cannot use.
+pub fn user_name() -> String {
+    let id = effective_user();
+    let name = fs::read(USERS).ok().and_then(|users| Some(String::from_utf8_lossy(entry(&users, id)?[0]).into_owned()));
+    name.unwrap_or_else(|| id.to_string())
+}
+
+/// The effective user's home folder by `/etc/passwd`, if it is absolute.
+pub fn home_folder() -> Option<PathBuf> {
+    let users = fs::read(USERS).ok()?;
+    let home = PathBuf::from(OsStr::from_bytes(entry(&users, effective_user())?[5]));
+    home.is_absolute().then_some(home)
+}
+
+/// The machine's name.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The seven fields of a user's line.
+fn entry(users: &[u8], id: u32) -> Option<[&[u8]; 7]> {
+    users.split(|byte| *byte == b'\n').find_map(|line| {
+        let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
+        let fields: [&[u8]; 7] = fields.try_into().ok()?;
+        (std::str::from_utf8(fields[2]).ok()?.parse() == Ok(id)).then_some(fields)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_found_by_number() {
+        let users = b"root:x:0:0:root:/root:/bin/sh\n# comment\nbroken:x:7\nann:x:7:7::/home/\xff:\n";
+        assert_eq!(entry(users, 7).unwrap()[0], b"ann");
+        assert_eq!(entry(users, 7).unwrap()[5], b"/home/\xff");
+        assert_eq!(entry(users, 8), None);
+    }
+
+    #[test]
+    fn the_mask_is_the_one_that_the_kernel_tells() {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap();
+        assert_eq!(umask(), u32::from_str_radix(line.trim(), 8).unwrap());
+        assert_eq!(umask(), umask());
+    }
+}

@@ -1,10 +1,14 @@
 //! The edge to the operating system: the only place that is unsafe and that knows the clock.
 
 pub mod arena;
+pub mod beneath;
+pub mod child;
 pub mod clock;
 pub mod descriptor;
 pub mod entry;
+pub mod git;
 pub mod identity;
+pub mod image;
 pub mod lock;
 pub mod process;
 pub mod signal;

@@ -1,1 +1,132 @@
-//! Starting, replacing and outliving processes.
+//! Processes that outlive fleche, and fleche's own end.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rustix::fs::{Mode, OFlags, open};
+
+use super::child::Status;
+use super::{descriptor, entry, signal};
+
+/// Ends this process as a command ended: with its code, or by its signal (128 and the signal's number where
+/// that cannot be).
+pub fn end_like(status: Status) -> ! {
+    match status {
+        Status::Exited(code) => entry::exit(i32::from(code)),
+        Status::Signalled(number) => {
+            let _ = io::Write::flush(&mut io::stdout());
+            signal::die_of(number);
+            entry::exit(128 + number)
+        }
+    }
+}
+
+/// Runs `work` in a process of its own session that nobody waits for, neither fleche nor its caller. What
+/// `prepare` gives up is given up when this returns. In a process with other threads, neither must allocate or
+/// take locks. Fails if no process can be made.
+pub fn orphan(prepare: impl FnOnce(), work: impl FnOnce()) -> io::Result<()> {
+    // SAFETY: the child goes on in `leave` and never returns.
+    let middle = match unsafe { libc::fork() } {
+        -1 => return Err(io::Error::last_os_error()),
+        0 => leave(prepare, work),
+        id => id,
+    };
+    let mut status = 0;
+    // SAFETY: waits for the child that was just made. Where the caller ignores SIGCHLD that fails once the
+    // child is gone, which is as good.
+    while unsafe { libc::waitpid(middle, &mut status, 0) } == -1 {
+        if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return Ok(());
+        }
+    }
+    match status {
+        0 => Ok(()),
+        _ => Err(io::Error::other("no process can be started")),
+    }
+}
+
+/// The process between: leaves the session, makes the one that works, and ends.
+fn leave(prepare: impl FnOnce(), work: impl FnOnce()) -> ! {
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: neither process returns to what fleche was doing.
+        unsafe {
+            libc::setsid();
+            prepare();
+            match libc::fork() {
+                -1 => libc::_exit(1),
+                0 => work(),
+                _ => {}
+            }
+        }
+    }));
+    // SAFETY: ends the process without running anything of the parent's.
+    unsafe { libc::_exit(i32::from(done.is_err())) }
+}
+
+/// Gives up everything but `keep`, the working directory included: for a process that only copies bytes.
+/// Whoever believes to own another descriptor must not use it any more.
+pub fn keep_only(keep: &mut [RawFd]) {
+    descriptor::close_all_but(keep);
+    // SAFETY: changes this process only.
+    unsafe { libc::chdir(c"/".as_ptr()) };
+}
+
+/// Gives up the caller's descriptors: `/dev/null` takes the place of 0 to 2, the others that a program would
+/// inherit are closed. fleche's own, which are CLOEXEC, stay.
+pub fn let_go_of_caller() {
+    descriptor::close_inherited();
+    let Ok(null) = open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) else { return };
+    for number in 0..3 {
+        // SAFETY: 0 to 2 belong to nobody in particular.
+        unsafe { libc::dup2(null.as_raw_fd(), number) };
+    }
+    entry::forget_closed();
+}
+
+/// The state letter and the parent of a process, see proc_pid_stat(5).
+pub fn glance(id: i32) -> Option<(u8, i32)> {
+    let stat = std::fs::read(OsStr::new(&format!("/proc/{id}/stat"))).ok()?;
+    // The name in parentheses may hold anything, parentheses included.
+    let rest = &stat[memchr::memrchr(b')', &stat)? + 1..];
+    let mut words = rest.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let state = *words.next()?.first()?;
+    let parent = std::str::from_utf8(words.next()?).ok()?.parse().ok()?;
+    Some((state, parent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_glance_tells_state_and_parent() {
+        let (state, parent) = glance(std::process::id() as i32).unwrap();
+        assert!(b"RSD".contains(&state));
+        assert_eq!(parent, std::os::unix::process::parent_id() as i32);
+        assert_eq!(glance(-5), None);
+    }
+
+    #[test]
+    fn an_orphan_works_in_a_session_of_its_own() {
+        use std::io::Read;
+        let (mut reader, writer) = io::pipe().unwrap();
+        let number = writer.as_raw_fd();
+        // SAFETY: asks for a number.
+        let session = unsafe { libc::getsid(0) };
+        let work = || {
+            // SAFETY: the pipe is open in this copy of the process as well; nothing here allocates or locks,
+            // for other tests run in other threads.
+            unsafe {
+                let answer = [libc::getsid(0) != session, libc::fcntl(0, libc::F_GETFD) == -1].map(u8::from);
+                libc::write(number, answer.as_ptr().cast(), answer.len());
+            }
+        };
+        orphan(|| keep_only(&mut [number]), work).unwrap();
+        drop(writer);
+        let mut answer = Vec::new();
+        reader.read_to_end(&mut answer).unwrap();
+        assert_eq!(answer, [1, 1]);
+    }
+}
