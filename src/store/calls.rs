@@ -1,0 +1,256 @@
+//! Calls and the path sets of commands: reading them, marking their use, removing them.
+
+use rustix::fs::{AtFlags, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
+
+use super::folder::{Found, call_name, paths_name};
+use super::frame::{self, Fault, Kind};
+use super::{Access, Store, held, unusable};
+use crate::model::{Call, CommandDigest, Event, Key, PathSets, Reason};
+use crate::sys::{clock, stamp};
+
+/// The last use of a call is written at most this often, in nanoseconds.
+const TOUCH_INTERVAL: u64 = 300_000_000_000;
+
+impl Store {
+    /// The call of this key; `None` where none is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::Damaged`] where its file is not what was written; it is then in quarantine.
+    /// [`Reason::StoreUnusable`] where it cannot be read, or a newer fleche wrote it.
+    pub fn call(&self, key: &Key) -> Result<Option<Call>, Reason> {
+        let found = self.call_and_stat(key)?;
+        Ok(found.map(|(call, stat)| {
+            *held(&self.seen) = Some((*key, stamp::from_stat(&stat).modified));
+            call
+        }))
+    }
+
+    /// A call and what `fstat` said of its file.
+    pub(super) fn call_and_stat(&self, key: &Key) -> Result<Option<(Call, Box<Stat>)>, Reason> {
+        let name = call_name(key);
+        let decoded = match self.folder.read(&name, frame::MOST) {
+            Ok(Found::Absent) => return Ok(None),
+            Ok(Found::Wrong(why)) => Err(Fault::Damaged(why)),
+            Ok(Found::Bytes(bytes, stat)) => decode_call(key, &bytes).map(|call| (call, stat)),
+            Err(error) => return Err(unusable(format!("cannot read call {}", key.0.short()), error)),
+        };
+        decoded.map(Some).map_err(|fault| match fault {
+            Fault::Damaged(why) => self.damaged(&name, format!("call {}: {why}", key.0.short())),
+            Fault::Newer => Reason::StoreUnusable(format!("a newer fleche wrote call {}", key.0.short())),
+        })
+    }
+
+    /// The path sets seen for a command; none where its file is absent, damaged (it is then in quarantine) or newer.
+    pub fn path_sets(&self, command: &CommandDigest) -> PathSets {
+        let name = paths_name(command);
+        let decoded = match self.folder.read(&name, frame::MOST) {
+            Ok(Found::Absent) | Err(_) => return PathSets::new(*command),
+            Ok(Found::Wrong(why)) => Err(Fault::Damaged(why)),
+            Ok(Found::Bytes(bytes, _)) => decode_path_sets(command, &bytes),
+        };
+        decoded.unwrap_or_else(|fault| {
+            if let Fault::Damaged(why) = fault {
+                self.damaged(&name, why);
+            }
+            PathSets::new(*command)
+        })
+    }
+
+    /// Marks the call as used now, unless it was within five minutes. Costs no system call after [`Store::call`] of it.
+    pub fn touch(&self, key: &Key) {
+        if self.access == Access::ReadOnly {
+            return;
+        }
+        let seen = held(&self.seen).filter(|(seen, _)| seen == key).map(|(_, modified)| modified);
+        let name = call_name(key);
+        let used = seen.or_else(|| {
+            let stat = self.folder.stat(&name).ok().flatten()?;
+            Some(stamp::from_stat(&stat).modified)
+        });
+        if used.is_some_and(|used| clock::now().abs_diff(used) > TOUCH_INTERVAL) {
+            let times = Timestamps { last_access: at(UTIME_OMIT), last_modification: at(UTIME_NOW) };
+            // Nobody misses a last use that could not be written.
+            let _ = utimensat(self.folder.directory(), name, &times, AtFlags::SYMLINK_NOFOLLOW);
+        }
+    }
+
+    /// Removes a call; says whether there was one. What only it named is left to garbage collection.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::ReadOnly`], or [`Reason::StoreUnusable`] where the file cannot be removed.
+    pub fn remove(&self, key: &Key) -> Result<bool, Reason> {
+        if self.access == Access::ReadOnly {
+            return Err(Reason::ReadOnly);
+        }
+        let removed = self.folder.remove(&call_name(key));
+        let removed = removed.map_err(|error| unusable(format!("cannot remove call {}", key.0.short()), error))?;
+        if removed {
+            self.note(&Event::Evicted { key: *key });
+        }
+        Ok(removed)
+    }
+
+    /// Puts what is at `name` into quarantine, so that a whole one can take its place; gives the reason for a miss.
+    pub(super) fn damaged(&self, name: &str, why: String) -> Reason {
+        if self.access == Access::ReadWrite {
+            // Where it cannot be moved it is damaged again next time, and still a miss.
+            let _ = self.folder.quarantine(name);
+        }
+        Reason::Damaged(why)
+    }
+}
+
+fn decode_call(key: &Key, bytes: &[u8]) -> Result<Call, Fault> {
+    let call = Call::decode(frame::open(Kind::Call, bytes)?)?;
+    if call.key != *key {
+        return Err(Fault::Damaged(format!("it is call {}", call.key.0.short())));
+    }
+    Ok(call)
+}
+
+fn decode_path_sets(command: &CommandDigest, bytes: &[u8]) -> Result<PathSets, Fault> {
+    let sets = PathSets::decode(frame::open(Kind::PathSets, bytes)?)?;
+    if sets.command != *command {
+        return Err(Fault::Damaged("it belongs to another command".into()));
+    }
+    Ok(sets)
+}
+
+fn at(nanoseconds: rustix::fs::Nsecs) -> Timespec {
+    Timespec { tv_sec: 0, tv_nsec: nanoseconds }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::model::Digest;
+    use crate::store::testing::{World, call};
+
+    /// How many things are in quarantine.
+    fn quarantined(world: &World) -> usize {
+        fs::read_dir(world.store.folder().join("quarantine")).map_or(0, |entries| entries.count())
+    }
+
+    fn file_of(world: &World, key: &Key) -> std::path::PathBuf {
+        world.store.folder().join(call_name(key))
+    }
+
+    #[test]
+    fn a_stored_call_is_read_back_and_an_unknown_one_is_none() {
+        let world = World::new();
+        let stored = world.record(call("a"));
+        assert_eq!(world.store.call(&stored.key), Ok(Some(stored.clone())));
+        assert_eq!(world.store.call(&Key(Digest::of(b"other"))), Ok(None));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_a_damaged_call_in_quarantine() {
+        let world = World::new();
+        let stored = world.record(call("a"));
+        let file = file_of(&world, &stored.key);
+        let whole = fs::read(&file).unwrap();
+        let cuts = (0..whole.len()).map(|length| whole[..length].to_vec());
+        let flips = (0..whole.len() * 8).map(|bit| {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            bytes
+        });
+        for (number, bytes) in cuts.chain(flips).enumerate() {
+            fs::write(&file, bytes).unwrap();
+            assert!(matches!(world.store.call(&stored.key), Err(Reason::Damaged(_))), "{number}");
+            assert_eq!(world.store.call(&stored.key), Ok(None), "{number}");
+        }
+        assert_eq!(quarantined(&world), whole.len() * 9);
+    }
+
+    #[test]
+    fn what_is_not_a_regular_file_is_damaged_and_never_waited_for() {
+        let world = World::new();
+        let stored = world.record(call("a"));
+        let file = file_of(&world, &stored.key);
+        let fifo = |path: &Path| {
+            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        };
+        let kinds: [&dyn Fn(&Path); 5] = [
+            &|path| fs::create_dir(path).unwrap(),
+            &fifo,
+            &|path| symlink("/etc/passwd", path).unwrap(),
+            &|path| drop(std::os::unix::net::UnixListener::bind(path).unwrap()),
+            &|path| File::create(path).unwrap().set_len(frame::MOST + 1).unwrap(),
+        ];
+        for (number, make) in kinds.iter().enumerate() {
+            let _ = fs::remove_file(&file);
+            make(&file);
+            assert!(matches!(world.store.call(&stored.key), Err(Reason::Damaged(_))), "{number}");
+            assert_eq!(quarantined(&world), number + 1);
+        }
+    }
+
+    #[test]
+    fn a_call_under_another_key_is_damaged() {
+        let world = World::new();
+        let (a, b) = (world.record(call("a")), world.record(call("b")));
+        fs::copy(file_of(&world, &a.key), file_of(&world, &b.key)).unwrap();
+        assert!(matches!(world.store.call(&b.key), Err(Reason::Damaged(_))));
+    }
+
+    #[test]
+    fn a_read_only_store_moves_nothing() {
+        let world = World::new();
+        let stored = world.record(call("a"));
+        fs::write(file_of(&world, &stored.key), "x").unwrap();
+        let store = Store::open_read_only(world.store.folder()).unwrap();
+        assert!(matches!(store.call(&stored.key), Err(Reason::Damaged(_))));
+        assert!(matches!(store.call(&stored.key), Err(Reason::Damaged(_))));
+        assert_eq!(store.remove(&stored.key), Err(Reason::ReadOnly));
+        assert_eq!(quarantined(&world), 0);
+    }
+
+    #[test]
+    fn damaged_path_sets_are_none_and_in_quarantine() {
+        let world = World::new();
+        let stored = world.record(call("a"));
+        assert_eq!(world.store.path_sets(&stored.command).sets.len(), 1);
+        fs::write(world.store.folder().join(paths_name(&stored.command)), "x").unwrap();
+        assert_eq!(world.store.path_sets(&stored.command), PathSets::new(stored.command));
+        assert_eq!(quarantined(&world), 1);
+    }
+
+    #[test]
+    fn a_use_is_written_once_in_five_minutes() {
+        let world = World::new();
+        let stored = world.record(call("a"));
+        let file = file_of(&world, &stored.key);
+        let long_ago = SystemTime::now() - Duration::from_secs(301);
+        let lately = SystemTime::now() - Duration::from_secs(200);
+        let modified = || fs::metadata(&file).unwrap().modified().unwrap();
+        for read_first in [false, true] {
+            for (before, touched) in [(long_ago, true), (lately, false)] {
+                File::open(&file).unwrap().set_modified(before).unwrap();
+                if read_first {
+                    world.store.call(&stored.key).unwrap();
+                } else {
+                    *held(&world.store.seen) = None;
+                }
+                world.store.touch(&stored.key);
+                assert_eq!(modified() != before, touched);
+            }
+        }
+    }
+
+    #[test]
+    fn a_removed_call_is_gone() {
+        let world = World::new();
+        let stored = world.record(call("a"));
+        assert_eq!(world.store.remove(&stored.key), Ok(true));
+        assert_eq!(world.store.remove(&stored.key), Ok(false));
+        assert_eq!(world.store.call(&stored.key), Ok(None));
+    }
+}

@@ -1,0 +1,200 @@
+//! One call as rows of the catalogue.
+
+use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, named_params, params};
+
+use crate::model::{Argument, Call, Content, Digest, Key, Observation, OutputKind, Writer};
+
+/// Ids of paths that were met lately; a build asks for the same ones again and again.
+pub(super) type PathIds = HashMap<Vec<u8>, i64>;
+
+/// More paths than this are not remembered.
+const REMEMBERED: usize = 100_000;
+
+/// What is known of a call's file beside its content.
+pub(super) struct FileFacts {
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its modification time in nanoseconds since 1970: the last use.
+    pub used: i64,
+}
+
+/// Text from the file system: as text where it is UTF-8, so that people can ask for it, else as it is.
+pub(super) fn text(bytes: &[u8]) -> ToSqlOutput<'_> {
+    ToSqlOutput::Borrowed(if std::str::from_utf8(bytes).is_ok() {
+        ValueRef::Text(bytes)
+    } else {
+        ValueRef::Blob(bytes)
+    })
+}
+
+/// Numbers beyond what SQLite counts are as good as its largest.
+pub(super) fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The name that a call goes by: the last component of its first argument.
+pub(super) fn name(call: &Call) -> &[u8] {
+    let path = match call.argv.first() {
+        Some(Argument::Clear(text)) => Path::new(text),
+        Some(Argument::Redacted) | None => &call.program,
+    };
+    path.file_name().unwrap_or(path.as_os_str()).as_bytes()
+}
+
+/// Removes a call.
+pub(super) fn remove(connection: &Connection, key: &Key) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM call WHERE key = ?1")?.execute([&key.0.0]).map(drop)
+}
+
+/// Adds a call, or puts it in the place of a former one of its key; hits stay.
+pub(super) fn insert(
+    connection: &Connection,
+    call: &Call,
+    facts: &FileFacts,
+    ids: &mut PathIds,
+) -> rusqlite::Result<()> {
+    let path_set = path_set(connection, &call.observations, ids)?;
+    let id = insert_call(connection, call, facts, path_set)?;
+    for table in ["argument", "tag", "call_value"] {
+        connection.prepare_cached(&format!("DELETE FROM {table} WHERE call = ?1"))?.execute([id])?;
+    }
+    let mut statement = connection.prepare_cached("INSERT INTO argument (call, n, text) VALUES (?1, ?2, ?3)")?;
+    for (n, argument) in call.argv.iter().enumerate() {
+        match argument {
+            Argument::Clear(argument) => statement.execute(params![id, n as i64, text(argument.as_bytes())])?,
+            Argument::Redacted => statement.execute(params![id, n as i64, None::<i64>])?,
+        };
+    }
+    let mut statement = connection.prepare_cached("INSERT INTO tag (call, name, value) VALUES (?1, ?2, ?3)")?;
+    for (name, value) in &call.tags {
+        statement.execute(params![id, name, value])?;
+    }
+    insert_values(connection, call, id)
+}
+
+fn insert_call(connection: &Connection, call: &Call, facts: &FileFacts, path_set: i64) -> rusqlite::Result<i64> {
+    let length = |content: &Option<Content>| content.as_ref().map(|content| number(content.length));
+    let (outcome, metadata) = (&call.outcome, &call.metadata);
+    let elsewhere = call.values().filter(|content| content.inline.is_none());
+    let bytes = elsewhere.fold(facts.bytes, |sum, content| sum.saturating_add(content.length));
+    connection.prepare_cached(INSERT_CALL)?.query_row(
+        named_params! {
+            ":key": call.key.0.0,
+            ":command": call.command.0.0,
+            ":grade": call.grade.name(),
+            ":bound": call.bound,
+            ":exit": outcome.exit,
+            ":program": text(call.program.as_os_str().as_bytes()),
+            ":name": text(name(call)),
+            ":cwd": text(call.cwd.as_os_str().as_bytes()),
+            ":root": text(call.root.as_os_str().as_bytes()),
+            ":started": metadata.started,
+            ":stopped": metadata.stopped,
+            ":wall": number(metadata.wall),
+            ":user_time": number(metadata.user_time),
+            ":system_time": number(metadata.system_time),
+            ":peak_memory": number(metadata.peak_memory),
+            ":host": metadata.host,
+            ":user": metadata.user,
+            ":version": metadata.version,
+            ":git_commit": metadata.git_commit,
+            ":git_branch": metadata.git_branch,
+            ":stdout_length": length(&outcome.stdout),
+            ":stderr_length": length(&outcome.stderr),
+            ":outputs": outcome.outputs.len() as i64,
+            ":bytes": number(bytes),
+            ":last_used": facts.used,
+            ":path_set": path_set,
+        },
+        |row| row.get(0),
+    )
+}
+
+const INSERT_CALL: &str = "
+INSERT INTO call (
+    key, command, grade, bound, exit, program, name, cwd, root, started, stopped, wall, user_time, system_time,
+    peak_memory, host, user, version, git_commit, git_branch, stdout_length, stderr_length, outputs, bytes,
+    last_used, path_set
+) VALUES (
+    :key, :command, :grade, :bound, :exit, :program, :name, :cwd, :root, :started, :stopped, :wall, :user_time,
+    :system_time, :peak_memory, :host, :user, :version, :git_commit, :git_branch, :stdout_length, :stderr_length,
+    :outputs, :bytes, :last_used, :path_set
+) ON CONFLICT (key) DO UPDATE SET
+    command = excluded.command, grade = excluded.grade, bound = excluded.bound, exit = excluded.exit,
+    program = excluded.program, name = excluded.name, cwd = excluded.cwd, root = excluded.root,
+    started = excluded.started, stopped = excluded.stopped, wall = excluded.wall, user_time = excluded.user_time,
+    system_time = excluded.system_time, peak_memory = excluded.peak_memory, host = excluded.host,
+    user = excluded.user, version = excluded.version, git_commit = excluded.git_commit,
+    git_branch = excluded.git_branch, stdout_length = excluded.stdout_length,
+    stderr_length = excluded.stderr_length, outputs = excluded.outputs, bytes = excluded.bytes,
+    last_used = max(last_used, excluded.last_used), path_set = excluded.path_set
+RETURNING id";
+
+fn insert_values(connection: &Connection, call: &Call, id: i64) -> rusqlite::Result<()> {
+    let insert = "INSERT INTO call_value (call, n, path, digest, length) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let mut statement = connection.prepare_cached(insert)?;
+    for (n, content) in [(0, &call.outcome.stdout), (1, &call.outcome.stderr)] {
+        // Nearly every call has an empty stream; their one value is no way to find any of them.
+        if let Some(content) = content.as_ref().filter(|content| content.length > 0) {
+            statement.execute(params![id, n, None::<i64>, content.digest.0, number(content.length)])?;
+        }
+    }
+    for (n, output) in (2i64..).zip(&call.outcome.outputs) {
+        let content = match &output.kind {
+            OutputKind::File { content, .. } => Some(content),
+            OutputKind::Absent | OutputKind::Folder { .. } | OutputKind::Link { .. } => None,
+        };
+        let digest = content.map(|content| content.digest.0);
+        let length = content.map(|content| number(content.length));
+        statement.execute(params![id, n, text(output.path.as_os_str().as_bytes()), digest, length])?;
+    }
+    Ok(())
+}
+
+/// The id of a set of paths, which is added where it is new.
+fn path_set(connection: &Connection, observations: &[Observation], ids: &mut PathIds) -> rusqlite::Result<i64> {
+    let mut named = Writer::new();
+    for observation in observations {
+        named.bytes(observation.path.as_os_str().as_bytes());
+    }
+    let digest = Digest::of(&named.into_bytes());
+    let known = connection.prepare_cached("SELECT id FROM path_set WHERE digest = ?1")?;
+    if let Some(id) = { known }.query_row([&digest.0], |row| row.get(0)).optional()? {
+        return Ok(id);
+    }
+    let mut paths = Vec::with_capacity(observations.len());
+    for observation in observations {
+        paths.push(path_id(connection, observation.path.as_os_str().as_bytes(), ids)?);
+    }
+    paths.sort_unstable();
+    paths.dedup();
+    let mut packed = Writer::new();
+    paths.iter().fold(0, |before, id| {
+        packed.number((id - before) as u64);
+        *id
+    });
+    let insert = "INSERT INTO path_set (digest, paths) VALUES (?1, ?2) RETURNING id";
+    connection.prepare_cached(insert)?.query_row(params![digest.0, packed.into_bytes()], |row| row.get(0))
+}
+
+fn path_id(connection: &Connection, path: &[u8], ids: &mut PathIds) -> rusqlite::Result<i64> {
+    if let Some(id) = ids.get(path) {
+        return Ok(*id);
+    }
+    let mut known = connection.prepare_cached("SELECT id FROM path WHERE path = ?1")?;
+    let id = match known.query_row([text(path)], |row| row.get(0)).optional()? {
+        Some(id) => id,
+        None => connection
+            .prepare_cached("INSERT INTO path (path) VALUES (?1) RETURNING id")?
+            .query_row([text(path)], |row| row.get(0))?,
+    };
+    if ids.len() < REMEMBERED {
+        ids.insert(path.to_vec(), id);
+    }
+    Ok(id)
+}

@@ -1,0 +1,323 @@
+//! Bringing the catalogue up to date with the files.
+//!
+//! Which calls there are, their folders say: a folder whose modification time is the one remembered has the same calls
+//! in it. What happened to them, the journal says: hits, misses, calls that were replaced. So a journal line that
+//! was lost costs a count and never a call.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::super::folder::{Folder, call_name, read_at};
+use super::super::{Store, journal};
+use super::entry::{self, FileFacts, PathIds, number};
+use crate::model::{Digest, Event, Key, Reason};
+use crate::sys::{clock, stamp};
+
+/// A folder that changed less than this long ago, in nanoseconds, may change again without another modification time.
+const SETTLED: u64 = 2_000_000_000;
+/// A journal that is larger than this, in bytes, makes room for a new one.
+const ROTATED: u64 = 4 << 20;
+/// Bytes by which a journal is known again.
+const HEAD: usize = 64;
+const DAY: i64 = 86_400 * 1_000_000_000;
+
+/// Reads what is new in the store into the catalogue.
+pub(super) fn fold(connection: &mut Connection, store: &Store) -> rusqlite::Result<()> {
+    let mut fold = Fold { store, ids: PathIds::new(), fresh: HashSet::new(), unread: 0 };
+    for shard in 0..=255 {
+        fold.survey(connection, shard)?;
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for name in [journal::OLD, journal::CURRENT] {
+        fold.journal(&transaction, name)?;
+    }
+    fold.rotate(&transaction)?;
+    transaction.commit()
+}
+
+struct Fold<'store> {
+    store: &'store Store,
+    ids: PathIds,
+    /// Calls that were read just now.
+    fresh: HashSet<Key>,
+    /// How many calls could not be read now, and perhaps can be another time.
+    unread: u64,
+}
+
+impl Fold<'_> {
+    /// Compares one folder of calls with the catalogue, if it changed.
+    fn survey(&mut self, connection: &mut Connection, shard: u8) -> rusqlite::Result<()> {
+        let folder = format!("calls/{shard:02x}");
+        // What cannot be looked at is looked at next time.
+        let Ok(stat) = self.store.folder.stat(&folder) else { return Ok(()) };
+        let modified = stat.map_or(0, |stat| stamp::from_stat(&stat).modified);
+        let mut known = connection.prepare_cached("SELECT modified FROM shard WHERE shard = ?1")?;
+        let before: Option<i64> = known.query_row([shard], |row| row.get(0)).optional()?;
+        drop(known);
+        if before.unwrap_or(0) == modified {
+            return Ok(());
+        }
+        let settled = clock::now().saturating_sub(modified).unsigned_abs() > SETTLED;
+        let Ok(present) = keys_in(&self.store.folder, shard, &folder) else { return Ok(()) };
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let listed = listed_keys(&transaction, shard)?;
+        for gone in listed.difference(&present) {
+            entry::remove(&transaction, gone)?;
+        }
+        let unread = self.unread;
+        for new in present.difference(&listed) {
+            self.read(&transaction, new)?;
+        }
+        if settled && self.unread == unread {
+            let save = "INSERT INTO shard (shard, modified) VALUES (?1, ?2)
+                ON CONFLICT (shard) DO UPDATE SET modified = excluded.modified";
+            transaction.execute(save, params![shard, modified])?;
+        }
+        transaction.commit()
+    }
+
+    /// Reads a call's file into the catalogue, once; one that is gone or damaged leaves it.
+    fn read(&mut self, connection: &Connection, key: &Key) -> rusqlite::Result<()> {
+        if !self.fresh.insert(*key) {
+            return Ok(());
+        }
+        match self.store.call_and_stat(key) {
+            Ok(Some((call, stat))) => {
+                let facts = FileFacts { bytes: stat.st_size as u64, used: stamp::from_stat(&stat).modified };
+                entry::insert(connection, &call, &facts, &mut self.ids)
+            }
+            Ok(None) | Err(Reason::Damaged(_)) => entry::remove(connection, key),
+            Err(_) => {
+                self.unread += 1;
+                self.fresh.remove(key);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads what was appended to a journal.
+    fn journal(&mut self, transaction: &Transaction, name: &str) -> rusqlite::Result<()> {
+        let Ok(Some((mut file, inode))) = journal::open(&self.store.folder, name) else { return Ok(()) };
+        let Some(head) = head(&file) else { return Ok(()) };
+        let mut known = transaction.prepare_cached("SELECT read FROM journal WHERE inode = ?1 AND head = ?2")?;
+        let read: Option<i64> = known.query_row(params![number(inode), head], |row| row.get(0)).optional()?;
+        let start = read.map_or(0, |read| read.max(0) as u64);
+        if file.metadata().map_or(0, |metadata| metadata.len()) <= start || file.seek(SeekFrom::Start(start)).is_err() {
+            return Ok(());
+        }
+        let end = start + self.lines(transaction, file)?;
+        let save = "INSERT INTO journal (inode, head, read) VALUES (?1, ?2, ?3)
+            ON CONFLICT (inode) DO UPDATE SET head = excluded.head, read = excluded.read";
+        transaction.execute(save, params![number(inode), head, number(end)]).map(drop)
+    }
+
+    /// Takes in whole lines; gives their length in bytes. A line without an end may still get one.
+    fn lines(&mut self, transaction: &Transaction, file: File) -> rusqlite::Result<u64> {
+        let mut reader = BufReader::with_capacity(1 << 16, file);
+        let (mut line, mut taken) = (Vec::new(), 0);
+        while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) && line.ends_with(b"\n") {
+            if let Some((time, event)) = journal::event(&line[..line.len() - 1]) {
+                self.event(transaction, time, &event)?;
+            }
+            taken += line.len() as u64;
+            line.clear();
+        }
+        Ok(taken)
+    }
+
+    fn event(&mut self, transaction: &Transaction, time: i64, event: &Event) -> rusqlite::Result<()> {
+        let day = time.div_euclid(DAY);
+        match event {
+            Event::Stored { key, bytes } => {
+                self.read(transaction, key)?;
+                count(transaction, &Count { bytes: *bytes, ..Count::of(day, "stored", name_of(transaction, key)?) })
+            }
+            Event::Hit { key, saved } => {
+                let used = "UPDATE call SET hits = hits + 1, last_used = max(last_used, ?2) WHERE key = ?1";
+                transaction.prepare_cached(used)?.execute(params![key.0.0, time])?;
+                count(transaction, &Count { saved: *saved, ..Count::of(day, "hit", name_of(transaction, key)?) })
+            }
+            Event::NotStored { command, reason } => {
+                let mut known = transaction.prepare_cached("SELECT name FROM call WHERE command = ?1 LIMIT 1")?;
+                let name = known.query_row([&command.0.0], text_bytes).optional()?.unwrap_or_default();
+                count(transaction, &Count { reason, ..Count::of(day, "missed", name) })
+            }
+            Event::Evicted { key } => {
+                let name = name_of(transaction, key)?;
+                // It may have been stored again since, and then begins anew.
+                if matches!(self.store.folder.stat(&call_name(key)), Ok(None)) {
+                    entry::remove(transaction, key)?;
+                } else {
+                    transaction.prepare_cached("UPDATE call SET hits = 0 WHERE key = ?1")?.execute([&key.0.0])?;
+                }
+                count(transaction, &Count::of(day, "evicted", name))
+            }
+        }
+    }
+
+    /// Lets a large journal make room, once it was read. Who has it open may still append: it is read again next time.
+    fn rotate(&self, transaction: &Transaction) -> rusqlite::Result<()> {
+        if self.store.access == super::Access::ReadOnly {
+            return Ok(());
+        }
+        let Ok(Some(stat)) = self.store.folder.stat(journal::CURRENT) else { return Ok(()) };
+        if stat.st_size as u64 <= ROTATED || self.store.folder.replace(journal::CURRENT, journal::OLD).is_err() {
+            return Ok(());
+        }
+        // The one before it is gone, and its inode number may come again.
+        transaction.execute("DELETE FROM journal WHERE inode <> ?1", [number(stat.st_ino)]).map(drop)
+    }
+}
+
+fn keys_in(folder: &Folder, shard: u8, name: &str) -> std::io::Result<HashSet<Key>> {
+    let names = folder.names(name)?;
+    let key = |name: Vec<u8>| format!("{shard:02x}{}", String::from_utf8(name).ok()?).parse().ok().map(Key);
+    Ok(names.into_iter().filter_map(key).collect())
+}
+
+fn listed_keys(connection: &Connection, shard: u8) -> rusqlite::Result<HashSet<Key>> {
+    let (mut first, mut last) = ([0; 32], [0xff; 32]);
+    (first[0], last[0]) = (shard, shard);
+    let mut statement = connection.prepare_cached("SELECT key FROM call WHERE key BETWEEN ?1 AND ?2")?;
+    let keys = statement.query_map([first, last], |row| row.get(0).map(|key| Key(Digest(key))))?;
+    keys.collect()
+}
+
+/// The first bytes of a journal; `None` where there are too few to know it again.
+fn head(file: &File) -> Option<Vec<u8>> {
+    let mut head = vec![0; HEAD];
+    (read_at(file, &mut head, 0).ok()? == HEAD).then_some(head)
+}
+
+/// What is added to a line of the statistics.
+struct Count<'event> {
+    day: i64,
+    event: &'static str,
+    name: Vec<u8>,
+    reason: &'event str,
+    saved: u64,
+    bytes: u64,
+}
+
+impl Count<'_> {
+    fn of(day: i64, event: &'static str, name: Vec<u8>) -> Count<'static> {
+        Count { day, event, name, reason: "", saved: 0, bytes: 0 }
+    }
+}
+
+fn count(transaction: &Transaction, count: &Count) -> rusqlite::Result<()> {
+    let add = "INSERT INTO statistic (day, name, event, reason, count, saved, bytes) VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6)
+        ON CONFLICT (day, name, event, reason) DO UPDATE
+        SET count = count + 1, saved = saved + excluded.saved, bytes = bytes + excluded.bytes";
+    let mut statement = transaction.prepare_cached(add)?;
+    let (saved, bytes) = (number(count.saved), number(count.bytes));
+    statement.execute(params![count.day, entry::text(&count.name), count.event, count.reason, saved, bytes]).map(drop)
+}
+
+fn name_of(transaction: &Transaction, key: &Key) -> rusqlite::Result<Vec<u8>> {
+    let mut known = transaction.prepare_cached("SELECT name FROM call WHERE key = ?1")?;
+    Ok(known.query_row([&key.0.0], text_bytes).optional()?.unwrap_or_default())
+}
+
+fn text_bytes(row: &rusqlite::Row) -> rusqlite::Result<Vec<u8>> {
+    Ok(row.get_ref(0)?.as_bytes()?.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+
+    use super::*;
+    use crate::store::catalogue::Catalogue;
+    use crate::store::testing::{World, call};
+
+    fn statistics(catalogue: &Catalogue) -> Vec<(String, String, i64, i64)> {
+        let question =
+            "SELECT event, name || reason, sum(count), sum(saved) FROM statistic GROUP BY 1, 2 ORDER BY 1, 2";
+        let mut statement = catalogue.connection.prepare(question).unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
+        rows.map(|row| row.unwrap()).collect()
+    }
+
+    fn line(event: &str, name: &str, count: i64, saved: i64) -> (String, String, i64, i64) {
+        (event.into(), name.into(), count, saved)
+    }
+
+    #[test]
+    fn every_line_counts_once() {
+        let world = World::new();
+        let stored = world.record(call("a"));
+        let hit = || world.store.note(&Event::Hit { key: stored.key, saved: 5 });
+        hit();
+        world.store.note(&Event::NotStored { command: call("b").command, reason: "exit".into() });
+        let expected = [line("hit", "cc", 1, 5), line("missed", "exit", 1, 0), line("stored", "cc", 1, 0)];
+        assert_eq!(statistics(&world.store.catalogue().unwrap()), expected);
+        assert_eq!(statistics(&world.store.catalogue().unwrap()), expected);
+        hit();
+        assert_eq!(statistics(&world.store.catalogue().unwrap())[0], line("hit", "cc", 2, 10));
+    }
+
+    #[test]
+    fn a_call_that_cannot_be_read_now_is_read_another_time() {
+        let world = World::new();
+        let stored = world.record(call("a"));
+        let file = world.store.folder().join(call_name(&stored.key));
+        let whole = fs::read(&file).unwrap();
+        // A newer fleche wrote it: whole, but not for us. Its version stands under the digest like everything else.
+        let mut newer = [&whole[..7], &[0xff]].concat();
+        let digest = blake3::Hasher::new().update(&newer).finalize();
+        newer.extend_from_slice(digest.as_bytes());
+        fs::write(&file, newer).unwrap();
+        let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(99);
+        File::open(file.parent().unwrap()).unwrap().set_modified(long_ago).unwrap();
+        assert_eq!(world.store.catalogue().unwrap().recent(9).unwrap(), []);
+        fs::write(&file, whole).unwrap();
+        assert_eq!(world.store.catalogue().unwrap().recent(9).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_line_without_an_end_waits_for_it_and_rubbish_is_passed_over() {
+        let world = World::new();
+        let stored = world.record(call("a"));
+        let whole = journal::line(9, &Event::Hit { key: stored.key, saved: 5 });
+        let mut file = world.store.folder.open_to_append(journal::CURRENT).unwrap();
+        file.write_all(&[b"rubbish\n\xff\tmore\n", &whole.as_bytes()[..30]].concat()).unwrap();
+        assert_eq!(statistics(&world.store.catalogue().unwrap()), [line("stored", "cc", 1, 0)]);
+        file.write_all(&whole.as_bytes()[30..]).unwrap();
+        assert_eq!(statistics(&world.store.catalogue().unwrap())[0], line("hit", "cc", 1, 5));
+    }
+
+    #[test]
+    fn a_large_journal_makes_room_and_nothing_is_counted_twice_or_lost() {
+        let world = World::new();
+        let stored = world.record(call("a"));
+        let hit = journal::line(9, &Event::Hit { key: stored.key, saved: 5 });
+        let many = ROTATED as usize / hit.len() + 1;
+        let mut late = world.store.folder.open_to_append(journal::CURRENT).unwrap();
+        late.write_all(hit.repeat(many).as_bytes()).unwrap();
+        let hits = |catalogue: &Catalogue| statistics(catalogue)[0].2;
+        assert_eq!(hits(&world.store.catalogue().unwrap()), many as i64);
+        assert!(!world.store.folder().join(journal::CURRENT).exists());
+        late.write_all(hit.as_bytes()).unwrap();
+        world.store.note(&Event::Hit { key: stored.key, saved: 5 });
+        assert_eq!(hits(&world.store.catalogue().unwrap()), many as i64 + 2);
+        assert_eq!(hits(&world.store.catalogue().unwrap()), many as i64 + 2);
+        fs::remove_file(world.store.folder().join("index.sqlite")).unwrap();
+        assert_eq!(hits(&world.store.catalogue().unwrap()), many as i64 + 2);
+    }
+
+    #[test]
+    fn a_journal_that_was_begun_anew_is_read_from_its_beginning() {
+        let world = World::new();
+        let stored = world.record(call("a"));
+        world.store.catalogue().unwrap();
+        // Emptied in place: the inode number stays.
+        let hit = |time| journal::line(time, &Event::Hit { key: stored.key, saved: 5 });
+        fs::write(world.store.folder().join(journal::CURRENT), [hit(1), hit(2), hit(3)].concat()).unwrap();
+        assert_eq!(statistics(&world.store.catalogue().unwrap())[0], line("hit", "cc", 3, 15));
+    }
+}

@@ -1,0 +1,341 @@
+//! The catalogue: what the files say, as tables, for questions that need more than one exact look-up.
+//!
+//! Nothing here is needed to run or replay a command, and all of it can be made again from the files, so a
+//! catalogue that is lost, damaged, locked or cannot be written is never a reason to refuse an answer: it is put aside
+//! and rebuilt, or built in memory. Only what a newer fleche made is left alone.
+
+mod entry;
+mod fold;
+mod prefixes;
+mod rows;
+mod schema;
+
+use std::cell::Cell;
+use std::mem;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustix::fs::fstatfs;
+
+pub use rows::{Row, Selection};
+
+use super::folder::Folder;
+use super::{Access, Store};
+use crate::error::Error;
+
+const FILE: &str = "index.sqlite";
+/// All files that SQLite may have made.
+const FILES: [&str; 4] = [FILE, "index.sqlite-wal", "index.sqlite-shm", "index.sqlite-journal"];
+/// How long a question waits for another one that writes.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// `f_type` of file systems on which processes can share memory, as WAL needs it: ext2 to 4, XFS, Btrfs, tmpfs, F2FS,
+/// ZFS, overlay, bcachefs, ramfs. On all others, known or not, a rollback journal is used.
+const LOCAL: [u64; 9] =
+    [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0xf2f5_2010, 0x2fc1_2fc1, 0x794c_7630, 0xca45_1a4e, 0x8584_58f6];
+
+/// An open catalogue that knows all that had happened when it was opened.
+#[derive(Debug)]
+pub struct Catalogue {
+    connection: Connection,
+    /// Where its file is, if it has one.
+    folder: Option<Arc<Folder>>,
+    /// Whether a question met damage.
+    damaged: Cell<bool>,
+}
+
+/// Why a catalogue was not opened.
+enum Trouble {
+    /// A newer fleche made it.
+    Newer,
+    /// SQLite says no.
+    Sql(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Trouble {
+        Trouble::Sql(error)
+    }
+}
+
+impl Store {
+    /// Opens the catalogue and brings it up to date.
+    ///
+    /// # Errors
+    ///
+    /// Where a newer fleche made it.
+    pub fn catalogue(&self) -> Result<Catalogue, Error> {
+        if self.access == Access::ReadOnly {
+            return self.catalogue_in_memory();
+        }
+        match self.catalogue_in_file() {
+            Err(Trouble::Sql(error)) => match error.sqlite_error_code() {
+                Some(
+                    ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::DiskFull
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::SystemIoFailure,
+                ) => self.catalogue_in_memory(),
+                // Corrupt, no database, no file, tables that are not ours.
+                _ => {
+                    put_aside(&self.folder);
+                    self.catalogue_in_file().or_else(|_| self.catalogue_in_memory())
+                }
+            },
+            Err(Trouble::Newer) => Err(self.made_by_newer()),
+            Ok(catalogue) => Ok(catalogue),
+        }
+    }
+
+    fn catalogue_in_file(&self) -> Result<Catalogue, Trouble> {
+        if !matches!(self.folder.stat(FILE), Ok(Some(_))) {
+            // Made here, so that it and the files that SQLite puts beside it are for the user alone.
+            let _ = self.folder.open_or_create(FILE);
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(self.file(), flags)?;
+        // Not WAL where its index cannot be shared memory (network file systems).
+        let mode = if is_local(&self.folder) { "WAL" } else { "DELETE" };
+        let mut catalogue = self.prepared(connection, mode)?;
+        catalogue.folder = Some(self.folder.clone());
+        Ok(catalogue)
+    }
+
+    /// A catalogue of the files as they are, which nobody else sees and nothing remembers.
+    fn catalogue_in_memory(&self) -> Result<Catalogue, Error> {
+        let built = Connection::open_in_memory().map_err(Trouble::from);
+        built.and_then(|connection| self.prepared(connection, "MEMORY")).map_err(|trouble| match trouble {
+            Trouble::Newer => self.made_by_newer(),
+            Trouble::Sql(error) => failed(error),
+        })
+    }
+
+    fn prepared(&self, mut connection: Connection, journal_mode: &str) -> Result<Catalogue, Trouble> {
+        connection.busy_timeout(PATIENCE)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        // A file that shrinks under a mapping would kill the process.
+        connection.pragma_update(None, "mmap_size", 0)?;
+        schema::check(&connection)?;
+        connection.pragma_update(None, "journal_mode", journal_mode)?;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        schema::migrate(&mut connection)?;
+        fold::fold(&mut connection, self)?;
+        Ok(Catalogue { connection, folder: None, damaged: Cell::new(false) })
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        Path::join(self.folder.path(), FILE)
+    }
+
+    fn made_by_newer(&self) -> Error {
+        Error::failure(format!("a newer fleche made the catalogue `{}`", self.file().display()))
+    }
+}
+
+impl Catalogue {
+    /// What to say when a question fails. A damaged catalogue is put aside when it is closed, so that asking again helps.
+    fn failed(&self, error: rusqlite::Error) -> Error {
+        let damaged = match &error {
+            rusqlite::Error::SqliteFailure(failure, _) => {
+                matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+            }
+            // A column does not hold what was put in.
+            other => matches!(
+                other,
+                rusqlite::Error::InvalidColumnType(..)
+                    | rusqlite::Error::FromSqlConversionFailure(..)
+                    | rusqlite::Error::IntegralValueOutOfRange(..)
+            ),
+        };
+        self.damaged.set(self.damaged.get() || damaged);
+        failed(error)
+    }
+}
+
+impl Drop for Catalogue {
+    fn drop(&mut self) {
+        if let Some(folder) = self.folder.as_ref().filter(|_| self.damaged.get())
+            && let Ok(other) = Connection::open_in_memory()
+        {
+            // Closed first: SQLite then deletes its side files by name, and those names may soon be another catalogue's.
+            drop(mem::replace(&mut self.connection, other));
+            put_aside(folder);
+        }
+    }
+}
+
+/// Moves the catalogue to quarantine; the next one is built from the files.
+fn put_aside(folder: &Folder) {
+    for name in FILES {
+        if let Ok(Some(_)) = folder.stat(name) {
+            // What cannot be moved is met again, and then the catalogue is built in memory.
+            let _ = folder.quarantine(name);
+        }
+    }
+}
+
+fn is_local(folder: &Folder) -> bool {
+    fstatfs(folder.directory()).is_ok_and(|system| LOCAL.contains(&(system.f_type as u32 as u64)))
+}
+
+fn failed(error: rusqlite::Error) -> Error {
+    Error::failure("cannot read the catalogue").because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::model::{Event, Key};
+    use crate::store::testing::{World, call, everything};
+
+    /// All that the catalogue knows of calls, in a fixed order.
+    fn known(catalogue: &Catalogue) -> Vec<Row> {
+        let mut rows = catalogue.rows(&Selection::default()).unwrap();
+        rows.sort_by_key(|row| row.key);
+        rows
+    }
+
+    fn world_of(names: &[&str]) -> World {
+        let world = World::new();
+        for name in names {
+            world.record(call(name));
+        }
+        world
+    }
+
+    fn remove_index(world: &World) {
+        for name in FILES {
+            let _ = fs::remove_file(world.store.folder().join(name));
+        }
+    }
+
+    #[test]
+    fn what_is_folded_step_by_step_is_what_is_rebuilt_at_once() {
+        let world = world_of(&["a", "b"]);
+        let hit = |name: &str| world.store.note(&Event::Hit { key: call(name).key, saved: 7 });
+        known(&world.store.catalogue().unwrap());
+        hit("a");
+        hit("a");
+        world.record(call("c"));
+        known(&world.store.catalogue().unwrap());
+        world.store.remove(&call("b").key).unwrap();
+        hit("c");
+        let mut changed = call("a");
+        changed.tags.insert("more".into(), "yes".into());
+        world.record(changed);
+        let folded = known(&world.store.catalogue().unwrap());
+        assert_eq!(folded.iter().map(|row| row.hits).sum::<u64>(), 3);
+        assert_eq!(folded.len(), 2);
+        remove_index(&world);
+        assert_eq!(known(&world.store.catalogue().unwrap()), folded);
+    }
+
+    #[test]
+    fn a_call_whose_journal_line_was_lost_is_found_all_the_same() {
+        let world = world_of(&["a"]);
+        world.store.catalogue().unwrap();
+        world.record(call("b"));
+        fs::write(world.store.folder().join("journal"), "").unwrap();
+        assert_eq!(known(&world.store.catalogue().unwrap()).len(), 2);
+        fs::remove_file(world.store.folder().join(crate::store::folder::call_name(&call("a").key))).unwrap();
+        assert_eq!(known(&world.store.catalogue().unwrap()).len(), 1);
+    }
+
+    #[test]
+    fn a_damaged_catalogue_is_put_aside_and_rebuilt() {
+        let world = world_of(&["a"]);
+        let expected = known(&world.store.catalogue().unwrap());
+        let file = world.store.folder().join(FILE);
+        let whole = fs::read(&file).unwrap();
+        let harms: [&dyn Fn(); 5] = [
+            &|| fs::write(&file, "not a database, but long enough to be read as one").unwrap(),
+            &|| fs::write(&file, &whole[..1000]).unwrap(),
+            &|| fs::write(&file, [&whole[..100], &vec![0xff; whole.len() - 100]].concat()).unwrap(),
+            &|| fs::write(&file, "").unwrap(),
+            &|| {
+                fs::remove_file(&file).unwrap();
+                fs::create_dir(&file).unwrap();
+            },
+        ];
+        for (number, harm) in harms.iter().enumerate() {
+            harm();
+            assert_eq!(known(&world.store.catalogue().unwrap()), expected, "{number}");
+            assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn any_damaged_page_is_an_answer_or_an_error() {
+        let world = world_of(&["a", "b", "c"]);
+        world.store.catalogue().unwrap();
+        let file = world.store.folder().join(FILE);
+        let whole = fs::read(&file).unwrap();
+        for page in (0..whole.len()).step_by(512) {
+            let mut bytes = whole.clone();
+            bytes[page..page + 512].fill(0xa5);
+            fs::write(&file, bytes).unwrap();
+            let asked = world.store.catalogue().and_then(|catalogue| catalogue.rows(&Selection::default()));
+            if asked.is_err() {
+                // It was put aside: asking again helps.
+                assert_eq!(known(&world.store.catalogue().unwrap()).len(), 3, "{page}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_catalogue_is_refused_and_left_alone() {
+        let world = world_of(&["a"]);
+        world.store.catalogue().unwrap();
+        let file = world.store.folder().join(FILE);
+        Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        let before = fs::read(&file).unwrap();
+        let error = world.store.catalogue().unwrap_err();
+        assert_eq!(error.to_string(), format!("a newer fleche made the catalogue `{}`", file.display()));
+        assert_eq!(fs::read(&file).unwrap(), before);
+    }
+
+    #[test]
+    fn a_read_only_store_answers_and_writes_nothing() {
+        let world = world_of(&["a", "b"]);
+        let before = everything(world.store.folder());
+        let store = Store::open_read_only(world.store.folder()).unwrap();
+        assert_eq!(known(&store.catalogue().unwrap()).len(), 2);
+        assert_eq!(everything(world.store.folder()), before);
+    }
+
+    #[test]
+    fn a_call_costs_less_than_a_kilobyte() {
+        let world = World::new();
+        let size = || {
+            world.store.catalogue().unwrap();
+            fs::metadata(world.store.folder().join(FILE)).unwrap().len()
+        };
+        let record = |number: u32| {
+            let mut stored = call(&number.to_string());
+            stored.argv.extend((0..12).map(|n| crate::model::Argument::Clear(format!("-Dsome{n}").into())));
+            stored.observations = (0..400)
+                .map(|n| crate::model::Observation {
+                    path: format!("/usr/include/some/header{n}.h").into(),
+                    state: crate::model::State::Absent,
+                    stamp: None,
+                })
+                .collect();
+            stored.key = Key(crate::model::Digest::of(&number.to_le_bytes()));
+            world.record(stored);
+        };
+        record(0);
+        let before = size();
+        for number in 1..200 {
+            record(number);
+        }
+        let each = (size() - before) / 199;
+        assert!(each < 1000, "{each} bytes");
+    }
+}

@@ -1,0 +1,70 @@
+//! Which digests begin with what somebody typed.
+
+use rusqlite::{Connection, Params};
+
+use super::Catalogue;
+use crate::error::Error;
+use crate::model::{Digest, Key, Prefix};
+
+impl Catalogue {
+    /// The calls whose key begins with `prefix`, in order.
+    ///
+    /// # Errors
+    ///
+    /// Where the catalogue cannot be read.
+    pub fn calls_with_prefix(&self, prefix: &Prefix) -> Result<Vec<Key>, Error> {
+        let question = "SELECT key FROM call WHERE key BETWEEN ?1 AND ?2 ORDER BY key";
+        Ok(self.digests_with_prefix(question, prefix)?.into_iter().map(Key).collect())
+    }
+
+    /// The values, inline or not, that a call names and whose digest begins with `prefix`, in order.
+    ///
+    /// # Errors
+    ///
+    /// Where the catalogue cannot be read.
+    pub fn values_with_prefix(&self, prefix: &Prefix) -> Result<Vec<Digest>, Error> {
+        let question = "SELECT DISTINCT digest FROM call_value WHERE digest BETWEEN ?1 AND ?2 ORDER BY digest";
+        let mut values = self.digests_with_prefix(question, prefix)?;
+        let empty = Digest::of(b"");
+        if empty.hex().starts_with(prefix.as_str()) && self.knows_empty_value().map_err(|error| self.failed(error))? {
+            values.push(empty);
+            values.sort_unstable();
+            values.dedup();
+        }
+        Ok(values)
+    }
+
+    /// The calls that name a value, the latest first.
+    ///
+    /// # Errors
+    ///
+    /// Where the catalogue cannot be read.
+    pub fn calls_with_value(&self, digest: &Digest) -> Result<Vec<Key>, Error> {
+        let question = "SELECT DISTINCT key, started FROM call_value JOIN call ON call.id = call_value.call
+            WHERE digest = ?1 ORDER BY started DESC";
+        let keys = digests(&self.connection, question, [digest.0]).map_err(|error| self.failed(error))?;
+        Ok(keys.into_iter().map(Key).collect())
+    }
+
+    fn digests_with_prefix(&self, question: &str, prefix: &Prefix) -> Result<Vec<Digest>, Error> {
+        let (Some(first), Some(last)) = (filled(prefix, '0'), filled(prefix, 'f')) else { return Ok(Vec::new()) };
+        digests(&self.connection, question, [first.0, last.0]).map_err(|error| self.failed(error))
+    }
+
+    /// The empty value is not listed with every call whose stream was empty.
+    fn knows_empty_value(&self) -> rusqlite::Result<bool> {
+        let question = "SELECT 1 FROM call WHERE stdout_length = 0 OR stderr_length = 0 LIMIT 1";
+        self.connection.prepare_cached(question)?.exists([])
+    }
+}
+
+/// The first or the last digest that begins with `prefix`.
+fn filled(prefix: &Prefix, with: char) -> Option<Digest> {
+    let missing = 64usize.saturating_sub(prefix.as_str().len());
+    format!("{}{}", prefix.as_str(), with.to_string().repeat(missing)).parse().ok()
+}
+
+fn digests(connection: &Connection, question: &str, bound: impl Params) -> rusqlite::Result<Vec<Digest>> {
+    let mut statement = connection.prepare_cached(question)?;
+    statement.query_map(bound, |row| row.get(0).map(Digest))?.collect()
+}

@@ -1,0 +1,128 @@
+//! The tables, and how a catalogue of an older version becomes one of this version.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::Trouble;
+
+/// Marks the file as ours (`application_id`): "flec".
+const APPLICATION: i32 = 0x666c_6563;
+
+/// Each brings the version before it up by one. Append; never edit what was released.
+const MIGRATIONS: [&str; 1] = ["
+CREATE TABLE call (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL UNIQUE,
+    command BLOB NOT NULL,
+    grade TEXT NOT NULL,
+    bound INTEGER NOT NULL,
+    exit INTEGER NOT NULL,
+    program TEXT NOT NULL,          -- a BLOB where it is not UTF-8, like all text from the file system
+    name TEXT NOT NULL,             -- the last component of the first argument
+    cwd TEXT NOT NULL,
+    root TEXT NOT NULL,
+    started INTEGER NOT NULL,       -- nanoseconds since 1970
+    stopped INTEGER NOT NULL,       -- nanoseconds since 1970
+    wall INTEGER NOT NULL,          -- nanoseconds
+    user_time INTEGER NOT NULL,     -- nanoseconds
+    system_time INTEGER NOT NULL,   -- nanoseconds
+    peak_memory INTEGER NOT NULL,   -- bytes
+    host TEXT NOT NULL,
+    user TEXT NOT NULL,
+    version TEXT NOT NULL,
+    git_commit TEXT,
+    git_branch TEXT,
+    stdout_length INTEGER,          -- bytes; NULL where the stream was closed
+    stderr_length INTEGER,          -- bytes; NULL where the stream was closed or went to stdout
+    outputs INTEGER NOT NULL,       -- how many
+    bytes INTEGER NOT NULL,         -- of its own file and of the values that it names
+    last_used INTEGER NOT NULL,     -- nanoseconds since 1970
+    hits INTEGER NOT NULL DEFAULT 0,
+    path_set INTEGER NOT NULL REFERENCES path_set
+);
+CREATE INDEX call_started ON call (started);
+CREATE INDEX call_command ON call (command);
+
+CREATE TABLE argument (
+    call INTEGER NOT NULL REFERENCES call ON DELETE CASCADE,
+    n INTEGER NOT NULL,
+    text TEXT,                      -- NULL where it was redacted
+    PRIMARY KEY (call, n)
+) WITHOUT ROWID;
+
+CREATE TABLE tag (
+    call INTEGER NOT NULL REFERENCES call ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (call, name)
+) WITHOUT ROWID;
+CREATE INDEX tag_name ON tag (name, value);
+
+-- The paths that calls observed. Calls share sets and sets share paths; what a path's state was, the call's file says.
+CREATE TABLE path (
+    id INTEGER PRIMARY KEY,
+    path TEXT NOT NULL UNIQUE
+);
+CREATE TABLE path_set (
+    id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,
+    paths BLOB NOT NULL             -- ids in ascending order, each as the LEB128 difference to the one before
+);
+
+CREATE TABLE call_value (
+    call INTEGER NOT NULL REFERENCES call ON DELETE CASCADE,
+    n INTEGER NOT NULL,             -- 0 standard output, 1 standard error, 2 and up the outputs
+    path TEXT,                      -- of an output
+    digest BLOB,                    -- NULL for an output that has no bytes
+    length INTEGER,                 -- bytes
+    PRIMARY KEY (call, n)
+) WITHOUT ROWID;
+CREATE INDEX call_value_digest ON call_value (digest) WHERE digest IS NOT NULL;
+
+CREATE TABLE statistic (
+    day INTEGER NOT NULL,           -- since 1970
+    name TEXT NOT NULL,             -- of the call, empty where it is unknown
+    event TEXT NOT NULL,            -- stored, hit, missed, evicted
+    reason TEXT NOT NULL,           -- of a miss, else empty
+    count INTEGER NOT NULL,
+    saved INTEGER NOT NULL,         -- nanoseconds
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (day, name, event, reason)
+) WITHOUT ROWID;
+
+-- How far the files were read: folders of calls by their modification time, journals by their bytes.
+CREATE TABLE shard (
+    shard INTEGER PRIMARY KEY,
+    modified INTEGER NOT NULL       -- nanoseconds since 1970
+);
+CREATE TABLE journal (
+    inode INTEGER PRIMARY KEY,
+    head BLOB NOT NULL,             -- its first bytes: an inode number can come again
+    read INTEGER NOT NULL           -- bytes
+);
+"];
+
+/// Refuses what a newer fleche made, before anything is written.
+pub(super) fn check(connection: &Connection) -> Result<(), Trouble> {
+    if version(connection)? > MIGRATIONS.len() { Err(Trouble::Newer) } else { Ok(()) }
+}
+
+/// Brings the tables up to this version.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), Trouble> {
+    if version(connection)? == MIGRATIONS.len() {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Asked again: somebody else may have done it meanwhile.
+    for (number, migration) in MIGRATIONS.iter().enumerate().skip(version(&transaction)?) {
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", number as i64 + 1)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    Ok(transaction.commit()?)
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<usize> {
+    connection
+        .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
+        .map(|version| version.max(0) as usize)
+}

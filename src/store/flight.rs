@@ -1,0 +1,384 @@
+//! Single flight: of those who miss the same command at the same time, one runs it and the others wait for its result.
+//!
+//! A kernel lock for each command digest, one byte of the `lock` file, never judged by its age. The holder also
+//! announces itself beside it (see `sys::lock`), so that those who wait can see whether it is stopped or
+//! waits for them. Followers ask for a *shared* lock: once the holder is done they all look up its result at the same
+//! time instead of one after the other.
+//!
+//! A holder that stored nothing says so in the journal before it lets go, and the others then run side by side.
+//! A holder that died said nothing, and exactly one of them takes its place.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::folder::paths_name;
+use super::holder::{self, Ancestors};
+use super::journal::{self, Mark};
+use super::{Access, Store};
+use crate::model::{CommandDigest, Event};
+use crate::sys::{clock, lock};
+
+/// The first and the longest pause between two attempts.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+/// The holder is looked at only when the wait is longer than this: most are over before.
+const LOOK_AFTER: Duration = Duration::from_millis(10);
+/// Inside another fleche nobody waits longer: two runs, nested in each other's holders, would wait for ever.
+const NESTED_PATIENCE: Duration = Duration::from_secs(10);
+/// Which bytes of the lock file stand for commands: all below this, but for the first.
+const COMMANDS: u64 = 1 << 61;
+/// How far behind a command's lock its holder announces itself.
+const ANNOUNCED: u64 = 1 << 62;
+
+/// Whether and how a command is to be run.
+#[derive(Debug)]
+pub enum Flight {
+    /// Nobody else is at it.
+    Leads(FlightLock),
+    /// Somebody else was at it: look up again, and run only if that finds nothing.
+    Waited(FlightLock),
+    /// Run without waiting any longer and without a lock.
+    Alone,
+}
+
+/// Keeps others from running the same command; dropped, they go on.
+///
+/// Who stored nothing must note [`Event::NotStored`] before dropping it.
+#[derive(Debug)]
+pub struct FlightLock {
+    file: Arc<File>,
+    byte: u64,
+}
+
+impl FlightLock {
+    /// Takes on a lock that was just granted.
+    fn granted(file: &Arc<File>, byte: u64) -> FlightLock {
+        // Without the announcement others cannot see who holds it, and wait as for anybody.
+        let _ = lock::announce(file, byte + ANNOUNCED);
+        FlightLock { file: file.clone(), byte }
+    }
+}
+
+impl Drop for FlightLock {
+    /// Explicitly, and not by closing: a forked process may still have the open file. The announcement
+    /// first, or the next holder could not make its own.
+    fn drop(&mut self) {
+        let _ = lock::withdraw(&self.file, self.byte + ANNOUNCED);
+        let _ = lock::release(&self.file, self.byte);
+    }
+}
+
+impl Store {
+    /// Takes the lock of a command, or waits for whoever has it: at most `patience`, and not at all for a
+    /// holder that is stopped or that we run inside of.
+    pub fn flight(&self, command: &CommandDigest, patience: Option<Duration>) -> Flight {
+        if self.access == Access::ReadOnly {
+            return Flight::Alone;
+        }
+        let Ok(file) = self.lock_file() else { return Flight::Alone };
+        let byte = byte_of(command);
+        match lock::try_exclusive(&file, byte) {
+            Ok(true) => Flight::Leads(FlightLock::granted(&file, byte)),
+            Ok(false) => Wait::new(self, file, command).flight(patience),
+            Err(_) => Flight::Alone,
+        }
+    }
+}
+
+/// The byte of the lock file that stands for a command. Two commands that share one only wait for each other.
+fn byte_of(command: &CommandDigest) -> u64 {
+    let mut low = [0; 8];
+    low.copy_from_slice(&command.0.0[..8]);
+    u64::from_le_bytes(low) % (COMMANDS - 1) + 1
+}
+
+/// A follower.
+struct Wait<'store> {
+    store: &'store Store,
+    file: Arc<File>,
+    byte: u64,
+    command: &'store CommandDigest,
+    /// Where the journal ended when the wait began.
+    journal: Mark,
+    /// Which file held the command's path sets when the wait began: storing a call replaces it.
+    paths: Option<u64>,
+    began: u64,
+}
+
+/// What a follower finds when the holder is gone.
+enum Outcome {
+    Decided(Flight),
+    WaitOn,
+}
+
+impl<'store> Wait<'store> {
+    fn new(store: &'store Store, file: Arc<File>, command: &'store CommandDigest) -> Wait<'store> {
+        let (journal, paths) = (journal::end(&store.folder), paths_inode(store, command));
+        Wait { store, file, byte: byte_of(command), command, journal, paths, began: clock::monotonic() }
+    }
+
+    fn flight(&self, patience: Option<Duration>) -> Flight {
+        let mut ancestors = None;
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            let waited = Duration::from_nanos(clock::monotonic().saturating_sub(self.began));
+            let left = patience.map(|patience| patience.saturating_sub(waited));
+            if left == Some(Duration::ZERO) {
+                return Flight::Alone;
+            }
+            if waited > LOOK_AFTER {
+                let ancestors = ancestors.get_or_insert_with(Ancestors::of_this_process);
+                if self.is_hopeless(ancestors, waited) {
+                    return Flight::Alone;
+                }
+            }
+            thread::sleep(left.map_or(pause, |left| left.min(pause)));
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            match lock::try_shared(&self.file, self.byte) {
+                Err(_) => return Flight::Alone,
+                Ok(false) => {}
+                Ok(true) => match self.after_holder() {
+                    Outcome::Decided(flight) => return flight,
+                    Outcome::WaitOn => pause = SHORTEST_PAUSE,
+                },
+            }
+        }
+    }
+
+    /// Whether the holder will not let go before we do, or may not.
+    fn is_hopeless(&self, ancestors: &Ancestors, waited: Duration) -> bool {
+        if ancestors.are_nested() && waited >= NESTED_PATIENCE {
+            return true;
+        }
+        match lock::announcer(&self.file, self.byte + ANNOUNCED) {
+            Ok(Some(holder)) => ancestors.include(holder) || holder::is_stopped(holder),
+            _ => false,
+        }
+    }
+
+    /// With a shared lock in hand: what became of the holder's run?
+    fn after_holder(&self) -> Outcome {
+        if self.was_not_stored() {
+            self.let_go();
+            return Outcome::Decided(Flight::Alone);
+        }
+        let was_stored = paths_inode(self.store, self.command) != self.paths;
+        if was_stored || self.take_over() {
+            return Outcome::Decided(Flight::Waited(FlightLock::granted(&self.file, self.byte)));
+        }
+        Outcome::WaitOn
+    }
+
+    /// Makes our shared lock exclusive, or gives it back.
+    ///
+    /// Several may hold a shared lock at this moment and stand in each other's way: all give it back, and whoever does
+    /// so last finds the way free.
+    fn take_over(&self) -> bool {
+        if let Ok(true) = lock::try_exclusive(&self.file, self.byte) {
+            return true;
+        }
+        self.let_go();
+        matches!(lock::try_exclusive(&self.file, self.byte), Ok(true))
+    }
+
+    fn let_go(&self) {
+        let _ = lock::release(&self.file, self.byte);
+    }
+
+    fn was_not_stored(&self) -> bool {
+        let appended = journal::since(&self.store.folder, self.journal);
+        journal::events(&appended)
+            .any(|(_, event)| matches!(event, Event::NotStored { command, .. } if command == *self.command))
+    }
+}
+
+fn paths_inode(store: &Store, command: &CommandDigest) -> Option<u64> {
+    store.folder.stat(&paths_name(command)).ok().flatten().map(|stat| stat.st_ino)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{World, call};
+
+    /// Another open lock file: to the kernel, another process.
+    fn other(world: &World) -> Store {
+        Store::open(world.store.folder()).unwrap()
+    }
+
+    fn leads(flight: Flight) -> FlightLock {
+        match flight {
+            Flight::Leads(lock) => lock,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const BRIEFLY: Option<Duration> = Some(Duration::from_millis(100));
+
+    #[test]
+    fn one_leads_and_others_wait_at_most_their_patience() {
+        let world = World::new();
+        let follower = other(&world);
+        let command = call("a").command;
+        let lock = leads(world.store.flight(&command, None));
+        assert!(matches!(follower.flight(&command, Some(Duration::ZERO)), Flight::Alone));
+        assert!(matches!(follower.flight(&command, BRIEFLY), Flight::Alone));
+        leads(follower.flight(&call("b").command, None));
+        drop(lock);
+        leads(follower.flight(&command, None));
+    }
+
+    #[test]
+    fn a_read_only_store_is_alone() {
+        let world = World::new();
+        let store = Store::open_read_only(world.store.folder()).unwrap();
+        assert!(matches!(store.flight(&call("a").command, None), Flight::Alone));
+        assert!(!world.store.folder().join("lock").exists());
+    }
+
+    #[test]
+    fn followers_of_a_stored_call_all_go_on_at_once() {
+        let world = World::new();
+        let followers = [other(&world), other(&world), other(&world)];
+        let stored = call("a");
+        let lock = leads(world.store.flight(&stored.command, None));
+        let waits: Vec<_> = followers
+            .iter()
+            .map(|store| {
+                let file = store.lock_file().unwrap();
+                Wait::new(store, file, &stored.command)
+            })
+            .collect();
+        world.record(stored.clone());
+        drop(lock);
+        // All of them hold their lock at the same time.
+        let flights: Vec<_> = waits.iter().map(|wait| wait.flight(None)).collect();
+        assert!(flights.iter().all(|flight| matches!(flight, Flight::Waited(_))));
+    }
+
+    #[test]
+    fn followers_of_a_run_that_was_not_stored_run_at_once() {
+        let world = World::new();
+        let followers = [other(&world), other(&world)];
+        let command = call("a").command;
+        let lock = leads(world.store.flight(&command, None));
+        let waits = followers.each_ref().map(|store| Wait::new(store, store.lock_file().unwrap(), &command));
+        world.store.note(&Event::NotStored { command, reason: "exit".into() });
+        drop(lock);
+        for wait in &waits {
+            assert!(matches!(wait.flight(None), Flight::Alone));
+        }
+        leads(other(&world).flight(&command, None));
+    }
+
+    #[test]
+    fn exactly_one_follower_takes_the_place_of_a_holder_that_died() {
+        let world = World::new();
+        let command = call("a").command;
+        let followers: Vec<_> = (0..6).map(|_| other(&world)).collect();
+        let lock = leads(world.store.flight(&command, None));
+        let running = std::sync::atomic::AtomicUsize::new(0);
+        let flights: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = followers
+                .iter()
+                .map(|store| {
+                    scope.spawn(|| {
+                        let flight = store.flight(&command, Some(Duration::from_secs(60)));
+                        assert_eq!(running.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        running.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                        matches!(flight, Flight::Waited(_))
+                    })
+                })
+                .collect();
+            drop(lock);
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        // Some may have come after the holder and lead themselves.
+        assert_eq!(flights.len(), 6);
+    }
+
+    #[test]
+    fn every_command_has_a_byte_of_its_own_that_is_not_the_collectors() {
+        let bytes: std::collections::BTreeSet<_> = (0..1000).map(|n| byte_of(&call(&n.to_string()).command)).collect();
+        assert_eq!(bytes.len(), 1000);
+        let highest = CommandDigest(crate::model::Digest([0xff; 32]));
+        let lowest = CommandDigest(crate::model::Digest([0; 32]));
+        for command in [highest, lowest] {
+            let byte = byte_of(&command);
+            assert!(byte > super::super::recording::GC_BYTE && byte + ANNOUNCED <= lock::LAST_BYTE && byte < ANNOUNCED);
+        }
+    }
+
+    /// What the child of the tests below is to do in the store whose folder stands behind it.
+    const ROLE: &str = "FLECHE_TEST_FLIGHT";
+
+    /// Starts this test again as another process that flies `call("a")` in `world`, tells how on a line, and keeps its
+    /// lock until its standard input ends.
+    fn start(test: &str, world: &World) -> (std::process::Child, String) {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture", "--test-threads=1"])
+            .env(ROLE, world.store.folder())
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.as_mut().unwrap()));
+        let told = lines.map(|line| line.unwrap()).find_map(|line| Some(line.split_once("flight: ")?.1.to_owned()));
+        (child, told.unwrap())
+    }
+
+    /// The other side of [`start`]; says whether this process is one.
+    fn is_child() -> bool {
+        let Some(folder) = std::env::var_os(ROLE) else { return false };
+        let store = Store::open(folder.as_ref()).unwrap();
+        let flight = store.flight(&call("a").command, Some(Duration::from_secs(5)));
+        let told = match &flight {
+            Flight::Leads(_) => "leads",
+            Flight::Waited(_) => "waited",
+            Flight::Alone => "alone",
+        };
+        println!("flight: {told}");
+        std::io::Read::read(&mut std::io::stdin(), &mut [0]).unwrap();
+        true
+    }
+
+    #[test]
+    fn a_stopped_holder_is_not_waited_for_and_a_killed_one_is_replaced() {
+        if is_child() {
+            return;
+        }
+        let world = World::new();
+        let command = call("a").command;
+        let test = "store::flight::tests::a_stopped_holder_is_not_waited_for_and_a_killed_one_is_replaced";
+        let (mut child, told) = start(test, &world);
+        assert_eq!(told, "leads");
+        let process = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(process, rustix::process::Signal::STOP).unwrap();
+        rustix::process::waitpid(Some(process), rustix::process::WaitOptions::UNTRACED).unwrap();
+        assert!(matches!(world.store.flight(&command, None), Flight::Alone));
+        let wait = Wait::new(&world.store, world.store.lock_file().unwrap(), &command);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(matches!(wait.flight(None), Flight::Waited(_)));
+    }
+
+    #[test]
+    fn who_runs_inside_the_holder_does_not_wait_for_it() {
+        if is_child() {
+            return;
+        }
+        let world = World::new();
+        let lock = leads(world.store.flight(&call("a").command, None));
+        let began = clock::monotonic();
+        let (mut child, told) = start("store::flight::tests::who_runs_inside_the_holder_does_not_wait_for_it", &world);
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert_eq!(told, "alone");
+        // Long before its patience of five seconds was over.
+        assert!(clock::monotonic() - began < 4_000_000_000);
+        drop(lock);
+    }
+}

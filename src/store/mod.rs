@@ -1,0 +1,134 @@
+//! The cache folder: calls, values and what is remembered of them, safe against crashes and against each other.
+//!
+//! The files are the cache and SQLite is its catalogue: a run needs one exact look-up, for which a folder of small
+//! files is the fastest and sturdiest table; only questions open the database.
+//!
+//! What holds, and where it is kept:
+//!
+//! 1. A call exists when its file in `calls/` exists; it is renamed into place last ([`Recording::store`]).
+//! 2. Whatever is read is verified by its digest before it is used (`frame`, [`Store::value`]). What fails is
+//!    moved to `quarantine/` and is a miss.
+//! 3. Everything is reached from one open folder that belongs to the user alone (`folder`).
+//! 4. A read-only store writes nothing at all, not even what would mend it.
+
+mod calls;
+mod catalogue;
+mod flight;
+mod folder;
+mod frame;
+mod hash;
+mod holder;
+mod ingest;
+mod journal;
+mod opening;
+mod pending;
+mod recording;
+mod resolve;
+mod secret;
+mod spool;
+mod stamps;
+#[cfg(test)]
+mod testing;
+mod value;
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+pub use catalogue::{Catalogue, Row, Selection};
+pub use flight::{Flight, FlightLock};
+pub use pending::Pending;
+pub use recording::{Durability, Recording};
+pub use resolve::Named;
+pub use spool::Spool;
+pub use value::Value;
+
+use crate::error::Error;
+use crate::model::{Event, Key, Reason};
+use crate::sys::clock;
+use folder::Folder;
+
+/// Largest value in bytes that a call's own file holds.
+pub const INLINE_LIMIT: u64 = 16 << 10;
+/// Most bytes of values that one call's own file holds.
+pub const INLINE_TOTAL: u64 = 64 << 10;
+
+/// Whether a store may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    ReadWrite,
+    ReadOnly,
+}
+
+/// An opened cache folder.
+#[derive(Debug)]
+pub struct Store {
+    folder: Arc<Folder>,
+    access: Access,
+    /// The one open `lock` file of this store, see [`Store::lock_file`].
+    lock: Mutex<Option<Arc<File>>>,
+    /// The shared gc lock, while a recording holds it.
+    recording: Mutex<Weak<recording::GcShared>>,
+    /// The call read last and its file's modification time, so that [`Store::touch`] need not ask again.
+    seen: Mutex<Option<(Key, i64)>>,
+}
+
+impl Store {
+    fn new(folder: Folder, access: Access) -> Store {
+        Store {
+            folder: Arc::new(folder),
+            access,
+            lock: Mutex::default(),
+            recording: Mutex::default(),
+            seen: Mutex::default(),
+        }
+    }
+
+    /// Where it is, absolute.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Appends a line to the journal. What happens to the cache is not worth failing for: where that
+    /// is impossible, nothing is written and nothing is said.
+    pub fn note(&self, event: &Event) {
+        if self.access == Access::ReadWrite {
+            let _ = journal::append(&self.folder, clock::now(), event);
+        }
+    }
+
+    /// A new file without a name, to keep bytes in for the life of this process.
+    ///
+    /// # Errors
+    ///
+    /// Where no file can be made.
+    pub fn temporary(&self) -> io::Result<File> {
+        let (file, path) = self.folder.temporary()?.into_parts();
+        path.close()?;
+        Ok(file)
+    }
+
+    /// The lock file, opened once for the life of the store.
+    ///
+    /// Once, because a process loses all its announcements on a file when it closes any descriptor of it.
+    fn lock_file(&self) -> io::Result<Arc<File>> {
+        let mut lock = held(&self.lock);
+        if let Some(file) = &*lock {
+            return Ok(file.clone());
+        }
+        let file = Arc::new(self.folder.open_or_create("lock")?);
+        *lock = Some(file.clone());
+        Ok(file)
+    }
+}
+
+/// The content of a mutex; what a panicking thread left there is as good as any.
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The store cannot be used, because of what the system said.
+fn unusable(what: impl Into<String>, why: io::Error) -> Reason {
+    Reason::StoreUnusable(Error::failure(what).because(why).to_string())
+}

@@ -1,0 +1,272 @@
+//! Opening a cache folder: whose it is, who may look into it, which version laid it out.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chmodat, fstat, mkdirat, openat, statat};
+use rustix::io::Errno;
+
+use super::folder::Folder;
+use super::{Access, Store, unusable};
+use crate::model::Reason;
+use crate::sys::identity;
+
+/// The version of the folder's layout. It stands in the name of an empty file, so that one look tells.
+const LAYOUT: u32 = 1;
+const LAYOUT_PREFIX: &str = "layout-";
+/// Marks the folder for backup programs, see <https://bford.info/cachedir/>.
+const TAG: &str = "CACHEDIR.TAG";
+const TAG_TEXT: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
+    # This folder is a cache of fleche: all of it can be made again.\n\
+    # What this file means: https://bford.info/cachedir/\n";
+/// What a cache folder may hold before its layout is marked: its maker may have died in between.
+const UNMARKED: [&str; 2] = [TAG, "tmp"];
+
+impl Store {
+    /// Opens the cache in `folder`, and makes it where it is missing, its parents too.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::StoreUnusable`] where the folder cannot be made or opened, is a link or no folder, belongs
+    /// to somebody else, is open to others, holds something else, or was laid out by a newer fleche.
+    pub fn open(folder: &Path) -> Result<Store, Reason> {
+        let path = absolute(folder)?;
+        let directory = match open_directory(&path) {
+            Err(Errno::NOENT) => {
+                create(&path)?;
+                open_directory(&path)
+            }
+            other => other,
+        };
+        let directory = directory.map_err(|error| not_a_folder(&path, error))?;
+        check_owner(&path, &directory)?;
+        let folder = Folder::new(path, directory);
+        if !has_layout(&folder)? {
+            mark(&folder)?;
+        }
+        Ok(Store::new(folder, Access::ReadWrite))
+    }
+
+    /// Opens the cache in `folder` without ever writing to it: no journal, no stamps, no last use, no repair.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`]; and where there is no cache.
+    pub fn open_read_only(folder: &Path) -> Result<Store, Reason> {
+        let path = absolute(folder)?;
+        let directory = open_directory(&path).map_err(|error| not_a_folder(&path, error))?;
+        check_owner(&path, &directory)?;
+        let folder = Folder::new(path, directory);
+        if !has_layout(&folder)? {
+            check_contents(&folder)?;
+        }
+        Ok(Store::new(folder, Access::ReadOnly))
+    }
+}
+
+/// Absolute, without a slash at the end: `link/` would lead through the link.
+fn absolute(folder: &Path) -> Result<PathBuf, Reason> {
+    match std::path::absolute(folder) {
+        Ok(path) => Ok(path.components().collect()),
+        Err(error) => Err(unusable(format!("cannot find `{}`", folder.display()), error)),
+    }
+}
+
+/// A descriptor that is only a place to look from; it can be had without the right to read.
+fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
+    openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn not_a_folder(path: &Path, error: Errno) -> Reason {
+    let shown = path.display();
+    let is_link = || {
+        let stat = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW);
+        stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+    };
+    match error {
+        Errno::LOOP | Errno::NOTDIR if is_link() => Reason::StoreUnusable(format!("`{shown}` is a symbolic link")),
+        Errno::NOTDIR => Reason::StoreUnusable(format!("`{shown}` is not a folder")),
+        Errno::NOENT => Reason::StoreUnusable(format!("there is no cache in `{shown}`")),
+        other => unusable(format!("cannot open `{shown}`"), other.into()),
+    }
+}
+
+fn check_owner(path: &Path, directory: &OwnedFd) -> Result<(), Reason> {
+    let shown = path.display();
+    let stat = fstat(directory).map_err(|error| unusable(format!("cannot look at `{shown}`"), error.into()))?;
+    if stat.st_uid != identity::effective_user() {
+        return Err(Reason::StoreUnusable(format!("`{shown}` belongs to another user")));
+    }
+    if stat.st_mode & 0o077 != 0 {
+        let mode = stat.st_mode & 0o777;
+        return Err(Reason::StoreUnusable(format!("`{shown}` is open to others (mode {mode:o}, not 700)")));
+    }
+    Ok(())
+}
+
+/// Makes the folder and its parents, for the user alone.
+fn create(path: &Path) -> Result<(), Reason> {
+    let failed = |error: io::Error| unusable(format!("cannot create `{}`", path.display()), error);
+    // Root with a user's HOME (sudo) would make folders there that the user cannot enter.
+    let me = identity::effective_user();
+    let owner = path.ancestors().find_map(|folder| statat(CWD, folder, AtFlags::empty()).ok()).map(|stat| stat.st_uid);
+    if owner.is_some_and(|owner| owner != me && (me == 0 || owner != 0)) {
+        return Err(Reason::StoreUnusable(format!("`{}` would be made in another user's folder", path.display())));
+    }
+    let mut missing = Vec::new();
+    for folder in path.ancestors() {
+        match mkdirat(CWD, folder, Mode::RWXU) {
+            Err(Errno::NOENT) => missing.push(folder),
+            Err(Errno::EXIST) => break,
+            Err(error) => return Err(failed(error.into())),
+            Ok(()) => {
+                open_to_owner(folder).map_err(failed)?;
+                break;
+            }
+        }
+    }
+    for folder in missing.into_iter().rev() {
+        match mkdirat(CWD, folder, Mode::RWXU) {
+            Ok(()) => open_to_owner(folder).map_err(failed)?,
+            // Somebody else made it at the same time.
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(failed(error.into())),
+        }
+    }
+    Ok(())
+}
+
+/// Gives a folder that was just made the bits that an odd umask took from its owner.
+fn open_to_owner(folder: &Path) -> io::Result<()> {
+    let directory = open_directory(folder)?;
+    if fstat(&directory)?.st_mode & 0o700 == 0o700 {
+        return Ok(());
+    }
+    // `fchmod` refuses a descriptor that is only a place; this is the same without a race.
+    let itself = format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd());
+    Ok(chmodat(CWD, itself, Mode::RWXU, AtFlags::empty())?)
+}
+
+fn has_layout(folder: &Folder) -> Result<bool, Reason> {
+    match folder.stat(&format!("{LAYOUT_PREFIX}{LAYOUT}")) {
+        Ok(found) => Ok(found.is_some()),
+        Err(error) => Err(unusable(format!("cannot look into `{}`", folder.path().display()), error)),
+    }
+}
+
+/// Refuses a folder that a newer fleche laid out or that is no cache at all.
+fn check_contents(folder: &Folder) -> Result<(), Reason> {
+    let shown = folder.path().display();
+    let names = folder.names(".").map_err(|error| unusable(format!("cannot read `{shown}`"), error))?;
+    let is_layout = |name: &&Vec<u8>| name.starts_with(LAYOUT_PREFIX.as_bytes());
+    if names.iter().any(|name| is_layout(&name)) {
+        return Err(Reason::StoreUnusable(format!("a newer fleche made `{shown}`")));
+    }
+    match names.iter().find(|name| !UNMARKED.iter().any(|known| known.as_bytes() == *name)) {
+        None => Ok(()),
+        Some(_) => Err(Reason::StoreUnusable(format!("`{shown}` holds something else than a cache"))),
+    }
+}
+
+/// Makes an empty folder a cache; what dies in between can be done again.
+fn mark(folder: &Folder) -> Result<(), Reason> {
+    check_contents(folder).or_else(|reason| if has_layout(folder)? { Ok(()) } else { Err(reason) })?;
+    let marked = || -> io::Result<()> {
+        use std::io::Write;
+        let mut tag = folder.temporary()?;
+        tag.as_file_mut().write_all(TAG_TEXT)?;
+        folder.put(tag, TAG)?;
+        folder.put_new(folder.temporary()?, &format!("{LAYOUT_PREFIX}{LAYOUT}")).map(drop)
+    };
+    marked().map_err(|error| unusable(format!("cannot write to `{}`", folder.path().display()), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn refusal(folder: &Path) -> String {
+        match Store::open(folder) {
+            Err(Reason::StoreUnusable(why)) => why.replace(folder.to_str().unwrap(), "X"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_missing_folder_is_made_with_its_parents_for_the_user_alone() {
+        let world = tempfile::tempdir().unwrap();
+        let folder = world.path().join("a/b/");
+        Store::open(&folder).unwrap();
+        for made in ["a", "a/b"] {
+            assert_eq!(fs::metadata(world.path().join(made)).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+        assert!(fs::read(folder.join(TAG)).unwrap().starts_with(b"Signature: 8a477f597d28d172789f06886806bc55"));
+        assert!(folder.join("layout-1").exists());
+        Store::open(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_link_is_refused_even_with_a_slash() {
+        let world = tempfile::tempdir().unwrap();
+        let folder = world.path().join("link");
+        Store::open(&world.path().join("real")).unwrap();
+        symlink("real", &folder).unwrap();
+        assert_eq!(refusal(&folder), "`X` is a symbolic link");
+        assert!(Store::open(&world.path().join("link/")).is_err());
+    }
+
+    #[test]
+    fn what_is_not_a_private_folder_of_ours_is_refused() {
+        let world = tempfile::tempdir().unwrap();
+        let file = world.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert_eq!(refusal(&file), "`X` is not a folder");
+
+        let open = world.path().join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o750)).unwrap();
+        assert_eq!(refusal(&open), "`X` is open to others (mode 750, not 700)");
+
+        let full = world.path().join("full");
+        fs::create_dir(&full).unwrap();
+        fs::set_permissions(&full, fs::Permissions::from_mode(0o700)).unwrap();
+        fs::write(full.join("letter"), "").unwrap();
+        assert_eq!(refusal(&full), "`X` holds something else than a cache");
+    }
+
+    #[test]
+    fn a_newer_layout_is_refused_by_name() {
+        let world = tempfile::tempdir().unwrap();
+        let folder = world.path().join("cache");
+        Store::open(&folder).unwrap();
+        fs::rename(folder.join("layout-1"), folder.join("layout-2")).unwrap();
+        assert_eq!(refusal(&folder), "a newer fleche made `X`");
+        assert!(Store::open_read_only(&folder).is_err());
+    }
+
+    #[test]
+    fn a_half_made_folder_is_finished() {
+        let world = tempfile::tempdir().unwrap();
+        let folder = world.path().join("cache");
+        Store::open(&folder).unwrap();
+        fs::remove_file(folder.join("layout-1")).unwrap();
+        Store::open(&folder).unwrap();
+        assert!(folder.join("layout-1").exists());
+    }
+
+    #[test]
+    fn read_only_makes_nothing() {
+        let world = tempfile::tempdir().unwrap();
+        let folder = world.path().join("cache");
+        assert!(Store::open_read_only(&folder).is_err());
+        assert!(!folder.exists());
+        Store::open(&folder).unwrap();
+        let before = crate::store::testing::everything(&folder);
+        Store::open_read_only(&folder).unwrap();
+        assert_eq!(crate::store::testing::everything(&folder), before);
+    }
+}

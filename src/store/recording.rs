@@ -1,0 +1,375 @@
+//! Storing a call: its values first, its own file last, so that a call never names what is not whole.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{AtFlags, FileType, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
+
+use super::folder::{Temporary, call_name, paths_name, value_name};
+use super::frame::{self, Kind};
+use super::pending::{Held, Pending};
+use super::{Access, INLINE_LIMIT, INLINE_TOTAL, Store, held, unusable};
+use crate::model::{Call, Content, Digest, Event, PathSet, PathSets, Reason};
+use crate::sys::lock;
+
+/// The byte of the lock file that stands for garbage collection: shared by those who store, exclusive for who deletes.
+pub(super) const GC_BYTE: u64 = 0;
+/// How long storing waits for a garbage collection to end.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(20);
+/// Path sets beyond the first are dropped from a file that would become larger than this, in bytes.
+const PATHS_MOST: usize = 16 << 20;
+
+/// Whether a call must survive a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// On the disk before the call exists: for what took long to make.
+    Synced,
+    /// Whenever the system writes it: cheaper to make again than to wait for.
+    Buffered,
+}
+
+/// The right to store one call: while it is held, nothing is garbage.
+#[derive(Debug)]
+pub struct Recording<'store> {
+    store: &'store Store,
+    _gc: Option<Arc<GcShared>>,
+    /// Bytes that may still go into the call's own file.
+    inline_left: u64,
+    /// Values of this call that are in `values/`.
+    kept: BTreeSet<Digest>,
+    /// Bytes that were added to the store.
+    added: u64,
+}
+
+/// The shared lock against garbage collection; one for all recordings of a store, because its
+/// open lock file is one owner to the kernel.
+#[derive(Debug)]
+pub(super) struct GcShared(Arc<File>);
+
+impl Drop for GcShared {
+    fn drop(&mut self) {
+        // Where it cannot be released it ends with the process.
+        let _ = lock::release(&self.0, GC_BYTE);
+    }
+}
+
+impl Store {
+    /// Begins to store a call.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::ReadOnly`]; [`Reason::StoreUnusable`] where the lock file cannot be opened or a garbage
+    /// collection does not end within a second.
+    pub fn recording(&self) -> Result<Recording<'_>, Reason> {
+        if self.access == Access::ReadOnly {
+            return Err(Reason::ReadOnly);
+        }
+        let gc = self.gc_shared()?;
+        Ok(Recording { store: self, _gc: gc, inline_left: INLINE_TOTAL, kept: BTreeSet::new(), added: 0 })
+    }
+
+    /// The shared lock; `None` where locks are impossible, so that nobody can take the exclusive one either.
+    fn gc_shared(&self) -> Result<Option<Arc<GcShared>>, Reason> {
+        let mut current = held(&self.recording);
+        if let Some(shared) = current.upgrade() {
+            return Ok(Some(shared));
+        }
+        let file = self.lock_file().map_err(|error| unusable("cannot open its lock file", error))?;
+        let mut waited = Duration::ZERO;
+        loop {
+            match lock::try_shared(&file, GC_BYTE) {
+                Ok(true) => break,
+                Ok(false) if waited < PATIENCE => {
+                    thread::sleep(PAUSE);
+                    waited += PAUSE;
+                }
+                Ok(false) => return Err(Reason::StoreUnusable("a garbage collection is at work".into())),
+                Err(_) => return Ok(None),
+            }
+        }
+        let shared = Arc::new(GcShared(file));
+        *current = Arc::downgrade(&shared);
+        Ok(Some(shared))
+    }
+}
+
+impl Recording<'_> {
+    /// Keeps bytes of the call: a small value for its own file, a large one in `values/`.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::StoreUnusable`] where they cannot be written.
+    pub fn keep(&mut self, pending: Pending) -> Result<Content, Reason> {
+        let Pending { digest, length, held, folder } = pending;
+        let kept = |inline| Content { digest, length, inline };
+        let file = match held {
+            Held::Memory(bytes) if length <= INLINE_LIMIT.min(self.inline_left) => {
+                self.inline_left -= length;
+                return Ok(kept(Some(bytes)));
+            }
+            Held::Memory(bytes) => folder.temporary().and_then(|mut file| {
+                file.as_file_mut().write_all(&bytes)?;
+                Ok(file)
+            }),
+            Held::File(file) => Ok(file),
+        };
+        let added = file.and_then(|file| self.place_value(file, &digest, length));
+        self.added += added.map_err(|error| unusable("cannot keep a value", error))?;
+        self.kept.insert(digest);
+        Ok(kept(None))
+    }
+
+    /// Moves a whole value to its name; gives the bytes that the store grew by.
+    fn place_value(&self, file: Temporary, digest: &Digest, length: u64) -> io::Result<u64> {
+        let folder = &self.store.folder;
+        let name = value_name(digest);
+        if let Some(stat) = folder.stat(&name)? {
+            if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size as u64 == length {
+                // Younger than any grace period again. Were its bytes wrong, the next hit would miss and mend it.
+                let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+                let times =
+                    Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: now };
+                utimensat(folder.directory(), &name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+                return Ok(0);
+            }
+            folder.quarantine(&name)?;
+        }
+        file.as_file().set_permissions(PermissionsExt::from_mode(0o444))?;
+        folder.put(file, &name)?;
+        Ok(length)
+    }
+
+    /// Stores the call, in place of a former one of its key, and `path_set` in front of those of its command.
+    /// Gives the bytes that were added.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::StoreUnusable`] where something cannot be written, [`Reason::TooLarge`] where its file would be,
+    /// [`Reason::Internal`] where the call names a value that this recording did not keep. The call then does not exist.
+    pub fn store(mut self, call: &Call, durability: Durability, path_set: PathSet) -> Result<u64, Reason> {
+        if call.values().any(|content| content.inline.is_none() && !self.kept.contains(&content.digest)) {
+            return Err(Reason::Internal);
+        }
+        let bytes = frame::seal(Kind::Call, &call.encode());
+        if bytes.len() as u64 > frame::MOST {
+            return Err(Reason::TooLarge(frame::MOST));
+        }
+        let mut sets = self.store.path_sets(&call.command);
+        sets.insert(path_set);
+        let written = self.write(call, &bytes, &path_set_bytes(sets), durability);
+        written.map_err(|error| unusable(format!("cannot store call {}", call.key.0.short()), error))?;
+        self.added += bytes.len() as u64;
+        self.store.note(&Event::Stored { key: call.key, bytes: self.added });
+        Ok(self.added)
+    }
+
+    fn write(&self, call: &Call, call_bytes: &[u8], set_bytes: &[u8], durability: Durability) -> io::Result<()> {
+        let (call_name, paths_name) = (call_name(&call.key), paths_name(&call.command));
+        match durability {
+            Durability::Buffered => {
+                self.put(&call_name, call_bytes)?;
+                self.put(&paths_name, set_bytes)
+            }
+            Durability::Synced => {
+                for digest in &self.kept {
+                    let name = value_name(digest);
+                    self.store.folder.sync(&name)?;
+                    self.sync_parents(&name)?;
+                }
+                self.put_synced(&call_name, call_bytes)?;
+                self.put_synced(&paths_name, set_bytes)
+            }
+        }
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self.store.folder.temporary()?;
+        file.as_file_mut().write_all(bytes)?;
+        self.store.folder.put(file, name)
+    }
+
+    fn put_synced(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self.store.folder.temporary()?;
+        file.as_file_mut().write_all(bytes)?;
+        file.as_file().sync_all()?;
+        self.store.folder.put(file, name)?;
+        self.sync_parents(name)
+    }
+
+    /// The folders that lead to `name`: without them a synced file may have no name after a power cut.
+    fn sync_parents(&self, name: &str) -> io::Result<()> {
+        for (end, _) in name.rmatch_indices('/') {
+            self.store.folder.sync(&name[..end])?;
+        }
+        self.store.folder.sync(".")
+    }
+}
+
+/// The file of `sets`, without the oldest sets where it would become large.
+fn path_set_bytes(mut sets: PathSets) -> Vec<u8> {
+    loop {
+        let body = sets.encode();
+        if body.len() <= PATHS_MOST || sets.sets.len() <= 1 {
+            return frame::seal(Kind::PathSets, &body);
+        }
+        sets.sets.truncate(sets.sets.len() / 2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::model::{Observation, State, Stream, Transcript};
+    use crate::store::testing::{World, call, path_set};
+
+    fn mode(file: &std::path::Path) -> u32 {
+        fs::metadata(file).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn small_values_go_inline_until_the_call_is_full() {
+        let world = World::new();
+        let mut recording = world.store.recording().unwrap();
+        let mut keep = |byte: u8, length: u64| {
+            let content = recording.keep(world.pending(&vec![byte; length as usize])).unwrap();
+            assert_eq!(content.length, length);
+            content.inline.is_some()
+        };
+        assert!(keep(1, INLINE_LIMIT));
+        assert!(!keep(2, INLINE_LIMIT + 1));
+        assert!(keep(3, INLINE_LIMIT) && keep(4, INLINE_LIMIT) && keep(5, INLINE_LIMIT - 1));
+        assert!(!keep(6, 2));
+        assert!(keep(7, 1) && keep(8, 0));
+        assert!(!keep(9, 1));
+    }
+
+    #[test]
+    fn a_value_is_kept_once_read_only_and_younger_each_time() {
+        let world = World::new();
+        let content = world.keep(&[1; 100_000]);
+        let file = world.value_file(&content);
+        assert_eq!(mode(&file), 0o444);
+        let long_ago = std::time::SystemTime::now() - Duration::from_secs(9999);
+        File::open(&file).unwrap().set_modified(long_ago).unwrap();
+        let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&file).unwrap());
+        assert_eq!(world.keep(&[1; 100_000]), content);
+        let after = fs::metadata(&file).unwrap();
+        assert_eq!(std::os::unix::fs::MetadataExt::ino(&after), inode);
+        assert!(after.modified().unwrap() > long_ago + Duration::from_secs(9000));
+        assert_eq!(fs::read_dir(world.store.folder().join("tmp")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_value_of_wrong_size_or_kind_is_replaced() {
+        let world = World::new();
+        let content = world.keep(&[1; 100_000]);
+        let file = world.value_file(&content);
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, "short").unwrap();
+        world.keep(&[1; 100_000]);
+        world.store.value(&content).unwrap();
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        world.keep(&[1; 100_000]);
+        world.store.value(&content).unwrap();
+    }
+
+    #[test]
+    fn a_call_takes_the_place_of_a_folder() {
+        let world = World::new();
+        let name = world.store.folder().join(call_name(&call("a").key));
+        fs::create_dir_all(name.join("full")).unwrap();
+        let stored = world.record(call("a"));
+        assert_eq!(world.store.call(&stored.key), Ok(Some(stored)));
+    }
+
+    #[test]
+    fn stored_files_are_for_the_user_alone() {
+        let world = World::new();
+        let stored = world.record(call("a"));
+        for name in [call_name(&stored.key), paths_name(&stored.command), "journal".into(), "lock".into()] {
+            assert_eq!(mode(&world.store.folder().join(name)), 0o600);
+        }
+        assert_eq!(mode(&world.store.folder().join("calls")), 0o700);
+    }
+
+    #[test]
+    fn a_call_that_names_what_was_not_kept_is_not_stored() {
+        let world = World::new();
+        let mut unkept = call("a");
+        unkept.outcome.stdout = Some(Content { digest: Digest::of(b"x"), length: 1, inline: None });
+        let recording = world.store.recording().unwrap();
+        let set = path_set(&unkept);
+        assert_eq!(recording.store(&unkept, Durability::Buffered, set), Err(Reason::Internal));
+        assert_eq!(world.store.call(&unkept.key), Ok(None));
+    }
+
+    #[test]
+    fn a_call_replaces_the_former_one_of_its_key_and_counts_its_bytes() {
+        let world = World::new();
+        let mut stored = world.record(call("a"));
+        stored.tags.clear();
+        stored.outcome.transcript = Transcript::from_chunks([(1, Stream::Stdout, 2)]);
+        let mut recording = world.store.recording().unwrap();
+        let content = recording.keep(world.pending(&[1; 20_000])).unwrap();
+        stored.outcome.stdout = Some(content);
+        let set = path_set(&stored);
+        let bytes = recording.store(&stored, Durability::Synced, set).unwrap();
+        let file = fs::metadata(world.store.folder().join(call_name(&stored.key))).unwrap();
+        assert_eq!(bytes, 20_000 + file.len());
+        assert_eq!(world.store.call(&stored.key), Ok(Some(stored)));
+    }
+
+    #[test]
+    fn path_sets_are_remembered_the_latest_first() {
+        let world = World::new();
+        let (mut first, mut second) = (call("a"), call("b"));
+        second.command = first.command;
+        second.observations = vec![Observation { path: "other".into(), state: State::Absent, stamp: None }];
+        first.observations.clear();
+        world.record(first.clone());
+        world.record(second.clone());
+        let sets = world.store.path_sets(&first.command);
+        assert_eq!(sets.sets, vec![path_set(&second), path_set(&first)]);
+        assert_eq!(sets.keys, vec![second.key, first.key]);
+    }
+
+    #[test]
+    fn large_path_sets_forget_the_oldest() {
+        let mut sets = PathSets::new(call("a").command);
+        for number in 0..4 {
+            let path = format!("{number}{}", "x".repeat(PATHS_MOST / 3)).into();
+            let observations = vec![Observation { path, state: State::Absent, stamp: None }];
+            sets.insert(PathSet { key: call(&number.to_string()).key, observations });
+        }
+        let newest = sets.sets[0].clone();
+        let bytes = path_set_bytes(sets);
+        assert!(bytes.len() < PATHS_MOST);
+        let read = PathSets::decode(frame::open(Kind::PathSets, &bytes).unwrap()).unwrap();
+        assert_eq!((read.sets.len(), &read.sets[0], read.keys.len()), (2, &newest, 4));
+    }
+
+    #[test]
+    fn storing_waits_for_no_garbage_collection_for_ever_and_holds_it_off() {
+        let world = World::new();
+        let other = Store::open(world.store.folder()).unwrap();
+        let gc = other.lock_file().unwrap();
+        assert!(lock::try_exclusive(&gc, GC_BYTE).unwrap());
+        assert!(matches!(world.store.recording(), Err(Reason::StoreUnusable(_))));
+        lock::release(&gc, GC_BYTE).unwrap();
+        let first = world.store.recording().unwrap();
+        let second = world.store.recording().unwrap();
+        drop(first);
+        assert!(!lock::try_exclusive(&gc, GC_BYTE).unwrap());
+        drop(second);
+        assert!(lock::try_exclusive(&gc, GC_BYTE).unwrap());
+    }
+}

@@ -1,0 +1,103 @@
+//! Digests of large files that many commands read, remembered by the file's stamp.
+
+use std::io::{self, Write};
+
+use super::folder::Found;
+use super::frame::{self, Kind};
+use super::{Access, Store};
+use crate::model::{Digest, Malformed, Reader, Stamp, StampMemory, Writer};
+
+/// Larger than any stamp file, in bytes.
+const MOST: u64 = 256;
+
+impl StampMemory for Store {
+    fn recall(&self, stamp: &Stamp) -> Option<Digest> {
+        let Ok(Found::Bytes(bytes, _)) = self.folder.read(&name(stamp), MOST) else { return None };
+        let body = frame::open(Kind::Stamp, &bytes).ok()?;
+        let (remembered, digest) = decode(body).ok()?;
+        (remembered == *stamp).then_some(digest)
+    }
+
+    fn remember(&self, stamp: &Stamp, digest: &Digest) {
+        if self.access == Access::ReadWrite {
+            // What is not remembered is hashed again.
+            let _ = self.write_stamp(stamp, digest);
+        }
+    }
+}
+
+impl Store {
+    fn write_stamp(&self, stamp: &Stamp, digest: &Digest) -> io::Result<()> {
+        let mut body = Writer::new();
+        stamp.encode(&mut body);
+        body.raw(&digest.0);
+        let mut file = self.folder.temporary()?;
+        file.as_file_mut().write_all(&frame::seal(Kind::Stamp, &body.into_bytes()))?;
+        self.folder.put(file, &name(stamp))
+    }
+}
+
+/// One file for each inode, so that a new version of it takes the place of the old one.
+fn name(stamp: &Stamp) -> String {
+    format!("stamps/{:02x}/{:x}-{:x}", stamp.inode & 0xff, stamp.device, stamp.inode)
+}
+
+fn decode(body: &[u8]) -> Result<(Stamp, Digest), Malformed> {
+    let mut reader = Reader::new(body);
+    Ok((Stamp::decode(&mut reader)?, Digest(reader.digest()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{World, everything};
+
+    const STAMP: Stamp = Stamp { device: 1, inode: 0x2ff, size: 3, modified: -4, changed: 5, mode: 0o100_755 };
+
+    #[test]
+    fn a_digest_is_recalled_for_exactly_its_stamp() {
+        let world = World::new();
+        let digest = Digest::of(b"compiler");
+        assert_eq!(world.store.recall(&STAMP), None);
+        world.store.remember(&STAMP, &digest);
+        assert_eq!(world.store.recall(&STAMP), Some(digest));
+        for other in [
+            Stamp { device: 2, ..STAMP },
+            Stamp { inode: 0x1ff, ..STAMP },
+            Stamp { size: 4, ..STAMP },
+            Stamp { modified: 4, ..STAMP },
+            Stamp { changed: 6, ..STAMP },
+            Stamp { mode: 0o100_644, ..STAMP },
+        ] {
+            assert_eq!(world.store.recall(&other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_stamp_recalls_nothing_and_is_written_anew() {
+        let world = World::new();
+        let digest = Digest::of(b"compiler");
+        world.store.remember(&STAMP, &digest);
+        let file = world.store.folder().join(name(&STAMP));
+        let whole = std::fs::read(&file).unwrap();
+        for bit in 0..whole.len() * 8 {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&file, bytes).unwrap();
+            assert_eq!(world.store.recall(&STAMP), None, "{bit}");
+        }
+        world.store.remember(&STAMP, &digest);
+        assert_eq!(world.store.recall(&STAMP), Some(digest));
+    }
+
+    #[test]
+    fn a_read_only_store_recalls_and_remembers_nothing_new() {
+        let world = World::new();
+        world.store.remember(&STAMP, &Digest::of(b"1"));
+        let before = everything(world.store.folder());
+        let store = Store::open_read_only(world.store.folder()).unwrap();
+        store.remember(&Stamp { size: 4, ..STAMP }, &Digest::of(b"2"));
+        assert_eq!(store.recall(&STAMP), Some(Digest::of(b"1")));
+        assert_eq!(everything(world.store.folder()), before);
+    }
+}

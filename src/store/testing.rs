@@ -1,0 +1,84 @@
+//! A throw-away store for the tests of this layer.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::folder::value_name;
+use super::{Durability, Pending, Store};
+use crate::model::{
+    Argument, Call, CommandDigest, Content, Digest, Grade, Key, Metadata, Observation, Outcome, PathSet, Sink, State,
+};
+
+/// A store in a temporary folder.
+pub struct World {
+    pub store: Store,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    pub fn new() -> World {
+        let folder = tempfile::tempdir().unwrap();
+        World { store: Store::open(&folder.path().join("cache")).unwrap(), _folder: folder }
+    }
+
+    /// Bytes, taken in as a stream would be.
+    pub fn pending(&self, bytes: &[u8]) -> Pending {
+        let mut spool = self.store.spool(u64::MAX);
+        spool.accept(bytes.to_vec());
+        spool.finish().unwrap()
+    }
+
+    /// Keeps a value without a call.
+    pub fn keep(&self, bytes: &[u8]) -> Content {
+        self.store.recording().unwrap().keep(self.pending(bytes)).unwrap()
+    }
+
+    /// Stores `call`, whose values are inline.
+    pub fn record(&self, call: Call) -> Call {
+        let recording = self.store.recording().unwrap();
+        let set = path_set(&call);
+        recording.store(&call, Durability::Buffered, set).unwrap();
+        call
+    }
+
+    pub fn value_file(&self, content: &Content) -> PathBuf {
+        self.store.folder().join(value_name(&content.digest))
+    }
+}
+
+/// A call whose key, command and arguments are made from `name`.
+pub fn call(name: &str) -> Call {
+    Call {
+        key: Key(Digest::of(name.as_bytes())),
+        command: CommandDigest::of_parts(name.as_bytes()),
+        grade: Grade::Declared,
+        bound: false,
+        argv: vec![Argument::Clear("/usr/bin/cc".into()), Argument::Clear(name.into())],
+        program: "/usr/bin/cc".into(),
+        cwd: "/work".into(),
+        root: "/work".into(),
+        parts: Vec::new(),
+        variables: Vec::new(),
+        observations: vec![Observation { path: "a.c".into(), state: State::Absent, stamp: None }],
+        outcome: Outcome { stdout: Some(Content::inline(b"out\n".to_vec())), ..Outcome::default() },
+        metadata: Metadata { started: 5, wall: 7, ..Metadata::default() },
+        tags: BTreeMap::from([("project".into(), "alpha".into())]),
+    }
+}
+
+pub fn path_set(call: &Call) -> PathSet {
+    PathSet { key: call.key, observations: call.observations.clone() }
+}
+
+/// Every path below `folder` with its inode, size and times: equal before and after means that nothing was written.
+pub fn everything(folder: &Path) -> BTreeMap<PathBuf, (u64, u64, i64, i64)> {
+    let mut found = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(folder) {
+        let entry = entry.unwrap();
+        let metadata = entry.metadata().unwrap();
+        let times = (metadata.ino(), metadata.size(), metadata.mtime_nsec(), metadata.ctime_nsec());
+        found.insert(entry.into_path(), times);
+    }
+    found
+}
