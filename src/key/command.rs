@@ -1,0 +1,252 @@
+//! From what was asked for to a command: all parts that count, named and in a fixed order.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, fstat};
+
+use crate::error::Result;
+use crate::model::{
+    Command, Digest, EnvironmentMode, Part, ProgramRule, Request, StampMemory, Stdin, StdinRule, StdinSource, Streams,
+    Watched,
+};
+use crate::sys::{clock, identity, stamp};
+
+use super::environment::environment;
+use super::pattern::Patterns;
+use super::place::{place, project_root, recorded};
+use super::program::Search;
+use super::volatile;
+
+/// The version of what is counted and how; raised with every change, so that no older call is found by a
+/// newer meaning.
+pub const FORMAT: u32 = 1;
+
+/// Under which name the file on descriptor 0 is watched.
+pub const STANDARD_INPUT: &str = "/dev/stdin";
+
+/// Longer than anybody needs to read a file, in nanoseconds.
+const LONG_AGO: i64 = 6 * 3_600_000_000_000;
+
+/// Where a command is asked for: all that is not on its command line, gathered by the engine.
+pub struct Surroundings<'a> {
+    /// The working directory, absolute, without links.
+    pub cwd: PathBuf,
+    /// The entries of the environment, in their order.
+    pub environment: Vec<OsString>,
+    /// How the standard streams are connected.
+    pub streams: Streams,
+    /// What standard input means.
+    pub stdin: Stdin,
+    /// The digest and the length in bytes of standard input, where it counts.
+    pub stdin_content: Option<(Digest, u64)>,
+    /// Runs a `--probe` in a shell and gives what it printed.
+    pub probe: &'a dyn Fn(&OsStr) -> Result<Vec<u8>>,
+}
+
+/// Looks at a command: says what counts of it, and what it takes to run it.
+///
+/// A program that cannot be found is no error: [`Command::program`] says so.
+///
+/// # Errors
+///
+/// A malformed glob, a probe that fails.
+pub fn command(request: &Request, surroundings: &Surroundings, memory: &dyn StampMemory) -> Result<Command> {
+    let now = clock::now();
+    let cwd = &surroundings.cwd;
+    let project = project_root(cwd);
+    let root = project.clone().unwrap_or_else(|| cwd.clone());
+    Patterns::new(&request.arguments.required)?;
+    let environment = environment(&request.environment, &surroundings.environment, cwd)?;
+    let (arguments, redacted) = arguments(request)?;
+    let search = Search { cwd, project: project.as_deref(), environment: &environment.visible, memory, now };
+    let name = request.argv.first().map_or(OsStr::new(""), OsString::as_os_str);
+    let identity = search.identify(name, request.program);
+
+    let mut parts = vec![Part::open("format", FORMAT.to_string())];
+    parts.extend(arguments);
+    parts.push(Part::open("program.rule", rule_name(request.program)));
+    parts.extend(identity.parts);
+    if !request.ignore_cwd {
+        parts.push(folder_part(cwd, project.as_deref()));
+    }
+    parts.push(Part::open("env-mode", mode_name(request.environment.mode)));
+    parts.push(Part::open("volatile", volatile::VERSION.to_string()));
+    parts.extend(environment.parts);
+    parts.extend(stdin_parts(&surroundings.stdin, surroundings.stdin_content));
+    parts.push(Part::open("streams", streams_name(surroundings.streams)));
+    parts.extend(machine_parts());
+    parts.extend(request.revision.as_ref().map(|revision| Part::open("revision", revision.as_bytes())));
+    parts.extend(declaration(request, &root));
+    parts.extend(probe_parts(request, surroundings)?);
+
+    let mut watched = identity.watched;
+    watched.extend(watched_input(request, surroundings, rustix::stdio::stdin(), now));
+    Ok(Command {
+        digest: Part::digest(&parts),
+        parts,
+        argv: request.argv.clone(),
+        redacted,
+        program: identity.program,
+        cwd: cwd.clone(),
+        root,
+        project: project.is_some(),
+        environment: environment.visible,
+        variables: environment.variables,
+        stdin: surroundings.stdin.clone(),
+        streams: surroundings.streams,
+        watched,
+    })
+}
+
+/// The arguments that count, numbered among themselves, and for every argument whether it is redacted.
+///
+/// The name by which the program was called always counts.
+fn arguments(request: &Request) -> Result<(Vec<Part>, Vec<bool>)> {
+    let ignored = Patterns::new(&request.arguments.ignored)?;
+    let redacted = Patterns::new(&request.arguments.redacted)?;
+    let redacted: Vec<bool> = request.argv.iter().map(|word| redacted.name(word)).collect();
+    let mut parts: Vec<Part> = Vec::with_capacity(request.argv.len());
+    for (position, (word, redacted)) in request.argv.iter().zip(&redacted).enumerate() {
+        if position > 0 && ignored.name(word) {
+            continue;
+        }
+        let name = format!("arg.{}", parts.len());
+        let value = word.as_bytes();
+        parts.push(if *redacted { Part::secret(name, value) } else { Part::open(name, value) });
+    }
+    Ok((parts, redacted))
+}
+
+fn rule_name(rule: ProgramRule) -> &'static str {
+    match rule {
+        ProgramRule::Content => "content",
+        ProgramRule::Path => "path",
+        ProgramRule::Name => "name",
+    }
+}
+
+fn mode_name(mode: EnvironmentMode) -> &'static str {
+    match mode {
+        EnvironmentMode::All => "all",
+        EnvironmentMode::Listed => "listed",
+        EnvironmentMode::Strict => "strict",
+    }
+}
+
+/// The working directory: absolute, or relative to the project's root.
+fn folder_part(cwd: &Path, project: Option<&Path>) -> Part {
+    let path = project.map_or_else(|| cwd.to_owned(), |root| recorded(cwd, root));
+    Part::open("cwd", path.as_os_str().as_bytes())
+}
+
+fn stdin_parts(stdin: &Stdin, content: Option<(Digest, u64)>) -> Vec<Part> {
+    let kind = match stdin {
+        // One and the same: `make -j` gives its standard input to one recipe and a pipe at its end to the others.
+        Stdin::Uncounted | Stdin::Ended => "none",
+        Stdin::Closed => "closed",
+        // Where reading starts is not counted: what is read from there is.
+        Stdin::File { .. } => "file",
+        Stdin::Spool => "spool",
+        Stdin::From => "from",
+        Stdin::Null => "null",
+        Stdin::Unknown => "unknown",
+    };
+    let mut parts = vec![Part::open("stdin", kind)];
+    if let Some((digest, length)) = content {
+        parts.push(Part::open("stdin.content", digest.hex()));
+        parts.push(Part::open("stdin.length", length.to_string()));
+    }
+    parts
+}
+
+fn streams_name(streams: Streams) -> &'static str {
+    match (streams.stdout, streams.stderr, streams.same) {
+        (true, true, true) => "stdout and stderr are one",
+        (true, true, false) => "stdout and stderr",
+        (true, false, _) => "stdout",
+        (false, true, _) => "stderr",
+        (false, false, _) => "none",
+    }
+}
+
+fn machine_parts() -> [Part; 4] {
+    [
+        Part::open("umask", format!("{:03o}", identity::umask())),
+        Part::open("root-user", if identity::is_root() { "yes" } else { "no" }),
+        Part::open("os", identity::OPERATING_SYSTEM),
+        Part::open("arch", identity::ARCHITECTURE),
+    ]
+}
+
+/// What was declared, because it decides what is observed and what is stored.
+fn declaration(request: &Request, root: &Path) -> Vec<Part> {
+    let mut parts = Vec::new();
+    parts.extend(request.inputs.iter().enumerate().map(|(number, word)| declared("input", number, word, root)));
+    let excludes = request.excludes.iter().enumerate();
+    parts.extend(excludes.map(|(number, glob)| declared("exclude", number, OsStr::new(glob), root)));
+    parts.extend(request.outputs.iter().enumerate().map(|(number, word)| declared("output", number, word, root)));
+    parts.extend(request.gitignore.then(|| Part::open("gitignore", "yes")));
+    parts.extend(request.pure.then(|| Part::open("pure", "yes")));
+    let stdin = match request.stdin {
+        StdinRule::Automatic => "automatic",
+        StdinRule::Input => "input",
+        StdinRule::None => "none",
+        StdinRule::From(_) => "from",
+    };
+    parts.push(Part::open("stdin-rule", stdin));
+    // What one user allows to be ignored, another run that did not allow it must not be given.
+    let rules = [
+        ("ignore-arg", &request.arguments.ignored),
+        ("ignore-env", &request.environment.ignored),
+        ("count-env", &request.environment.counted),
+    ];
+    for (name, globs) in rules {
+        let globs = globs.iter().enumerate();
+        parts.extend(globs.map(|(number, glob)| Part::open(format!("{name}.{}", number + 1), glob.as_bytes())));
+    }
+    parts
+}
+
+/// A declared word as it stands; relative to the root where it is an absolute path there, so that
+/// checkouts share calls. The name of the part tells the one from the other.
+fn declared(kind: &str, number: usize, word: &OsStr, root: &Path) -> Part {
+    let number = number + 1;
+    let rest = word.as_bytes().strip_prefix(root.as_os_str().as_bytes());
+    match rest {
+        Some([]) => Part::open(format!("{kind}.{number}.rooted"), b"".as_slice()),
+        Some([b'/', rest @ ..]) => Part::open(format!("{kind}.{number}.rooted"), rest),
+        _ => Part::open(format!("{kind}.{number}"), word.as_bytes()),
+    }
+}
+
+fn probe_parts(request: &Request, surroundings: &Surroundings) -> Result<Vec<Part>> {
+    let mut parts = Vec::with_capacity(2 * request.probes.len());
+    for (number, line) in request.probes.iter().enumerate() {
+        parts.push(Part::open(format!("probe.{}", number + 1), line.as_bytes()));
+        parts.push(Part::open(format!("probe.{}.output", number + 1), (surroundings.probe)(line)?));
+    }
+    Ok(parts)
+}
+
+/// The file that standard input is read from.
+///
+/// Its digest was made before its stamp is taken here, and how long before is not known; so only a stamp
+/// that is hours old proves anything, and any other file is read again after the run.
+fn watched_input(request: &Request, surroundings: &Surroundings, descriptor: BorrowedFd, now: i64) -> Option<Watched> {
+    let (digest, _) = surroundings.stdin_content?;
+    let (path, stamp) = match (&surroundings.stdin, &request.stdin) {
+        (Stdin::File { .. }, _) => (STANDARD_INPUT.into(), stamp::from_stat(&fstat(descriptor).ok()?)),
+        (Stdin::From, StdinRule::From(StdinSource::File(path))) => {
+            let path = place(&surroundings.cwd, path).ok()?.path;
+            let stamp = stamp::of(&path).ok()?;
+            (path, stamp)
+        }
+        _ => return None,
+    };
+    let is_file = FileType::from_raw_mode(stamp.mode) == FileType::RegularFile;
+    let settled = now.saturating_sub(stamp.modified.max(stamp.changed)) > LONG_AGO;
+    is_file.then_some(Watched { path, stamp, settled, digest })
+}

@@ -1,0 +1,325 @@
+//! Digests of files: read whole, in constant memory, and never while somebody writes.
+
+use std::fs::File;
+use std::io;
+use std::num::NonZero;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use rustix::fs::{FileType, Mode, OFlags};
+
+use crate::model::{Digest, Stamp};
+use crate::sys::stamp;
+
+/// Files up to this size, in bytes, are hashed sooner than remembered digests are asked for.
+pub const SMALL: u64 = 64 << 10;
+/// Bytes read at a time: as much as fits beside the rest into the cache of one processor.
+const CHUNK: usize = 256 << 10;
+/// A file that is written again and again is given up after this many tries.
+const TRIES: usize = 2;
+/// More files than this are worth a second thread.
+const MANY: usize = 64;
+/// More bytes than this are worth a second thread.
+const MUCH: u64 = 8 << 20;
+
+/// Whether a link at the end of a path is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// The file behind it is meant.
+    Followed,
+    /// A link is not a file.
+    Refused,
+}
+
+/// A regular file that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// Its stamp, before and after it was read.
+    pub stamp: Stamp,
+    /// Whether the stamp proves that nothing changed as long as it stays the same.
+    pub settled: bool,
+}
+
+/// Opens a regular file for reading. Neither waits for the writer of a FIFO nor takes a terminal.
+///
+/// # Errors
+///
+/// As `open(2)`; `InvalidInput` for what is no regular file.
+pub fn open(path: &Path, links: Links) -> io::Result<(File, Stamp)> {
+    let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    if links == Links::Refused {
+        flags |= OFlags::NOFOLLOW;
+    }
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let stamp = stamp::of_file(&file)?;
+    match FileType::from_raw_mode(stamp.mode) {
+        FileType::RegularFile => Ok((file, stamp)),
+        _ => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
+/// Reads an open file whole. `now`, in nanoseconds since 1970, must be from before its `stamp` was taken.
+///
+/// A file up to [`SMALL`] is in `buffer` afterwards.
+///
+/// # Errors
+///
+/// As `read(2)`; `ResourceBusy` for a file that changes whenever it is read.
+pub fn read(file: &File, before: Stamp, now: i64, buffer: &mut Vec<u8>) -> io::Result<Seen> {
+    let digest = |size| hash(|chunk, offset| file.read_at(chunk, offset), 0, size, buffer);
+    let (digest, stamp) = steady(before, digest, || stamp::of_file(file))?;
+    Ok(Seen { digest, stamp, settled: stamp::is_settled(&stamp, file, now) })
+}
+
+/// Makes the digest of a file of a known size until the file's stamp is the same before and after.
+fn steady(
+    mut before: Stamp,
+    mut digest: impl FnMut(u64) -> io::Result<Digest>,
+    mut stamp: impl FnMut() -> io::Result<Stamp>,
+) -> io::Result<(Digest, Stamp)> {
+    for _ in 0..TRIES {
+        let digest = digest(before.size)?;
+        let after = stamp()?;
+        if after == before {
+            return Ok((digest, after));
+        }
+        before = after;
+    }
+    Err(io::ErrorKind::ResourceBusy.into())
+}
+
+/// The digest of what `read` gives from `offset` to its end, at which `size` more bytes were expected; if
+/// there were none, or more, all that comes is read. Whether `size` was right is for the caller to see.
+///
+/// # Errors
+///
+/// Those of `read`.
+pub fn hash(
+    read: impl Fn(&mut [u8], u64) -> io::Result<usize>,
+    mut offset: u64,
+    size: u64,
+    buffer: &mut Vec<u8>,
+) -> io::Result<Digest> {
+    let wanted = usize::try_from(size).unwrap_or(CHUNK).saturating_add(1).clamp(512, CHUNK);
+    if buffer.len() < wanted {
+        buffer.resize(wanted, 0);
+    }
+    let end = offset.saturating_add(size);
+    let mut hasher = blake3::Hasher::new();
+    let mut filled = 0;
+    loop {
+        match read(&mut buffer[filled..], offset) {
+            Ok(0) => break,
+            Ok(count) => {
+                filled += count;
+                offset += count as u64;
+                if filled == buffer.len() {
+                    hasher.update(buffer);
+                    filled = 0;
+                } else if offset == end {
+                    // Short, and all that is there: no need to ask for nothing.
+                    break;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    hasher.update(&buffer[..filled]);
+    Ok(hasher.finalize().into())
+}
+
+/// Opens and reads the file at `path`; see [`open`] and [`read`].
+///
+/// # Errors
+///
+/// Those of both.
+pub fn see(path: &Path, links: Links, now: i64, buffer: &mut Vec<u8>) -> io::Result<Seen> {
+    let (file, stamp) = open(path, links)?;
+    read(&file, stamp, now, buffer)
+}
+
+/// A file to be read.
+pub struct Job {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether a link at the end of the path is followed.
+    pub links: Links,
+    /// How many bytes it has, about.
+    pub size: u64,
+}
+
+/// Reads all `jobs`, in their order; many or large ones by several threads.
+pub fn see_all(jobs: &[Job], now: i64) -> Vec<io::Result<Seen>> {
+    let is_much = jobs.len() > MANY || (jobs.len() > 1 && jobs.iter().map(|job| job.size).sum::<u64>() > MUCH);
+    let processors = if is_much { thread::available_parallelism().map_or(1, NonZero::get) } else { 1 };
+    match processors.min(jobs.len()) {
+        0 | 1 => Pool::new(jobs, now).alone(),
+        threads => Pool::new(jobs, now).together(threads),
+    }
+}
+
+/// Jobs that threads take from, one after the other.
+struct Pool<'a> {
+    jobs: &'a [Job],
+    now: i64,
+    next: AtomicUsize,
+    done: Mutex<Vec<(usize, io::Result<Seen>)>>,
+}
+
+impl<'a> Pool<'a> {
+    fn new(jobs: &'a [Job], now: i64) -> Pool<'a> {
+        Pool { jobs, now, next: AtomicUsize::new(0), done: Mutex::new(Vec::new()) }
+    }
+
+    fn alone(self) -> Vec<io::Result<Seen>> {
+        self.work();
+        self.results()
+    }
+
+    /// Where a thread cannot be made (a limit on processes, no memory), the others do its work.
+    fn together(self, threads: usize) -> Vec<io::Result<Seen>> {
+        thread::scope(|scope| {
+            for _ in 1..threads {
+                if thread::Builder::new().spawn_scoped(scope, || self.work()).is_err() {
+                    break;
+                }
+            }
+            self.work();
+        });
+        self.results()
+    }
+
+    fn work(&self) {
+        let (mut buffer, mut mine) = (Vec::new(), Vec::new());
+        loop {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(job) = self.jobs.get(number) else { break };
+            mine.push((number, see(&job.path, job.links, self.now, &mut buffer)));
+        }
+        self.done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).append(&mut mine);
+    }
+
+    fn results(self) -> Vec<io::Result<Seen>> {
+        let mut done = self.done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        done.sort_by_key(|(number, _)| *number);
+        done.into_iter().map(|(_, result)| result).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::fs;
+    use std::io::Read;
+    use std::os::unix::fs::symlink;
+
+    const FUTURE: i64 = i64::MAX;
+
+    fn see_now(path: &Path, links: Links) -> io::Result<Seen> {
+        see(path, links, FUTURE, &mut Vec::new())
+    }
+
+    #[test]
+    fn files_of_all_sizes_are_read_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let mut buffer = Vec::new();
+        for size in [0, 1, 511, 512, 513, SMALL as usize, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7] {
+            let content: Vec<u8> = (0..size).map(|number| (number % 251) as u8).collect();
+            fs::write(&path, &content).unwrap();
+            let seen = see(&path, Links::Refused, FUTURE, &mut buffer).unwrap();
+            assert_eq!(seen.digest, Digest::of(&content), "{size}");
+            assert!(size > SMALL as usize || buffer.starts_with(&content), "{size}");
+        }
+    }
+
+    #[test]
+    fn files_that_hide_their_size_are_read_whole() {
+        let content = fs::read("/proc/self/environ").unwrap();
+        assert_eq!(see_now(Path::new("/proc/self/environ"), Links::Refused).unwrap().digest, Digest::of(&content));
+    }
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, link, file) = (folder.path().join("p"), folder.path().join("l"), folder.path().join("f"));
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        fs::write(&file, "x").unwrap();
+        symlink("f", &link).unwrap();
+        assert_eq!(see_now(&pipe, Links::Refused).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(see_now(folder.path(), Links::Refused).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert!(see_now(&link, Links::Refused).is_err());
+        assert_eq!(see_now(&link, Links::Followed).unwrap().digest, Digest::of(b"x"));
+    }
+
+    #[test]
+    fn a_file_that_changed_is_read_again_and_then_given_up() {
+        let stamp = |size| Stamp { device: 1, inode: 1, size, modified: 0, changed: 0, mode: 0 };
+        let try_with = |sizes: [u64; 2]| {
+            let (sizes, read) = (Cell::new(&sizes[..]), Cell::new(0));
+            let digest = |size: u64| {
+                read.set(read.get() + 1);
+                Ok(Digest::of(&size.to_le_bytes()))
+            };
+            let next = || {
+                let (first, rest) = sizes.get().split_first().unwrap();
+                sizes.set(rest);
+                Ok(stamp(*first))
+            };
+            (steady(stamp(0), digest, next).map_err(|error| error.kind()), read.get())
+        };
+        let of = |size: u64| Ok((Digest::of(&size.to_le_bytes()), stamp(size)));
+        assert_eq!(try_with([0, 0]), (of(0), 1));
+        assert_eq!(try_with([1, 1]), (of(1), 2));
+        assert_eq!(try_with([1, 2]), (Err(io::ErrorKind::ResourceBusy), 2));
+    }
+
+    #[test]
+    fn a_file_is_read_from_an_offset_to_an_end_that_nobody_foresaw() {
+        let content = b"0123456789";
+        let read = |chunk: &mut [u8], offset: u64| (&content[offset as usize..]).read(&mut chunk[..3]);
+        for (offset, size) in [(0, 10), (4, 6), (4, 0), (4, 600), (10, 0)] {
+            let digest = hash(read, offset, size, &mut Vec::new()).unwrap();
+            assert_eq!(digest, Digest::of(&content[offset as usize..]), "{offset} {size}");
+        }
+    }
+
+    #[test]
+    fn a_young_stamp_proves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        fs::write(&path, "x").unwrap();
+        let changed = stamp::of(&path).unwrap().changed;
+        let settled = |now| see(&path, Links::Refused, now, &mut Vec::new()).unwrap().settled;
+        assert!(!settled(changed) && !settled(changed - 1) && !settled(changed + 1_000_000_000));
+        assert!(settled(changed + 10_000_000_000));
+    }
+
+    #[test]
+    fn many_files_keep_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = |number: usize| {
+            let path = folder.path().join(number.to_string());
+            if number != 100 {
+                fs::write(&path, number.to_string()).unwrap();
+            }
+            Job { path, links: Links::Refused, size: 3 }
+        };
+        let jobs: Vec<Job> = (0..300).map(job).collect();
+        for (number, result) in see_all(&jobs, FUTURE).into_iter().enumerate() {
+            match result {
+                Ok(seen) => assert_eq!(seen.digest, Digest::of(number.to_string().as_bytes())),
+                Err(error) => assert_eq!((number, error.kind()), (100, io::ErrorKind::NotFound)),
+            }
+        }
+        assert!(see_all(&[], FUTURE).is_empty());
+        assert_eq!(Pool::new(&jobs, FUTURE).together(7).len(), 300);
+    }
+}

@@ -1,0 +1,224 @@
+//! From declared words and from arguments to the paths that are looked at.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::FileType;
+
+use crate::error::Error;
+use crate::model::{Command, Request, Stamp};
+use crate::sys::stamp;
+
+use super::ObserveError;
+use super::filters::{Filters, no_text};
+use super::pattern::is_glob;
+use super::place::{is_nothing, place};
+use super::walk::{Entry, PathGlob, leads_to_folder, tree};
+
+/// A folder that an argument of a pure command names holds no more entries than this.
+const MOST: usize = 10_000;
+/// A longer path cannot be given to the kernel, in bytes.
+const LONGEST_PATH: usize = 4095;
+
+/// A path to be looked at, with what is known already.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Absolute, without `.` and `..`.
+    pub path: PathBuf,
+    /// What `lstat(2)` said.
+    pub found: Glance,
+}
+
+/// What `lstat(2)` said of a path.
+#[derive(Clone, Copy, Debug)]
+pub enum Glance {
+    /// Nobody asked.
+    Unknown,
+    /// There is nothing.
+    Nothing,
+    /// Something with this stamp.
+    Something(Stamp),
+}
+
+impl Glance {
+    /// Asks.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be known whether there is something.
+    pub fn at(path: &Path) -> io::Result<Glance> {
+        match stamp::of_link(path) {
+            Ok(stamp) => Ok(Glance::Something(stamp)),
+            Err(error) if is_nothing(&error) => Ok(Glance::Nothing),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn kind(self) -> Option<FileType> {
+        match self {
+            Glance::Something(stamp) => Some(FileType::from_raw_mode(stamp.mode)),
+            Glance::Unknown | Glance::Nothing => None,
+        }
+    }
+}
+
+/// Gathers the paths that a command looks at.
+pub struct Gathering<'a> {
+    cwd: &'a Path,
+    filters: Arc<Filters>,
+    most: usize,
+    /// In the order in which they were found, perhaps more than once.
+    pub candidates: Vec<Candidate>,
+    /// Folders in which a pure command's files lie, whether they are there or not.
+    pub folders: BTreeSet<PathBuf>,
+}
+
+/// All paths that `request` says its command looks at.
+///
+/// # Errors
+///
+/// A glob that is malformed or matches nothing, what cannot be read, too large a folder.
+pub fn gather<'a>(
+    request: &Request,
+    command: &'a Command,
+    apart_from: &[PathBuf],
+) -> Result<Gathering<'a>, ObserveError> {
+    let filters = Filters::new(request, &command.cwd, apart_from).map_err(ObserveError::BadGlob)?;
+    let mut gathering = Gathering {
+        cwd: &command.cwd,
+        filters: Arc::new(filters),
+        most: usize::MAX,
+        candidates: Vec::with_capacity(request.inputs.len()),
+        folders: BTreeSet::new(),
+    };
+    for word in &request.inputs {
+        gathering.word(word)?;
+    }
+    if request.pure {
+        gathering.most = MOST;
+        gathering.arguments(&command.argv)?;
+    }
+    Ok(gathering)
+}
+
+impl Gathering<'_> {
+    /// A declared word: a path if it is there as it stands, else a glob if it can be one, else absent.
+    fn word(&mut self, word: &OsStr) -> Result<(), ObserveError> {
+        if word.is_empty() {
+            return Err(ObserveError::BadGlob(Error::usage("an input is empty")));
+        }
+        let (path, found) = self.locate(Path::new(word))?;
+        match found {
+            Glance::Nothing if is_glob(word.as_bytes()) => self.glob(word),
+            found => self.take(Candidate { path, found }),
+        }
+    }
+
+    /// Finds out where a path leads; a name in it that is in the way becomes a candidate itself.
+    fn locate(&mut self, word: &Path) -> Result<(PathBuf, Glance), ObserveError> {
+        let unreadable = |error| ObserveError::Unreadable(word.to_owned(), error);
+        let place = place(self.cwd, word).map_err(unreadable)?;
+        if let Some(path) = place.dead_end {
+            self.candidates.push(Candidate { path, found: Glance::Unknown });
+        }
+        let found = Glance::at(&place.path).map_err(unreadable)?;
+        Ok((place.path, found))
+    }
+
+    /// A path, and the tree behind it if it is a folder or a link to one.
+    fn take(&mut self, candidate: Candidate) -> Result<(), ObserveError> {
+        let kind = candidate.found.kind();
+        let is_folder = match kind {
+            Some(FileType::Symlink) => leads_to_folder(&candidate.path),
+            kind => kind == Some(FileType::Directory),
+        };
+        let path = is_folder.then(|| candidate.path.clone());
+        self.candidates.push(candidate);
+        path.map_or(Ok(()), |folder| self.tree(&folder))
+    }
+
+    fn tree(&mut self, folder: &Path) -> Result<(), ObserveError> {
+        for (count, entry) in tree(folder, &self.filters, usize::MAX).enumerate() {
+            if count == self.most {
+                return Err(ObserveError::TooMany(folder.to_owned()));
+            }
+            self.candidates.push(Candidate { path: entry?.path, found: Glance::Unknown });
+        }
+        Ok(())
+    }
+
+    fn glob(&mut self, word: &OsStr) -> Result<(), ObserveError> {
+        let text = word.to_str().ok_or_else(|| ObserveError::BadGlob(no_text(word)))?;
+        let glob = PathGlob::new(text).map_err(ObserveError::BadGlob)?;
+        let parent =
+            place(self.cwd, &glob.parent).map_err(|error| ObserveError::Unreadable(glob.parent.clone(), error))?;
+        if parent.dead_end.is_some() {
+            return Err(ObserveError::NoMatch(text.to_owned()));
+        }
+        let before = self.candidates.len();
+        let filters = Arc::clone(&self.filters);
+        // The walk goes down before it goes on, so what one matching folder covers comes in one piece.
+        let mut covered: Option<PathBuf> = None;
+        glob.search(&parent.path, &filters, &mut |entry: Entry| {
+            if covered.as_ref().is_some_and(|folder| entry.path.starts_with(folder)) && entry.kind != FileType::Symlink
+            {
+                return Ok(());
+            }
+            let found = Glance::at(&entry.path).map_err(|error| ObserveError::Unreadable(entry.path.clone(), error))?;
+            if found.kind() == Some(FileType::Directory) {
+                covered = Some(entry.path.clone());
+            }
+            self.take(Candidate { path: entry.path, found })
+        })?;
+        match self.candidates.len() == before {
+            true => Err(ObserveError::NoMatch(text.to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    /// What the arguments of a pure command may name.
+    fn arguments(&mut self, argv: &[OsString]) -> Result<(), ObserveError> {
+        self.folders.insert(self.cwd.to_owned());
+        for name in argv.iter().skip(1).flat_map(|argument| names(argument.as_bytes())) {
+            let (path, found) = self.locate(Path::new(OsStr::from_bytes(name)))?;
+            self.folders.extend(path.parent().map(Path::to_owned));
+            if found.kind() == Some(FileType::Directory) {
+                self.folders.insert(path.clone());
+            }
+            self.take(Candidate { path, found })?;
+        }
+        Ok(())
+    }
+}
+
+/// The paths that an argument may name: `f`, `@f`, `--x=f`, `--x=@f`.
+fn names(argument: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let value = argument.iter().position(|byte| *byte == b'=').map(|at| &argument[at + 1..]);
+    let words = [Some(argument), value].into_iter().flatten();
+    let names = words.flat_map(|word| [Some(word), word.strip_prefix(b"@")].into_iter().flatten());
+    names.filter(|name| !name.is_empty() && name.len() <= LONGEST_PATH && !name.contains(&0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_may_name_a_file_in_four_ways() {
+        let all = |argument: &str| -> Vec<String> {
+            names(argument.as_bytes()).map(|name| String::from_utf8(name.to_vec()).unwrap()).collect()
+        };
+        assert_eq!(all("f"), ["f"]);
+        assert_eq!(all("@f"), ["@f", "f"]);
+        assert_eq!(all("--x=f=g"), ["--x=f=g", "f=g"]);
+        assert_eq!(all("--x=@f"), ["--x=@f", "@f", "f"]);
+        assert_eq!(all("--x="), ["--x="]);
+        assert_eq!(all(""), [""; 0]);
+        assert_eq!(all("a\0b"), [""; 0]);
+        assert_eq!(all(&"x".repeat(LONGEST_PATH + 1)), [""; 0]);
+    }
+}

@@ -1,0 +1,27 @@
+//! What identifies a call: the command's parts, and what the command could see.
+//!
+//! [`command()`] says what counts of the command itself, [`observe()`] what it sees where it was said that it
+//! looks, and [`confirm`], after the run, whether all that was still so. A false hit is silent and a
+//! false miss is not, so everything here counts too much rather than too little.
+
+mod command;
+mod content;
+mod environment;
+mod filters;
+mod inputs;
+mod look;
+mod observe;
+mod pattern;
+mod place;
+mod program;
+mod script;
+pub mod volatile;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+pub use command::{Surroundings, command};
+pub use environment::{missing_requirement, variable, visible_environment};
+pub use observe::{ObserveError, Observed, confirm, observe};
+pub use program::resolve_program;

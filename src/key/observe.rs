@@ -1,0 +1,291 @@
+//! What a command sees where it looks, before it runs; whether that was still so after it ran.
+
+use std::cell::OnceCell;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, fstat, major, minor};
+
+use crate::error::Error;
+use crate::model::{Command, Digest, Observation, Reason, Request, Stamp, StampMemory, State, Stdin, Watched, Writer};
+use crate::sys::{clock, stamp};
+
+use super::command::STANDARD_INPUT;
+use super::content::{self, Links};
+use super::inputs::{Candidate, Gathering, Glance, gather};
+use super::look::{Sight, Subject, look};
+use super::place::recorded;
+use super::program;
+
+/// A stamp older than this, in nanoseconds, proves that nothing was changed even on a server with another clock.
+const LONG_AGO: i64 = 3_600_000_000_000;
+
+/// So few small files are read as quickly as what was remembered of them.
+const FEW: usize = 2;
+
+/// Why it cannot be said what a command sees.
+#[derive(Debug)]
+pub enum ObserveError {
+    /// Nothing matches this glob, or all that does is left out.
+    NoMatch(String),
+    /// A glob is malformed.
+    BadGlob(Error),
+    /// This path, relative to the root where it lies there, cannot be looked at or read.
+    Unreadable(PathBuf, io::Error),
+    /// This is a FIFO or a device, and was named itself.
+    Stream(PathBuf),
+    /// An argument of a pure command names this folder, which holds too much.
+    TooMany(PathBuf),
+}
+
+/// What a command sees.
+#[derive(Debug)]
+pub struct Observed {
+    /// Paths and states in key order, with the stamps that prove something.
+    pub observations: Vec<Observation>,
+    /// For each of them the stamp of its content, however young.
+    stamps: Vec<Option<Stamp>>,
+    /// For a pure command: the folders in which it must leave nothing.
+    folders: Vec<PathBuf>,
+    /// Those folders as they were just before the run: a replay does not need to look at them.
+    guarded: OnceCell<Vec<Folder>>,
+}
+
+impl Observed {
+    /// Looks at what only a run can change; to be called just before it.
+    pub fn guard(&self) {
+        let now = clock::now();
+        self.guarded.get_or_init(|| self.folders.iter().map(|path| Folder::at(path.clone(), now)).collect());
+    }
+}
+
+/// A folder in which a pure command must leave nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Folder {
+    path: PathBuf,
+    stamp: Option<Stamp>,
+    /// A digest of its names, where the stamp is too young to prove that they are the same.
+    names: Option<Digest>,
+}
+
+/// Looks wherever `request` says that `command` looks.
+///
+/// A digest in what `known` gives (what was observed before, in key order) is believed as long as the stamp beside
+/// it is the file's. It is asked only where there is more to look at than it costs to ask. The folders
+/// `apart_from` are never walked through.
+///
+/// # Errors
+///
+/// See [`ObserveError`].
+pub fn observe(
+    request: &Request,
+    command: &Command,
+    known: &mut dyn FnMut() -> Vec<Observation>,
+    memory: &dyn StampMemory,
+    apart_from: &[PathBuf],
+) -> Result<Observed, ObserveError> {
+    let now = clock::now();
+    let named = |error: ObserveError| error.below(&command.root);
+    let Gathering { candidates, folders, .. } = gather(request, command, apart_from).map_err(named)?;
+    let known = if candidates.len() > FEW { known() } else { Vec::new() };
+    let subjects = subjects(candidates, &command.root, &known);
+    let sights = look(&subjects, memory, now).map_err(named)?;
+    refuse_streams(request, &subjects, &sights).map_err(named)?;
+    let stamps = sights.iter().map(|sight| sight.stamp).collect();
+    let observation = |(subject, sight): (Subject<'_>, Sight)| Observation {
+        path: subject.recorded,
+        stamp: sight.stamp.filter(|_| sight.settled),
+        state: sight.state,
+    };
+    let observations = subjects.into_iter().zip(sights).map(observation).collect();
+    Ok(Observed { observations, stamps, folders: folders.into_iter().collect(), guarded: OnceCell::new() })
+}
+
+/// Refuses a FIFO or device that is named itself: what a command reads from it is another thing each time. In a folder
+/// it is only seen to be there. `/dev/null` is always the same.
+fn refuse_streams(request: &Request, subjects: &[Subject], sights: &[Sight]) -> Result<(), ObserveError> {
+    if !request.pure && request.inputs.is_empty() {
+        return Ok(());
+    }
+    for (subject, sight) in subjects.iter().zip(sights) {
+        let state = match &sight.state {
+            State::Link { behind, .. } => behind,
+            state => state,
+        };
+        let State::Special(kind) = state else { continue };
+        let path = &subject.candidate.path;
+        let is_stream = !matches!(FileType::from_raw_mode(*kind), FileType::Socket) && !leads_to_null(path);
+        let is_named = request.pure || request.inputs.iter().any(|word| path.ends_with(word));
+        if is_stream && is_named {
+            return Err(ObserveError::Stream(path.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a path leads to `/dev/null`.
+fn leads_to_null(path: &Path) -> bool {
+    rustix::fs::stat(path).is_ok_and(|found| (major(found.st_rdev), minor(found.st_rdev)) == (1, 3))
+}
+
+impl ObserveError {
+    /// The same with its path as a key has it, which is how users know it.
+    fn below(self, root: &Path) -> ObserveError {
+        match self {
+            ObserveError::Unreadable(path, why) => ObserveError::Unreadable(recorded(&path, root), why),
+            ObserveError::TooMany(path) => ObserveError::TooMany(recorded(&path, root)),
+            ObserveError::Stream(path) => ObserveError::Stream(recorded(&path, root)),
+            other => other,
+        }
+    }
+}
+
+/// The candidates in key order, each once, with what is known of it.
+fn subjects<'a>(candidates: Vec<Candidate>, root: &Path, known: &'a [Observation]) -> Vec<Subject<'a>> {
+    let subject = |candidate: Candidate| Subject { recorded: recorded(&candidate.path, root), candidate, known: None };
+    let mut subjects: Vec<Subject> = candidates.into_iter().map(subject).collect();
+    // By bytes, not by parts of paths as `Path` compares them: simple to say and fast. What was glanced
+    // at comes first, so that it is not asked for again.
+    let rank = |subject: &Subject| matches!(subject.candidate.found, Glance::Unknown);
+    subjects.sort_unstable_by(|one, other| {
+        bytes(&one.recorded).cmp(bytes(&other.recorded)).then_with(|| rank(one).cmp(&rank(other)))
+    });
+    subjects.dedup_by(|later, first| later.recorded == first.recorded);
+    let mut known = known.iter().peekable();
+    for subject in &mut subjects {
+        let path = bytes(&subject.recorded);
+        while known.next_if(|known| bytes(&known.path) < path).is_some() {}
+        subject.known = known.next_if(|known| bytes(&known.path) == path);
+    }
+    subjects
+}
+
+fn bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
+}
+
+/// Looks again after the run: whether `before` is still so, and the program, its interpreters and the file
+/// on standard input are what they were. Gives the observations with stamps that may prove by now what
+/// they were too young for.
+///
+/// A file whose stamp is another counts as changed, even if its content is the same again: what the
+/// command read meanwhile cannot be known.
+///
+/// # Errors
+///
+/// The reason not to store the call: what changed, what cannot be read any more.
+pub fn confirm(
+    request: &Request,
+    command: &Command,
+    before: &Observed,
+    memory: &dyn StampMemory,
+    apart_from: &[PathBuf],
+) -> Result<Vec<Observation>, Reason> {
+    for watched in &command.watched {
+        confirm_watched(watched, &command.stdin, rustix::stdio::stdin(), memory)?;
+    }
+    let after = observe(request, command, &mut || before.observations.clone(), memory, apart_from).map_err(reason)?;
+    if let Some(path) = first_difference(before, &after) {
+        return Err(Reason::InputChanged(path));
+    }
+    Ok(after.observations)
+}
+
+/// The path of the first difference between two looks at the same command.
+fn first_difference(before: &Observed, after: &Observed) -> Option<PathBuf> {
+    let pairs = before.observations.iter().zip(&before.stamps).zip(after.observations.iter().zip(&after.stamps));
+    for ((old, old_stamp), (new, new_stamp)) in pairs {
+        if old.path != new.path {
+            return Some(if bytes(&old.path) < bytes(&new.path) { &old.path } else { &new.path }.clone());
+        }
+        if old.state != new.state || old_stamp != new_stamp {
+            return Some(old.path.clone());
+        }
+    }
+    let common = before.observations.len().min(after.observations.len());
+    let surplus = before.observations.get(common).or_else(|| after.observations.get(common));
+    if let Some(observation) = surplus {
+        return Some(observation.path.clone());
+    }
+    let Some(guarded) = before.guarded.get() else { return before.folders.first().cloned() };
+    guarded.iter().find(|folder| !folder.is_same()).map(|folder| folder.path.clone())
+}
+
+fn reason(error: ObserveError) -> Reason {
+    match error {
+        ObserveError::NoMatch(glob) => Reason::InputChanged(PathBuf::from(glob)),
+        ObserveError::TooMany(path) => Reason::InputChanged(path),
+        ObserveError::Stream(path) => Reason::InputStream(path),
+        ObserveError::Unreadable(path, why) => unreadable(path, &why),
+        ObserveError::BadGlob(_) => Reason::Internal,
+    }
+}
+
+fn unreadable(path: PathBuf, why: &io::Error) -> Reason {
+    Reason::InputUnreadable(path, io::Error::from(why.kind()).to_string())
+}
+
+/// Whether a file that belongs to the command itself is what it was.
+fn confirm_watched(
+    watched: &Watched,
+    stdin: &Stdin,
+    descriptor: BorrowedFd,
+    memory: &dyn StampMemory,
+) -> Result<(), Reason> {
+    let changed = || Reason::InputChanged(watched.path.clone());
+    let failed = |why: io::Error| unreadable(watched.path.clone(), &why);
+    let offset = match stdin {
+        Stdin::File { offset } if watched.path == Path::new(STANDARD_INPUT) => Some(*offset),
+        _ => None,
+    };
+    let now = match offset {
+        Some(_) => fstat(descriptor).map(|found| stamp::from_stat(&found)).map_err(io::Error::from),
+        None => stamp::of(&watched.path),
+    };
+    if now.map_err(failed)? != watched.stamp {
+        return Err(changed());
+    }
+    if watched.settled {
+        return Ok(());
+    }
+    let digest = match offset {
+        Some(offset) => {
+            let read = |chunk: &mut [u8], offset| Ok(rustix::io::pread(descriptor, chunk, offset)?);
+            content::hash(read, offset, watched.stamp.size.saturating_sub(offset), &mut Vec::new()).map_err(failed)?
+        }
+        None => {
+            let seen = program::examine(&watched.path, Links::Followed, memory, clock::now()).map(|(seen, _)| seen);
+            seen.or_else(|_| program::unreadable(&watched.path)).map_err(failed)?.digest
+        }
+    };
+    if digest == watched.digest { Ok(()) } else { Err(changed()) }
+}
+
+impl Folder {
+    fn at(path: PathBuf, now: i64) -> Folder {
+        let stamp = stamp::of(&path).ok();
+        let is_old = |stamp: Stamp| now.saturating_sub(stamp.modified.max(stamp.changed)) > LONG_AGO;
+        let names = if stamp.is_some_and(is_old) { None } else { names(&path) };
+        Folder { path, stamp, names }
+    }
+
+    /// Whether a look at it now shows that nothing was made or removed there.
+    fn is_same(&self) -> bool {
+        self.stamp == stamp::of(&self.path).ok() && (self.names.is_none() || self.names == names(&self.path))
+    }
+}
+
+/// A digest of the names in a folder.
+fn names(folder: &Path) -> Option<Digest> {
+    let entries = std::fs::read_dir(folder).ok()?;
+    let mut names: Vec<OsString> = entries.map_while(io::Result::ok).map(|entry| entry.file_name()).collect();
+    names.sort_unstable();
+    let mut writer = Writer::new();
+    for name in names {
+        writer.bytes(&name.into_vec());
+    }
+    Some(Digest::of(&writer.into_bytes()))
+}

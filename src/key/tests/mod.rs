@@ -1,0 +1,9 @@
+//! What the parts of recognition do together, in small worlds of files.
+
+mod changes;
+mod commands;
+mod inputs;
+mod laws;
+mod programs;
+mod pure;
+mod world;
