@@ -1,0 +1,110 @@
+//! A miss: waiting for others, running the command, and refreshing behind the caller's back.
+
+use std::panic::{self, AssertUnwindSafe};
+
+use crate::exec::{self, Cut, Forward, Input, Launch, StartError, Status};
+use crate::model::{Event, Program, Reason};
+use crate::store::{Flight, FlightLock, Store};
+
+use super::lookup::{Freshness, Sought};
+use super::outputs;
+use super::recognise::check_writable;
+use super::record::{Capture, record};
+use super::{Ending, Halt, Missed, Mode, Told, start_failed};
+
+impl super::Run<'_> {
+    /// Runs the command, alone of its kind if that can be had, and stores what it did.
+    pub(super) fn execute(&mut self, store: &Store, sought: Sought, why: Reason) -> Result<Ending, Halt> {
+        check_writable(sought.command.streams)?;
+        let (sought, why, lock) = match store.flight(&sought.command.digest, self.policy.wait) {
+            Flight::Alone => (sought, why, None),
+            Flight::Leads(lock) => (sought, why, Some(lock)),
+            Flight::Waited(lock) => (sought.again(store)?, why, Some(lock)),
+        };
+        // Between the first look and the lock another run may have stored the call.
+        if lock.is_some() && matches!(why, Reason::NoCall | Reason::Expired) {
+            match super::guarded(|| self.replay_if_stored(store, &sought)) {
+                Ok(ending) => return Ok(ending),
+                Err(Missed::Halted(halt)) => return Err(halt),
+                Err(Missed::Because(_)) => {}
+            }
+        }
+        let input = self.input.take();
+        match self.capture(store, &sought, input, Forward::Caller, lock, &why) {
+            Ok(status) => Ok(Ending::Status(status)),
+            Err((StartError::NoProcess(_), input)) => {
+                self.input.give_back(input);
+                Err(Reason::NotStarted.into())
+            }
+            Err((error, _)) => Ok(start_failed(&self.request.argv[0], &error)),
+        }
+    }
+
+    /// Runs the command again, detached from everything of the caller's, unless somebody does already.
+    pub(super) fn refresh_in_background(&self, store: &Store, sought: &Sought) {
+        if self.policy.mode != Mode::On {
+            return;
+        }
+        let Ok(input) = self.input.apart() else { return };
+        // Where no process can be made, the next caller tries again.
+        let _ = exec::background(|| {
+            if let Flight::Leads(lock) = store.flight(&sought.command.digest, Some(std::time::Duration::ZERO))
+                && !matches!(sought.find(store, self.policy), Ok((_, Freshness::Fresh)))
+            {
+                let _ = self.capture(store, sought, input, Forward::Nowhere, Some(lock), &Reason::Expired);
+            }
+        });
+    }
+
+    fn capture(
+        &self,
+        store: &Store,
+        sought: &Sought,
+        input: Input,
+        forward: Forward,
+        lock: Option<FlightLock>,
+        why: &Reason,
+    ) -> Result<Status, (StartError, Input)> {
+        let command = sought.command;
+        let Program::Found(program) = &command.program else {
+            return Err((StartError::NotFound(rustix::io::Errno::NOENT.into()), input));
+        };
+        sought.observed.guard();
+        let before = outputs::before(&sought.places);
+        let mut capture = Capture::new(store, sought, self.policy);
+        let launch = Launch { program, argv: &command.argv, environment: &command.environment, stdin: input };
+        let (stdout, stderr) = capture.sinks();
+        let run = match exec::capture(&launch, command.streams, forward, stdout, stderr) {
+            Ok(run) => run,
+            Err(error) => return Err((error, launch.stdin)),
+        };
+        let stored = panic::catch_unwind(AssertUnwindSafe(|| record(capture, &run, &self.input, &before)))
+            .unwrap_or(Err(Reason::Internal));
+        match stored {
+            Ok(key) => (self.tell)(Told::Stored { key, why: why.clone(), took: run.wall }),
+            Err(reason) => {
+                // Before the lock goes, so that those who wait for it know that waiting does not help.
+                store.note(&Event::NotStored { command: command.digest, reason: reason.name().to_owned() });
+                (self.tell)(match warning(&reason) {
+                    Some(warning) => Told::Warning(warning),
+                    None => Told::NotStored { why: why.clone(), reason },
+                });
+            }
+        }
+        drop(lock);
+        if let (Some(Cut::Failed(why)), Status::Exited(_)) = (&run.cut_short, run.status) {
+            (self.tell)(Told::Warning(format!("the output is not whole: {why}")));
+        }
+        Ok(run.status)
+    }
+}
+
+/// What a user should know about a run that was not stored although they declared it well.
+fn warning(reason: &Reason) -> Option<String> {
+    match reason {
+        Reason::OutputUnstorable(..) | Reason::InputUnreadable(..) | Reason::StoreUnusable(_) | Reason::Internal => {
+            Some(format!("not stored: {reason}"))
+        }
+        _ => None,
+    }
+}

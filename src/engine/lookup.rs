@@ -1,0 +1,133 @@
+//! Looking up: from a command to the call that answers it.
+
+use std::cell::OnceCell;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+use crate::error::{Error, cause};
+use crate::key::{self, ObserveError, Observed};
+use crate::model::{Call, Command, Key, Observation, PathSets, Reason, Request};
+use crate::store::Store;
+use crate::sys::clock;
+
+use super::outputs::{Former, Places};
+use super::{Halt, Policy};
+
+/// Whether a call is young enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// It is.
+    Fresh,
+    /// It is past `--ttl`, but `--stale` allows it.
+    Stale,
+}
+
+/// A command with what it observes now: what a call is sought for.
+pub struct Sought<'a> {
+    pub request: &'a Request,
+    pub command: &'a Command,
+    pub observed: Observed,
+    /// Where its outputs may be.
+    pub places: Places,
+    /// What is remembered of the command.
+    path_sets: OnceCell<PathSets>,
+}
+
+impl<'a> Sought<'a> {
+    /// Observes what was declared.
+    pub fn new(request: &'a Request, command: &'a Command, store: &Store) -> Result<Sought<'a>, Halt> {
+        let places = Places::of(&request.outputs, &command.cwd, &command.root)?;
+        let path_sets = OnceCell::new();
+        let mut known = || {
+            let path_sets: &PathSets = path_sets.get_or_init(|| store.path_sets(&command.digest));
+            path_sets.sets.first().map_or(Vec::new(), |set| set.observations.clone())
+        };
+        let observed = observe(request, command, &mut known, store)?;
+        Ok(Sought { request, command, observed, places, path_sets })
+    }
+
+    /// Observes again, after time has passed.
+    pub fn again(self, store: &Store) -> Result<Sought<'a>, Halt> {
+        Sought::new(self.request, self.command, store)
+    }
+
+    /// The call for what is observed now, if it may be replayed.
+    pub fn find(&self, store: &Store, policy: &Policy) -> Result<(Call, Freshness), Reason> {
+        let mut found = store.call(&self.key(Binding::Free))?;
+        if found.is_none() && self.command.project {
+            found = store.call(&self.key(Binding::Root))?;
+        }
+        let call = found.ok_or(Reason::NoCall)?;
+        if !policy.keeps_exit(call.outcome.exit) {
+            return Err(Reason::NoCall);
+        }
+        let freshness = freshness(&call, policy, clock::now()).ok_or(Reason::Expired)?;
+        Ok((call, freshness))
+    }
+
+    /// The key of a call with these observations.
+    pub fn key(&self, binding: Binding) -> Key {
+        key_of(self.command, &self.observed.observations, binding)
+    }
+
+    /// What former calls of this command left in the file system.
+    pub fn former(&self, store: &Store) -> Former {
+        let path_sets = self.path_sets.get_or_init(|| store.path_sets(&self.command.digest));
+        let calls: Vec<Call> = path_sets.keys.iter().filter_map(|key| store.call(key).ok().flatten()).collect();
+        Former::of(calls.iter().map(|call| call.outcome.outputs.as_slice()))
+    }
+}
+
+/// Whether a call may be replayed in other checkouts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// It may.
+    Free,
+    /// Its result holds the root's path: only below the same root.
+    Root,
+}
+
+/// The key of a call of `command` that made `observations`.
+pub fn key_of(command: &Command, observations: &[Observation], binding: Binding) -> Key {
+    let root = match binding {
+        Binding::Free => None,
+        Binding::Root => Some(command.root.as_os_str().as_bytes()),
+    };
+    Key::of(&command.digest, &Observation::key_bytes(observations), root)
+}
+
+/// What `command` observes now.
+fn observe(
+    request: &Request,
+    command: &Command,
+    known: &mut dyn FnMut() -> Vec<Observation>,
+    store: &Store,
+) -> Result<Observed, Halt> {
+    key::observe(request, command, known, store, &[store.folder().to_owned()]).map_err(|error| match error {
+        ObserveError::NoMatch(glob) => Halt::Refuse(Error::usage(format!("no input matches `{glob}`"))),
+        ObserveError::BadGlob(error) => Halt::Refuse(error),
+        ObserveError::Unreadable(path, why) => Halt::Plain(Reason::InputUnreadable(path, cause(&why))),
+        ObserveError::Stream(path) => Halt::Plain(Reason::InputStream(path)),
+        ObserveError::TooMany(path) => {
+            Halt::Plain(Reason::InputUnreadable(path, "an argument names a folder that holds too much".to_owned()))
+        }
+    })
+}
+
+/// How fresh `call` is at `now`; `None` if it is too old, or from the future and an age is asked for.
+fn freshness(call: &Call, policy: &Policy, now: i64) -> Option<Freshness> {
+    let failure_ttl = policy.failure_ttl.filter(|_| call.outcome.exit != 0);
+    if policy.ttl.is_none() && failure_ttl.is_none() {
+        return Some(Freshness::Fresh);
+    }
+    let age = Duration::from_nanos(u64::try_from(now - call.metadata.stopped).ok()?);
+    if failure_ttl.is_some_and(|most| age > most) {
+        return None;
+    }
+    match policy.ttl {
+        None => Some(Freshness::Fresh),
+        Some(ttl) if age <= ttl => Some(Freshness::Fresh),
+        Some(ttl) if policy.stale.is_some_and(|stale| age <= ttl.saturating_add(stale)) => Some(Freshness::Stale),
+        Some(_) => None,
+    }
+}

@@ -1,0 +1,28 @@
+//! When, where and at what cost a call was made.
+
+use std::path::Path;
+
+use crate::exec::Run;
+use crate::model::Metadata;
+use crate::sys::{git, identity};
+
+/// The metadata of a run that just ended in `cwd`.
+pub fn of(run: &Run, cwd: &Path) -> Metadata {
+    let (git_commit, git_branch) = match git::head(cwd) {
+        Some((commit, branch)) => (Some(commit), branch),
+        None => (None, None),
+    };
+    Metadata {
+        started: run.started,
+        stopped: run.stopped,
+        wall: run.wall,
+        user_time: run.user_time,
+        system_time: run.system_time,
+        peak_memory: run.peak_memory,
+        host: identity::host_name(),
+        user: identity::user_name(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        git_commit,
+        git_branch,
+    }
+}

@@ -1,0 +1,279 @@
+//! The order of events: look up, replay, execute, record.
+//!
+//! No fault of the cache crosses into the command's path: what goes wrong inside is a
+//! [`Reason`], and a reason means that the command runs as if fleche were not there.
+
+mod execute;
+mod lookup;
+mod metadata;
+mod outputs;
+mod policy;
+mod recognise;
+mod record;
+mod replay;
+mod standard_input;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result, cause};
+use crate::exec::{self, Launch, StartError};
+use crate::key;
+use crate::model::{Program, Reason, Request};
+use crate::store::Store;
+use crate::sys::signal;
+
+pub use crate::exec::end_like;
+pub use outputs::Mtime;
+pub use policy::{Mode, Pace, Policy};
+pub use recognise::recognise;
+
+use lookup::Freshness;
+use recognise::Recogniser;
+use standard_input::StandardInput;
+
+/// How a run ended.
+pub enum Ending {
+    /// As the command did, or would have done.
+    Status(exec::Status),
+    /// The command could not be started: why, and the status that says so.
+    NotStarted(Error, i32),
+}
+
+/// What there is to say about a run; the caller decides who hears it.
+pub enum Told {
+    /// The command runs plainly and nothing is stored. With a hint it is worth a line.
+    Plain {
+        /// Why.
+        reason: Reason,
+        /// What the user can do about it.
+        hint: Option<&'static str>,
+    },
+    /// Something that the user should know.
+    Warning(String),
+    /// A call was replayed.
+    Hit {
+        /// Its key.
+        key: crate::model::Key,
+        /// Nanoseconds that the recorded run took.
+        saved: u64,
+    },
+    /// A call past its time was replayed, and the command runs again in the background.
+    Stale {
+        /// Its key.
+        key: crate::model::Key,
+        /// Nanoseconds that the recorded run took.
+        saved: u64,
+    },
+    /// The command ran and its call was stored.
+    Stored {
+        /// Its key.
+        key: crate::model::Key,
+        /// Why it was not replayed.
+        why: Reason,
+        /// Nanoseconds that it took.
+        took: u64,
+    },
+    /// The command ran and nothing was stored.
+    NotStored {
+        /// Why it was not replayed.
+        why: Reason,
+        /// Why it was not stored.
+        reason: Reason,
+    },
+}
+
+/// What keeps a command from the cache's road.
+enum Halt {
+    /// Nothing is run: what was asked for makes no sense.
+    Refuse(Error),
+    /// The command runs plainly.
+    Plain(Reason),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Halt {
+        Halt::Refuse(error)
+    }
+}
+
+impl From<Reason> for Halt {
+    fn from(reason: Reason) -> Halt {
+        Halt::Plain(reason)
+    }
+}
+
+/// One `fleche run`.
+struct Run<'a> {
+    request: &'a Request,
+    policy: &'a Policy,
+    tell: &'a dyn Fn(Told),
+    input: StandardInput,
+}
+
+/// Replays the command or runs it and records what it did.
+///
+/// Errors are refusals: bad usage, found before anything ran.
+pub fn run(
+    request: &Request,
+    policy: &Policy,
+    folder: &std::result::Result<PathBuf, Reason>,
+    tell: &dyn Fn(Told),
+) -> Result<Ending> {
+    // A panic inside the cache is caught and becomes a reason; its text would be noise to the user.
+    panic::set_hook(Box::new(|_| {}));
+    let mut run = Run { request, policy, tell, input: StandardInput::default() };
+    match run.through_cache(folder) {
+        Ok(ending) => Ok(ending),
+        Err(Halt::Refuse(error)) => Err(error),
+        Err(Halt::Plain(reason)) => run.plainly(reason),
+    }
+}
+
+impl Run<'_> {
+    fn through_cache(&mut self, folder: &std::result::Result<PathBuf, Reason>) -> std::result::Result<Ending, Halt> {
+        if self.policy.mode == Mode::Off {
+            return Err(Reason::Off.into());
+        }
+        if self.request.inputs.is_empty() && !self.request.pure {
+            return Err(Reason::Undeclared.into());
+        }
+        if let Some(word) = self.request.argv.iter().skip(1).find(|word| names_descriptor(word)) {
+            let why = "it is a descriptor of the caller's".to_owned();
+            return Err(Reason::InputUnreadable(PathBuf::from(word), why).into());
+        }
+        signal::shield_writes();
+        let store = self.open_store(folder.as_ref().map_err(Clone::clone)?)?;
+        let recogniser = Recogniser::new(self.request)?;
+        recogniser.check_streams()?;
+        self.input = StandardInput::prepare(&self.request.stdin, &store)?;
+        self.input.check_whole()?;
+        let command = recogniser.command(&self.input, &store)?;
+        match command.program {
+            Program::Found(_) => {}
+            Program::NotFound | Program::NotExecutable => return Err(Reason::NotStarted.into()),
+        }
+        if let Some(reason) = key::missing_requirement(self.request, &command.environment) {
+            return Err(reason.into());
+        }
+        let sought = lookup::Sought::new(self.request, &command, &store)?;
+        match guarded(|| self.replay_if_stored(&store, &sought)) {
+            Ok(ending) => Ok(ending),
+            Err(Missed::Because(why)) if self.policy.mode == Mode::ReadOnly => {
+                (self.tell)(Told::NotStored { why, reason: Reason::ReadOnly });
+                self.replace()
+            }
+            Err(Missed::Because(why)) => self.execute(&store, sought, why),
+            Err(Missed::Halted(halt)) => Err(halt),
+        }
+    }
+
+    fn open_store(&self, folder: &Path) -> std::result::Result<Store, Reason> {
+        match self.policy.mode {
+            Mode::ReadOnly => Store::open_read_only(folder),
+            _ => Store::open(folder),
+        }
+    }
+
+    /// Looks up and replays; a miss carries its reason.
+    fn replay_if_stored(&mut self, store: &Store, sought: &lookup::Sought) -> std::result::Result<Ending, Missed> {
+        if self.policy.mode == Mode::Refresh {
+            return Err(Missed::Because(Reason::Refresh));
+        }
+        let (call, freshness) = sought.find(store, self.policy).map_err(Missed::Because)?;
+        let replay = replay::Replay::prepare(store, sought, &call, self.policy).map_err(Missed::Because)?;
+        for warning in replay.warnings() {
+            (self.tell)(Told::Warning(warning.clone()));
+        }
+        let (key, saved) = (call.key, call.metadata.wall);
+        match freshness {
+            Freshness::Fresh => (self.tell)(Told::Hit { key, saved }),
+            Freshness::Stale => {
+                (self.tell)(Told::Stale { key, saved });
+                self.refresh_in_background(store, sought);
+            }
+        }
+        replay.carry_out(&self.input, self.tell).map_err(|reason| Missed::Halted(Halt::Plain(reason)))
+    }
+
+    /// The command in fleche's place, because nothing of it will be kept.
+    fn plainly(mut self, reason: Reason) -> Result<Ending> {
+        let hint = hint(&reason);
+        (self.tell)(Told::Plain { reason, hint });
+        match self.replace() {
+            Ok(ending) => Ok(ending),
+            Err(Halt::Refuse(error)) => Err(error),
+            Err(Halt::Plain(reason)) => Err(Error::failure(format!("cannot run the command: {reason}"))),
+        }
+    }
+
+    fn replace(&mut self) -> std::result::Result<Ending, Halt> {
+        let environment = key::visible_environment(&self.request.environment, &recognise::environment())?;
+        let path = key::variable(&environment, b"PATH");
+        let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+        let name = &self.request.argv[0];
+        let program = match key::resolve_program(name, &cwd, path) {
+            Program::Found(program) => program,
+            Program::NotFound => return Ok(not_started(name, 127, &rustix::io::Errno::NOENT.into())),
+            Program::NotExecutable => return Ok(not_started(name, 126, &rustix::io::Errno::ACCESS.into())),
+        };
+        self.input.prepare_plain(&self.request.stdin)?;
+        let launch =
+            Launch { program: &program, argv: &self.request.argv, environment: &environment, stdin: self.input.take() };
+        Ok(start_failed(name, &exec::replace(&launch)))
+    }
+}
+
+/// Whether a word names a descriptor beyond the standard ones, as a shell's `<(...)` does: what comes through it, or
+/// goes, is another thing each time.
+fn names_descriptor(word: &OsStr) -> bool {
+    let is_beyond = |rest: &[u8]| {
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        digits > 1 || digits == 1 && rest[0] > b'2'
+    };
+    let bytes = word.as_bytes();
+    [&b"/dev/fd/"[..], b"/proc/self/fd/"]
+        .into_iter()
+        .any(|folder| memchr::memmem::find_iter(bytes, folder).any(|at| is_beyond(&bytes[at + folder.len()..])))
+}
+
+/// Why there was no replay.
+enum Missed {
+    /// The command is to be run and recorded.
+    Because(Reason),
+    /// It is to be run plainly, or not at all.
+    Halted(Halt),
+}
+
+/// Runs a part of the cache; a defect in it is a miss.
+fn guarded<T>(part: impl FnOnce() -> std::result::Result<T, Missed>) -> std::result::Result<T, Missed> {
+    panic::catch_unwind(AssertUnwindSafe(part)).unwrap_or(Err(Missed::Because(Reason::Internal)))
+}
+
+/// What to tell the user to do about a command that is not cached. Without one it is not worth a line.
+fn hint(reason: &Reason) -> Option<&'static str> {
+    match reason {
+        Reason::Undeclared => Some("name what it reads with -i, or say --pure"),
+        Reason::StdinUnknown => Some("say --stdin if it is, --no-stdin if not"),
+        Reason::ArgumentMissing(_) | Reason::VariableMissing(_) => Some("it was required"),
+        Reason::StoreUnusable(_) | Reason::InputUnreadable(..) | Reason::StdinUnreadable(_) | Reason::Internal => {
+            Some("the command runs without it")
+        }
+        _ => None,
+    }
+}
+
+/// The error for a command that could not be started.
+fn start_failed(name: &std::ffi::OsStr, error: &StartError) -> Ending {
+    match error {
+        StartError::NotFound(why) => not_started(name, 127, why),
+        StartError::NotExecutable(why) => not_started(name, 126, why),
+        StartError::NoProcess(why) => not_started(name, 125, why),
+    }
+}
+
+fn not_started(name: &std::ffi::OsStr, status: i32, why: &std::io::Error) -> Ending {
+    Ending::NotStarted(Error::failure(format!("cannot run `{}`: {}", name.display(), cause(why))), status)
+}

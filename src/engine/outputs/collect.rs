@@ -1,0 +1,248 @@
+//! Collecting what a run left at its places.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Stat, fgetxattr_query};
+
+use crate::model::{Content, Output, OutputKind, Reason, Stamp};
+use crate::sys::beneath::is_temporary;
+use crate::sys::stamp;
+
+use super::fault::{Fault, Kind};
+use super::ground::Grounds;
+use super::places::{Extent, Pattern, Place, Places};
+use super::walk::{self, Found, Next};
+use super::{Former, Shelf};
+
+/// Setuid, setgid and sticky.
+const SPECIAL_BITS: [(u32, &str); 3] =
+    [(0o4000, "has the setuid bit"), (0o2000, "has the setgid bit"), (0o1000, "has the sticky bit")];
+
+/// Collects what lies at `places` after a command has succeeded: folders before what is in them, then files in the
+/// order of their modification times, then links, then what is absent. No file may have more than `most` bytes.
+///
+/// A file that lies there as it did `before` is recorded only if a former call of this command made it: a tool that
+/// finds its work done already leaves it as it is, and a replay elsewhere must bring it back. Any other is
+/// somebody else's: recording it would let a replay put an old version over their edits, so the run is not stored.
+///
+/// Fails with [`Reason::OutputUnstorable`] or [`Reason::TooLarge`], or with a reason of the shelf.
+pub fn collect(
+    places: &Places,
+    before: &Before,
+    former: impl Fn() -> Former,
+    shelf: &impl Shelf,
+    most: u64,
+) -> Result<Vec<Output>, Reason> {
+    let outputs = take(places, shelf, most, before)?;
+    let mut known = None;
+    for (output, is_untouched) in &outputs {
+        let OutputKind::File { content, .. } = &output.kind else { continue };
+        if *is_untouched && !known.get_or_insert_with(&former).made_file(&output.path, &content.digest) {
+            let why = "was there before, and this run did not write it";
+            return Err(Fault::new(&output.path, why).unstorable());
+        }
+    }
+    Ok(outputs.into_iter().map(|(output, _)| output).collect())
+}
+
+/// What lay at the places of outputs before a run: files by their stamps.
+#[derive(Debug, Default)]
+pub struct Before(BTreeMap<PathBuf, Stamp>);
+
+/// Looks at what lies at `places`. What cannot be looked at counts as not there, and is told of after the run.
+pub fn before(places: &Places) -> Before {
+    let mut gathering = Gathering { grounds: Grounds::new(places), places, things: BTreeMap::new() };
+    for place in places.iter() {
+        let _ = gathering.gather(place);
+    }
+    let stamp = |(path, seen)| match seen {
+        Seen::File(stamp) => Some((path, stamp)),
+        _ => None,
+    };
+    Before(gathering.things.into_iter().filter_map(stamp).collect())
+}
+
+/// Everything at `places`, and whether it is a file that lies there as it did `before`.
+fn take(places: &Places, shelf: &impl Shelf, most: u64, before: &Before) -> Result<Vec<(Output, bool)>, Reason> {
+    let mut gathering = Gathering { grounds: Grounds::new(places), places, things: BTreeMap::new() };
+    for place in places.iter() {
+        gathering.gather(place).map_err(Fault::unstorable)?;
+    }
+    gathering.take_in(shelf, most, before)
+}
+
+/// What lies at a path.
+enum Seen {
+    Absent,
+    File(Stamp),
+    Folder { mode: u32, owned: bool },
+    Link { target: Vec<u8> },
+}
+
+struct Gathering<'a> {
+    grounds: Grounds<'a>,
+    places: &'a Places,
+    things: BTreeMap<PathBuf, Seen>,
+}
+
+impl Gathering<'_> {
+    fn gather(&mut self, place: &Place) -> Result<(), Fault> {
+        match &place.extent {
+            Extent::Thing | Extent::Owned => match self.grounds.stat(&place.path)? {
+                None => self.insert(place.path.clone(), Seen::Absent),
+                Some(stat) => self.take_thing(place, &place.path, &stat)?,
+            },
+            Extent::Matching(pattern) => {
+                if let Some(stat) = self.grounds.stat(&pattern.literal)? {
+                    self.take_thing(place, &pattern.literal, &stat)?;
+                }
+                self.take_matches(place, pattern)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the thing that a place names, and what is in it.
+    fn take_thing(&mut self, place: &Place, path: &Path, stat: &Stat) -> Result<(), Fault> {
+        let kind = Kind::of(stat);
+        let is_owned = matches!(place.extent, Extent::Owned);
+        if is_owned && kind != Kind::Folder {
+            return Err(Fault::new(path, format!("is {}, not a folder", kind.name())));
+        }
+        let ground = self.grounds.of_place(place)?;
+        if ground.below(path).is_none_or(walk::is_too_deep) {
+            return Err(Fault::new(path, format!("is nested more than {} folders deep", walk::DEEPEST)));
+        }
+        let folder = self.grounds.present_parent(path)?;
+        self.add(Found { path: path.to_owned(), stat: *stat, kind, folder })?;
+        if kind != Kind::Folder {
+            return Ok(());
+        }
+        if is_owned && let Some(Seen::Folder { owned, .. }) = self.things.get_mut(path) {
+            *owned = true;
+        }
+        walk::tree(&ground, path, None, &mut |found| self.add(found))
+    }
+
+    /// Takes what matches a glob, and what is in folders that match.
+    fn take_matches(&mut self, place: &Place, pattern: &Pattern) -> Result<(), Fault> {
+        let ground = self.grounds.of_place(place)?;
+        match ground.folder(&place.path) {
+            Ok(_) => {}
+            Err(why) if matches!(why.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+                return Ok(());
+            }
+            Err(why) => return Err(ground.fault(&place.path, Some(&place.path), &why)),
+        }
+        let root = self.places.root();
+        let mut folders = Vec::new();
+        walk::tree(&ground, &place.path, pattern.depth, &mut |found| {
+            // What lies in the root has paths of record that are relative to it.
+            if found.path == root {
+                return Ok(Next::Past);
+            }
+            let below = found.path.strip_prefix(&place.path).unwrap_or(&found.path);
+            if !pattern.matches(below) {
+                return Ok(Next::Into);
+            }
+            if found.kind == Kind::Folder {
+                folders.push(found.path.clone());
+            }
+            self.add(found)?;
+            Ok(Next::Past)
+        })?;
+        for folder in folders {
+            walk::tree(&ground, &folder, None, &mut |found| {
+                if found.path == root { Ok(Next::Past) } else { self.add(found) }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, found: Found) -> Result<Next, Fault> {
+        let name = found.path.file_name().unwrap_or_default();
+        if is_temporary(name) {
+            return Ok(Next::Past);
+        }
+        let stamp = stamp::from_stat(&found.stat);
+        let mode = stamp.mode & 0o777;
+        let seen = match found.kind {
+            Kind::Special(kind) => return Err(Fault::new(&found.path, format!("is {kind}"))),
+            Kind::Link => {
+                let target = found.folder.readlink(name).map_err(|why| Fault::system(&found.path, &why))?;
+                if let Some(why) = self.places.link_fault(&found.path, &target) {
+                    return Err(Fault::new(&found.path, why));
+                }
+                Seen::Link { target }
+            }
+            Kind::File | Kind::Folder => {
+                if let Some((_, why)) = SPECIAL_BITS.iter().find(|(bit, _)| stamp.mode & bit != 0) {
+                    return Err(Fault::new(&found.path, *why));
+                }
+                if found.kind == Kind::File { Seen::File(stamp) } else { Seen::Folder { mode, owned: false } }
+            }
+        };
+        self.insert(found.path, seen);
+        Ok(Next::Into)
+    }
+
+    /// What one `-o` names, another may name too: the first look counts.
+    fn insert(&mut self, path: PathBuf, seen: Seen) {
+        self.things.entry(path).or_insert(seen);
+    }
+
+    /// Copies the files to the shelf and puts everything in order.
+    fn take_in(mut self, shelf: &impl Shelf, most: u64, before: &Before) -> Result<Vec<(Output, bool)>, Reason> {
+        let (mut outputs, mut files, mut links, mut absent) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (path, seen) in std::mem::take(&mut self.things) {
+            match seen {
+                Seen::Absent => absent.push((Output { path, kind: OutputKind::Absent }, false)),
+                Seen::Folder { mode, owned } => {
+                    outputs.push((Output { path, kind: OutputKind::Folder { mode, owned } }, false));
+                }
+                Seen::Link { target } => links.push((Output { path, kind: OutputKind::Link { target } }, false)),
+                Seen::File(stamp) => {
+                    let content = self.take_in_file(&path, &stamp, shelf, most)?;
+                    let (mode, modified) = (stamp.mode & 0o777, stamp.modified);
+                    let is_untouched = before.0.get(&path) == Some(&stamp);
+                    let file = Output { path, kind: OutputKind::File { mode, content, modified } };
+                    files.push((modified, (file, is_untouched)));
+                }
+            }
+        }
+        // Stable: files of one moment stay in the order of their paths.
+        files.sort_by_key(|(modified, _)| *modified);
+        outputs.extend(files.into_iter().map(|(_, file)| file));
+        outputs.append(&mut links);
+        outputs.append(&mut absent);
+        Ok(outputs)
+    }
+
+    fn take_in_file(&mut self, path: &Path, stamp: &Stamp, shelf: &impl Shelf, most: u64) -> Result<Content, Reason> {
+        if stamp.size > most {
+            return Err(Reason::TooLarge(most));
+        }
+        let file = open(&mut self.grounds, path, stamp).map_err(Fault::unstorable)?;
+        if stamp.mode & 0o111 != 0 && fgetxattr_query(&file, c"security.capability").is_ok() {
+            return Err(Fault::new(path, "has capabilities").unstorable());
+        }
+        let content = shelf.ingest(&file, most)?;
+        unchanged(path, &file, stamp).map_err(Fault::unstorable)?;
+        Ok(content)
+    }
+}
+
+/// Opens the file at `path`, which has to bear `stamp`.
+fn open(grounds: &mut Grounds, path: &Path, stamp: &Stamp) -> Result<File, Fault> {
+    let folder = grounds.present_parent(path)?;
+    let file = folder.open_file(path.file_name().unwrap_or_default()).map_err(|why| Fault::system(path, &why))?;
+    unchanged(path, &file, stamp)?;
+    Ok(file)
+}
+
+fn unchanged(path: &Path, file: &File, stamp: &Stamp) -> Result<(), Fault> {
+    let now = stamp::of_file(file).map_err(|why| Fault::system(path, &why))?;
+    if now == *stamp { Ok(()) } else { Err(Fault::new(path, "changed while it was copied")) }
+}

@@ -1,0 +1,76 @@
+//! What stands in the way at a path, in words for a person.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Stat};
+
+use crate::error::cause;
+use crate::model::Reason;
+
+/// A path and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    path: PathBuf,
+    why: String,
+}
+
+impl Fault {
+    /// Something is wrong at `path`.
+    pub fn new(path: &Path, why: impl Into<String>) -> Fault {
+        Fault { path: path.to_owned(), why: why.into() }
+    }
+
+    /// The system refused something at `path`.
+    pub fn system(path: &Path, why: &io::Error) -> Fault {
+        Fault::new(path, format!("cannot be used: {}", cause(why)))
+    }
+
+    /// The reason not to store.
+    pub fn unstorable(self) -> Reason {
+        Reason::OutputUnstorable(self.path, self.why)
+    }
+
+    /// The reason not to replay.
+    pub fn not_restored(self) -> Reason {
+        Reason::NotRestored(format!("`{}` {}", self.path.display(), self.why))
+    }
+}
+
+/// What can be at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link.
+    Link,
+    /// Something that cannot be stored.
+    Special(&'static str),
+}
+
+impl Kind {
+    /// The kind of what was asked.
+    pub fn of(stat: &Stat) -> Kind {
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Kind::File,
+            FileType::Directory => Kind::Folder,
+            FileType::Symlink => Kind::Link,
+            FileType::Fifo => Kind::Special("a FIFO"),
+            FileType::Socket => Kind::Special("a socket"),
+            FileType::CharacterDevice | FileType::BlockDevice => Kind::Special("a device"),
+            FileType::Unknown => Kind::Special("of an unknown type"),
+        }
+    }
+
+    /// Its name, with an article.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::File => "a file",
+            Kind::Folder => "a folder",
+            Kind::Link => "a symbolic link",
+            Kind::Special(name) => name,
+        }
+    }
+}

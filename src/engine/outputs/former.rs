@@ -1,0 +1,61 @@
+//! What former calls of a command made.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::model::{Digest, Output, OutputKind};
+
+/// The outputs of former calls, by path: what fleche may remove because the command made it.
+#[derive(Clone, Debug, Default)]
+pub struct Former {
+    made: BTreeMap<PathBuf, Made>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Made {
+    files: Vec<Digest>,
+    links: Vec<Vec<u8>>,
+    folder: bool,
+}
+
+impl Former {
+    /// What the calls with these outputs made.
+    pub fn of<'a>(calls: impl IntoIterator<Item = &'a [Output]>) -> Former {
+        let mut former = Former::default();
+        for output in calls.into_iter().flatten() {
+            if output.kind == OutputKind::Absent {
+                continue;
+            }
+            let made = former.made.entry(output.path.clone()).or_default();
+            match &output.kind {
+                OutputKind::File { content, .. } if !made.files.contains(&content.digest) => {
+                    made.files.push(content.digest);
+                }
+                OutputKind::Link { target } if !made.links.contains(target) => made.links.push(target.clone()),
+                OutputKind::Folder { .. } => made.folder = true,
+                _ => {}
+            }
+        }
+        former
+    }
+
+    /// Whether some file was made at `path`: only then its digest is worth knowing.
+    pub fn knows_file(&self, path: &Path) -> bool {
+        self.made.get(path).is_some_and(|made| !made.files.is_empty())
+    }
+
+    /// Whether a file with these bytes was made at `path`.
+    pub fn made_file(&self, path: &Path, digest: &Digest) -> bool {
+        self.made.get(path).is_some_and(|made| made.files.contains(digest))
+    }
+
+    /// Whether a link with this text was made at `path`.
+    pub fn made_link(&self, path: &Path, target: &[u8]) -> bool {
+        self.made.get(path).is_some_and(|made| made.links.iter().any(|link| link == target))
+    }
+
+    /// Whether a folder was made at `path`.
+    pub fn made_folder(&self, path: &Path) -> bool {
+        self.made.get(path).is_some_and(|made| made.folder)
+    }
+}

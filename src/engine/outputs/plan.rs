@@ -1,0 +1,252 @@
+//! The plan of a restore: a record that was checked, held against what is there now.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Stat;
+
+use crate::model::{Content, Output, OutputKind, Stamp};
+use crate::sys::stamp;
+
+use super::fault::{Fault, Kind};
+use super::ground::Grounds;
+use super::places::Places;
+use super::sweep::{Sweep, is_of_former};
+use super::walk::{self, Found};
+use super::{Former, Mtime, copy};
+
+/// What has to be done, in order.
+pub struct Plan<'a> {
+    /// Folders to be made, above before below.
+    pub created: Vec<&'a Path>,
+    /// Folders whose mode has to be set: the mode that they have and the one that they get, below before above.
+    pub modes: Vec<(&'a Path, u32, u32)>,
+    /// In the order of their recorded modification times.
+    pub files: Vec<FilePlan<'a>>,
+    /// Links to be made.
+    pub links: Vec<LinkPlan<'a>>,
+    /// Files and links of former calls to be taken away.
+    pub removals: BTreeMap<PathBuf, Stamp>,
+    /// Folders of former calls to be removed if they are empty by then.
+    pub emptied: BTreeSet<PathBuf>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// A file to be written.
+pub struct FilePlan<'a> {
+    /// The path of record.
+    pub path: &'a Path,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Its recorded modification time, in nanoseconds since 1970.
+    pub modified: i64,
+    /// Its bytes.
+    pub content: &'a Content,
+    /// What is to be replaced.
+    pub present: Option<Stamp>,
+}
+
+/// A link to be made.
+pub struct LinkPlan<'a> {
+    /// The path of record.
+    pub path: &'a Path,
+    /// Its text.
+    pub target: &'a [u8],
+    /// What is to be replaced.
+    pub present: Option<Stamp>,
+}
+
+impl<'a> Plan<'a> {
+    /// Checks `outputs` by their text alone, then looks at what is there. Changes nothing.
+    pub fn of(
+        places: &Places,
+        outputs: &'a [Output],
+        policy: Mtime,
+        former: &Former,
+        grounds: &mut Grounds,
+    ) -> Result<Plan<'a>, Fault> {
+        for output in outputs {
+            check(places, output)?;
+        }
+        check_together(outputs)?;
+        let mut plan = Plan {
+            created: Vec::new(),
+            modes: Vec::new(),
+            files: Vec::new(),
+            links: Vec::new(),
+            removals: BTreeMap::new(),
+            emptied: BTreeSet::new(),
+            warnings: Vec::new(),
+        };
+        for output in outputs {
+            plan.add(output, policy, former, grounds)?;
+        }
+        plan.sweep(outputs, former, grounds)?;
+        plan.created.sort_unstable();
+        plan.modes.sort_unstable_by(|a, b| b.0.cmp(a.0));
+        plan.files.sort_by_key(|file| file.modified);
+        Ok(plan)
+    }
+
+    /// Whether renaming one file is all that there is to do after staging.
+    pub fn is_one_file(&self) -> bool {
+        self.files.len() == 1
+            && self.links.is_empty()
+            && self.removals.is_empty()
+            && self.modes.is_empty()
+            && self.emptied.is_empty()
+    }
+
+    fn add(&mut self, output: &'a Output, policy: Mtime, former: &Former, grounds: &mut Grounds) -> Result<(), Fault> {
+        let path = output.path.as_path();
+        let wanted = match &output.kind {
+            OutputKind::Absent => return Ok(()),
+            OutputKind::File { .. } => Kind::File,
+            OutputKind::Folder { .. } => Kind::Folder,
+            OutputKind::Link { .. } => Kind::Link,
+        };
+        let stat = grounds.stat(path)?;
+        if let Some(stat) = &stat {
+            may_replace(path, wanted, stat, former, grounds)?;
+        }
+        let present = stat.as_ref().map(stamp::from_stat);
+        match &output.kind {
+            OutputKind::Absent => {}
+            OutputKind::Folder { mode, .. } => match present {
+                None => {
+                    self.created.push(path);
+                    self.modes.push((path, 0o700, *mode));
+                }
+                Some(present) if present.mode & 0o777 != *mode => {
+                    let kept = present.mode & 0o7000;
+                    self.modes.push((path, present.mode & 0o7777, kept | mode));
+                }
+                Some(_) => {}
+            },
+            OutputKind::Link { target } => {
+                if !(present.is_some() && is_link(path, target, grounds)?) {
+                    self.links.push(LinkPlan { path, target, present });
+                }
+            }
+            OutputKind::File { mode, content, modified } => {
+                let is_kept = policy == Mtime::Keep
+                    && present.is_some_and(|present| present.mode & 0o7777 == *mode && present.size == content.length)
+                    && has_content(path, content, grounds)?;
+                if !is_kept {
+                    self.files.push(FilePlan { path, mode: *mode, modified: *modified, content, present });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds what former calls left where the record says that nothing is.
+    fn sweep(&mut self, outputs: &[Output], former: &Former, grounds: &mut Grounds) -> Result<(), Fault> {
+        let is_owned = |output: &&Output| matches!(output.kind, OutputKind::Folder { owned: true, .. });
+        let mut sweep = Sweep::default();
+        let mut recorded = BTreeSet::new();
+        if outputs.iter().any(|output| is_owned(&output)) {
+            recorded.extend(outputs.iter().map(|output| output.path.as_path()));
+        }
+        for output in outputs.iter().filter(is_owned) {
+            // A folder within another that is swept is swept with it.
+            let is_within = |other: &Output| other.path != output.path && output.path.starts_with(&other.path);
+            if grounds.stat(&output.path)?.is_some() && !outputs.iter().filter(is_owned).any(is_within) {
+                sweep.folder(grounds, &output.path, &recorded, former)?;
+            }
+        }
+        for output in outputs.iter().filter(|output| output.kind == OutputKind::Absent) {
+            sweep.absent(grounds, &output.path, former)?;
+        }
+        self.removals = sweep.removals;
+        self.emptied = sweep.emptied;
+        self.warnings = sweep.warnings;
+        Ok(())
+    }
+}
+
+/// Refuses what no honest record says, and what the present command line does not allow.
+fn check(places: &Places, output: &Output) -> Result<(), Fault> {
+    let path = output.path.as_path();
+    let bytes = path.as_os_str().as_bytes();
+    let names = bytes.strip_prefix(b"/").unwrap_or(bytes);
+    let is_name = |name: &[u8]| !name.is_empty() && name != b"." && name != b".." && !name.contains(&0);
+    if !names.split(|&byte| byte == b'/').all(is_name) {
+        return Err(Fault::new(path, "is not a path of plain names"));
+    }
+    let below = if path.is_absolute() {
+        let holder = places.holder_of(path).filter(|_| !path.starts_with(places.root()));
+        let holder = holder.ok_or_else(|| Fault::new(path, "lies outside the project, and no `-o` names it"))?;
+        path.strip_prefix(&holder).map(Path::to_owned).unwrap_or_default()
+    } else {
+        path.to_owned()
+    };
+    if walk::is_too_deep(&below) {
+        return Err(Fault::new(path, format!("is nested more than {} folders deep", walk::DEEPEST)));
+    }
+    match &output.kind {
+        OutputKind::File { mode, .. } | OutputKind::Folder { mode, .. } if *mode > 0o777 => {
+            Err(Fault::new(path, "has more than permission bits"))
+        }
+        OutputKind::Link { target } => match places.link_fault(path, target) {
+            Some(why) => Err(Fault::new(path, why)),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a record in which a path stands twice, or lies below something that is no folder.
+fn check_together(outputs: &[Output]) -> Result<(), Fault> {
+    if outputs.len() < 2 {
+        return Ok(());
+    }
+    let mut kinds = BTreeMap::new();
+    for output in outputs {
+        if kinds.insert(output.path.as_path(), &output.kind).is_some() {
+            return Err(Fault::new(&output.path, "is recorded twice"));
+        }
+    }
+    for output in outputs {
+        for above in output.path.ancestors().skip(1) {
+            let is_possible = match kinds.get(above) {
+                None | Some(OutputKind::Folder { .. }) => true,
+                Some(OutputKind::Absent) => output.kind == OutputKind::Absent,
+                Some(_) => false,
+            };
+            if !is_possible {
+                return Err(Fault::new(&output.path, "is recorded below something that is no folder"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a command that makes a `wanted` may find `stat` at `path`: the same kind, or what it once made
+/// itself. How the command would treat anything else is not known.
+fn may_replace(path: &Path, wanted: Kind, stat: &Stat, former: &Former, grounds: &mut Grounds) -> Result<(), Fault> {
+    let kind = Kind::of(stat);
+    if kind == wanted {
+        return Ok(());
+    }
+    if wanted != Kind::Folder {
+        let folder = grounds.present_parent(path)?;
+        if is_of_former(&Found { path: path.to_owned(), stat: *stat, kind, folder }, former)? {
+            return Ok(());
+        }
+    }
+    Err(Fault::new(path, format!("is {}, but {} was recorded", kind.name(), wanted.name())))
+}
+
+fn is_link(path: &Path, target: &[u8], grounds: &mut Grounds) -> Result<bool, Fault> {
+    let folder = grounds.present_parent(path)?;
+    Ok(folder.readlink(path.file_name().unwrap_or_default()).is_ok_and(|text| text == target))
+}
+
+fn has_content(path: &Path, content: &Content, grounds: &mut Grounds) -> Result<bool, Fault> {
+    let folder = grounds.present_parent(path)?;
+    let digest = folder.open_file(path.file_name().unwrap_or_default()).and_then(|file| copy::digest(&file));
+    Ok(digest.is_ok_and(|digest| digest == content.digest))
+}

@@ -1,0 +1,120 @@
+//! Restoring recorded outputs: all of them, or none.
+
+use std::fs::File;
+use std::path::Path;
+
+use rustix::fs::{Mode, Timespec, Timestamps, UTIME_OMIT, fchmod, fstat, futimens};
+
+use crate::model::{Output, Reason, Stamp};
+use crate::sys::stamp;
+
+use super::fault::Fault;
+use super::ground::Grounds;
+use super::places::Places;
+use super::plan::{FilePlan, Plan};
+use super::transaction::{Staged, Transaction};
+use super::{Former, Mtime, Stock, copy};
+
+/// What a restore has to tell.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// What was left although a clean run would not have it, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Puts `outputs` where they were recorded, as far as `places` allow it.
+///
+/// Every value is opened, verified and copied beside its target before the first target is touched; then
+/// all are renamed, files in the order of their recorded modification times, links last. Where anything
+/// fails, everything is as before and the reason is [`Reason::NotRestored`], or the stock's own.
+pub fn restore<S: Stock>(
+    places: &Places,
+    outputs: &[Output],
+    stock: &S,
+    policy: Mtime,
+    former: &Former,
+) -> Result<Restored, Reason> {
+    if outputs.is_empty() {
+        return Ok(Restored::default());
+    }
+    let mut grounds = Grounds::new(places);
+    let mut plan = Plan::of(places, outputs, policy, former, &mut grounds).map_err(Fault::not_restored)?;
+    let mut transaction = Transaction::new(grounds);
+    let staged = stage(&plan, stock, policy, &mut transaction)?;
+    put(&plan, &staged, &mut transaction).map_err(Fault::not_restored)?;
+    let narrow: Vec<(&Path, u32)> =
+        plan.modes.iter().filter(|(_, _, mode)| mode & 0o700 != 0o700).map(|(path, _, mode)| (*path, *mode)).collect();
+    plan.warnings.extend(transaction.finish(&plan.emptied, &narrow));
+    Ok(Restored { warnings: plan.warnings })
+}
+
+/// Makes folders, and files and links beside their targets, in the plan's order.
+fn stage<S: Stock>(
+    plan: &Plan,
+    stock: &S,
+    policy: Mtime,
+    transaction: &mut Transaction,
+) -> Result<Vec<Staged>, Reason> {
+    for path in &plan.created {
+        transaction.create_folder(path).map_err(Fault::not_restored)?;
+    }
+    let mut staged = Vec::with_capacity(plan.files.len() + plan.links.len());
+    let mut last = None;
+    for plan in &plan.files {
+        let stored = stock.open(plan.content)?;
+        let (name, file) = transaction.stage(plan.path).map_err(Fault::not_restored)?;
+        let complete = || -> std::io::Result<Staged> {
+            copy::fill(&file, &stored)?;
+            fchmod(&file, Mode::from_raw_mode(plan.mode))?;
+            let stat = fstat(&file)?;
+            set_modified(&file, plan, policy, &stamp::from_stat(&stat), &mut last)?;
+            Ok(Transaction::staged(plan.path, name, &stat))
+        };
+        staged.push(complete().map_err(|why| Fault::system(plan.path, &why).not_restored())?);
+    }
+    for link in &plan.links {
+        staged.push(transaction.stage_link(link.path, link.target).map_err(Fault::not_restored)?);
+    }
+    Ok(staged)
+}
+
+/// Renames everything to where it belongs.
+fn put(plan: &Plan, staged: &[Staged], transaction: &mut Transaction) -> Result<(), Fault> {
+    if let ([file], true) = (staged, plan.is_one_file()) {
+        return transaction.put_at_last(file);
+    }
+    let present = plan.files.iter().map(|file| &file.present).chain(plan.links.iter().map(|link| &link.present));
+    for (staged, present) in staged.iter().zip(present) {
+        transaction.put(staged, present.as_ref())?;
+    }
+    for (path, seen) in &plan.removals {
+        transaction.set_aside(path, seen)?;
+    }
+    for (path, before, mode) in &plan.modes {
+        transaction.set_mode(path, *before, *mode)?;
+    }
+    Ok(())
+}
+
+/// The file that was staged last: its recorded modification time, and the one that it got.
+type Last = Option<(i64, i64)>;
+
+/// Gives a file its modification time; it has the time of its making.
+///
+/// That is the right one by the kernel's own clock, which other files are stamped by: taken from any other
+/// clock it could be older than an input that was written a moment ago. Only what was of one moment in the
+/// record has to be of one moment again, or `make` would find one older than the other.
+fn set_modified(file: &File, plan: &FilePlan, policy: Mtime, made: &Stamp, last: &mut Last) -> std::io::Result<()> {
+    let modified = match (policy, *last) {
+        (Mtime::Recorded, _) => plan.modified,
+        (_, Some((recorded, got))) if recorded == plan.modified || got > made.modified => got,
+        _ => made.modified,
+    };
+    *last = Some((plan.modified, modified));
+    if modified == made.modified {
+        return Ok(());
+    }
+    let time = Timespec { tv_sec: modified.div_euclid(1_000_000_000), tv_nsec: modified.rem_euclid(1_000_000_000) };
+    let unchanged = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+    Ok(futimens(file, &Timestamps { last_access: unchanged, last_modification: time })?)
+}

@@ -1,0 +1,180 @@
+//! A restore that fails at any step leaves everything as it was.
+
+use super::*;
+
+/// A record that does something of every kind, and the state that it meets.
+fn scene(world: &World, shelf: &Memory) -> (Vec<Output>, Vec<Output>) {
+    world.write("old1", "1").write("old2", "2").write("stale", "stale").folder("out").mode("out", 0o700);
+    world.write("out/stale", "stale").link("l", "old1").link("out/l", "x").write("out/sub/stale", "stale");
+    world.mode("old1", 0o600);
+    let owned = Output { path: "out".into(), kind: OutputKind::Folder { mode: 0o755, owned: true } };
+    let record = vec![
+        owned,
+        folder("new", 0o555),
+        folder("new/deep", 0o755),
+        shelf.file("old1", "new 1"),
+        shelf.file("old2", "new 2"),
+        shelf.file("new/deep/x", "x"),
+        shelf.file("un/recorded/y", "y"),
+        shelf.file("last", "last"),
+        link("l", "old2"),
+        link("new/l", "deep"),
+        absent("stale"),
+    ];
+    let stale = ["stale", "out/stale", "out/sub/stale"];
+    let mut former: Vec<Output> = stale.iter().map(|path| shelf.file(path, "stale")).collect();
+    former.extend([folder("out/sub", 0o755), link("out/l", "x")]);
+    (record, former)
+}
+
+#[test]
+fn the_scene_succeeds_where_nothing_fails() {
+    let (world, shelf) = (World::new(), Memory::default());
+    let (record, former) = scene(&world, &shelf);
+    assert_eq!(world.restore_after(&["out/"], &record, &shelf, &[&former]), Ok(Restored::default()));
+    let after: Vec<PathBuf> = world.snapshot().into_keys().collect();
+    let expected = [
+        "l",
+        "last",
+        "new",
+        "new/deep",
+        "new/deep/x",
+        "new/l",
+        "old1",
+        "old2",
+        "out",
+        "un",
+        "un/recorded",
+        "un/recorded/y",
+    ];
+    assert_eq!(after, expected.map(PathBuf::from));
+    assert_eq!(fs::metadata(world.at("new")).unwrap().mode() & 0o777, 0o555);
+    assert_eq!(fs::metadata(world.at("out")).unwrap().mode() & 0o777, 0o755);
+    world.mode("new", 0o755);
+}
+
+#[test]
+fn a_value_that_fails_leaves_everything_as_it_was() {
+    for number in 0..5 {
+        let world = World::new();
+        let shelf = Memory { fails_after: Some(number), ..Memory::default() };
+        let (record, former) = scene(&world, &shelf);
+        let before = world.snapshot();
+        let failed = world.restore_after(&["out/"], &record, &shelf, &[&former]);
+        assert_eq!(failed, Err(Reason::Damaged("bad".into())));
+        assert_eq!(shelf.opened.get(), number + 1);
+        assert_eq!(world.snapshot(), before, "value {number}");
+    }
+}
+
+/// Restores while `happens` comes between looking and renaming; what comes out is `before` but for
+/// what happened itself.
+fn disturbed(happens: impl Fn(&World) + 'static) {
+    let world = std::rc::Rc::new(World::new());
+    let shelf = Memory::default();
+    let (record, former) = scene(&world, &shelf);
+    let undisturbed = World::new();
+    scene(&undisturbed, &shelf);
+    happens(&undisturbed);
+    let there = std::rc::Rc::clone(&world);
+    *shelf.meanwhile.borrow_mut() = Some((4, Box::new(move || happens(&there))));
+    let failed = world.restore_after(&["out/"], &record, &shelf, &[&former]);
+    assert!(matches!(failed, Err(Reason::NotRestored(_))), "{failed:?}");
+    assert_eq!(world.snapshot(), undisturbed.snapshot());
+    shelf.meanwhile.take();
+}
+
+#[test]
+fn a_target_that_changes_meanwhile_leaves_everything_as_it_was() {
+    disturbed(|world| {
+        world.write("old2", "edited");
+    });
+}
+
+#[test]
+fn a_target_that_vanishes_meanwhile_leaves_everything_as_it_was() {
+    disturbed(|world| fs::remove_file(world.at("old2")).unwrap());
+}
+
+#[test]
+fn a_target_that_becomes_a_folder_meanwhile_leaves_everything_as_it_was() {
+    disturbed(|world| {
+        fs::remove_file(world.at("old2")).unwrap();
+        world.write("old2/user", "x");
+    });
+}
+
+#[test]
+fn a_target_that_appears_meanwhile_leaves_everything_as_it_was() {
+    disturbed(|world| {
+        world.write("last", "user's");
+    });
+    disturbed(|world| {
+        world.write("last/user", "user's");
+    });
+}
+
+#[test]
+fn a_link_that_changes_meanwhile_leaves_everything_as_it_was() {
+    disturbed(|world| {
+        fs::remove_file(world.at("l")).unwrap();
+        world.folder("l");
+    });
+}
+
+#[test]
+fn a_left_over_that_changes_meanwhile_leaves_everything_as_it_was() {
+    disturbed(|world| {
+        world.write("stale", "edited");
+    });
+    disturbed(|world| {
+        world.write("out/sub/stale", "edited");
+    });
+}
+
+#[test]
+fn a_folder_that_becomes_a_link_meanwhile_leaves_everything_as_it_was() {
+    disturbed(|world| {
+        fs::rename(world.at("out"), world.at("../outside/out")).unwrap();
+        world.link("out", "../outside/out");
+    });
+}
+
+#[test]
+fn one_file_alone_is_replaced_or_left_as_it_was() {
+    let (world, shelf) = (World::new(), Memory::default());
+    let record = [shelf.file("x", "new")];
+    world.write("x", "old");
+    let path = world.at("x");
+    *shelf.meanwhile.borrow_mut() = Some((
+        0,
+        Box::new(move || {
+            fs::remove_file(&path).unwrap();
+            fs::create_dir(&path).unwrap();
+        }),
+    ));
+    assert!(matches!(world.restore(&[], &record, &shelf), Err(Reason::NotRestored(_))));
+    assert_eq!(world.snapshot().into_keys().collect::<Vec<_>>(), [Path::new("x")]);
+    fs::remove_dir(world.at("x")).unwrap();
+    world.write("x", "old").restore(&[], &record, &shelf).unwrap();
+    assert_eq!(world.snapshot().into_values().collect::<Vec<_>>(), ["100644 new"]);
+}
+
+#[test]
+fn modes_that_were_set_are_set_back() {
+    let (world, shelf) = (World::new(), Memory::default());
+    world.folder("a").folder("b").mode("a", 0o750).mode("b", 0o705);
+    let record = [folder("a", 0o755), folder("b", 0o755), shelf.file("x", "x")];
+    let (from, to) = (world.at("a"), world.at("moved"));
+    *shelf.meanwhile.borrow_mut() = Some((
+        0,
+        Box::new(move || {
+            fs::rename(&from, &to).unwrap();
+            symlink("moved", &from).unwrap();
+        }),
+    ));
+    assert!(matches!(world.restore(&[], &record, &shelf), Err(Reason::NotRestored(_))));
+    let things: Vec<String> =
+        world.snapshot().into_iter().map(|(path, thing)| format!("{} {thing}", path.display())).collect();
+    assert_eq!(things, ["a 120777 moved", "b 40705 ", "moved 40750 "]);
+}

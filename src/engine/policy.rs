@@ -1,0 +1,60 @@
+//! What a user wants done with a call, as far as it does not identify the command.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Mtime;
+
+/// How a run uses the cache.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// `--mode`.
+    pub mode: Mode,
+    /// `--ttl`: an older call is a miss.
+    pub ttl: Option<Duration>,
+    /// `--stale`: a call older than `ttl` by up to this is replayed, and refreshed in the background.
+    pub stale: Option<Duration>,
+    /// `--failure-ttl`: an older call with a non-zero exit code is a miss.
+    pub failure_ttl: Option<Duration>,
+    /// `--cache-exit`: exit codes beside 0 that are stored.
+    pub cache_exit: Vec<u8>,
+    /// `--max-entry`: the most bytes of a stream or of an output.
+    pub max_entry: u64,
+    /// `--realtime`.
+    pub pace: Pace,
+    /// `--mtime`.
+    pub mtime: Mtime,
+    /// `--wait`: how long to wait for another run of the same command; without it as long as that lives.
+    pub wait: Option<Duration>,
+    /// Tags of the call.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Which halves of the cache are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Replay and store.
+    On,
+    /// Neither.
+    Off,
+    /// Replay, never store.
+    ReadOnly,
+    /// Never replay, store anew.
+    Refresh,
+}
+
+/// How fast output is replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// At once.
+    AtOnce,
+    /// As it came when it was recorded.
+    Recorded,
+}
+
+impl Policy {
+    /// Whether a run that ended with `exit` is stored and replayed.
+    pub fn keeps_exit(&self, exit: u8) -> bool {
+        exit == 0 || self.cache_exit.contains(&exit)
+    }
+}

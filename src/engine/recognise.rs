@@ -1,0 +1,110 @@
+//! From what was asked for to a command with a digest.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use rustix::fs::OFlags;
+
+use crate::error::{Error, Result, cause};
+use crate::exec;
+use crate::key::{self, Surroundings};
+use crate::model::{Command, Key, Reason, Request, StampMemory, Streams};
+use crate::store::Store;
+use crate::sys::descriptor::{self, Kind};
+use crate::sys::entry::{self, Standard, standard};
+
+use super::Halt;
+use super::lookup::{Binding, Sought};
+use super::standard_input::StandardInput;
+
+/// What a command's surroundings are, apart from standard input.
+pub struct Recogniser<'a> {
+    request: &'a Request,
+    cwd: PathBuf,
+    streams: Streams,
+}
+
+impl<'a> Recogniser<'a> {
+    /// Looks around.
+    pub fn new(request: &'a Request) -> std::result::Result<Recogniser<'a>, Reason> {
+        let cwd = std::env::current_dir().map_err(|why| Reason::InputUnreadable(".".into(), cause(&why)))?;
+        Ok(Recogniser { request, cwd, streams: streams() })
+    }
+
+    /// A device such as `/dev/full` refuses every write, which only the command itself can answer.
+    pub fn check_streams(&self) -> std::result::Result<(), Reason> {
+        match [1, 2].into_iter().any(|number| descriptor::kind(number) == Kind::Full) {
+            true => Err(Reason::StdoutUnwritable),
+            false => Ok(()),
+        }
+    }
+
+    /// The command, with all that counts.
+    pub fn command(&self, input: &StandardInput, memory: &dyn StampMemory) -> Result<Command> {
+        let environment = environment();
+        let visible = key::visible_environment(&self.request.environment, &environment)?;
+        let probe = |line: &std::ffi::OsStr| exec::probe(line, &self.cwd, &visible);
+        let surroundings = Surroundings {
+            cwd: self.cwd.clone(),
+            environment,
+            streams: self.streams,
+            stdin: input.meaning(),
+            stdin_content: input.content(),
+            probe: &probe,
+        };
+        key::command(self.request, &surroundings, memory)
+    }
+}
+
+/// The environment's entries, as fleche got them.
+pub fn environment() -> Vec<OsString> {
+    entry::environment().into_iter().map(OsString::from).collect()
+}
+
+/// Whether what a command is given as its streams can be written at all: `1<file` cannot, which only the command
+/// itself can answer. A replay finds out by writing.
+pub fn check_writable(streams: Streams) -> std::result::Result<(), Reason> {
+    let outputs = [(streams.stdout, Standard::Output), (streams.stderr, Standard::Error)];
+    let is_closed_to_writing = |to| {
+        rustix::fs::fcntl_getfl(standard(to)).is_ok_and(|flags| flags.intersection(OFlags::RWMODE) == OFlags::RDONLY)
+    };
+    match outputs.into_iter().any(|(is_open, to)| is_open && is_closed_to_writing(to)) {
+        true => Err(Reason::StdoutUnwritable),
+        false => Ok(()),
+    }
+}
+
+/// How the caller's descriptors 1 and 2 are connected.
+pub fn streams() -> Streams {
+    let (stdout, stderr) = (!entry::was_closed(1), !entry::was_closed(2));
+    Streams { stdout, stderr, same: stdout && stderr && descriptor::same_open_file(1, 2) }
+}
+
+/// A command with its digest and its key, as `fleche digest` shows them.
+pub struct Recognised {
+    /// The command with its parts.
+    pub command: Command,
+    /// The key of the call that would answer it now.
+    pub key: Key,
+    /// What it observes, in key order.
+    pub observations: Vec<crate::model::Observation>,
+}
+
+/// Recognises `request` without running it. `folder` is the cache folder, for what is remembered of large files.
+pub fn recognise(request: &Request, folder: &std::result::Result<PathBuf, Reason>) -> Result<Recognised> {
+    let unusable = |reason: Reason| Error::failure(reason.to_string());
+    let store = Store::open(folder.as_ref().map_err(|reason| unusable(reason.clone()))?).map_err(unusable)?;
+    let halted = |halt: Halt| match halt {
+        Halt::Refuse(error) => error,
+        Halt::Plain(reason) => unusable(reason),
+    };
+    let recogniser = Recogniser::new(request).map_err(unusable)?;
+    let input = StandardInput::prepare(&request.stdin, &store).map_err(halted)?;
+    let command = recogniser.command(&input, &store)?;
+    let sought = Sought::new(request, &command, &store).map_err(halted)?;
+    let bound = sought.key(Binding::Root);
+    let is_bound = command.project && store.call(&bound).ok().flatten().is_some();
+    let key = if is_bound { bound } else { sought.key(Binding::Free) };
+    let observations = sought.observed.observations;
+    Ok(Recognised { command, key, observations })
+}

@@ -1,0 +1,220 @@
+//! Recording: from what a run left behind to a call in the store.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use memchr::memmem;
+
+use crate::error::cause;
+use crate::exec::{Run, Status};
+use crate::key;
+use crate::model::{Argument, Call, Content, Grade, Observation, Outcome, Output, OutputKind, PathSet, Reason, Sink};
+use crate::store::{Durability, Pending, Recording, Spool, Store};
+
+use super::lookup::{Binding, Sought, key_of};
+use super::metadata;
+use super::outputs::{self, Before, Shelf};
+use super::policy::Policy;
+use super::standard_input::StandardInput;
+
+/// A run that took longer than this, in nanoseconds, is worth syncing to disk.
+const WORTH_SYNCING: u64 = 1_000_000_000;
+/// But not if it made bytes faster than this, in bytes a second: a disk is hardly faster, so syncing them would take
+/// as long as making them anew after the power cut that may never come.
+const FASTER_THAN_DISKS: u64 = 100_000_000;
+
+/// A capture in progress: where the streams go.
+pub struct Capture<'a> {
+    store: &'a Store,
+    sought: &'a Sought<'a>,
+    policy: &'a Policy,
+    stdout: Spool,
+    stderr: Spool,
+}
+
+impl<'a> Capture<'a> {
+    /// Ready to take bytes.
+    pub fn new(store: &'a Store, sought: &'a Sought<'a>, policy: &'a Policy) -> Capture<'a> {
+        let spool = || store.spool(policy.max_entry);
+        Capture { store, sought, policy, stdout: spool(), stderr: spool() }
+    }
+
+    /// Where standard output and standard error go.
+    pub fn sinks(&mut self) -> (&mut dyn Sink, &mut dyn Sink) {
+        (&mut self.stdout, &mut self.stderr)
+    }
+}
+
+/// Stores what `run` did, or says why not.
+pub fn record(
+    capture: Capture,
+    run: &Run,
+    input: &StandardInput,
+    before: &Before,
+) -> Result<crate::model::Key, Reason> {
+    let Capture { store, sought, policy, stdout, stderr } = capture;
+    let command = sought.command;
+    let exit = storable_exit(run, policy)?;
+    let observations = key::confirm(sought.request, command, &sought.observed, store, &[store.folder().to_owned()])?;
+    let shelf = Shelved::new(store, needle(sought))?;
+    let stdout = shelf.keep_stream(command.streams.stdout, stdout)?;
+    let stderr = shelf.keep_stream(command.streams.stderr && !command.streams.same, stderr)?;
+    let outputs = outputs::collect(&sought.places, before, || sought.former(store), &shelf, policy.max_entry)?;
+    let is_bound = shelf.found.get() || outputs.iter().any(|output| leads_to(output, shelf.needle.as_deref()));
+    let recording = shelf.recording.into_inner();
+    let key = key_of(command, &observations, if is_bound { Binding::Root } else { Binding::Free });
+    let secret = store.secret()?;
+    let observations = redacted(observations, sought);
+    let call = Call {
+        key,
+        command: command.digest,
+        grade: if sought.request.pure { Grade::Pure } else { Grade::Declared },
+        bound: is_bound,
+        argv: arguments(sought),
+        program: command.program_path(),
+        cwd: command.cwd.clone(),
+        root: command.root.clone(),
+        parts: command
+            .parts
+            .iter()
+            .map(|part| (part.name.clone(), blake3::keyed_hash(&secret, &part.value).into()))
+            .collect(),
+        variables: command.variables.iter().map(|variable| variable.recorded(&secret)).collect(),
+        observations: observations.clone(),
+        outcome: Outcome {
+            exit,
+            stdout,
+            stderr,
+            transcript: run.transcript.clone(),
+            outputs,
+            stdin_consumed: input.consumed(),
+        },
+        metadata: metadata::of(run, &command.cwd),
+        tags: policy.tags.clone(),
+    };
+    recording.store(
+        &call,
+        durability(run.wall, call.values().map(|content| content.length).sum()),
+        PathSet { key, observations },
+    )?;
+    Ok(key)
+}
+
+/// Whether a call that took `wall` nanoseconds and made `bytes` is to survive a power cut.
+fn durability(wall: u64, bytes: u64) -> Durability {
+    let is_dear = wall > WORTH_SYNCING && bytes / FASTER_THAN_DISKS <= wall / 1_000_000_000;
+    if is_dear { Durability::Synced } else { Durability::Buffered }
+}
+
+/// The exit code of a run that may be stored.
+fn storable_exit(run: &Run, policy: &Policy) -> Result<u8, Reason> {
+    if let Some(why) = &run.cut_short {
+        return Err(Reason::CutShort(why.reason().to_owned()));
+    }
+    if run.left_behind {
+        return Err(Reason::LeftBehind);
+    }
+    match run.status {
+        Status::Signalled(signal) => Err(Reason::Signal(signal)),
+        // A shell's words for "not found" and "not executable": the next run may find it.
+        Status::Exited(code @ (126 | 127)) => Err(Reason::Exit(code)),
+        Status::Exited(code) if policy.keeps_exit(code) => Ok(code),
+        Status::Exited(code) => Err(Reason::Exit(code)),
+    }
+}
+
+/// The observations as they may be stored: a pure command's arguments are paths, and nothing of a redacted one may be
+/// found in the store. Too much rather than too little goes: every path that shares a name with such an argument.
+fn redacted(mut observations: Vec<Observation>, sought: &Sought) -> Vec<Observation> {
+    let command = sought.command;
+    let words: Vec<&[u8]> = command
+        .argv
+        .iter()
+        .zip(&command.redacted)
+        .filter(|(_, is_hidden)| **is_hidden)
+        .map(|(word, _)| word.as_bytes())
+        .collect();
+    if words.is_empty() || !sought.request.pure {
+        return observations;
+    }
+    let is_told = |name: &OsStr| words.iter().any(|word| memmem::find(word, name.as_bytes()).is_some());
+    for observation in &mut observations {
+        if observation.path.iter().any(is_told) {
+            observation.path = PathBuf::from("[redacted]");
+        }
+    }
+    observations
+}
+
+fn arguments(sought: &Sought) -> Vec<Argument> {
+    let command = sought.command;
+    let word = |(word, redacted): (&std::ffi::OsString, &bool)| match redacted {
+        true => Argument::Redacted,
+        false => Argument::Clear(word.clone()),
+    };
+    command.argv.iter().zip(&command.redacted).map(word).collect()
+}
+
+/// The root's path, where a result that holds it must not be replayed below another root.
+fn needle(sought: &Sought) -> Option<Vec<u8>> {
+    sought.command.project.then(|| sought.command.root.as_os_str().as_bytes().to_vec())
+}
+
+/// The store as a shelf for what a run made; looks for the root's path in what is put there.
+///
+/// Every value is kept at once, because many that are pending would be as many open files.
+struct Shelved<'a> {
+    store: &'a Store,
+    recording: RefCell<Recording<'a>>,
+    needle: Option<Vec<u8>>,
+    found: Cell<bool>,
+}
+
+impl<'a> Shelved<'a> {
+    fn new(store: &'a Store, needle: Option<Vec<u8>>) -> Result<Shelved<'a>, Reason> {
+        Ok(Shelved { store, recording: RefCell::new(store.recording()?), needle, found: Cell::new(false) })
+    }
+
+    fn keep(&self, pending: Pending) -> Result<Content, Reason> {
+        if let Some(needle) = self.needle.as_ref().filter(|_| !self.found.get()) {
+            self.found.set(pending.contains(needle).map_err(|why| Reason::StoreUnusable(cause(&why)))?);
+        }
+        self.recording.borrow_mut().keep(pending)
+    }
+
+    fn keep_stream(&self, is_captured: bool, stream: Spool) -> Result<Option<Content>, Reason> {
+        let pending = stream.finish()?;
+        if is_captured { self.keep(pending).map(Some) } else { Ok(None) }
+    }
+}
+
+impl Shelf for Shelved<'_> {
+    fn ingest(&self, file: &File, most: u64) -> Result<Content, Reason> {
+        self.keep(self.store.ingest(file, most)?)
+    }
+}
+
+/// Whether this is a link whose text holds `root`.
+fn leads_to(output: &Output, root: Option<&[u8]>) -> bool {
+    match (&output.kind, root) {
+        (OutputKind::Link { target }, Some(root)) => memmem::find(target, root).is_some(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_took_long_is_synced_unless_the_disk_would_take_as_long() {
+        assert_eq!(durability(900_000_000, 10), Durability::Buffered);
+        assert_eq!(durability(1_100_000_000, 10), Durability::Synced);
+        assert_eq!(durability(2_000_000_000, 200_000_000), Durability::Synced);
+        assert_eq!(durability(2_000_000_000, 2_000_000_000), Durability::Buffered);
+        assert_eq!(durability(60_000_000_000, 2_000_000_000), Durability::Synced);
+    }
+}

@@ -1,0 +1,238 @@
+//! A hit: files, then streams in their recorded order, then the status.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use crate::error::cause;
+use crate::exec::{Status, Target};
+use crate::model::{Call, Content, Event, Outcome, OutputKind, Reason, Stream};
+use crate::store::{Store, Value};
+use crate::sys::clock;
+use crate::sys::descriptor::{self, Watch};
+use crate::sys::entry::{Standard, standard};
+use crate::sys::signal;
+
+use super::lookup::Sought;
+use super::outputs::{self, Former, Stock, Stored};
+use super::policy::{Mode, Pace, Policy};
+use super::standard_input::StandardInput;
+use super::{Ending, Told};
+
+/// Bytes read at a time where the kernel cannot send a file by itself.
+const CHUNK: usize = 256 << 10;
+
+/// A call whose files are in place and whose streams are open and verified.
+pub struct Replay<'a> {
+    outcome: &'a Outcome,
+    stdout: Source,
+    stderr: Source,
+    pace: Pace,
+    warnings: Vec<String>,
+}
+
+impl<'a> Replay<'a> {
+    /// Opens and verifies every value, then restores the outputs: nothing was written to a stream yet.
+    pub fn prepare(store: &Store, sought: &Sought, call: &'a Call, policy: &Policy) -> Result<Replay<'a>, Reason> {
+        let outcome = &call.outcome;
+        let stdout = Source::open(store, outcome.stdout.as_ref())?;
+        let stderr = Source::open(store, outcome.stderr.as_ref())?;
+        let warnings = if outcome.outputs.is_empty() { Vec::new() } else { restore(store, sought, outcome, policy)? };
+        if policy.mode != Mode::ReadOnly {
+            store.note(&Event::Hit { key: call.key, saved: call.metadata.wall });
+            store.touch(&call.key);
+        }
+        Ok(Replay { outcome, stdout, stderr, pace: policy.pace, warnings })
+    }
+
+    /// What the user should know.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Writes the streams. A caller whose descriptor takes not even the first byte gets the command
+    /// itself instead, which answers that in its own way.
+    pub fn carry_out(mut self, input: &StandardInput, tell: &dyn Fn(Told)) -> Result<Ending, Reason> {
+        let written = Cell::new(0);
+        let status = match self.write_streams(&written) {
+            Ok(()) => Status::Exited(self.outcome.exit),
+            Err(why) if written.get() == 0 => return Err(Reason::CutShort(cause(&why))),
+            // The kernel would have ended the command by this signal.
+            Err(why) if why.raw_os_error() == Some(Errno::FBIG.raw_os_error()) => Status::Signalled(signal::SIGXFSZ),
+            Err(why) => {
+                tell(Told::Warning(format!("cannot write the whole output: {}", cause(&why))));
+                Status::Exited(1)
+            }
+        };
+        input.consume(self.outcome.stdin_consumed);
+        Ok(Ending::Status(status))
+    }
+
+    fn write_streams(&mut self, written: &Cell<u64>) -> io::Result<()> {
+        let is_one_stream = self.stdout.length == 0 || self.stderr.length == 0;
+        if self.pace == Pace::AtOnce && is_one_stream {
+            self.stdout.send_all(Standard::Output, written)?;
+            return self.stderr.send_all(Standard::Error, written);
+        }
+        let mut targets =
+            Targets { stdout: Target::of(Standard::Output), stderr: Target::of(Standard::Error), written };
+        let (mut stdout_goal, mut stderr_goal) = (0, 0);
+        for chunk in self.outcome.transcript.chunks() {
+            let (delay, stream, length) = chunk.map_err(|_| io::ErrorKind::InvalidData)?;
+            if self.pace == Pace::Recorded {
+                clock::pause(Duration::from_nanos(delay));
+            }
+            match stream {
+                Stream::Stdout => {
+                    stdout_goal += length;
+                    targets.send(Stream::Stdout, stdout_goal, &mut self.stdout, &mut self.stderr)?;
+                }
+                Stream::Stderr => {
+                    stderr_goal += length;
+                    targets.send(Stream::Stderr, stderr_goal, &mut self.stdout, &mut self.stderr)?;
+                }
+            }
+        }
+        // A transcript never tells of less than the streams hold, but bytes outrank order.
+        targets.send(Stream::Stdout, u64::MAX, &mut self.stdout, &mut self.stderr)?;
+        targets.send(Stream::Stderr, u64::MAX, &mut self.stdout, &mut self.stderr)
+    }
+}
+
+/// Both of the caller's descriptors, when both get something.
+struct Targets<'a> {
+    stdout: Target,
+    stderr: Target,
+    written: &'a Cell<u64>,
+}
+
+impl Targets<'_> {
+    /// Sends `stream` up to `goal` bytes from its beginning. While its reader dozes the other stream may go
+    /// ahead: a reader that first wants to see that one must not wait for ever.
+    fn send(&mut self, stream: Stream, goal: u64, stdout: &mut Source, stderr: &mut Source) -> io::Result<()> {
+        let (source, target, other, other_target) = match stream {
+            Stream::Stdout => (stdout, &mut self.stdout, stderr, &mut self.stderr),
+            Stream::Stderr => (stderr, &mut self.stderr, stdout, &mut self.stdout),
+        };
+        while source.sent < goal.min(source.length) {
+            if source.send_some(target, goal, self.written)? {
+                continue;
+            }
+            let mut watches = [target.watch(), Watch::NOTHING];
+            if other.sent < other.length {
+                watches[1] = other_target.watch();
+            }
+            descriptor::wait(&mut watches)?;
+            if !watches[0].happened() && watches[1].happened() {
+                other.send_some(other_target, other.length, self.written)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn restore(store: &Store, sought: &Sought, outcome: &Outcome, policy: &Policy) -> Result<Vec<String>, Reason> {
+    let has_absent = outcome.outputs.iter().any(|output| output.kind == OutputKind::Absent);
+    let former = if has_absent || sought.places.need_former() { sought.former(store) } else { Former::default() };
+    Ok(outputs::restore(&sought.places, &outcome.outputs, &Values(store), policy.mtime, &former)?.warnings)
+}
+
+/// The values of a store, as restoring wants them.
+struct Values<'a>(&'a Store);
+
+impl Stock for Values<'_> {
+    fn open(&self, content: &Content) -> Result<Stored, Reason> {
+        Ok(match self.0.value(content)? {
+            Value::Bytes(bytes) => Stored::Bytes(bytes),
+            Value::File { file, length } => Stored::File { file, length },
+        })
+    }
+}
+
+/// A verified stream on its way out.
+struct Source {
+    bytes: Bytes,
+    length: u64,
+    sent: u64,
+}
+
+enum Bytes {
+    Memory(Vec<u8>),
+    File(File),
+}
+
+impl Source {
+    fn open(store: &Store, content: Option<&Content>) -> Result<Source, Reason> {
+        let Some(content) = content else {
+            return Ok(Source { bytes: Bytes::Memory(Vec::new()), length: 0, sent: 0 });
+        };
+        let (bytes, length) = match store.value(content)? {
+            Value::Bytes(bytes) => {
+                let length = bytes.len() as u64;
+                (Bytes::Memory(bytes), length)
+            }
+            Value::File { file, length } => (Bytes::File(file), length),
+        };
+        Ok(Source { bytes, length, sent: 0 })
+    }
+
+    /// Sends everything, waiting for the reader.
+    fn send_all(&mut self, to: Standard, written: &Cell<u64>) -> io::Result<()> {
+        let to = standard(to);
+        while self.sent < self.length {
+            let sent = match &self.bytes {
+                Bytes::Memory(bytes) => rustix::io::write(to, &bytes[self.sent as usize..]),
+                Bytes::File(file) => send_file(to, file, self.sent, self.length - self.sent),
+            };
+            if !self.account(sent, written)? {
+                descriptor::wait(&mut [Watch::writable(to)])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends some bytes before `goal` without waiting; false if the reader takes nothing now.
+    fn send_some(&mut self, target: &mut Target, goal: u64, written: &Cell<u64>) -> io::Result<bool> {
+        let end = goal.min(self.length);
+        let sent = match &self.bytes {
+            Bytes::Memory(bytes) => target.write(&bytes[self.sent as usize..end as usize]),
+            Bytes::File(file) => {
+                let mut chunk = vec![0; CHUNK.min((end - self.sent) as usize)];
+                rustix::io::pread(file, &mut chunk, self.sent).and_then(|read| target.write(&chunk[..read]))
+            }
+        };
+        self.account(sent, written)
+    }
+
+    /// Takes into the books what was sent; false if nothing could be.
+    fn account(&mut self, sent: Result<usize, Errno>, written: &Cell<u64>) -> io::Result<bool> {
+        match sent {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                self.sent += count as u64;
+                written.set(written.get() + count as u64);
+                Ok(true)
+            }
+            Err(Errno::INTR) => Ok(true),
+            Err(Errno::AGAIN) => Ok(false),
+            Err(why) => Err(why.into()),
+        }
+    }
+}
+
+/// Lets the kernel copy; it refuses for some descriptors, such as files opened for appending.
+fn send_file(to: BorrowedFd, file: &File, offset: u64, length: u64) -> Result<usize, Errno> {
+    let mut position = offset;
+    match rustix::fs::sendfile(to, file, Some(&mut position), length.min(1 << 30) as usize) {
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            let mut chunk = vec![0; CHUNK.min(length as usize)];
+            let read = rustix::io::pread(file, &mut chunk, offset)?;
+            rustix::io::write(to, &chunk[..read])
+        }
+        sent => sent,
+    }
+}

@@ -1,0 +1,257 @@
+//! Standard input: what it means, what it holds, and what the command gets.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use crate::error::{Error, cause};
+use crate::exec::Input;
+use crate::model::{Digest, Reason, Stdin, StdinRule, StdinSource};
+use crate::store::{Named, Store, Value};
+use crate::sys::descriptor::{self, Kind, Watch};
+use crate::sys::entry::{Standard, standard};
+
+use super::Halt;
+
+/// Bytes read at a time.
+const CHUNK: usize = 256 << 10;
+
+/// Standard input, looked at.
+#[derive(Default)]
+pub struct StandardInput {
+    meaning: Option<Stdin>,
+    content: Option<(Digest, u64)>,
+    /// What the command gets instead of descriptor 0.
+    instead: Option<Input>,
+}
+
+impl StandardInput {
+    /// Decides what standard input is by the rule and by what descriptor 0 is, and reads what is input.
+    pub fn prepare(rule: &StdinRule, store: &Store) -> Result<StandardInput, Halt> {
+        match rule {
+            StdinRule::None => {
+                Ok(StandardInput { meaning: Some(Stdin::Null), content: None, instead: Some(Input::Null) })
+            }
+            StdinRule::From(source) => StandardInput::from_source(source, store),
+            StdinRule::Automatic | StdinRule::Input => match descriptor::kind(0) {
+                Kind::Closed => Ok(StandardInput::meaning_only(Stdin::Closed)),
+                Kind::Null => Ok(StandardInput::meaning_only(Stdin::Uncounted)),
+                Kind::Terminal if *rule == StdinRule::Automatic => Ok(StandardInput::meaning_only(Stdin::Uncounted)),
+                Kind::File => StandardInput::from_offset(),
+                _ if *rule == StdinRule::Input => StandardInput::spooled(store),
+                Kind::Pipe | Kind::Socket if descriptor::is_at_end(standard(Standard::Input)) => {
+                    Ok(StandardInput::meaning_only(Stdin::Ended))
+                }
+                _ => Err(Reason::StdinUnknown.into()),
+            },
+        }
+    }
+
+    /// What `--no-stdin` and `--stdin-from FILE` mean where there is no cache.
+    pub fn prepare_plain(&mut self, rule: &StdinRule) -> Result<(), Halt> {
+        if self.instead.is_some() || self.meaning.is_some() {
+            return Ok(());
+        }
+        match rule {
+            StdinRule::None => self.instead = Some(Input::Null),
+            StdinRule::From(StdinSource::File(path)) => self.instead = Some(Input::File(open(path)?.into())),
+            StdinRule::From(StdinSource::Stored(prefix)) => {
+                let message = format!("standard input fleche:{} needs the cache", prefix.as_str());
+                return Err(Error::failure(message).into());
+            }
+            StdinRule::Automatic | StdinRule::Input => {}
+        }
+        Ok(())
+    }
+
+    /// Refuses input that was begun and could not be kept to its end.
+    pub fn check_whole(&self) -> Result<(), Reason> {
+        match &self.instead {
+            Some(Input::Feed { .. }) => Err(Reason::StdinUnreadable("there is no room for it".to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    /// What it means for recognition.
+    pub fn meaning(&self) -> Stdin {
+        self.meaning.clone().unwrap_or(Stdin::Unknown)
+    }
+
+    /// Digest and size of what counts.
+    pub fn content(&self) -> Option<(Digest, u64)> {
+        self.content
+    }
+
+    /// What the command gets.
+    pub fn take(&mut self) -> Input {
+        self.instead.take().unwrap_or(Input::Inherited)
+    }
+
+    /// Takes back what a command that could not be started did not get.
+    pub fn give_back(&mut self, input: Input) {
+        self.instead = Some(input);
+    }
+
+    /// The same input for a second run that shares no descriptor with the caller.
+    pub fn apart(&self) -> io::Result<Input> {
+        Ok(match (&self.meaning, &self.instead) {
+            (Some(Stdin::File { offset }), _) => {
+                let mut file = File::open("/proc/self/fd/0")?;
+                file.seek(SeekFrom::Start(*offset))?;
+                Input::File(file.into())
+            }
+            (_, Some(Input::File(file))) => {
+                let mut file = File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file)))?;
+                file.rewind()?;
+                Input::File(file.into())
+            }
+            _ => Input::Null,
+        })
+    }
+
+    /// How far descriptor 0 has been read since it was looked at, where that counts.
+    pub fn consumed(&self) -> Option<u64> {
+        match self.meaning {
+            Some(Stdin::File { offset }) => {
+                descriptor::offset(standard(Standard::Input)).ok().map(|now| now.saturating_sub(offset))
+            }
+            _ => None,
+        }
+    }
+
+    /// Moves descriptor 0 on, as the recorded run did.
+    pub fn consume(&self, consumed: Option<u64>) {
+        if let (Some(Stdin::File { offset }), Some(consumed)) = (&self.meaning, consumed) {
+            // One that cannot be moved was not moved by the run either.
+            let _ = descriptor::set_offset(standard(Standard::Input), offset.saturating_add(consumed));
+        }
+    }
+
+    fn meaning_only(meaning: Stdin) -> StandardInput {
+        StandardInput { meaning: Some(meaning), content: None, instead: None }
+    }
+
+    /// A regular file, from where its offset stands.
+    fn from_offset() -> Result<StandardInput, Halt> {
+        let offset = descriptor::offset(standard(Standard::Input)).map_err(|_| Reason::StdinUnknown)?;
+        let content = digest_from(offset).map_err(|why| Reason::StdinUnreadable(cause(&why)))?;
+        Ok(StandardInput { meaning: Some(Stdin::File { offset }), content: Some(content), instead: None })
+    }
+
+    fn from_source(source: &StdinSource, store: &Store) -> Result<StandardInput, Halt> {
+        let file = match source {
+            StdinSource::File(path) => open(path)?,
+            StdinSource::Stored(prefix) => stored(store, prefix)?,
+        };
+        let (file, content) = digest_of(file).map_err(|why| Reason::StdinUnreadable(cause(&why)))?;
+        Ok(StandardInput {
+            meaning: Some(Stdin::From),
+            content: Some(content),
+            instead: Some(Input::File(file.into())),
+        })
+    }
+
+    /// Reads descriptor 0 to its end. If it cannot be kept, the command still gets every byte of it.
+    fn spooled(store: &Store) -> Result<StandardInput, Halt> {
+        let mut spool = store.temporary().map_err(|why| Halt::Plain(Reason::StdinUnreadable(cause(&why))))?;
+        let mut hasher = blake3::Hasher::new();
+        let mut chunk = vec![0; CHUNK];
+        let mut length = 0;
+        loop {
+            let read = match rustix::io::read(rustix::stdio::stdin(), &mut chunk) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(rustix::io::Errno::AGAIN) => {
+                    let _ = descriptor::wait(&mut [Watch::readable(standard(Standard::Input))]);
+                    continue;
+                }
+                // What a reader of descriptor 0 would see next, the command sees next.
+                Err(_) => return Ok(StandardInput::cut(spool, Vec::new())),
+            };
+            hasher.update(&chunk[..read]);
+            if spool.write_all(&chunk[..read]).is_err() {
+                // A short write may have kept a part of the chunk: the file is cut back to what is known.
+                let whole = spool.set_len(length).is_ok();
+                let pending = if whole { chunk[..read].to_vec() } else { Vec::new() };
+                return Ok(StandardInput::cut(spool, pending));
+            }
+            length += read as u64;
+        }
+        let content = (hasher.finalize().into(), length);
+        let file = spool.rewind().map(|()| OwnedFd::from(spool)).map_err(|why| Reason::StdinUnreadable(cause(&why)))?;
+        Ok(StandardInput { meaning: Some(Stdin::Spool), content: Some(content), instead: Some(Input::File(file)) })
+    }
+
+    /// Standard input of which a part was read and cannot be counted.
+    fn cut(spool: File, pending: Vec<u8>) -> StandardInput {
+        let instead = Some(Input::Feed { spooled: spool.into(), pending });
+        StandardInput { meaning: Some(Stdin::Unknown), content: None, instead }
+    }
+}
+
+fn open(path: &Path) -> Result<File, Halt> {
+    let file = File::open(path).and_then(|file| match file.metadata()?.is_dir() {
+        true => Err(io::ErrorKind::IsADirectory.into()),
+        false => Ok(file),
+    });
+    file.map_err(|why| {
+        let message = format!("cannot read standard input from `{}`", path.display());
+        Error::usage(message).because(why).into()
+    })
+}
+
+/// The value that a prefix names, or the standard output of the call.
+fn stored(store: &Store, prefix: &crate::model::Prefix) -> Result<File, Halt> {
+    let gone = || Error::no(format!("standard input fleche:{} is not stored", prefix.as_str()));
+    let content = match store.resolve(prefix)? {
+        Named::Call(key) => store.call(&key).ok().flatten().and_then(|call| call.outcome.stdout).ok_or_else(gone)?,
+        Named::Value(digest) => store.content(&digest)?.ok_or_else(gone)?,
+    };
+    match store.value(&content).map_err(|_| gone())? {
+        Value::File { file, .. } => Ok(file),
+        Value::Bytes(bytes) => {
+            let mut file = store.temporary().map_err(|why| Reason::StdinUnreadable(cause(&why)))?;
+            file.write_all(&bytes).and_then(|()| file.rewind()).map_err(|why| Reason::StdinUnreadable(cause(&why)))?;
+            Ok(file)
+        }
+    }
+}
+
+/// Digest and size of what a file on descriptor 0 holds from `offset` on; the offset stays.
+fn digest_from(offset: u64) -> io::Result<(Digest, u64)> {
+    let mut hasher = blake3::Hasher::new();
+    let mut chunk = Vec::new();
+    let mut length = 0;
+    loop {
+        chunk.resize(if length == 0 { 16 << 10 } else { CHUNK }, 0);
+        match rustix::io::pread(rustix::stdio::stdin(), &mut chunk, offset + length) {
+            Ok(0) => return Ok((hasher.finalize().into(), length)),
+            Ok(read) => {
+                hasher.update(&chunk[..read]);
+                length += read as u64;
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(why) => return Err(why.into()),
+        }
+    }
+}
+
+/// Digest and size of a file, which is left at its beginning.
+fn digest_of(mut file: File) -> io::Result<(File, (Digest, u64))> {
+    let mut hasher = blake3::Hasher::new();
+    let mut chunk = vec![0; CHUNK];
+    let mut length = 0;
+    loop {
+        match file.read(&mut chunk)? {
+            0 => break,
+            read => {
+                hasher.update(&chunk[..read]);
+                length += read as u64;
+            }
+        }
+    }
+    file.rewind()?;
+    Ok((file, (hasher.finalize().into(), length)))
+}
