@@ -1,0 +1,105 @@
+//! The command line: which subcommands there are and which of them was asked for.
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::cmd::quick::{self, Loudness};
+use crate::cmd::{digest, run, show, table};
+use crate::error::{Kind, Result};
+use crate::ui::Talk;
+
+/// Remember what a command did, and replay it when the same command meets the same inputs.
+#[derive(Parser)]
+#[command(name = "fleche", version, propagate_version = false, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    talk: TalkArgs,
+    #[command(subcommand)]
+    command: Commands,
+}
+
+// Only `run`: building the arguments of all subcommands costs as much as a whole look-up.
+#[derive(Parser)]
+#[command(name = "fleche run", bin_name = "fleche run")]
+struct RunCli {
+    #[command(flatten)]
+    talk: TalkArgs,
+    #[command(flatten)]
+    args: run::Args,
+}
+
+#[derive(Subcommand)]
+enum Commands {
+    Run(Box<run::Args>),
+    Table(table::Args),
+    Show(show::Args),
+    Digest(Box<digest::Args>),
+}
+
+#[derive(clap::Args)]
+struct TalkArgs {
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say what was recognised, replayed and stored
+    #[arg(short, long, global = true)]
+    verbose: bool,
+}
+
+impl TalkArgs {
+    fn talk(&self) -> Talk {
+        Talk::new(self.quiet, self.verbose || crate::config::is_verbose())
+    }
+}
+
+/// Runs the program with `arguments`, the first of which is its own name, and returns its exit status.
+pub fn run(arguments: Vec<OsString>) -> i32 {
+    if arguments.get(1).is_some_and(|word| word == "run") {
+        if let Some((Loudness { quiet, verbose }, args)) = quick::read(&arguments[2..]) {
+            return run::run(args, &TalkArgs { quiet, verbose }.talk());
+        }
+        return match RunCli::try_parse_from(arguments.into_iter().skip(1)) {
+            Ok(RunCli { talk, args }) => run::run(args, &talk.talk()),
+            Err(error) => refuse(&error, run::REFUSAL),
+        };
+    }
+    let is_run = first_word(&arguments).is_some_and(|word| word == "run");
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error, if is_run { run::REFUSAL } else { 2 }),
+    };
+    let talk = cli.talk.talk();
+    let done: Result<()> = match cli.command {
+        Commands::Run(args) => return run::run(*args, &talk),
+        Commands::Table(args) => table::run(args),
+        Commands::Show(args) => show::run(args),
+        Commands::Digest(args) => digest::run(*args, &talk),
+    };
+    match done {
+        Ok(()) => 0,
+        Err(error) => {
+            talk.error(&error);
+            match error.kind() {
+                Kind::No => 1,
+                Kind::Usage | Kind::Failure => 2,
+            }
+        }
+    }
+}
+
+/// All subcommands with all their flags, for the manual pages and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// The subcommand: the first word that is no option; none of the options before it takes a value.
+fn first_word(arguments: &[OsString]) -> Option<&OsString> {
+    arguments.iter().skip(1).find(|word| !word.as_encoded_bytes().starts_with(b"-"))
+}
+
+/// Prints what clap has to say: help and version on standard output with status 0, complaints on standard error.
+fn refuse(error: &clap::Error, status: i32) -> i32 {
+    let shown = error.print();
+    if error.use_stderr() || shown.is_err() { status } else { 0 }
+}

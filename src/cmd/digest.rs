@@ -1,0 +1,70 @@
+//! `fleche digest`: the key that a command has now.
+
+use serde_json::json;
+
+use crate::config;
+use crate::engine;
+use crate::error::Result;
+use crate::model::{Digest, Part};
+use crate::query::describe;
+use crate::ui::{self, JsonStyle, Talk};
+
+use super::recognise;
+
+/// Print the key of a command, without running it
+///
+/// With -v every part of the key is printed: its name and what counts. Values of environment variables
+/// and redacted arguments are shown as digests.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    recognise: recognise::Args,
+}
+
+/// Prints the key.
+pub fn run(args: Args, talk: &Talk) -> Result<()> {
+    let recognised = engine::recognise(&args.recognise.request()?, &config::cache_folder())?;
+    let (command, key) = (&recognised.command, recognised.key);
+    if args.json {
+        let parts: Vec<_> = command.parts.iter().map(|part| json!({"name": part.name, "value": value(part)})).collect();
+        let inputs: Vec<_> = recognised
+            .observations
+            .iter()
+            .map(|seen| json!({"path": seen.path.to_string_lossy(), "state": describe::state(&seen.state)}))
+            .collect();
+        let object =
+            json!({"key": key.to_string(), "command": command.digest.to_string(), "parts": parts, "inputs": inputs});
+        return ui::print(&ui::json(&object, JsonStyle::Indented));
+    }
+    let mut text = String::new();
+    if talk.is_verbose() {
+        for part in &command.parts {
+            text.push_str(&format!("{}\t{}\n", ui::escape(&part.name), ui::escape(&value(part))));
+        }
+        text.push_str(&format!("command\t{}\n", command.digest));
+        for seen in &recognised.observations {
+            text.push_str(&format!(
+                "input {}\t{}\n",
+                ui::escape(&seen.path.to_string_lossy()),
+                describe::state(&seen.state)
+            ));
+        }
+        text.push_str(&format!("key\t{key}\n"));
+    } else {
+        text.push_str(&format!("{key}\n"));
+    }
+    ui::print(&text)
+}
+
+fn value(part: &Part) -> String {
+    if part.secret {
+        return format!("digest {}", Digest::of(&part.value).short());
+    }
+    match std::str::from_utf8(&part.value) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => part.value.escape_ascii().to_string(),
+    }
+}

@@ -1,0 +1,181 @@
+//! `fleche run`: run a command once, and replay it ever after.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use crate::config;
+use crate::engine::{self, Ending, Mode, Mtime, Pace, Policy, Told};
+use crate::error::{Error, Result};
+use crate::ui::{self, Talk};
+
+use super::recognise;
+
+/// The exit status when fleche itself refuses to start a command, as in env(1) and timeout(1).
+pub const REFUSAL: i32 = 125;
+
+/// Run a command, or replay what it did when the same command met the same inputs
+///
+/// The exit status is the command's; 125 if fleche refuses, 126 if the command cannot be executed,
+/// 127 if it is not found. Standard output and error are the command's, byte for byte.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A tag for the call; FLECHE_TAGS (`a=1,b=2`) gives more
+    #[arg(short, long = "tag", value_name = "NAME=VALUE", help_heading = "Record")]
+    tag: Vec<String>,
+    /// The same as --tag project=NAME; FLECHE_PROJECT gives a default
+    #[arg(short, long, value_name = "NAME", help_heading = "Record")]
+    project: Option<String>,
+    /// Store runs that end with these exit codes too
+    #[arg(long, value_name = "CODE", value_delimiter = ',', help_heading = "Record")]
+    cache_exit: Vec<u8>,
+    /// Do not store a stream or an output larger than this
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = ui::parse_size, help_heading = "Record")]
+    max_entry: u64,
+
+    /// Do not replay a call that is older
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Replay")]
+    ttl: Option<Duration>,
+    /// Replay a call that is older than --ttl by up to this, and run the command again in the background
+    #[arg(long, value_name = "TIME", requires = "ttl", value_parser = humantime::parse_duration, help_heading = "Replay")]
+    stale: Option<Duration>,
+    /// Do not replay a call with a non-zero exit code that is older
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Replay")]
+    failure_ttl: Option<Duration>,
+    /// Replay output at the pace at which it came
+    #[arg(long, help_heading = "Replay")]
+    realtime: bool,
+    /// The modification time of restored files: now, unchanged where the file is right already, or as recorded
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", help_heading = "Replay")]
+    mtime: MtimeWhen,
+    /// on: replay and store; off: run only; read-only: never store; refresh: run and store anew [default: $FLECHE_MODE, else on]
+    #[arg(long, value_enum, value_name = "MODE", help_heading = "Replay")]
+    mode: Option<ModeName>,
+    /// Wait at most this long for another run of the same command [default: as long as it lives]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Replay")]
+    wait: Option<Duration>,
+
+    #[command(flatten)]
+    recognise: recognise::Args,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum MtimeWhen {
+    #[default]
+    Now,
+    Keep,
+    Recorded,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ModeName {
+    On,
+    Off,
+    ReadOnly,
+    Refresh,
+}
+
+impl Args {
+    /// What these flags are where only `recognise` and `tag` were given, see [`quick`](super::quick).
+    pub(super) fn plain(recognise: recognise::Args, tag: Vec<String>) -> Args {
+        Args {
+            tag,
+            project: None,
+            cache_exit: Vec::new(),
+            max_entry: 4 << 30,
+            ttl: None,
+            stale: None,
+            failure_ttl: None,
+            realtime: false,
+            mtime: MtimeWhen::default(),
+            mode: None,
+            wait: None,
+            recognise,
+        }
+    }
+}
+
+/// Runs or replays the command; never returns where fleche became the command or died as it did.
+pub fn run(args: Args, talk: &Talk) -> i32 {
+    match attempt(args, talk) {
+        Ok(Ending::Status(status)) => engine::end_like(status),
+        Ok(Ending::NotStarted(error, status)) | Err((error, status)) => {
+            talk.error(&error);
+            status
+        }
+    }
+}
+
+fn attempt(args: Args, talk: &Talk) -> std::result::Result<Ending, (Error, i32)> {
+    let refused = |error| (error, REFUSAL);
+    let policy = policy(&args).map_err(refused)?;
+    let request = args.recognise.request().map_err(refused)?;
+    engine::run(&request, &policy, &config::cache_folder(), &|told| tell(talk, &told)).map_err(refused)
+}
+
+fn policy(args: &Args) -> Result<Policy> {
+    let mode = match args.mode {
+        Some(mode) => mode,
+        None => match config::mode() {
+            None => ModeName::On,
+            Some(word) => ModeName::from_str(&word, false)
+                .map_err(|_| Error::usage(format!("FLECHE_MODE is `{word}`")).hint("on, off, read-only or refresh"))?,
+        },
+    };
+    Ok(Policy {
+        mode: match mode {
+            ModeName::On => Mode::On,
+            ModeName::Off => Mode::Off,
+            ModeName::ReadOnly => Mode::ReadOnly,
+            ModeName::Refresh => Mode::Refresh,
+        },
+        ttl: args.ttl,
+        stale: args.stale,
+        failure_ttl: args.failure_ttl,
+        cache_exit: args.cache_exit.clone(),
+        max_entry: args.max_entry,
+        pace: if args.realtime { Pace::Recorded } else { Pace::AtOnce },
+        mtime: match args.mtime {
+            MtimeWhen::Now => Mtime::Now,
+            MtimeWhen::Keep => Mtime::Keep,
+            MtimeWhen::Recorded => Mtime::Recorded,
+        },
+        wait: args.wait,
+        tags: tags(args)?,
+    })
+}
+
+/// The tags of a call: the environment's, then the flags', the later one winning.
+fn tags(args: &Args) -> Result<BTreeMap<String, String>> {
+    let mut tags = BTreeMap::new();
+    let from_environment = config::tags();
+    for word in from_environment.iter().chain(&args.tag) {
+        let (name, value) = ui::parse_tag(word)?;
+        tags.insert(name, value);
+    }
+    if let Some(project) = args.project.clone().or_else(|| config::project().filter(|_| !tags.contains_key("project")))
+    {
+        tags.insert("project".to_owned(), project);
+    }
+    Ok(tags)
+}
+
+/// Says on standard error what happened, as far as it is wanted.
+fn tell(talk: &Talk, told: &Told) {
+    match told {
+        Told::Plain { reason, hint } => match hint {
+            Some(hint) => talk.warn(&format!("not cached: {reason}; {hint}")),
+            None => talk.detail(&format!("not cached: {reason}")),
+        },
+        Told::Warning(text) => talk.warn(text),
+        Told::Hit { key, saved } => talk.detail(&format!("hit {} (saved {})", key.0.short(), ui::duration(*saved))),
+        Told::Stale { key, saved } => {
+            talk.detail(&format!("stale hit {} (saved {}), running again", key.0.short(), ui::duration(*saved)));
+        }
+        Told::Stored { key, why, took } => {
+            talk.detail(&format!("miss: {why}; stored {} (took {})", key.0.short(), ui::duration(*took)));
+        }
+        Told::NotStored { why, reason } => talk.detail(&format!("miss: {why}; not stored: {reason}")),
+    }
+}

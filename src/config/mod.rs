@@ -1,0 +1,60 @@
+//! What the environment says about fleche itself. Files of configuration will be read here too.
+
+use std::env;
+use std::path::PathBuf;
+
+use directories::BaseDirs;
+
+use crate::model::Reason;
+use crate::sys::{entry, identity};
+
+/// The folder of the cache `local`: `fleche` below `$XDG_CACHE_HOME`, else below `~/.cache`.
+///
+/// A relative XDG_CACHE_HOME is ignored, as the XDG base directory specification asks.
+pub fn cache_folder() -> Result<PathBuf, Reason> {
+    if entry::is_secure() {
+        return Err(Reason::StoreUnusable("fleche was started with another user's rights".to_owned()));
+    }
+    // `directories` asks the name service where HOME is not set, which a static program cannot.
+    let has_home = env::var_os("HOME").is_some_and(|home| PathBuf::from(home).is_absolute());
+    let cache = match has_home.then(BaseDirs::new).flatten() {
+        Some(folders) => folders.cache_dir().to_owned(),
+        None => match env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()) {
+            Some(folder) => folder,
+            None => match identity::home_folder() {
+                Some(home) => home.join(".cache"),
+                None => return Err(Reason::StoreUnusable("there is no home folder".to_owned())),
+            },
+        },
+    };
+    Ok(cache.join("fleche"))
+}
+
+/// `FLECHE_MODE`.
+pub fn mode() -> Option<String> {
+    variable("FLECHE_MODE")
+}
+
+/// `FLECHE_PROJECT`.
+pub fn project() -> Option<String> {
+    variable("FLECHE_PROJECT")
+}
+
+/// The words of `FLECHE_TAGS`, which is `a=1,b=2`.
+pub fn tags() -> Vec<String> {
+    let words = variable("FLECHE_TAGS").unwrap_or_default();
+    words.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// Whether `FLECHE_VERBOSE` is set to something but `0`.
+pub fn is_verbose() -> bool {
+    variable("FLECHE_VERBOSE").is_some_and(|value| value != "0")
+}
+
+/// A variable of fleche's that is set and not empty; none counts in a program started with another user's rights.
+fn variable(name: &str) -> Option<String> {
+    if entry::is_secure() {
+        return None;
+    }
+    env::var(name).ok().filter(|value| !value.is_empty())
+}

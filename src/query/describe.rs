@@ -1,0 +1,180 @@
+//! All that is known of one call.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::model::{Argument, Call, Fact, OutputKind, State};
+
+/// The facts about `call`, in the order in which people ask for them.
+pub fn facts(call: &Call) -> Vec<(&'static str, Fact)> {
+    let (outcome, metadata) = (&call.outcome, &call.metadata);
+    let mut facts = vec![
+        ("key", Fact::Text(call.key.to_string())),
+        ("command", Fact::Text(argv(call))),
+        ("program", text(&call.program)),
+        ("directory", text(&call.cwd)),
+        ("grade", Fact::Text(call.grade.name().to_owned())),
+        ("exit", Fact::Number(i64::from(outcome.exit))),
+        ("started", Fact::Time(metadata.started)),
+        ("wall", Fact::Duration(metadata.wall)),
+        ("user", Fact::Duration(metadata.user_time)),
+        ("system", Fact::Duration(metadata.system_time)),
+        ("memory", Fact::Bytes(metadata.peak_memory)),
+        ("by", Fact::Text(format!("{}@{} with fleche {}", metadata.user, metadata.host, metadata.version))),
+    ];
+    if call.bound {
+        facts.push(("bound to", text(&call.root)));
+    }
+    if let Some(commit) = &metadata.git_commit {
+        facts.push(("git", Fact::Text(format!("{commit} {}", metadata.git_branch.as_deref().unwrap_or("")))));
+    }
+    for (name, value) in &call.tags {
+        facts.push(("tag", Fact::Text(format!("{name}={value}"))));
+    }
+    for seen in &call.observations {
+        facts.push(("input", Fact::Text(format!("{}  {}", seen.path.to_string_lossy(), state(&seen.state)))));
+    }
+    for (name, content) in [("stdout", &outcome.stdout), ("stderr", &outcome.stderr)] {
+        if let Some(content) = content {
+            facts.push((name, Fact::Text(format!("{}  {} bytes", content.digest, content.length))));
+        }
+    }
+    for output in &outcome.outputs {
+        let what = match &output.kind {
+            OutputKind::Absent => "absent".to_owned(),
+            OutputKind::File { mode, content, .. } => format!("{}  {} bytes  {mode:o}", content.digest, content.length),
+            OutputKind::Folder { mode, owned: false } => format!("folder  {mode:o}"),
+            OutputKind::Folder { mode, owned: true } => format!("owned folder  {mode:o}"),
+            OutputKind::Link { target } => format!("link to {}", String::from_utf8_lossy(target)),
+        };
+        facts.push(("output", Fact::Text(format!("{}  {what}", output.path.to_string_lossy()))));
+    }
+    facts
+}
+
+/// The same for programs.
+pub fn json(call: &Call) -> Value {
+    let (outcome, metadata) = (&call.outcome, &call.metadata);
+    let arguments: Vec<Value> = call
+        .argv
+        .iter()
+        .map(|argument| match argument {
+            Argument::Clear(word) => json!(word.to_string_lossy()),
+            Argument::Redacted => Value::Null,
+        })
+        .collect();
+    let variables: Vec<Value> = call
+        .variables
+        .iter()
+        .map(|variable| {
+            json!({
+                "name": variable.name.to_string_lossy(),
+                "digest": variable.digest.hex(),
+                "value": variable.clear.as_ref().map(|value| value.to_string_lossy()),
+                "counted": variable.counted,
+            })
+        })
+        .collect();
+    let inputs: Vec<Value> = call
+        .observations
+        .iter()
+        .map(|seen| json!({"path": seen.path.to_string_lossy(), "state": state(&seen.state)}))
+        .collect();
+    let outputs: Vec<Value> = outcome
+        .outputs
+        .iter()
+        .map(|output| {
+            let mut object = match &output.kind {
+                OutputKind::Absent => json!({"kind": "absent"}),
+                OutputKind::File { mode, content, .. } => {
+                    json!({"kind": "file", "mode": mode, "digest": content.digest.hex(), "bytes": content.length})
+                }
+                OutputKind::Folder { mode, owned } => json!({"kind": "folder", "mode": mode, "owned": owned}),
+                OutputKind::Link { target } => json!({"kind": "link", "target": String::from_utf8_lossy(target)}),
+            };
+            object["path"] = json!(output.path.to_string_lossy());
+            object
+        })
+        .collect();
+    let stream = |content: &Option<crate::model::Content>| match content {
+        Some(content) => json!({"digest": content.digest.hex(), "bytes": content.length}),
+        None => Value::Null,
+    };
+    json!({
+        "key": call.key.to_string(),
+        "command": call.command.to_string(),
+        "argv": arguments,
+        "program": call.program.to_string_lossy(),
+        "cwd": call.cwd.to_string_lossy(),
+        "root": call.root.to_string_lossy(),
+        "bound": call.bound,
+        "grade": call.grade.name(),
+        "exit": outcome.exit,
+        "stdout": stream(&outcome.stdout),
+        "stderr": stream(&outcome.stderr),
+        "inputs": inputs,
+        "outputs": outputs,
+        "environment": variables,
+        "tags": call.tags,
+        "started_ns": metadata.started,
+        "stopped_ns": metadata.stopped,
+        "wall_ns": metadata.wall,
+        "user_ns": metadata.user_time,
+        "system_ns": metadata.system_time,
+        "peak_memory_bytes": metadata.peak_memory,
+        "host": metadata.host,
+        "user": metadata.user,
+        "version": metadata.version,
+        "git_commit": metadata.git_commit,
+        "git_branch": metadata.git_branch,
+    })
+}
+
+fn argv(call: &Call) -> String {
+    let words = call.argv.iter().map(|argument| match argument {
+        Argument::Clear(word) => quoted(&word.to_string_lossy()),
+        Argument::Redacted => "[redacted]".to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// A word as a shell reads it.
+pub fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%^".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
+/// What was at a path, in words.
+pub fn state(state: &State) -> String {
+    match state {
+        State::Absent => "absent".to_owned(),
+        State::File { executable: false, digest } => format!("file {digest}"),
+        State::File { executable: true, digest } => format!("executable file {digest}"),
+        State::Folder => "folder".to_owned(),
+        State::Link { target, behind } => {
+            format!("link to {}, {}", String::from_utf8_lossy(target), self::state(behind))
+        }
+        State::Special(_) => "special file".to_owned(),
+    }
+}
+
+fn text(path: &Path) -> Fact {
+    Fact::Text(path.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(quoted("a.c"), "a.c");
+        assert_eq!(quoted(""), "''");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted("a b"), "'a b'");
+    }
+}

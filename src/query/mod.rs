@@ -1,0 +1,6 @@
+//! Questions about what is stored, and the tables that answer them.
+
+pub mod describe;
+mod table;
+
+pub use table::{Filter, Table};

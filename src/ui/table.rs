@@ -1,0 +1,93 @@
+//! Tables and single facts on standard output.
+
+use std::io::{self, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+use crate::error::{Error, Result};
+use crate::model::Fact;
+
+use super::{duration, escape, size, time};
+
+/// How a table is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableStyle {
+    /// With borders, for people.
+    Bordered,
+    /// Tab-separated with raw numbers, for programs.
+    TabSeparated,
+}
+
+/// How JSON is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JsonStyle {
+    /// Over many lines, for people.
+    Indented,
+    /// On one line, for programs that read line by line.
+    Line,
+}
+
+/// A table with a header line.
+pub fn draw(columns: &[String], rows: &[Vec<Fact>], style: TableStyle) -> String {
+    match style {
+        TableStyle::TabSeparated => {
+            let mut text = format!("{}\n", columns.join("\t"));
+            for row in rows {
+                let cells: Vec<String> = row.iter().map(|cell| fact(cell, false)).collect();
+                text.push_str(&format!("{}\n", cells.join("\t")));
+            }
+            text
+        }
+        TableStyle::Bordered => {
+            let mut table = Table::new();
+            table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+            table.set_header(columns);
+            for row in rows {
+                table.add_row(row.iter().map(|cell| fact(cell, true)));
+            }
+            format!("{table}\n")
+        }
+    }
+}
+
+/// A fact for a person, or raw: bytes and seconds as numbers, digests whole.
+pub fn fact(fact: &Fact, human: bool) -> String {
+    match (fact, human) {
+        (Fact::Nothing, _) => String::new(),
+        (Fact::Text(text), _) => escape(text),
+        (Fact::Number(number), _) => number.to_string(),
+        (Fact::Digest(digest), true) => digest.short(),
+        (Fact::Digest(digest), false) => digest.hex(),
+        (Fact::Bytes(bytes), true) => size(*bytes),
+        (Fact::Bytes(bytes), false) => bytes.to_string(),
+        (Fact::Duration(nanoseconds), true) => duration(*nanoseconds),
+        (Fact::Duration(nanoseconds), false) => format!("{:.6}", *nanoseconds as f64 / 1e9),
+        (Fact::Time(nanoseconds), true) => time(*nanoseconds),
+        (Fact::Time(nanoseconds), false) => format!("{:.3}", *nanoseconds as f64 / 1e9),
+    }
+}
+
+/// JSON that is harmless on a terminal: control characters beyond ASCII, which JSON allows, are spelled out.
+pub fn json(value: &serde_json::Value, style: JsonStyle) -> String {
+    let text = match style {
+        JsonStyle::Indented => format!("{value:#}\n"),
+        JsonStyle::Line => format!("{value}\n"),
+    };
+    let is_harmless = |c: char| !c.is_control() || c == '\n';
+    if text.chars().all(is_harmless) {
+        return text;
+    }
+    let spelled = |c: char| if is_harmless(c) { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) };
+    text.chars().map(spelled).collect()
+}
+
+/// Writes to standard output. A reader that left has seen enough.
+pub fn print(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::failure("cannot write standard output").because(why))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,114 @@
+//! Sizes, durations, times and tags, as people write and read them.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::error::{Error, Result};
+
+/// Binary units; the decimal ones are accepted too.
+const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+/// Bytes in a text such as `10MiB`, `2GB`, `500k` or `1024`.
+pub fn parse_size(text: &str) -> std::result::Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        _ => return Err("a size is a number and a unit, such as 10MiB or 2GB".to_owned()),
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(factor))
+        .ok_or_else(|| "a size is a number and a unit, such as 10MiB or 2GB".to_owned())
+}
+
+/// Bytes as people read them.
+pub fn size(bytes: u64) -> String {
+    let (unit, factor) = UNITS.into_iter().find(|(_, factor)| bytes >= *factor).unwrap_or(("B", 1));
+    if factor == 1 { format!("{bytes} B") } else { format!("{:.1} {unit}", bytes as f64 / factor as f64) }
+}
+
+/// Nanoseconds as people read them.
+pub fn duration(nanoseconds: u64) -> String {
+    let seconds = nanoseconds / 1_000_000_000;
+    match nanoseconds {
+        0..1_000_000 => format!("{} µs", nanoseconds / 1_000),
+        1_000_000..1_000_000_000 => format!("{} ms", nanoseconds / 1_000_000),
+        1_000_000_000..60_000_000_000 => format!("{:.1} s", nanoseconds as f64 / 1e9),
+        60_000_000_000..3_600_000_000_000 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// Nanoseconds since 1970 as a local time.
+pub fn time(nanoseconds: i64) -> String {
+    match Timestamp::from_nanosecond(i128::from(nanoseconds)) {
+        Ok(time) => time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Err(_) => "-".to_owned(),
+    }
+}
+
+/// `text` with control characters shown and not sent, so that nothing recorded can drive a terminal.
+pub fn escape(text: &str) -> String {
+    if !text.chars().any(char::is_control) {
+        return text.to_owned();
+    }
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// The two sides of `NAME=VALUE`.
+pub fn parse_tag(word: &str) -> Result<(String, String)> {
+    match word.split_once('=') {
+        Some((name, value)) if is_tag_name(name) => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(Error::usage(format!("`{word}` is not a tag")).hint("a tag is NAME=VALUE, such as project=alpha")),
+    }
+}
+
+fn is_tag_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_in_both_systems() {
+        assert_eq!(parse_size("10MiB"), Ok(10 << 20));
+        assert_eq!(parse_size("2GB"), Ok(2_000_000_000));
+        assert_eq!(parse_size("500k"), Ok(500 << 10));
+        assert_eq!(parse_size("7"), Ok(7));
+        assert!(parse_size("x").is_err() && parse_size("1.5G").is_err() && parse_size("99999999999T").is_err());
+    }
+
+    #[test]
+    fn sizes_and_durations_are_short() {
+        assert_eq!((size(0), size(1023), size(1536)), ("0 B".into(), "1023 B".into(), "1.5 KiB".into()));
+        assert_eq!(duration(1_500), "1 µs");
+        assert_eq!(duration(61_000_000_000), "1 min 1 s");
+        assert_eq!(duration(7_260_000_000_000), "2 h 1 min");
+    }
+
+    #[test]
+    fn escapes_do_not_reach_the_terminal() {
+        assert_eq!(escape("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\\nc");
+        assert_eq!(escape("naïve"), "naïve");
+    }
+
+    #[test]
+    fn a_tag_has_a_name_and_a_value() {
+        assert_eq!(parse_tag("a=b=c").unwrap(), ("a".into(), "b=c".into()));
+        assert_eq!(parse_tag("alpha").unwrap_err().to_string(), "`alpha` is not a tag");
+        assert!(parse_tag("=b").is_err() && parse_tag("1=b").is_err() && parse_tag("a b=c").is_err());
+    }
+}
