@@ -1,0 +1,144 @@
+//! `fleche digest`: the key of a command, and every part that counts.
+
+use crate::mask::masked;
+use crate::world::{Session, World};
+
+fn world() -> World {
+    let world = World::new();
+    world.counted("tool", "echo out");
+    world.write("input", "1\n");
+    world
+}
+
+fn digest(world: &World, options: &[&str]) -> Session {
+    let words = ["digest", "-i", "input"].iter().chain(options).chain(&["--", "./tool", "a", "b"]);
+    world.fleche(words)
+}
+
+fn key(world: &World, options: &[&str]) -> String {
+    let outcome = digest(world, options).run();
+    assert_eq!((outcome.code(), outcome.stderr()), (0, String::new()));
+    let stdout = outcome.stdout();
+    let key = stdout.strip_suffix('\n').unwrap();
+    assert!(key.len() == 64 && key.bytes().all(|byte| b"0123456789abcdef".contains(&byte)), "{key}");
+    key.to_owned()
+}
+
+#[test]
+fn the_key_is_printed_and_nothing_is_run() {
+    let world = world();
+    let first = key(&world, &[]);
+    assert_eq!(key(&world, &[]), first);
+    assert_eq!(world.executions("tool"), 0);
+}
+
+#[test]
+fn it_is_the_key_under_which_the_call_is_stored() {
+    let world = world();
+    let key = key(&world, &[]);
+    let outcome = world.fleche(["run", "-v", "-i", "input", "--", "./tool", "a", "b"]).run();
+    assert!(outcome.stderr().contains(&format!("stored {} (", &key[..12])), "{outcome:?}");
+    let shown = world.fleche(["show", &key]).run();
+    assert!(shown.stdout().starts_with(&format!("key           {key}\n")), "{shown:?}");
+}
+
+#[test]
+fn a_changed_input_changes_it_and_back_again() {
+    let world = world();
+    let first = key(&world, &[]);
+    world.write("input", "2\n");
+    let second = key(&world, &[]);
+    world.write("input", "1\n");
+    assert!(first != second && key(&world, &[]) == first);
+}
+
+#[test]
+fn tags_do_not_change_it_and_options_do() {
+    let world = world();
+    let first = key(&world, &[]);
+    assert_ne!(key(&world, &["--revision", "2"]), first);
+    assert_ne!(key(&world, &["-o", "made"]), first);
+    assert_ne!(key(&world, &["--env-mode", "listed"]), first);
+}
+
+/// The lines of `fleche digest -v`: names and values.
+fn parts(world: &World, options: &[&str]) -> Vec<(String, String)> {
+    let outcome = digest(world, &[&["-v"], options].concat()).env("FOO", "hidden value").run();
+    assert_eq!((outcome.code(), outcome.stderr()), (0, String::new()));
+    let pair = |line: &str| line.split_once('\t').map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap();
+    outcome.stdout().lines().map(pair).collect()
+}
+
+#[test]
+fn verbose_shows_every_part() {
+    let world = world();
+    let parts = parts(&world, &["--revision", "7", "--probe", "echo probed"]);
+    let value = |name: &str| {
+        let found: Vec<&str> = parts.iter().filter(|(part, _)| part == name).map(|(_, value)| value.as_str()).collect();
+        assert_eq!(found.len(), 1, "{name}: {parts:?}");
+        found[0].to_owned()
+    };
+    assert_eq!((value("arg.0"), value("arg.1"), value("arg.2")), ("./tool".into(), "a".into(), "b".into()));
+    assert_eq!(value("cwd"), world.work().display().to_string());
+    assert_eq!(value("revision"), "7");
+    assert!(value("umask").contains("22"), "{}", value("umask"));
+    assert_eq!(masked(&value("input input")), "file <key>");
+    assert_eq!(masked(&value("command")), "<key>");
+    assert_eq!(masked(&value("key")), "<key>");
+    assert!(value("env.FOO").starts_with("digest ") && !value("env.FOO").contains("hidden"));
+    let names: Vec<&str> = parts.iter().map(|(name, _)| name.as_str()).collect();
+    for word in ["program", "stdin", "stream", "os", "arch", "env-mode", "probe", "format"] {
+        assert!(names.iter().any(|name| name.contains(word)), "{word}: {names:?}");
+    }
+}
+
+#[test]
+fn a_changed_part_is_seen() {
+    let world = world();
+    let before = parts(&world, &[]);
+    world.write("input", "2\n");
+    let after = parts(&world, &[]);
+    let changed: Vec<&str> =
+        before.iter().zip(&after).filter(|(one, two)| one != two).map(|(one, _)| one.0.as_str()).collect();
+    assert_eq!((changed, before.len()), (vec!["input input", "key"], after.len()));
+}
+
+#[test]
+fn json_is_valid_and_says_the_same() {
+    let world = world();
+    let outcome = digest(&world, &["--json"]).run();
+    let object: serde_json::Value = serde_json::from_slice(&outcome.stdout).unwrap();
+    assert_eq!((outcome.code(), outcome.stderr()), (0, String::new()));
+    assert_eq!(object["key"].as_str().unwrap(), key(&world, &[]));
+    assert_eq!(object["inputs"][0]["path"], "input");
+    let parts = object["parts"].as_array().unwrap();
+    assert!(parts.iter().any(|part| part["name"] == "arg.1" && part["value"] == "a"), "{parts:?}");
+}
+
+#[test]
+fn redacted_arguments_are_not_shown() {
+    let world = world();
+    for flag in ["-v", "--json"] {
+        let words = ["digest", flag, "-i", "input", "--redact-arg", "--token=*", "--", "./tool", "--token=hush"];
+        let outcome = world.fleche(words).run();
+        assert!(outcome.code() == 0 && !outcome.stdout().contains("hush"), "{outcome:?}");
+    }
+}
+
+#[test]
+fn escapes_in_arguments_do_not_reach_the_terminal() {
+    let world = world();
+    let outcome = world.fleche(["digest", "-v", "-i", "input", "--", "./tool", "a\u{1b}[31m\nkey\tfalse"]).run();
+    assert_eq!(outcome.code(), 0);
+    let stdout = outcome.stdout();
+    assert!(!stdout.contains('\u{1b}'), "{stdout:?}");
+    assert_eq!(stdout.lines().filter(|line| line.starts_with("key\t")).count(), 1, "{stdout}");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let world = world();
+    digest(&world, &["-i", "*.none"]).ends(2, "", "fleche: no input matches `*.none`\n");
+    let outcome = world.fleche(["digest"]).run();
+    assert_eq!((outcome.code(), outcome.stdout()), (2, String::new()));
+}

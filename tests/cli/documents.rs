@@ -1,0 +1,135 @@
+//! Completions and manual pages are made from the flags; what lies in the repository is what they say now.
+//!
+//! `FLECHE_BLESS=1 cargo test documents` writes them anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap_complete::Shell;
+
+use crate::world::World;
+
+/// File names and their content.
+type Pages = BTreeMap<PathBuf, String>;
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files of a folder.
+fn pages(folder: &Path) -> Pages {
+    let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    entries.map(|path| (path.file_name().unwrap().into(), fs::read_to_string(&path).unwrap())).collect()
+}
+
+/// The pages of `folder` must be those that `make` writes.
+fn compare(folder: &str, make: impl FnOnce(&Path)) {
+    let fresh = tempfile::tempdir().unwrap();
+    make(fresh.path());
+    let (wanted, folder) = (pages(fresh.path()), repository().join(folder));
+    assert!(!wanted.is_empty());
+    if std::env::var_os("FLECHE_BLESS").is_some() {
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).unwrap();
+        wanted.iter().for_each(|(name, text)| fs::write(folder.join(name), text).unwrap());
+    }
+    let found = pages(&folder);
+    let names = |pages: &Pages| pages.keys().cloned().collect::<Vec<_>>();
+    let hint = "write them anew with FLECHE_BLESS=1 cargo test documents";
+    assert_eq!(names(&found), names(&wanted), "{}: {hint}", folder.display());
+    for (name, text) in &wanted {
+        assert!(found[name] == *text, "{} is out of date: {hint}", folder.join(name).display());
+    }
+}
+
+#[test]
+fn completions_are_up_to_date() {
+    compare("completions", |folder| {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            clap_complete::generate_to(shell, &mut fleche::cli::command(), "fleche", folder).unwrap();
+        }
+    });
+}
+
+#[test]
+fn manual_pages_are_up_to_date() {
+    compare("man", |folder| clap_mangen::generate_to(fleche::cli::command(), folder).unwrap());
+}
+
+/// The flags in the help of a subcommand: words at the beginning of lines that start with a dash.
+fn flags_of(world: &World, subcommand: &str) -> BTreeSet<String> {
+    let outcome = world.fleche([subcommand, "--help"]).run();
+    assert_eq!((outcome.code(), outcome.stderr()), (0, String::new()));
+    let help = outcome.stdout();
+    let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+    let flags =
+        lines.flat_map(|line| line.split([' ', ',']).take_while(|word| word.is_empty() || word.starts_with('-')));
+    flags.filter(|word| !word.is_empty()).map(|flag| flag.split('=').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_flag_of_the_help_is_in_the_manual_and_the_completions() {
+    let world = World::new();
+    let bash = fs::read_to_string(repository().join("completions/fleche.bash")).unwrap();
+    for subcommand in fleche::cli::command().get_subcommands().map(clap::Command::get_name) {
+        let page = fs::read_to_string(repository().join(format!("man/fleche-{subcommand}.1"))).unwrap();
+        let page = page.replace("\\-", "-");
+        let flags = flags_of(&world, subcommand);
+        assert!(flags.contains("--help") && flags.len() >= 4, "{subcommand}: {flags:?}");
+        for flag in flags {
+            assert!(page.contains(&format!("\\fB{flag}\\fR")), "man/fleche-{subcommand}.1 lacks {flag}");
+            assert!(bash.contains(&format!("{flag} ")), "completions/fleche.bash lacks {flag} of {subcommand}");
+        }
+    }
+}
+
+#[test]
+fn every_subcommand_is_in_the_manual_and_the_help() {
+    let world = World::new();
+    let help = world.fleche(["--help"]).run().stdout();
+    let page = fs::read_to_string(repository().join("man/fleche.1")).unwrap().replace("\\-", "-");
+    for subcommand in fleche::cli::command().get_subcommands() {
+        let name = subcommand.get_name();
+        assert!(page.contains(&format!("fleche-{name}(1)")), "man/fleche.1 lacks {name}");
+        assert!(help.lines().any(|line| line.split_whitespace().next() == Some(name)), "fleche --help lacks {name}");
+        assert!(subcommand.get_about().is_some(), "{name} does not say what it is for");
+    }
+}
+
+#[test]
+fn every_flag_says_what_it_is_for() {
+    for subcommand in fleche::cli::command().get_subcommands() {
+        for argument in subcommand.get_arguments() {
+            let name = format!("{} {}", subcommand.get_name(), argument.get_id());
+            let help = argument.get_help().unwrap_or_else(|| panic!("{name} has no help")).to_string();
+            assert!(!help.ends_with('.') && help.starts_with(|c: char| !c.is_whitespace()), "{name}: {help}");
+        }
+    }
+}
+
+#[test]
+fn help_and_version_open_nothing() {
+    let world = World::new();
+    for words in
+        [&["--help"][..], &["-h"], &["--version"], &["-V"], &["run", "--help"], &["run", "-h"], &["table", "--help"]]
+    {
+        let outcome = world.fleche(words).run();
+        assert_eq!((outcome.code(), outcome.stderr()), (0, String::new()), "{words:?}");
+        assert!(!outcome.stdout.is_empty());
+    }
+    let version = format!("fleche {}\n", env!("CARGO_PKG_VERSION"));
+    world.fleche(["--version"]).prints(&version);
+    assert!(!world.home().join(".cache").exists());
+}
+
+#[test]
+fn the_help_of_run_is_the_same_by_either_road() {
+    // `run` is parsed by a command line of its own, which must not drift from the whole one.
+    let world = World::new();
+    let short = world.fleche(["run", "--help"]).run().stdout();
+    let mut command = fleche::cli::command();
+    command.build();
+    let whole = command.find_subcommand_mut("run").unwrap().render_long_help().to_string();
+    assert_eq!(short.trim_end(), whole.trim_end());
+}

@@ -1,0 +1,72 @@
+//! Every doubt is a miss: states that a key cannot hold are not cached, and nobody's work is overwritten.
+
+use std::fs;
+
+use crate::world::World;
+
+#[test]
+fn process_substitution_is_not_cached() {
+    let world = World::new();
+    world.write("in", "z ");
+    for word in ["one", "two"] {
+        let line = format!("fleche run -q -i in -- cat in /dev/fd/3 3<<E\n{word}\nE\n");
+        world.shell(&line).prints(&format!("z {word}\n"));
+    }
+}
+
+#[test]
+fn a_fifo_is_not_cached() {
+    let world = World::new();
+    for word in ["one", "two"] {
+        let line = format!(
+            "rm -f p; mkfifo p; echo {word} >p & until [ -p p ]; do :; done; fleche run -q --pure -- cat p; wait"
+        );
+        world.shell(&line).prints(&format!("{word}\n"));
+    }
+}
+
+#[test]
+fn an_edit_of_what_a_glob_matches_survives() {
+    let world = World::new();
+    world.write("in", "x");
+    world.write("notes.txt", "v1");
+    let run = || world.fleche(["run", "-i", "in", "-o", "*.txt", "--", "cp", "in", "out.txt"]).run();
+    let refused = "fleche: not stored: output `notes.txt` was there before, and this run did not write it\n";
+    run().check(0, "", refused);
+    world.write("notes.txt", "precious");
+    run().check(0, "", refused);
+    assert_eq!(world.read("notes.txt"), "precious");
+}
+
+#[test]
+fn what_the_command_itself_made_before_is_recorded_although_this_run_found_it_done() {
+    let world = World::new();
+    world.write("in", "1");
+    let made = world.counted("made", "test -e out/once || { mkdir -p out; echo once >out/once; }; cp in out/each");
+    let run = || world.fleche(["run", "-i", "in", "-o", "out/", "--"]).arg(&made).run();
+    run().check(0, "", "");
+    world.write("in", "2");
+    run().check(0, "", "");
+    fs::remove_dir_all(world.path("out")).unwrap();
+    run().check(0, "", "");
+    assert_eq!((world.read("out/once").as_str(), world.read("out/each").as_str()), ("once\n", "2"));
+    assert_eq!(world.executions("made"), 2);
+}
+
+#[test]
+fn closed_standard_input_is_not_an_empty_one() {
+    let world = World::new();
+    world.write("in", "x");
+    world.shell("fleche run -i in -- cat </dev/null").prints("");
+    let bare = world.shell("cat <&-").run();
+    let here = world.shell("fleche run -i in -- cat <&-").run();
+    assert_eq!((here.code(), here.stdout), (bare.code(), bare.stdout));
+}
+
+#[test]
+fn what_one_run_ignores_counts_for_another() {
+    let world = World::new();
+    world.write("in", "x");
+    world.fleche(["run", "-i", "in", "--ignore-arg", "-n", "--", "echo", "-n", "hello"]).prints("hello");
+    world.fleche(["run", "-i", "in", "--", "echo", "hello"]).prints("hello\n");
+}

@@ -1,0 +1,549 @@
+//! What a command writes: it comes back as it was, and nothing else is touched.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::world::{Session, World};
+
+/// A world with an input and a script `tool` that does `body`.
+fn world(body: &str) -> World {
+    let world = World::new();
+    world.counted("tool", body);
+    world.write("input", "1\n");
+    world
+}
+
+/// `fleche run` of the tool with these options.
+fn tool(world: &World, options: &[&str]) -> Session {
+    let words = ["run", "-i", "input"].iter().chain(options).chain(&["--", "./tool"]);
+    world.fleche(words)
+}
+
+/// Everything below `folder`: type, mode, and digest or target.
+fn snapshot(folder: &Path) -> BTreeMap<PathBuf, String> {
+    let mut seen = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(at) = folders.pop() {
+        for entry in fs::read_dir(&at).unwrap() {
+            let path = entry.unwrap().path();
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            let what = if metadata.is_symlink() {
+                format!("link to {:?}", fs::read_link(&path).unwrap())
+            } else if metadata.is_dir() {
+                folders.push(path.clone());
+                format!("folder {:o}", metadata.permissions().mode())
+            } else {
+                let bytes = fs::read(&path).unwrap();
+                format!("file {:o} {} {}", metadata.permissions().mode(), bytes.len(), blake3::hash(&bytes))
+            };
+            seen.insert(path.strip_prefix(folder).unwrap().to_owned(), what);
+        }
+    }
+    seen
+}
+
+/// Names under `folder` that fleche made while it restored and did not take away.
+fn leftovers(folder: &Path) -> Vec<PathBuf> {
+    snapshot(folder)
+        .into_keys()
+        .filter(|path| path.as_os_str().as_bytes().windows(7).any(|part| part == b".fleche"))
+        .collect()
+}
+
+/// The mode of a file or folder, without its type.
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+fn modified(path: &Path) -> SystemTime {
+    fs::metadata(path).unwrap().modified().unwrap()
+}
+
+fn set_modified(path: &Path, time: SystemTime) {
+    File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+#[test]
+fn a_deleted_file_comes_back() {
+    let world = world("echo out; cp input made");
+    tool(&world, &["-o", "made"]).prints("out\n");
+    fs::remove_file(world.path("made")).unwrap();
+    tool(&world, &["-o", "made"]).prints("out\n");
+    assert_eq!((world.read("made"), world.executions("tool")), ("1\n".into(), 1));
+}
+
+#[test]
+fn a_changed_file_comes_back() {
+    let world = world("cp input made");
+    tool(&world, &["-o", "made"]).prints("");
+    world.write("made", "2\n");
+    tool(&world, &["-o", "made"]).prints("");
+    assert_eq!((world.read("made"), world.executions("tool")), ("1\n".into(), 1));
+}
+
+#[test]
+fn each_state_of_the_input_has_its_own_files() {
+    let world = world("cp input made");
+    for (content, executions) in [("1", 1), ("2", 2), ("1", 2), ("3", 3), ("2", 3), ("1", 3)] {
+        world.write("input", content);
+        tool(&world, &["-o", "made"]).prints("");
+        assert_eq!((world.read("made"), world.executions("tool")), (content.to_owned(), executions));
+    }
+}
+
+#[test]
+fn folders_above_an_output_are_made_again() {
+    let world = world("mkdir -p a/b/c; cp input a/b/c/made");
+    tool(&world, &["-o", "a/b/c/made"]).prints("");
+    fs::remove_dir_all(world.path("a")).unwrap();
+    tool(&world, &["-o", "a/b/c/made"]).prints("");
+    assert_eq!((world.read("a/b/c/made"), world.executions("tool")), ("1\n".into(), 1));
+}
+
+#[test]
+fn modes_come_back_exactly() {
+    for bits in [0o644, 0o755, 0o600, 0o444, 0o511, 0o666, 0o777, 0o400] {
+        let world = world(&format!("rm -f made; cp input made; chmod {bits:o} made"));
+        tool(&world, &["-o", "made"]).prints("");
+        fs::remove_file(world.path("made")).unwrap();
+        tool(&world, &["-o", "made"]).prints("");
+        assert_eq!((mode(&world.path("made")), world.executions("tool")), (bits, 1), "{bits:o}");
+        // A file with the right bytes and the wrong mode is wrong.
+        fs::set_permissions(world.path("made"), fs::Permissions::from_mode(0o640)).unwrap();
+        for when in ["now", "keep", "recorded"] {
+            tool(&world, &["-o", "made", "--mtime", when]).prints("");
+            assert_eq!((mode(&world.path("made")), world.executions("tool")), (bits, 1), "{bits:o} {when}");
+        }
+    }
+}
+
+#[test]
+fn what_a_glob_names_comes_back() {
+    let world = world("mkdir -p out; cp input out/a.o; cp input out/b.o; echo x > out/c.log");
+    tool(&world, &["-o", "out/*.o"]).prints("");
+    fs::remove_dir_all(world.path("out")).unwrap();
+    tool(&world, &["-o", "out/*.o"]).prints("");
+    assert_eq!(world.executions("tool"), 1);
+    let names: Vec<PathBuf> = snapshot(&world.path("out")).into_keys().collect();
+    assert_eq!(names, [PathBuf::from("a.o"), PathBuf::from("b.o")]);
+}
+
+#[test]
+fn a_folder_comes_back_whole() {
+    let body = "rm -rf out; mkdir -p out/deep/deeper out/empty out/private; chmod 750 out/private
+        cp input out/file; cp input out/deep/deeper/script; chmod 755 out/deep/deeper/script; : > out/nothing
+        ln -s file out/link; ln -s ../deep/deeper out/deep/up; ln -s nowhere out/dangling
+        cp input \"$(printf 'out/line\\nfeed')\"; cp input \"$(printf 'out/\\377')\"; cp input 'out/ space '
+        head -c 300000 /dev/zero > out/large; cp input out/.hidden; cp input out/private/file; chmod 600 out/private/file
+        cp input out/$(head -c 255 /dev/zero | tr '\\0' n)";
+    let world = world(body);
+    world.program("./tool", [""; 0]).prints("");
+    let bare = snapshot(&world.path("out"));
+    assert_eq!(bare.len(), 17);
+    tool(&world, &["-o", "out/"]).prints("");
+    assert_eq!(snapshot(&world.path("out")), bare);
+    let spoil: [fn(&Path); 5] = [
+        |out| fs::remove_dir_all(out).unwrap(),
+        |out| fs::remove_dir(out.join("empty")).unwrap(),
+        |out| fs::write(out.join("deep/deeper/script"), "spoilt").unwrap(),
+        |out| {
+            fs::remove_file(out.join("link")).unwrap();
+            symlink("/etc/passwd", out.join("link")).unwrap();
+        },
+        |_| {},
+    ];
+    for spoil in spoil {
+        spoil(&world.path("out"));
+        tool(&world, &["-o", "out/"]).prints("");
+        assert_eq!((snapshot(&world.path("out")), world.executions("tool")), (bare.clone(), 2));
+    }
+}
+
+#[test]
+fn a_link_comes_back_and_is_not_followed() {
+    let world = world("ln -sfn input made");
+    tool(&world, &["-o", "made"]).prints("");
+    for spoil in ["rm made", "ln -sfn tool made"] {
+        world.shell(spoil).prints("");
+        tool(&world, &["-o", "made"]).prints("");
+        assert_eq!(fs::read_link(world.path("made")).unwrap(), Path::new("input"), "{spoil}");
+        assert_eq!((world.read("input"), world.executions("tool")), ("1\n".into(), 1), "{spoil}");
+    }
+}
+
+#[test]
+fn files_that_a_former_run_made_are_removed_from_an_owned_folder() {
+    let world = world("rm -rf out; mkdir out; cp input out/made-of-$(cat input)");
+    let names = || snapshot(&world.path("out")).into_keys().collect::<Vec<_>>();
+    for content in ["1", "2"] {
+        world.write("input", content);
+        tool(&world, &["-o", "out/"]).prints("");
+    }
+    assert_eq!(names(), [PathBuf::from("made-of-2")]);
+    world.write("input", "1");
+    tool(&world, &["-o", "out/"]).prints("");
+    assert_eq!((names(), world.executions("tool")), (vec![PathBuf::from("made-of-1")], 2));
+}
+
+#[test]
+fn strangers_in_an_owned_folder_are_left_and_named() {
+    let world = world("mkdir -p out; cp input out/made");
+    tool(&world, &["-o", "out/"]).prints("");
+    world.write("out/notes.txt", "mine");
+    world.write("out/sub/more.txt", "mine too");
+    let said = "fleche: left in `out/`, because no recorded run made it: `out/notes.txt`, `out/sub/more.txt`\n";
+    tool(&world, &["-o", "out/"]).ends(0, "", said);
+    assert_eq!(world.executions("tool"), 1);
+    assert_eq!((world.read("out/notes.txt"), world.read("out/sub/more.txt")), ("mine".into(), "mine too".into()));
+    tool(&world, &["-q", "-o", "out/"]).prints("");
+}
+
+#[test]
+fn a_file_that_was_edited_since_is_no_file_of_a_former_run() {
+    let world = world("rm -rf out; mkdir out; cp input out/made-of-$(cat input)");
+    for content in ["1", "2"] {
+        world.write("input", content);
+        tool(&world, &["-o", "out/"]).prints("");
+    }
+    world.write("out/made-of-2", "edited by hand");
+    world.write("input", "1");
+    let said = "fleche: left in `out/`, because no recorded run made it: `out/made-of-2`\n";
+    tool(&world, &["-o", "out/"]).ends(0, "", said);
+    assert_eq!(world.executions("tool"), 2);
+    assert_eq!(world.read("out/made-of-2"), "edited by hand");
+}
+
+#[test]
+fn an_output_that_is_not_made_is_taken_away_if_a_former_run_made_it() {
+    let world = world("rm -f made; grep -q 1 input && cp input made; true");
+    for content in ["1\n", "2\n", "1\n"] {
+        world.write("input", content);
+        tool(&world, &["-o", "made"]).prints("");
+    }
+    assert_eq!((world.read("made"), world.executions("tool")), ("1\n".into(), 2));
+    world.write("input", "2\n");
+    tool(&world, &["-o", "made"]).prints("");
+    assert_eq!((world.path("made").exists(), world.executions("tool")), (false, 2));
+    world.write("made", "by hand");
+    let said = "fleche: `made` is left: the replayed run had none, but no recorded run made this one\n";
+    tool(&world, &["-o", "made"]).ends(0, "", said);
+    assert_eq!(world.read("made"), "by hand");
+}
+
+#[test]
+fn make_sees_restored_files_as_new() {
+    let world = world("cp input made");
+    world.write("Makefile", "made: input\n\tfleche run -i input -o made -- ./tool\n");
+    let up_to_date = || world.shell("make -q").run().code() == 0;
+    world.shell("make -s").prints("");
+    assert!(up_to_date());
+    // Touched: the recipe is replayed, and the file is newer than the input again.
+    set_modified(&world.path("input"), SystemTime::now());
+    set_modified(&world.path("made"), SystemTime::now() - Duration::from_secs(60));
+    assert!(!up_to_date());
+    world.shell("make -s").prints("");
+    assert!(up_to_date());
+    fs::remove_file(world.path("made")).unwrap();
+    world.shell("make -s").prints("");
+    assert!(up_to_date());
+    assert_eq!(world.executions("tool"), 1);
+}
+
+#[test]
+fn restored_files_keep_their_order_in_time() {
+    let world = world("for name in c a d b; do cp input $name; touch -d \"2001-01-0$((n += 1))\" $name; done");
+    let options = ["-o", "a", "-o", "b", "-o", "c", "-o", "d"];
+    let began = SystemTime::now() - Duration::from_secs(1);
+    tool(&world, &options).prints("");
+    tool(&world, &options).prints("");
+    let times = ["c", "a", "d", "b"].map(|name| modified(&world.path(name)));
+    assert!(times.is_sorted() && times[0] >= began, "{times:?}");
+    assert_eq!(world.executions("tool"), 1);
+}
+
+#[test]
+fn mtime_keep_leaves_what_is_right() {
+    let world = world("cp input made; cp input other");
+    let options = ["-o", "made", "-o", "other", "--mtime", "keep"];
+    tool(&world, &options).prints("");
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    set_modified(&world.path("made"), time);
+    let inode = fs::metadata(world.path("made")).unwrap().ino();
+    world.write("other", "2\n");
+    tool(&world, &options).prints("");
+    let made = fs::metadata(world.path("made")).unwrap();
+    assert_eq!((made.modified().unwrap(), made.ino()), (time, inode));
+    assert_eq!((world.read("other"), world.executions("tool")), ("1\n".into(), 1));
+    // The right size is not the right content.
+    world.write("made", "2\n");
+    set_modified(&world.path("made"), time);
+    tool(&world, &options).prints("");
+    assert_eq!((world.read("made"), world.executions("tool")), ("1\n".into(), 1));
+}
+
+#[test]
+fn mtime_recorded_brings_the_time_back() {
+    let world = world("cp input made; touch -d '2001-02-03 04:05:06.789 UTC' made");
+    let options = ["-o", "made", "--mtime", "recorded"];
+    tool(&world, &options).prints("");
+    let time = modified(&world.path("made"));
+    fs::remove_file(world.path("made")).unwrap();
+    tool(&world, &options).prints("");
+    assert_eq!((modified(&world.path("made")), world.executions("tool")), (time, 1));
+    tool(&world, &["-o", "made"]).prints("");
+    assert!(modified(&world.path("made")) > time);
+    assert_eq!(world.executions("tool"), 1);
+}
+
+#[test]
+fn a_folder_in_the_way_means_that_the_command_runs() {
+    let world = world("echo out; cp input a; cp input made; cp input z");
+    let options = ["-v", "-o", "a", "-o", "made", "-o", "z"];
+    assert_eq!(tool(&world, &options).run().stdout(), "out\n");
+    for name in ["a", "made", "z"] {
+        fs::remove_file(world.path(name)).unwrap();
+    }
+    fs::create_dir(world.path("made")).unwrap();
+    world.write("made/mine", "mine");
+    let outcome = tool(&world, &options).run();
+    assert_eq!((outcome.code(), outcome.stdout(), world.executions("tool")), (0, "out\n".into(), 2));
+    let refused = "fleche: not stored: output `made/mine` was there before, and this run did not write it\n";
+    assert_eq!(outcome.stderr(), refused);
+    // As the command alone would have left it.
+    assert_eq!((world.read("made/mine"), world.read("made/input")), ("mine".into(), "1\n".into()));
+    assert_eq!(leftovers(&world.work()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_file_in_the_way_of_a_folder_means_that_the_command_runs() {
+    let world = world("mkdir -p out 2>/dev/null || { rm out; mkdir out; }; cp input out/made");
+    tool(&world, &["-o", "out/"]).prints("");
+    fs::remove_dir_all(world.path("out")).unwrap();
+    world.write("out", "mine");
+    tool(&world, &["-o", "out/"]).prints("");
+    assert_eq!((world.read("out/made"), world.executions("tool")), ("1\n".into(), 2));
+}
+
+#[test]
+fn a_link_in_the_place_of_an_output_is_not_written_through() {
+    // The command itself looks where it writes, so that what fleche would write can be told from it.
+    let world = world("test -L made || cp input made");
+    tool(&world, &["-o", "made"]).prints("");
+    fs::remove_file(world.path("made")).unwrap();
+    let outside = world.root().join("outside");
+    fs::write(&outside, "precious").unwrap();
+    symlink(&outside, world.path("made")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(tool(&world, &["-o", "made"]).run().code(), 0);
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "precious");
+    }
+}
+
+#[test]
+fn something_of_another_kind_in_the_place_of_an_output_means_that_the_command_runs() {
+    for (body, spoil) in [
+        ("ln -sfn input made", "rm made; echo mine > made"),
+        ("rm -rf made; cp input made", "rm made; ln -s tool made"),
+        ("rm -rf made; cp input made", "rm made; mkfifo made"),
+    ] {
+        let world = world(body);
+        tool(&world, &["-o", "made"]).prints("");
+        world.shell(spoil).prints("");
+        tool(&world, &["-o", "made"]).prints("");
+        assert_eq!((world.read("made"), world.read("input")), ("1\n".into(), "1\n".into()), "{spoil}");
+        assert_eq!(world.executions("tool"), 2, "{spoil}");
+    }
+}
+
+#[test]
+fn a_link_in_the_place_of_an_outputs_folder_is_not_written_through() {
+    // The command itself looks where it writes, so that what fleche would write can be told from it.
+    let world = world("test -L out || { mkdir -p out; cp input out/made; }");
+    tool(&world, &["-o", "out/made"]).prints("");
+    fs::remove_dir_all(world.path("out")).unwrap();
+    let outside = world.root().join("outside");
+    fs::create_dir(&outside).unwrap();
+    symlink(&outside, world.path("out")).unwrap();
+    for executions in 2..4 {
+        let outcome = tool(&world, &["-o", "out/made"]).run();
+        assert_eq!((outcome.code(), outcome.stdout()), (0, String::new()));
+        assert_eq!((snapshot(&outside), world.executions("tool")), (BTreeMap::new(), executions));
+    }
+}
+
+#[test]
+fn an_output_elsewhere_is_restored_where_the_command_line_names_it() {
+    let world = world("cp input ../elsewhere");
+    let elsewhere = world.root().join("elsewhere");
+    for name in [elsewhere.to_str().unwrap(), "../elsewhere"] {
+        let before = world.executions("tool");
+        tool(&world, &["-o", name]).prints("");
+        fs::remove_file(&elsewhere).unwrap();
+        tool(&world, &["-o", name]).prints("");
+        assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "1\n", "{name}");
+        assert_eq!(world.executions("tool"), before + 1, "{name}");
+    }
+}
+
+#[test]
+fn an_input_that_is_written_too_is_not_stored() {
+    let world = world("echo more >> input");
+    tool(&world, &["-o", "input"]).prints("");
+    tool(&world, &["-o", "input"]).prints("");
+    assert_eq!((world.read("input"), world.executions("tool")), ("1\nmore\nmore\n".into(), 2));
+}
+
+#[test]
+fn a_restored_file_is_independent_of_the_store() {
+    let world = world("head -c 100000 /dev/zero > made");
+    tool(&world, &["-o", "made"]).prints("");
+    for _ in 0..3 {
+        tool(&world, &["-o", "made"]).prints("");
+        let made = File::options().write(true).open(world.path("made")).unwrap();
+        assert_eq!((made.metadata().unwrap().nlink(), made.metadata().unwrap().len()), (1, 100_000));
+        made.write_all_at(b"scribble", 50_000).unwrap();
+    }
+    tool(&world, &["-o", "made"]).prints("");
+    assert_eq!(fs::read(world.path("made")).unwrap(), vec![0; 100_000]);
+    assert_eq!(world.executions("tool"), 1);
+}
+
+/// The files of stored values, larger than what a call's file holds itself.
+fn values(world: &World) -> Vec<PathBuf> {
+    let files = snapshot(&world.cache().join("values"));
+    files
+        .iter()
+        .filter(|(_, what)| what.starts_with("file"))
+        .map(|(path, _)| world.cache().join("values").join(path))
+        .collect()
+}
+
+/// What happens to the file of a value.
+type Damage = (&'static str, fn(&Path));
+
+#[test]
+fn a_damaged_value_is_made_again() {
+    let damage: [Damage; 6] = [
+        ("flipped", |value| {
+            let mut bytes = fs::read(value).unwrap();
+            bytes[70_000] ^= 1;
+            fs::remove_file(value).unwrap();
+            fs::write(value, bytes).unwrap();
+        }),
+        ("truncated", |value| {
+            let bytes = fs::read(value).unwrap();
+            fs::remove_file(value).unwrap();
+            fs::write(value, &bytes[..99_999]).unwrap();
+        }),
+        ("emptied", |value| {
+            fs::remove_file(value).unwrap();
+            fs::write(value, "").unwrap();
+        }),
+        ("removed", |value| fs::remove_file(value).unwrap()),
+        ("a folder", |value| {
+            fs::remove_file(value).unwrap();
+            fs::create_dir(value).unwrap();
+        }),
+        ("a link to the same bytes, changed", |value| {
+            let mut bytes = fs::read(value).unwrap();
+            bytes[0] ^= 1;
+            let elsewhere = value.with_extension("elsewhere");
+            fs::write(&elsewhere, bytes).unwrap();
+            fs::remove_file(value).unwrap();
+            symlink(elsewhere, value).unwrap();
+        }),
+    ];
+    for (name, spoil) in damage {
+        for (stream, body, options) in [
+            ("stdout", "head -c 100000 /dev/zero", &[][..]),
+            ("output", "head -c 100000 /dev/zero > made", &["-o", "made"][..]),
+        ] {
+            let world = world(body);
+            let bare = tool(&world, options).run();
+            let stored = values(&world);
+            assert_eq!(stored.len(), 1, "{stored:?}");
+            spoil(&stored[0]);
+            for step in ["runs", "is replayed"] {
+                let _ = fs::remove_file(world.path("made"));
+                assert_eq!(tool(&world, options).run(), bare, "{name} {stream} {step}");
+                assert_eq!(world.executions("tool"), 2, "{name} {stream} {step}");
+                if stream == "output" {
+                    assert_eq!(fs::read(world.path("made")).unwrap(), vec![0; 100_000], "{name} {step}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn large_outputs_come_back() {
+    let world = world("head -c 70000000 /dev/zero > made; echo end >> made; head -c 3000000 /dev/zero | tr '\\0' x");
+    world.program("./tool", [""; 0]).run();
+    let sum = || world.program("cksum", ["made"]).run().stdout();
+    let bare = sum();
+    let printed = tool(&world, &["-o", "made"]).run();
+    fs::remove_file(world.path("made")).unwrap();
+    assert_eq!(tool(&world, &["-o", "made"]).run(), printed);
+    assert_eq!((sum(), printed.stdout.len(), world.executions("tool")), (bare, 3_000_000, 2));
+}
+
+#[test]
+fn many_outputs_come_back() {
+    let world = world("rm -rf out; mkdir out; cd out; for n in $(seq 1500); do echo $n > $n; done");
+    tool(&world, &["-o", "out/"]).prints("");
+    let bare = snapshot(&world.path("out"));
+    fs::remove_dir_all(world.path("out")).unwrap();
+    tool(&world, &["-o", "out/"]).prints("");
+    assert_eq!((snapshot(&world.path("out")), world.executions("tool")), (bare, 1));
+}
+
+#[test]
+fn a_reader_that_leaves_finds_the_files_in_place() {
+    let world = world("cp input made; seq 100000");
+    tool(&world, &["-o", "made"]).run();
+    fs::remove_file(world.path("made")).unwrap();
+    world.shell("fleche run -i input -o made -- ./tool | head -1; cat made").prints("1\n1\n");
+}
+
+#[test]
+fn a_failure_that_is_kept_brings_its_files() {
+    let world = world("cp input made; echo failed >&2; exit 3");
+    let options = ["-o", "made", "--cache-exit", "3"];
+    tool(&world, &options).ends(3, "", "failed\n");
+    fs::remove_file(world.path("made")).unwrap();
+    tool(&world, &options).ends(3, "", "failed\n");
+    assert_eq!((world.read("made"), world.executions("tool")), ("1\n".into(), 1));
+}
+
+#[test]
+fn setuid_outputs_are_not_stored() {
+    for (bits, name) in [("4755", "setuid"), ("2755", "setgid"), ("1755", "sticky")] {
+        let world = world(&format!("cp input made; chmod {bits} made"));
+        for executions in 1..3 {
+            let outcome = tool(&world, &["-o", "made"]).run();
+            assert_eq!((outcome.code(), outcome.stdout(), world.executions("tool")), (0, String::new(), executions));
+            assert_eq!(outcome.stderr(), format!("fleche: not stored: output `made` has the {name} bit\n"));
+        }
+    }
+}
+
+#[test]
+fn the_null_device_is_no_output() {
+    let world = world("echo x > /dev/null");
+    tool(&world, &["-o", "/dev/null"]).prints("");
+    tool(&world, &["-o", "/dev/null"]).prints("");
+    assert_eq!(world.executions("tool"), 1);
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
+}
+
+#[test]
+fn outputs_that_were_there_before_are_stored_as_they_are_after() {
+    let world = world("echo line >> made");
+    tool(&world, &["-o", "made"]).prints("");
+    tool(&world, &["-o", "made"]).prints("");
+    assert_eq!((world.read("made"), world.executions("tool")), ("line\n".into(), 1));
+}
