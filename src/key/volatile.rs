@@ -24,8 +24,6 @@ pub const NAMES: &[&str] = &[
     "APPVEYOR_BUILD_ID",
     "APPVEYOR_BUILD_NUMBER",
     "APPVEYOR_JOB_ID",
-    // Bash, to a child that it runs as a coprocess or through BASH_XTRACEFD.
-    "BASH_XTRACEFD",
     // Bitbucket.
     "BITBUCKET_BUILD_NUMBER",
     "BITBUCKET_PIPELINE_UUID",
@@ -103,16 +101,11 @@ pub const NAMES: &[&str] = &[
     "DRONE_STEP_NUMBER",
     // Jenkins: which of a node's executors.
     "EXECUTOR_NUMBER",
-    // GitHub Actions: the run, and the files and tokens of one step.
+    // GitHub Actions: the run. Not the files of one step (GITHUB_OUTPUT, ...): commands write to them.
     "GITHUB_ACTION",
-    "GITHUB_ENV",
-    "GITHUB_OUTPUT",
-    "GITHUB_PATH",
     "GITHUB_RUN_ATTEMPT",
     "GITHUB_RUN_ID",
     "GITHUB_RUN_NUMBER",
-    "GITHUB_STATE",
-    "GITHUB_STEP_SUMMARY",
     // GNOME, GnuPG.
     "GNOME_KEYRING_CONTROL",
     "GNOME_KEYRING_PID",
@@ -189,7 +182,6 @@ pub const NAMES: &[&str] = &[
     "WATCHDOG_USEC",
     "WEZTERM_PANE",
     "WEZTERM_UNIX_SOCKET",
-    "WINDOW",
     "WINDOWID",
     "WT_SESSION",
     // The X server's key to one session, and what login managers add.

@@ -70,3 +70,14 @@ fn what_one_run_ignores_counts_for_another() {
     world.fleche(["run", "-i", "in", "--ignore-arg", "-n", "--", "echo", "-n", "hello"]).prints("hello");
     world.fleche(["run", "-i", "in", "--", "echo", "hello"]).prints("hello\n");
 }
+
+#[test]
+fn the_file_that_a_step_of_ci_writes_to_counts() {
+    let world = World::new();
+    for name in ["one", "two"] {
+        let file = world.path(name);
+        let step = world.fleche(["run", "--pure", "--", "sh", "-c", "echo made; echo x=1 >>\"$GITHUB_OUTPUT\""]);
+        step.env("GITHUB_OUTPUT", &file).prints("made\n");
+        assert_eq!(world.read(name), "x=1\n");
+    }
+}
