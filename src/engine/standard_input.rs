@@ -1,8 +1,8 @@
 //! Standard input: what it means, what it holds, and what the command gets.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::OwnedFd;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use crate::error::{Error, cause};
@@ -135,7 +135,8 @@ impl StandardInput {
     /// A regular file, from where its offset stands.
     fn from_offset() -> Result<StandardInput, Halt> {
         let offset = descriptor::offset(standard(Standard::Input)).map_err(|_| Reason::StdinUnknown)?;
-        let content = digest_from(offset).map_err(|why| Reason::StdinUnreadable(cause(&why)))?;
+        let content =
+            digest_from(standard(Standard::Input), offset).map_err(|why| Reason::StdinUnreadable(cause(&why)))?;
         Ok(StandardInput { meaning: Some(Stdin::File { offset }), content: Some(content), instead: None })
     }
 
@@ -144,7 +145,7 @@ impl StandardInput {
             StdinSource::File(path) => open(path)?,
             StdinSource::Stored(prefix) => stored(store, prefix)?,
         };
-        let (file, content) = digest_of(file).map_err(|why| Reason::StdinUnreadable(cause(&why)))?;
+        let content = digest_from(&file, 0).map_err(|why| Reason::StdinUnreadable(cause(&why)))?;
         Ok(StandardInput {
             meaning: Some(Stdin::From),
             content: Some(content),
@@ -219,14 +220,14 @@ fn stored(store: &Store, prefix: &crate::model::Prefix) -> Result<File, Halt> {
     }
 }
 
-/// Digest and size of what a file on descriptor 0 holds from `offset` on; the offset stays.
-fn digest_from(offset: u64) -> io::Result<(Digest, u64)> {
+/// Digest and size of what a file holds from `offset` on; its own offset stays.
+fn digest_from(file: impl AsFd, offset: u64) -> io::Result<(Digest, u64)> {
     let mut hasher = blake3::Hasher::new();
     let mut chunk = Vec::new();
     let mut length = 0;
     loop {
         chunk.resize(if length == 0 { 16 << 10 } else { CHUNK }, 0);
-        match rustix::io::pread(rustix::stdio::stdin(), &mut chunk, offset + length) {
+        match rustix::io::pread(&file, &mut chunk, offset + length) {
             Ok(0) => return Ok((hasher.finalize().into(), length)),
             Ok(read) => {
                 hasher.update(&chunk[..read]);
@@ -236,22 +237,4 @@ fn digest_from(offset: u64) -> io::Result<(Digest, u64)> {
             Err(why) => return Err(why.into()),
         }
     }
-}
-
-/// Digest and size of a file, which is left at its beginning.
-fn digest_of(mut file: File) -> io::Result<(File, (Digest, u64))> {
-    let mut hasher = blake3::Hasher::new();
-    let mut chunk = vec![0; CHUNK];
-    let mut length = 0;
-    loop {
-        match file.read(&mut chunk)? {
-            0 => break,
-            read => {
-                hasher.update(&chunk[..read]);
-                length += read as u64;
-            }
-        }
-    }
-    file.rewind()?;
-    Ok((file, (hasher.finalize().into(), length)))
 }
