@@ -109,7 +109,7 @@ fn observe(
         ObserveError::Unreadable(path, why) => Halt::Plain(Reason::InputUnreadable(path, cause(&why))),
         ObserveError::Stream(path) => Halt::Plain(Reason::InputStream(path)),
         ObserveError::TooMany(path) => {
-            Halt::Plain(Reason::InputUnreadable(path, "an argument names a folder that holds too much".to_owned()))
+            Halt::Plain(Reason::InputUnreadable(path, "it holds too much".to_owned()))
         }
     })
 }

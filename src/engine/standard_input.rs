@@ -132,11 +132,10 @@ impl StandardInput {
         StandardInput { meaning: Some(meaning), content: None, instead: None }
     }
 
-    /// A regular file, from where its offset stands.
+    /// A regular file. All of it counts, not only what follows the offset: a command may go back, as `tac` does.
     fn from_offset() -> Result<StandardInput, Halt> {
         let offset = descriptor::offset(standard(Standard::Input)).map_err(|_| Reason::StdinUnknown)?;
-        let content =
-            digest_from(standard(Standard::Input), offset).map_err(|why| Reason::StdinUnreadable(cause(&why)))?;
+        let content = digest(standard(Standard::Input)).map_err(|why| Reason::StdinUnreadable(cause(&why)))?;
         Ok(StandardInput { meaning: Some(Stdin::File { offset }), content: Some(content), instead: None })
     }
 
@@ -145,7 +144,7 @@ impl StandardInput {
             StdinSource::File(path) => open(path)?,
             StdinSource::Stored(prefix) => stored(store, prefix)?,
         };
-        let content = digest_from(&file, 0).map_err(|why| Reason::StdinUnreadable(cause(&why)))?;
+        let content = digest(&file).map_err(|why| Reason::StdinUnreadable(cause(&why)))?;
         Ok(StandardInput {
             meaning: Some(Stdin::From),
             content: Some(content),
@@ -220,14 +219,14 @@ fn stored(store: &Store, prefix: &crate::model::Prefix) -> Result<File, Halt> {
     }
 }
 
-/// Digest and size of what a file holds from `offset` on; its own offset stays.
-fn digest_from(file: impl AsFd, offset: u64) -> io::Result<(Digest, u64)> {
+/// Digest and size of what a file holds; its own offset stays.
+fn digest(file: impl AsFd) -> io::Result<(Digest, u64)> {
     let mut hasher = blake3::Hasher::new();
     let mut chunk = Vec::new();
     let mut length = 0;
     loop {
         chunk.resize(if length == 0 { 16 << 10 } else { CHUNK }, 0);
-        match rustix::io::pread(&file, &mut chunk, offset + length) {
+        match rustix::io::pread(&file, &mut chunk, length) {
             Ok(0) => return Ok((hasher.finalize().into(), length)),
             Ok(read) => {
                 hasher.update(&chunk[..read]);

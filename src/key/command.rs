@@ -147,7 +147,6 @@ fn stdin_parts(stdin: &Stdin, content: Option<(Digest, u64)>) -> Vec<Part> {
         // One and the same: `make -j` gives its standard input to one recipe and a pipe at its end to the others.
         Stdin::Uncounted | Stdin::Ended => "none",
         Stdin::Closed => "closed",
-        // Where reading starts is not counted: what is read from there is.
         Stdin::File { .. } => "file",
         Stdin::Spool => "spool",
         Stdin::From => "from",
@@ -158,6 +157,9 @@ fn stdin_parts(stdin: &Stdin, content: Option<(Digest, u64)>) -> Vec<Part> {
     if let Some((digest, length)) = content {
         parts.push(Part::open("stdin.content", digest.hex()));
         parts.push(Part::open("stdin.length", length.to_string()));
+    }
+    if let Stdin::File { offset: offset @ 1.. } = stdin {
+        parts.push(Part::open("stdin.offset", offset.to_string()));
     }
     parts
 }

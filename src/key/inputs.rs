@@ -16,11 +16,15 @@ use crate::sys::stamp;
 use super::ObserveError;
 use super::filters::{Filters, no_text};
 use super::pattern::is_glob;
-use super::place::{is_nothing, place};
+use super::place::{is_nothing, lexical, place};
 use super::walk::{Entry, PathGlob, leads_to_folder, tree};
 
 /// A folder that an argument of a pure command names holds no more entries than this.
 const MOST: usize = 10_000;
+/// A folder to which a link in another leads holds no more entries than this: a link to `/` is no input.
+const MOST_LINKED: usize = 100_000;
+/// File systems of the kernel's own, in which a link may lead round in circles and files have no content.
+const UNREAL: [&str; 3] = ["/proc", "/sys", "/dev"];
 /// A longer path cannot be given to the kernel, in bytes.
 const LONGEST_PATH: usize = 4095;
 
@@ -71,6 +75,8 @@ pub struct Gathering<'a> {
     cwd: &'a Path,
     filters: Arc<Filters>,
     most: usize,
+    /// Folders to which links in other folders lead, without links.
+    linked: BTreeSet<PathBuf>,
     /// In the order in which they were found, perhaps more than once.
     pub candidates: Vec<Candidate>,
     /// Folders in which a pure command's files lie, whether they are there or not.
@@ -92,6 +98,7 @@ pub fn gather<'a>(
         cwd: &command.cwd,
         filters: Arc::new(filters),
         most: usize::MAX,
+        linked: BTreeSet::new(),
         candidates: Vec::with_capacity(request.inputs.len()),
         folders: BTreeSet::new(),
     };
@@ -136,19 +143,57 @@ impl Gathering<'_> {
             Some(FileType::Symlink) => leads_to_folder(&candidate.path),
             kind => kind == Some(FileType::Directory),
         };
+        if kind == Some(FileType::Symlink) {
+            self.end_of(&candidate.path)?;
+        }
         let path = is_folder.then(|| candidate.path.clone());
         self.candidates.push(candidate);
-        path.map_or(Ok(()), |folder| self.tree(&folder))
+        path.map_or(Ok(()), |folder| self.tree(&folder, self.most))
     }
 
-    fn tree(&mut self, folder: &Path) -> Result<(), ObserveError> {
+    /// The tree below a folder, and those to which links in it lead: a command that goes through the folder may go
+    /// through them.
+    fn tree(&mut self, folder: &Path, most: usize) -> Result<(), ObserveError> {
+        let mut linked = Vec::new();
         for (count, entry) in tree(folder, &self.filters, usize::MAX).enumerate() {
-            if count == self.most {
+            if count == most {
                 return Err(ObserveError::TooMany(folder.to_owned()));
             }
-            self.candidates.push(Candidate { path: entry?.path, found: Glance::Unknown });
+            let entry = entry?;
+            if entry.kind == FileType::Symlink {
+                linked.extend(self.end_of(&entry.path)?.filter(|end| !end.starts_with(folder)));
+            }
+            self.candidates.push(Candidate { path: entry.path, found: Glance::Unknown });
         }
-        Ok(())
+        linked.into_iter().try_for_each(|end| self.linked_tree(&end))
+    }
+
+    /// The tree behind a link that was met in another, under its own name: no link leads round in circles there, and
+    /// it is walked once however many links lead to it.
+    fn linked_tree(&mut self, folder: &Path) -> Result<(), ObserveError> {
+        match self.filters.is_beside(folder) || !self.linked.insert(folder.to_owned()) {
+            true => Ok(()),
+            false => self.tree(folder, self.most.min(MOST_LINKED)),
+        }
+    }
+
+    /// Where a link ends, if that is a folder. An end that the link's own text does not tell, because other
+    /// links are on the way, becomes a candidate itself.
+    fn end_of(&mut self, link: &Path) -> Result<Option<PathBuf>, ObserveError> {
+        let unreadable = |error| ObserveError::Unreadable(link.to_owned(), error);
+        let end = match link.canonicalize() {
+            Ok(end) => end,
+            Err(error) if is_nothing(&error) => return Ok(None),
+            Err(error) => return Err(unreadable(error)),
+        };
+        if UNREAL.iter().any(|unreal| end.starts_with(unreal)) {
+            return Ok(None);
+        }
+        let text = std::fs::read_link(link).map_err(unreadable)?;
+        if end != lexical(link.parent().unwrap_or(link), &text) {
+            self.candidates.push(Candidate { path: end.clone(), found: Glance::Unknown });
+        }
+        Ok(leads_to_folder(&end).then_some(end))
     }
 
     fn glob(&mut self, word: &OsStr) -> Result<(), ObserveError> {

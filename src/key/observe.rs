@@ -237,13 +237,10 @@ fn confirm_watched(
 ) -> Result<(), Reason> {
     let changed = || Reason::InputChanged(watched.path.clone());
     let failed = |why: io::Error| unreadable(watched.path.clone(), &why);
-    let offset = match stdin {
-        Stdin::File { offset } if watched.path == Path::new(STANDARD_INPUT) => Some(*offset),
-        _ => None,
-    };
-    let now = match offset {
-        Some(_) => fstat(descriptor).map(|found| stamp::from_stat(&found)).map_err(io::Error::from),
-        None => stamp::of(&watched.path),
+    let is_inherited = matches!(stdin, Stdin::File { .. }) && watched.path == Path::new(STANDARD_INPUT);
+    let now = match is_inherited {
+        true => fstat(descriptor).map(|found| stamp::from_stat(&found)).map_err(io::Error::from),
+        false => stamp::of(&watched.path),
     };
     if now.map_err(failed)? != watched.stamp {
         return Err(changed());
@@ -251,12 +248,12 @@ fn confirm_watched(
     if watched.settled {
         return Ok(());
     }
-    let digest = match offset {
-        Some(offset) => {
+    let digest = match is_inherited {
+        true => {
             let read = |chunk: &mut [u8], offset| Ok(rustix::io::pread(descriptor, chunk, offset)?);
-            content::hash(read, offset, watched.stamp.size.saturating_sub(offset), &mut Vec::new()).map_err(failed)?
+            content::hash(read, 0, watched.stamp.size, &mut Vec::new()).map_err(failed)?
         }
-        None => {
+        false => {
             let seen = program::examine(&watched.path, Links::Followed, memory, clock::now()).map(|(seen, _)| seen);
             seen.or_else(|_| program::unreadable(&watched.path)).map_err(failed)?.digest
         }

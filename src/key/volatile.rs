@@ -5,7 +5,9 @@
 //! DISPLAY and MAKELEVEL are therefore not here, nor is anything that names a commit, a branch or a
 //! version, as builds put these into what they make. The numbers of CI runs are the compromise: with
 //! them no run of a CI would ever find what another recorded. A build that prints its number says
-//! `--env BUILD_NUMBER`.
+//! `--env GITHUB_RUN_NUMBER`. Jenkins' BUILD_ID, BUILD_NUMBER and BUILD_TAG are names that anybody gives to a version
+//! and count: there it takes `--ignore-env 'BUILD_*'`. OLDPWD is here although `cd -` reads it: it differs
+//! after every `cd`, and a command that begins in the folder before last is none that anybody caches.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -45,9 +47,6 @@ pub const NAMES: &[&str] = &[
     "BUILD_BUILDNUMBER",
     "BUILD_BUILDURI",
     "BUILD_DISPLAY_NAME",
-    "BUILD_ID",
-    "BUILD_NUMBER",
-    "BUILD_TAG",
     "BUILD_URL",
     // Cargo's jobserver.
     "CARGO_MAKEFLAGS",

@@ -248,6 +248,40 @@ const COUNTED: &[Case] = &[
         change: |w| write(w, "outside", "2"),
     },
     Case {
+        name: "a file in a folder that a link in a folder leads to",
+        inputs: &["src"],
+        make: |w| {
+            tree(w);
+            write(w, "elsewhere/deep/f", "1");
+            link(w, "../elsewhere", "src/l");
+        },
+        change: |w| write(w, "elsewhere/deep/f", "2"),
+    },
+    Case {
+        name: "a file behind two links to folders",
+        inputs: &["src"],
+        make: |w| {
+            tree(w);
+            write(w, "one/x", "1");
+            write(w, "two/f", "1");
+            link(w, "../one", "src/l");
+            link(w, "../two", "one/l");
+            link(w, "../src", "two/back");
+        },
+        change: |w| write(w, "two/f", "2"),
+    },
+    Case {
+        name: "the second of two links",
+        inputs: &["l"],
+        make: |w| {
+            write(w, "one/f", "1");
+            write(w, "two/f", "1");
+            link(w, "one", "between");
+            link(w, "between/f", "l");
+        },
+        change: |w| link(w, "two", "between"),
+    },
+    Case {
         name: "a file behind a link in the path",
         inputs: &["l/a.c"],
         make: |w| {

@@ -207,6 +207,8 @@ const COUNTED: &[Case] = &[
         let flags = s.pick(" -j2 --jobserver-auth=8,9 -- CFLAGS=-O1", " -j2 --jobserver-auth=8,9 -- CFLAGS=-O2");
         tool(w, &[], &[]).env("MAKEFLAGS", flags)
     }),
+    // Jenkins sets it, but it is also what people call the number that they build into a program.
+    ("BUILD_NUMBER", |w, s| tool(w, &[], &[]).env("BUILD_NUMBER", s.pick("1", "2"))),
     ("the letters of MAKEFLAGS", |w, s| tool(w, &[], &[]).env("MAKEFLAGS", s.pick("k -j2", "ks -j2"))),
     ("the content of standard input", |w, s| {
         let stdin = opened(w, s.pick("one", "two"), 0);
@@ -214,6 +216,11 @@ const COUNTED: &[Case] = &[
     }),
     ("the offset of standard input", |w, s| {
         let stdin = opened(w, "aab", s.pick(1, 2));
+        tool(w, &[], &[]).stdin(stdin)
+    }),
+    // A command that seeks, as tac does, sees it.
+    ("what lies before the offset of standard input", |w, s| {
+        let stdin = opened(w, s.pick("one same", "two same"), 4);
         tool(w, &[], &[]).stdin(stdin)
     }),
     ("a file on standard input for none", |w, s| {
@@ -320,10 +327,6 @@ const IGNORED: &[Case] = &[
         s.pick(session, tool(w, &[], &[]).env("FLECHE_TAGS", "a=1").env("FLECHE_PROJECT", "p").env("FLECHE_MODE", "on"))
     }),
     ("tags", |w, s| tool(w, s.pick(&[], &["--tag", "a=1", "--project", "p"]), &[])),
-    ("what lies before the offset of standard input", |w, s| {
-        let stdin = opened(w, s.pick("one same", "two same"), 4);
-        tool(w, &[], &[]).stdin(stdin)
-    }),
     ("the name of the file on standard input", |w, s| {
         let path = w.write(s.pick("first-input", "second-input"), "one");
         tool(w, &[], &[]).stdin(File::open(path).unwrap())
@@ -369,7 +372,6 @@ const VOLATILE: &[&str] = &[
     "MAKE_TERMERR",
     "GITHUB_RUN_ID",
     "CI_JOB_ID",
-    "BUILD_ID",
     "BUILDKITE_BUILD_ID",
 ];
 

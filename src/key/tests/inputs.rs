@@ -216,9 +216,12 @@ fn the_store_is_never_walked_through() {
     let world = tree();
     let store = world.path("src/deep");
     world.link("src", "alias");
-    let request = request(&["-i", ".", "-i", "alias"]);
+    world.folder("links");
+    world.link("../src/deep", "links/store");
+    world.link("../src/deep/er", "links/below");
+    let request = request(&["-i", ".", "-i", "alias", "-i", "links"]);
     let seen = observe(&request, &world.command(&request), &mut Vec::new, &Memory::default(), &[store]).unwrap();
-    assert!(shown(&seen.observations).iter().all(|line| !line.contains("deep")), "{seen:?}");
+    assert!(shown(&seen.observations).iter().all(|line| !line.starts_with("src/deep")), "{seen:?}");
     assert!(shown(&seen.observations).contains(&"alias/a.c".to_owned()));
 }
 
@@ -323,4 +326,39 @@ fn many_paths_are_looked_at_in_order() {
             Some(Digest::of(number.to_string().as_bytes()))
         );
     }
+}
+
+#[test]
+fn links_in_a_folder_are_followed_under_the_name_of_where_they_end() {
+    let world = tree();
+    world.write("far/one/f", "1");
+    world.link("../far", "src/l");
+    world.link("../far/one/f", "src/f");
+    // Round in circles, by one link and by two.
+    world.link(".", "src/self");
+    world.link("../../src", "far/one/back");
+    // Through another link, which the first one's text does not tell.
+    world.link("one/f", "far/last");
+    world.link("../l/last", "src/deep/through");
+    let all = [
+        "far/last -> one/f",
+        "far/one/",
+        "far/one/back -> ../../src/",
+        "far/one/f",
+        "src/",
+        "src/.hidden",
+        "src/a.c",
+        "src/b.h",
+        "src/deep/",
+        "src/deep/er/",
+        "src/deep/er/c.c",
+        "src/deep/through -> ../l/last",
+        "src/empty/",
+        "src/f -> ../far/one/f",
+        "src/l -> ../far/",
+        "src/self -> ./",
+    ];
+    assert_eq!(seen(&world, &["-i", "src"]), all);
+    // Where no folder leads to it, a chain of links is followed all the same.
+    assert_eq!(seen(&world, &["-i", "src/deep/through"]), ["far/one/f", "src/deep/through -> ../l/last"]);
 }
