@@ -66,7 +66,7 @@ complete -c fleche -n "__fish_fleche_using_subcommand run" -l probe -d 'A shell 
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l revision -d 'Counts as it stands: change it to forget all that was recorded before' -r
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l stdin-from -d 'Take standard input from a file, or from a value or call that is stored' -r
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l realtime -d 'Replay output at the pace at which it came'
-complete -c fleche -n "__fish_fleche_using_subcommand run" -l gitignore -d 'Leave out of folders and globs what git ignores'
+complete -c fleche -n "__fish_fleche_using_subcommand run" -l gitignore -d 'Leave out of folders and globs what the ignore files of git name, tracked or not'
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l pure -d 'The command reads only its arguments, the files that they name and counted standard input, and writes only its streams'
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l no-cwd -d 'The working directory does not count'
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l stdin -d 'Standard input is input: it is read to its end, counted and given to the command'
@@ -108,7 +108,7 @@ complete -c fleche -n "__fish_fleche_using_subcommand digest" -l probe -d 'A she
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -l revision -d 'Counts as it stands: change it to forget all that was recorded before' -r
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -l stdin-from -d 'Take standard input from a file, or from a value or call that is stored' -r
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -l json -d 'Print a JSON object'
-complete -c fleche -n "__fish_fleche_using_subcommand digest" -l gitignore -d 'Leave out of folders and globs what git ignores'
+complete -c fleche -n "__fish_fleche_using_subcommand digest" -l gitignore -d 'Leave out of folders and globs what the ignore files of git name, tracked or not'
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -l pure -d 'The command reads only its arguments, the files that they name and counted standard input, and writes only its streams'
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -l no-cwd -d 'The working directory does not count'
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -l stdin -d 'Standard input is input: it is read to its end, counted and given to the command'

@@ -26,7 +26,7 @@ pub struct Args {
     /// A glob without a slash is compared with the file's name, one with a slash with its path.
     #[arg(short = 'x', long, value_name = "GLOB", help_heading = "Inputs and outputs")]
     exclude: Vec<String>,
-    /// Leave out of folders and globs what git ignores
+    /// Leave out of folders and globs what the ignore files of git name, tracked or not
     #[arg(long, help_heading = "Inputs and outputs")]
     gitignore: bool,
     /// The command reads only its arguments, the files that they name and counted standard input, and writes only its streams

@@ -1,6 +1,7 @@
 //! `fleche run`: run a command once, and replay it ever after.
 
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -109,8 +110,8 @@ pub fn run(args: Args, talk: &Talk) -> i32 {
 
 fn attempt(args: Args, talk: &Talk) -> std::result::Result<Ending, (Error, i32)> {
     let refused = |error| (error, REFUSAL);
-    let policy = policy(&args).map_err(refused)?;
-    let request = args.recognise.request().map_err(refused)?;
+    let policy = ManuallyDrop::new(policy(&args).map_err(refused)?);
+    let request = ManuallyDrop::new(args.recognise.request().map_err(refused)?);
     engine::run(&request, &policy, &config::cache_folder(), &|told| tell(talk, &told)).map_err(refused)
 }
 

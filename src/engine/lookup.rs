@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::{Error, cause};
 use crate::key::{self, ObserveError, Observed};
-use crate::model::{Call, Command, Key, Observation, PathSets, Reason, Request};
+use crate::model::{Answer, Command, Key, Observation, PathSets, Reason, Request};
 use crate::store::Store;
 use crate::sys::clock;
 
@@ -52,10 +52,10 @@ impl<'a> Sought<'a> {
     }
 
     /// The call for what is observed now, if it may be replayed.
-    pub fn find(&self, store: &Store, policy: &Policy) -> Result<(Call, Freshness), Reason> {
-        let mut found = store.call(&self.key(Binding::Free))?;
+    pub fn find(&self, store: &Store, policy: &Policy) -> Result<(Answer, Freshness), Reason> {
+        let mut found = store.answer(&self.key(Binding::Free))?;
         if found.is_none() && self.command.project {
-            found = store.call(&self.key(Binding::Root))?;
+            found = store.answer(&self.key(Binding::Root))?;
         }
         let call = found.ok_or(Reason::NoCall)?;
         if !policy.keeps_exit(call.outcome.exit) {
@@ -73,7 +73,7 @@ impl<'a> Sought<'a> {
     /// What former calls of this command left in the file system.
     pub fn former(&self, store: &Store) -> Former {
         let path_sets = self.path_sets.get_or_init(|| store.path_sets(&self.command.digest));
-        let calls: Vec<Call> = path_sets.keys.iter().filter_map(|key| store.call(key).ok().flatten()).collect();
+        let calls: Vec<Answer> = path_sets.keys.iter().filter_map(|key| store.answer(key).ok().flatten()).collect();
         Former::of(calls.iter().map(|call| call.outcome.outputs.as_slice()))
     }
 }
@@ -108,19 +108,17 @@ fn observe(
         ObserveError::BadGlob(error) => Halt::Refuse(error),
         ObserveError::Unreadable(path, why) => Halt::Plain(Reason::InputUnreadable(path, cause(&why))),
         ObserveError::Stream(path) => Halt::Plain(Reason::InputStream(path)),
-        ObserveError::TooMany(path) => {
-            Halt::Plain(Reason::InputUnreadable(path, "it holds too much".to_owned()))
-        }
+        ObserveError::TooMany(path) => Halt::Plain(Reason::InputUnreadable(path, "it holds too much".to_owned())),
     })
 }
 
 /// How fresh `call` is at `now`; `None` if it is too old, or from the future and an age is asked for.
-fn freshness(call: &Call, policy: &Policy, now: i64) -> Option<Freshness> {
+fn freshness(call: &Answer, policy: &Policy, now: i64) -> Option<Freshness> {
     let failure_ttl = policy.failure_ttl.filter(|_| call.outcome.exit != 0);
     if policy.ttl.is_none() && failure_ttl.is_none() {
         return Some(Freshness::Fresh);
     }
-    let age = Duration::from_nanos(u64::try_from(now - call.metadata.stopped).ok()?);
+    let age = Duration::from_nanos(u64::try_from(now - call.stopped).ok()?);
     if failure_ttl.is_some_and(|most| age > most) {
         return None;
     }

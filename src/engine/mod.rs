@@ -14,6 +14,7 @@ mod replay;
 mod standard_input;
 
 use std::ffi::OsStr;
+use std::mem::{self, ManuallyDrop};
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
@@ -145,12 +146,13 @@ impl Run<'_> {
             return Err(Reason::InputUnreadable(PathBuf::from(word), why).into());
         }
         signal::shield_writes();
-        let store = self.open_store(folder.as_ref().map_err(Clone::clone)?)?;
-        let recogniser = Recogniser::new(self.request)?;
+        // Never dropped: the process ends soon, and taking all of this apart costs as much as putting it together.
+        let store = ManuallyDrop::new(self.open_store(folder.as_ref().map_err(Clone::clone)?)?);
+        let recogniser = ManuallyDrop::new(Recogniser::new(self.request)?);
         recogniser.check_streams()?;
         self.input = StandardInput::prepare(&self.request.stdin, &store)?;
         self.input.check_whole()?;
-        let command = recogniser.command(&self.input, &store)?;
+        let command = ManuallyDrop::new(recogniser.command(&self.input, &*store)?);
         match command.program {
             Program::Found(_) => {}
             Program::NotFound | Program::NotExecutable => return Err(Reason::NotStarted.into()),
@@ -160,7 +162,10 @@ impl Run<'_> {
         }
         let sought = lookup::Sought::new(self.request, &command, &store)?;
         match guarded(|| self.replay_if_stored(&store, &sought)) {
-            Ok(ending) => Ok(ending),
+            Ok(ending) => {
+                mem::forget(sought);
+                Ok(ending)
+            }
             Err(Missed::Because(why)) if self.policy.mode == Mode::ReadOnly => {
                 (self.tell)(Told::NotStored { why, reason: Reason::ReadOnly });
                 self.replace()
@@ -187,7 +192,7 @@ impl Run<'_> {
         for warning in replay.warnings() {
             (self.tell)(Told::Warning(warning.clone()));
         }
-        let (key, saved) = (call.key, call.metadata.wall);
+        let (key, saved) = (call.key, call.wall);
         match freshness {
             Freshness::Fresh => (self.tell)(Told::Hit { key, saved }),
             Freshness::Stale => {
@@ -233,10 +238,18 @@ fn names_descriptor(word: &OsStr) -> bool {
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         digits > 1 || digits == 1 && rest[0] > b'2'
     };
-    let bytes = word.as_bytes();
-    [&b"/dev/fd/"[..], b"/proc/self/fd/"]
-        .into_iter()
-        .any(|folder| memchr::memmem::find_iter(bytes, folder).any(|at| is_beyond(&bytes[at + folder.len()..])))
+    // Not memchr: finding out what the processor can do takes longer than looking at every word (`cpuid` is a trap in
+    // a virtual machine), and a hit searches nothing else.
+    let mut rest = word.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| *byte == b'/') {
+        rest = &rest[at..];
+        let folder = [&b"/dev/fd/"[..], b"/proc/self/fd/"].into_iter().find(|folder| rest.starts_with(folder));
+        if folder.is_some_and(|folder| is_beyond(&rest[folder.len()..])) {
+            return true;
+        }
+        rest = &rest[1..];
+    }
+    false
 }
 
 /// Why there was no replay.

@@ -42,8 +42,8 @@ impl<'a> Recogniser<'a> {
     /// The command, with all that counts.
     pub fn command(&self, input: &StandardInput, memory: &dyn StampMemory) -> Result<Command> {
         let environment = environment();
-        let visible = key::visible_environment(&self.request.environment, &environment)?;
-        let probe = |line: &std::ffi::OsStr| exec::probe(line, &self.cwd, &visible);
+        let visible = || key::visible_environment(&self.request.environment, &self::environment());
+        let probe = |line: &std::ffi::OsStr| exec::probe(line, &self.cwd, &visible()?);
         let surroundings = Surroundings {
             cwd: self.cwd.clone(),
             environment,

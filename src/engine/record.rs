@@ -67,6 +67,8 @@ pub fn record(
     let recording = shelf.recording.into_inner();
     let key = key_of(command, &observations, if is_bound { Binding::Root } else { Binding::Free });
     let secret = store.secret()?;
+    let variables = key::variables(&sought.request.environment, &command.environment, &command.cwd)
+        .map_err(|_| Reason::Internal)?;
     let observations = redacted(observations, sought);
     let call = Call {
         key,
@@ -82,7 +84,7 @@ pub fn record(
             .iter()
             .map(|part| (part.name.clone(), blake3::keyed_hash(&secret, &part.value).into()))
             .collect(),
-        variables: command.variables.iter().map(|variable| variable.recorded(&secret)).collect(),
+        variables: variables.iter().map(|variable| variable.recorded(&secret)).collect(),
         observations: observations.clone(),
         outcome: Outcome {
             exit,

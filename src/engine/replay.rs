@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::error::cause;
 use crate::exec::{Status, Target};
-use crate::model::{Call, Content, Event, Outcome, OutputKind, Reason, Stream};
+use crate::model::{Answer, Content, Event, Outcome, OutputKind, Reason, Stream};
 use crate::store::{Store, Value};
 use crate::sys::clock;
 use crate::sys::descriptor::{self, Watch};
@@ -37,13 +37,13 @@ pub struct Replay<'a> {
 
 impl<'a> Replay<'a> {
     /// Opens and verifies every value, then restores the outputs: nothing was written to a stream yet.
-    pub fn prepare(store: &Store, sought: &Sought, call: &'a Call, policy: &Policy) -> Result<Replay<'a>, Reason> {
+    pub fn prepare(store: &Store, sought: &Sought, call: &'a Answer, policy: &Policy) -> Result<Replay<'a>, Reason> {
         let outcome = &call.outcome;
         let stdout = Source::open(store, outcome.stdout.as_ref())?;
         let stderr = Source::open(store, outcome.stderr.as_ref())?;
         let warnings = if outcome.outputs.is_empty() { Vec::new() } else { restore(store, sought, outcome, policy)? };
         if policy.mode != Mode::ReadOnly {
-            store.note(&Event::Hit { key: call.key, saved: call.metadata.wall });
+            store.note(&Event::Hit { key: call.key, saved: call.wall });
             store.touch(&call.key);
         }
         Ok(Replay { outcome, stdout, stderr, pace: policy.pace, warnings })

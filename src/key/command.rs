@@ -94,7 +94,6 @@ pub fn command(request: &Request, surroundings: &Surroundings, memory: &dyn Stam
         root,
         project: project.is_some(),
         environment: environment.visible,
-        variables: environment.variables,
         stdin: surroundings.stdin.clone(),
         streams: surroundings.streams,
         watched,

@@ -31,41 +31,49 @@ const STRICTLY_SEEN: [&[u8]; 6] = [b"HOME", b"USER", b"LOGNAME", b"SHELL", b"TMP
 pub struct Environment {
     /// The entries that the command sees, in their order.
     pub visible: Vec<OsString>,
-    /// What is recorded of them.
-    pub variables: Vec<CommandVariable>,
     /// What counts of them, sorted by name.
     pub parts: Vec<Part>,
 }
 
-/// Sorts out what counts, what is seen and what is recorded of `entries`.
+/// Sorts out what counts and what is seen of `entries`.
 ///
 /// # Errors
 ///
 /// A malformed glob.
 pub fn environment(rules: &EnvironmentRules, entries: &[OsString], cwd: &Path) -> Result<Environment> {
     let sieve = Sieve::new(rules)?;
-    let mut found =
-        Environment { visible: Vec::with_capacity(entries.len()), variables: Vec::new(), parts: Vec::new() };
-    let mut sorted: Vec<(&OsStr, Option<&OsStr>, &OsString)> =
-        entries.iter().map(|entry| (split(entry).0, split(entry).1, entry)).collect();
-    // Duplicates keep their order: some programs take the first, some the last.
-    sorted.sort_by_key(|(name, ..)| *name);
-    for (name, value, entry) in sorted {
-        let value = value.unwrap_or_default();
-        let counted = if sieve.counts(name, value, cwd) { counted_value(entry) } else { None };
-        let is_named = sieve.counted.name(name);
-        if sieve.shows(name) {
-            found.variables.push(CommandVariable {
-                name: name.to_owned(),
-                value: value.to_owned(),
-                counted: counted.is_some(),
-                clear: is_named,
-            });
+    let mut parts = Vec::with_capacity(entries.len());
+    for (name, value, entry) in sorted(entries) {
+        if let Some(counted) = sieve.counted_value(name, value, entry, cwd) {
+            parts.push(part(entry, &counted, sieve.counted.name(name)));
         }
-        found.parts.extend(counted.map(|counted| part(entry, &counted, is_named)));
     }
-    found.visible.extend(entries.iter().filter(|entry| sieve.shows(split(entry).0)).cloned());
-    Ok(found)
+    let visible = entries.iter().filter(|entry| sieve.shows(split(entry).0)).cloned().collect();
+    Ok(Environment { visible, parts })
+}
+
+/// What is recorded of the `visible` entries of a command's environment: a replay does not need to know.
+///
+/// # Errors
+///
+/// A malformed glob.
+pub fn variables(rules: &EnvironmentRules, visible: &[OsString], cwd: &Path) -> Result<Vec<CommandVariable>> {
+    let sieve = Sieve::new(rules)?;
+    let variable = |(name, value, entry): (&OsStr, Option<&OsStr>, &OsString)| CommandVariable {
+        name: name.to_owned(),
+        value: value.unwrap_or_default().to_owned(),
+        counted: sieve.counted_value(name, value, entry, cwd).is_some(),
+        clear: sieve.counted.name(name),
+    };
+    Ok(sorted(visible).into_iter().map(variable).collect())
+}
+
+/// The entries with their names and values, by name. Duplicates keep their order: some programs take the first,
+/// some the last.
+fn sorted(entries: &[OsString]) -> Vec<(&OsStr, Option<&OsStr>, &OsString)> {
+    let mut sorted: Vec<_> = entries.iter().map(|entry| (split(entry).0, split(entry).1, entry)).collect();
+    sorted.sort_by_key(|(name, ..)| *name);
+    sorted
 }
 
 /// The entries that the command sees, in their order.
@@ -129,6 +137,17 @@ impl Sieve {
             EnvironmentMode::Listed => false,
             EnvironmentMode::Strict => counts_strictly(name.as_bytes()),
         }
+    }
+
+    /// What counts of an entry, if anything does.
+    fn counted_value<'a>(
+        &self,
+        name: &OsStr,
+        value: Option<&OsStr>,
+        entry: &'a OsStr,
+        cwd: &Path,
+    ) -> Option<Cow<'a, [u8]>> {
+        if self.counts(name, value.unwrap_or_default(), cwd) { counted_value(entry) } else { None }
     }
 
     /// Whether the command sees a variable.
@@ -239,6 +258,10 @@ mod tests {
         environment(rules, &entries(words), Path::new("/w")).unwrap()
     }
 
+    fn recorded(rules: &EnvironmentRules, words: &[&str]) -> Vec<CommandVariable> {
+        variables(rules, &entries(words), Path::new("/w")).unwrap()
+    }
+
     fn counted(rules: &EnvironmentRules, words: &[&str]) -> Vec<String> {
         let shown = |part: &Part| format!("{}={}", part.name, String::from_utf8_lossy(&part.value));
         look(rules, words).parts.iter().map(shown).collect()
@@ -258,7 +281,8 @@ mod tests {
         let rules = rules(EnvironmentMode::All, &["SHL*"], &[]);
         let found = look(&rules, &["SHLVL=1"]);
         assert_eq!(found.parts, [Part::open("env.SHLVL", "1")]);
-        assert!(found.variables[0].clear && found.variables[0].counted);
+        let recorded = recorded(&rules, &["SHLVL=1"]);
+        assert!(recorded[0].clear && recorded[0].counted);
     }
 
     #[test]
@@ -273,9 +297,10 @@ mod tests {
 
     #[test]
     fn an_ignored_variable_is_seen_and_recorded() {
-        let found = look(&rules(EnvironmentMode::All, &[], &["A"]), &["A=1"]);
-        assert_eq!((found.parts.len(), found.visible.len(), found.variables.len()), (0, 1, 1));
-        assert!(!found.variables[0].counted && !found.variables[0].clear);
+        let rules = rules(EnvironmentMode::All, &[], &["A"]);
+        let (found, recorded) = (look(&rules, &["A=1"]), recorded(&rules, &["A=1"]));
+        assert_eq!((found.parts.len(), found.visible.len(), recorded.len()), (0, 1, 1));
+        assert!(!recorded[0].counted && !recorded[0].clear);
     }
 
     #[test]

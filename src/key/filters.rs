@@ -84,7 +84,10 @@ impl Filters {
 
     /// Whether a folder to which a link leads is left out, or lies in one that is: an output, the store.
     pub fn is_beside(&self, folder: &Path) -> bool {
-        let is_left_out = |met: &Met| self.is_apart(met) || self.outputs.iter().any(|output| output.covers(met.path, met.path.strip_prefix(&self.cwd).ok()));
+        let is_left_out = |met: &Met| {
+            self.is_apart(met)
+                || self.outputs.iter().any(|output| output.covers(met.path, met.path.strip_prefix(&self.cwd).ok()))
+        };
         let met = |path| stamp::of(path).map(|found| Met { path, is_folder: true, inode: found.inode });
         let mut above = folder.ancestors().skip(1).filter_map(|path| met(path).ok());
         met(folder).is_ok_and(|met| !self.keep(&met)) || above.any(|met| is_left_out(&met))

@@ -7,7 +7,7 @@ use std::thread;
 
 use rustix::fs::FileType;
 
-use crate::model::{Observation, Stamp, StampMemory, State};
+use crate::model::{Observation, Remembered, Stamp, StampMemory, State};
 use crate::sys::stamp;
 
 use super::ObserveError;
@@ -91,7 +91,7 @@ pub fn look(subjects: &[Subject], memory: &dyn StampMemory, now: i64) -> Result<
     for ((seen, job), (position, target)) in content::see_all(&jobs, now).into_iter().zip(&jobs).zip(waiting) {
         let seen = seen.map_err(|error| ObserveError::Unreadable(job.path.clone(), error))?;
         if seen.settled && seen.stamp.size > content::SMALL {
-            memory.remember(&seen.stamp, &seen.digest);
+            memory.remember(&seen.stamp, &Remembered { digest: seen.digest, binary: false });
         }
         sights[position] = Sight::content(seen, target);
     }
@@ -100,7 +100,7 @@ pub fn look(subjects: &[Subject], memory: &dyn StampMemory, now: i64) -> Result<
 
 /// The digest of a large file that was read for another command. Only stamps that prove something are remembered.
 fn remembered(memory: &dyn StampMemory, stamp: &Stamp) -> Option<Seen> {
-    let digest = if stamp.size > content::SMALL { memory.recall(stamp)? } else { return None };
+    let digest = if stamp.size > content::SMALL { memory.recall(stamp)?.digest } else { return None };
     Some(Seen { digest, stamp: *stamp, settled: true })
 }
 

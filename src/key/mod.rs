@@ -22,6 +22,6 @@ mod walk;
 mod tests;
 
 pub use command::{Surroundings, command};
-pub use environment::{missing_requirement, variable, visible_environment};
+pub use environment::{missing_requirement, variable, variables, visible_environment};
 pub use observe::{ObserveError, Observed, confirm, observe};
 pub use program::resolve_program;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, FileType, access};
 use rustix::io::Errno;
 
-use crate::model::{Digest, Part, Program, ProgramRule, Stamp, StampMemory, Watched, Writer};
+use crate::model::{Digest, Part, Program, ProgramRule, Remembered, Stamp, StampMemory, Watched, Writer};
 use crate::sys::stamp;
 
 use super::content::{self, Links, Seen};
@@ -205,6 +205,16 @@ impl Search<'_> {
 ///
 /// Where it cannot be read, or changes whenever it is read.
 pub fn examine(path: &Path, links: Links, memory: &dyn StampMemory, now: i64) -> io::Result<(Seen, Format)> {
+    // A large binary that was seen before need not even be opened.
+    let found = match links {
+        Links::Refused => stamp::of_link(path)?,
+        Links::Followed => stamp::of(path)?,
+    };
+    let is_file = FileType::from_raw_mode(found.mode) == FileType::RegularFile;
+    let known = if is_file && found.size > SMALL { memory.recall(&found) } else { None };
+    if let Some(Remembered { digest, binary: true }) = known {
+        return Ok((Seen { digest, stamp: found, settled: true }, Format::Binary));
+    }
     let (file, stamp) = content::open(path, links)?;
     let mut buffer = Vec::new();
     if stamp.size <= SMALL {
@@ -215,13 +225,17 @@ pub fn examine(path: &Path, links: Links, memory: &dyn StampMemory, now: i64) ->
     let mut head = [0; script::HEAD];
     let length = file.read_at(&mut head, 0)?;
     let format = script::format(&head[..length]);
+    let binary = format == Format::Binary;
     // Only stamps that prove something are remembered.
-    if let Some(digest) = memory.recall(&stamp) {
+    if let Some(Remembered { digest, .. }) = known.filter(|_| stamp == found) {
+        if binary {
+            memory.remember(&stamp, &Remembered { digest, binary });
+        }
         return Ok((Seen { digest, stamp, settled: true }, format));
     }
     let seen = content::read(&file, stamp, now, &mut buffer)?;
     if seen.settled {
-        memory.remember(&seen.stamp, &seen.digest);
+        memory.remember(&seen.stamp, &Remembered { digest: seen.digest, binary });
     }
     Ok((seen, format))
 }

@@ -33,6 +33,11 @@ impl Writer {
         Writer(Vec::new())
     }
 
+    /// An empty encoding with room for `length` bytes.
+    pub fn with_capacity(length: usize) -> Writer {
+        Writer(Vec::with_capacity(length))
+    }
+
     /// What was written.
     pub fn into_bytes(self) -> Vec<u8> {
         self.0

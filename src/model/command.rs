@@ -29,7 +29,9 @@ impl Part {
 
     /// The digest of a command that consists of `parts`, in this order.
     pub fn digest(parts: &[Part]) -> CommandDigest {
-        let mut writer = Writer::new();
+        // Room for the two lengths of a field beside it: growing would copy everything several times.
+        let length = parts.iter().map(|part| part.name.len() + part.value.len() + 2 * size_of::<u32>()).sum();
+        let mut writer = Writer::with_capacity(length);
         for part in parts {
             writer.field(&part.name, &part.value);
         }
@@ -118,8 +120,6 @@ pub struct Command {
     pub project: bool,
     /// The `NAME=value` entries that the command sees, in order.
     pub environment: Vec<OsString>,
-    /// What is recorded of the environment.
-    pub variables: Vec<CommandVariable>,
     /// What standard input means.
     pub stdin: Stdin,
     /// How the standard streams are connected.

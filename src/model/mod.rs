@@ -16,13 +16,13 @@ mod reason;
 mod request;
 mod sink;
 
-pub use call::{Argument, Call, Grade, Metadata, Outcome, Output, OutputKind, Stream, Transcript, Variable};
+pub use call::{Answer, Argument, Call, Grade, Metadata, Outcome, Output, OutputKind, Stream, Transcript, Variable};
 pub use codec::{Fields, Malformed, Reader, Writer};
 pub use command::{Command, CommandVariable, Part, Program, Stdin, Streams, Watched};
 pub use digest::{CommandDigest, Content, Digest, Key, Prefix};
 pub use event::Event;
 pub use fact::Fact;
-pub use observation::{Observation, Stamp, StampMemory, State};
+pub use observation::{Observation, Remembered, Stamp, StampMemory, State};
 pub use path_set::{PathSet, PathSets};
 pub use reason::Reason;
 pub use request::{ArgumentRules, EnvironmentMode, EnvironmentRules, ProgramRule, Request, StdinRule, StdinSource};

@@ -167,13 +167,22 @@ impl Observation {
     }
 }
 
-/// Digests that are known without reading: implemented by the store, asked by recognition.
-pub trait StampMemory {
-    /// The digest of the file that bears exactly this stamp, if it was remembered.
-    fn recall(&self, stamp: &Stamp) -> Option<Digest>;
+/// What is known of a file's content without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// Whether it was seen to begin as a machine's program does, which no interpreter runs. An input is not asked.
+    pub binary: bool,
+}
 
-    /// Remembers the digest of a large file whose stamp is old enough to prove something.
-    fn remember(&self, stamp: &Stamp, digest: &Digest);
+/// What is known of files without reading them: implemented by the store, asked by recognition.
+pub trait StampMemory {
+    /// What was remembered of the file that bears exactly this stamp.
+    fn recall(&self, stamp: &Stamp) -> Option<Remembered>;
+
+    /// Remembers a large file whose stamp is old enough to prove something.
+    fn remember(&self, stamp: &Stamp, seen: &Remembered);
 }
 
 impl Content {

@@ -5,7 +5,7 @@ use rustix::fs::{AtFlags, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, uti
 use super::folder::{Found, call_name, paths_name};
 use super::frame::{self, Fault, Kind};
 use super::{Access, Store, held, unusable};
-use crate::model::{Call, CommandDigest, Event, Key, PathSets, Reason};
+use crate::model::{Answer, Call, CommandDigest, Event, Key, PathSets, Reason};
 use crate::sys::{clock, stamp};
 
 /// The last use of a call is written at most this often, in nanoseconds.
@@ -19,20 +19,46 @@ impl Store {
     /// [`Reason::Damaged`] where its file is not what was written; it is then in quarantine.
     /// [`Reason::StoreUnusable`] where it cannot be read, or a newer fleche wrote it.
     pub fn call(&self, key: &Key) -> Result<Option<Call>, Reason> {
-        let found = self.call_and_stat(key)?;
-        Ok(found.map(|(call, stat)| {
+        Ok(self.call_and_stat(key)?.map(|(call, _)| call))
+    }
+
+    /// What a replay needs of the call of this key; `None` where none is stored.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::call`].
+    pub fn answer(&self, key: &Key) -> Result<Option<Answer>, Reason> {
+        let found = self.decoded(key, |bytes| Ok(Answer::decode(bytes)?), |answer| answer.key)?;
+        Ok(found.map(|(answer, stat)| {
             *held(&self.seen) = Some((*key, stamp::from_stat(&stat).modified));
-            call
+            answer
         }))
     }
 
     /// A call and what `fstat` said of its file.
     pub(super) fn call_and_stat(&self, key: &Key) -> Result<Option<(Call, Box<Stat>)>, Reason> {
+        self.decoded(key, |bytes| Ok(Call::decode(bytes)?), |call| call.key)
+    }
+
+    /// What `decode` finds in a call's file, which must be of the call called `key`, and what `fstat` said of the file.
+    fn decoded<T>(
+        &self,
+        key: &Key,
+        decode: impl FnOnce(&[u8]) -> Result<T, Fault>,
+        name_of: impl FnOnce(&T) -> Key,
+    ) -> Result<Option<(T, Box<Stat>)>, Reason> {
         let name = call_name(key);
         let decoded = match self.folder.read(&name, frame::MOST) {
             Ok(Found::Absent) => return Ok(None),
             Ok(Found::Wrong(why)) => Err(Fault::Damaged(why)),
-            Ok(Found::Bytes(bytes, stat)) => decode_call(key, &bytes).map(|call| (call, stat)),
+            Ok(Found::Bytes(bytes, stat)) => frame::open(Kind::Call, &bytes).and_then(decode).and_then(|call| {
+                let name = name_of(&call);
+                if name == *key {
+                    Ok((call, stat))
+                } else {
+                    Err(Fault::Damaged(format!("it is call {}", name.0.short())))
+                }
+            }),
             Err(error) => return Err(unusable(format!("cannot read call {}", key.0.short()), error)),
         };
         decoded.map(Some).map_err(|fault| match fault {
@@ -57,7 +83,7 @@ impl Store {
         })
     }
 
-    /// Marks the call as used now, unless it was within five minutes. Costs no system call after [`Store::call`] of it.
+    /// Marks the call as used now, unless it was within five minutes. Costs no system call after [`Store::answer`] of it.
     pub fn touch(&self, key: &Key) {
         if self.access == Access::ReadOnly {
             return;
@@ -100,14 +126,6 @@ impl Store {
         }
         Reason::Damaged(why)
     }
-}
-
-fn decode_call(key: &Key, bytes: &[u8]) -> Result<Call, Fault> {
-    let call = Call::decode(frame::open(Kind::Call, bytes)?)?;
-    if call.key != *key {
-        return Err(Fault::Damaged(format!("it is call {}", call.key.0.short())));
-    }
-    Ok(call)
 }
 
 fn decode_path_sets(command: &CommandDigest, bytes: &[u8]) -> Result<PathSets, Fault> {

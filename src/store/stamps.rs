@@ -5,32 +5,32 @@ use std::io::{self, Write};
 use super::folder::Found;
 use super::frame::{self, Kind};
 use super::{Access, Store};
-use crate::model::{Digest, Malformed, Reader, Stamp, StampMemory, Writer};
+use crate::model::{Digest, Malformed, Reader, Remembered, Stamp, StampMemory, Writer};
 
 /// Larger than any stamp file, in bytes.
 const MOST: u64 = 256;
 
 impl StampMemory for Store {
-    fn recall(&self, stamp: &Stamp) -> Option<Digest> {
+    fn recall(&self, stamp: &Stamp) -> Option<Remembered> {
         let Ok(Found::Bytes(bytes, _)) = self.folder.read(&name(stamp), MOST) else { return None };
         let body = frame::open(Kind::Stamp, &bytes).ok()?;
-        let (remembered, digest) = decode(body).ok()?;
-        (remembered == *stamp).then_some(digest)
+        let (its, remembered) = decode(body).ok()?;
+        (its == *stamp).then_some(remembered)
     }
 
-    fn remember(&self, stamp: &Stamp, digest: &Digest) {
+    fn remember(&self, stamp: &Stamp, seen: &Remembered) {
         if self.access == Access::ReadWrite {
             // What is not remembered is hashed again.
-            let _ = self.write_stamp(stamp, digest);
+            let _ = self.write_stamp(stamp, seen);
         }
     }
 }
 
 impl Store {
-    fn write_stamp(&self, stamp: &Stamp, digest: &Digest) -> io::Result<()> {
+    fn write_stamp(&self, stamp: &Stamp, seen: &Remembered) -> io::Result<()> {
         let mut body = Writer::new();
         stamp.encode(&mut body);
-        body.raw(&digest.0);
+        body.raw(&seen.digest.0).number(u64::from(seen.binary));
         let mut file = self.folder.temporary()?;
         file.as_file_mut().write_all(&frame::seal(Kind::Stamp, &body.into_bytes()))?;
         self.folder.put(file, &name(stamp))
@@ -42,9 +42,10 @@ fn name(stamp: &Stamp) -> String {
     format!("stamps/{:02x}/{:x}-{:x}", stamp.inode & 0xff, stamp.device, stamp.inode)
 }
 
-fn decode(body: &[u8]) -> Result<(Stamp, Digest), Malformed> {
+fn decode(body: &[u8]) -> Result<(Stamp, Remembered), Malformed> {
     let mut reader = Reader::new(body);
-    Ok((Stamp::decode(&mut reader)?, Digest(reader.digest()?)))
+    let stamp = Stamp::decode(&mut reader)?;
+    Ok((stamp, Remembered { digest: Digest(reader.digest()?), binary: reader.number()? == 1 }))
 }
 
 #[cfg(test)]
@@ -54,10 +55,14 @@ mod tests {
 
     const STAMP: Stamp = Stamp { device: 1, inode: 0x2ff, size: 3, modified: -4, changed: 5, mode: 0o100_755 };
 
+    fn seen(content: &[u8]) -> Remembered {
+        Remembered { digest: Digest::of(content), binary: true }
+    }
+
     #[test]
     fn a_digest_is_recalled_for_exactly_its_stamp() {
         let world = World::new();
-        let digest = Digest::of(b"compiler");
+        let digest = seen(b"compiler");
         assert_eq!(world.store.recall(&STAMP), None);
         world.store.remember(&STAMP, &digest);
         assert_eq!(world.store.recall(&STAMP), Some(digest));
@@ -76,7 +81,7 @@ mod tests {
     #[test]
     fn a_damaged_stamp_recalls_nothing_and_is_written_anew() {
         let world = World::new();
-        let digest = Digest::of(b"compiler");
+        let digest = seen(b"compiler");
         world.store.remember(&STAMP, &digest);
         let file = world.store.folder().join(name(&STAMP));
         let whole = std::fs::read(&file).unwrap();
@@ -93,11 +98,11 @@ mod tests {
     #[test]
     fn a_read_only_store_recalls_and_remembers_nothing_new() {
         let world = World::new();
-        world.store.remember(&STAMP, &Digest::of(b"1"));
+        world.store.remember(&STAMP, &seen(b"1"));
         let before = everything(world.store.folder());
         let store = Store::open_read_only(world.store.folder()).unwrap();
-        store.remember(&Stamp { size: 4, ..STAMP }, &Digest::of(b"2"));
-        assert_eq!(store.recall(&STAMP), Some(Digest::of(b"1")));
+        store.remember(&Stamp { size: 4, ..STAMP }, &seen(b"2"));
+        assert_eq!(store.recall(&STAMP), Some(seen(b"1")));
         assert_eq!(everything(world.store.folder()), before);
     }
 }

@@ -167,6 +167,22 @@ fn a_large_program_is_remembered_and_its_format_still_seen() {
 }
 
 #[test]
+fn a_large_binary_that_was_seen_before_is_not_even_opened() {
+    let world = World::new();
+    let path = world.write("large", vec![b'#'; 1 << 17]);
+    world.mode("large", 0o755);
+    let known = vec![(crate::sys::stamp::of(&path).unwrap(), Digest::of(b"told"))];
+    let request = Request { argv: words(&["./large"]), ..Request::default() };
+    for (binary, watched) in [(true, 1), (false, 2)] {
+        let memory = Memory { known: known.clone(), binary, ..Memory::default() };
+        let command = crate::key::command(&request, &surroundings(world.root()), &memory).unwrap();
+        // Read, it would be seen that this is none: what is neither a binary nor a script is run by a shell.
+        assert_eq!(command.watched.len(), watched, "{binary}");
+        assert_eq!(command.watched[0].digest, Digest::of(b"told"));
+    }
+}
+
+#[test]
 fn a_program_that_cannot_be_read_counts_by_its_stamp() {
     let world = World::new();
     let path = world.script("tool", "");

@@ -11,22 +11,26 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::error::Result;
 use crate::key::{ObserveError, Observed, Surroundings, command, confirm, observe};
-use crate::model::{Command, Digest, Observation, Reason, Request, Stamp, StampMemory, State, Stdin, Streams};
+use crate::model::{
+    Command, Digest, Observation, Reason, Remembered, Request, Stamp, StampMemory, State, Stdin, Streams,
+};
 
 /// Remembers what it is told, and knows what it was made with.
 #[derive(Default)]
 pub struct Memory {
     pub known: Vec<(Stamp, Digest)>,
-    pub told: RefCell<Vec<(Stamp, Digest)>>,
+    pub binary: bool,
+    pub told: RefCell<Vec<(Stamp, Remembered)>>,
 }
 
 impl StampMemory for Memory {
-    fn recall(&self, stamp: &Stamp) -> Option<Digest> {
-        self.known.iter().find(|(known, _)| known == stamp).map(|(_, digest)| *digest)
+    fn recall(&self, stamp: &Stamp) -> Option<Remembered> {
+        let known = self.known.iter().find(|(known, _)| known == stamp);
+        known.map(|(_, digest)| Remembered { digest: *digest, binary: self.binary })
     }
 
-    fn remember(&self, stamp: &Stamp, digest: &Digest) {
-        self.told.borrow_mut().push((*stamp, *digest));
+    fn remember(&self, stamp: &Stamp, seen: &Remembered) {
+        self.told.borrow_mut().push((*stamp, *seen));
     }
 }
 
