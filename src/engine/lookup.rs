@@ -10,7 +10,7 @@ use crate::model::{Answer, Command, Key, Observation, PathSets, Reason, Request}
 use crate::store::Store;
 use crate::sys::clock;
 
-use super::outputs::{Former, Places};
+use super::outputs::{Former, Known, Places};
 use super::{Halt, Policy};
 
 /// Whether a call is young enough.
@@ -71,10 +71,13 @@ impl<'a> Sought<'a> {
     }
 
     /// What former calls of this command left in the file system.
-    pub fn former(&self, store: &Store) -> Former {
-        let path_sets = self.path_sets.get_or_init(|| store.path_sets(&self.command.digest));
-        let calls: Vec<Answer> = path_sets.keys.iter().filter_map(|key| store.answer(key).ok().flatten()).collect();
-        Former::of(calls.iter().map(|call| call.outcome.outputs.as_slice()))
+    pub fn former<'s>(&'s self, store: &'s Store) -> Known<'s> {
+        Former::known(|| {
+            let path_sets = self.path_sets.get_or_init(|| store.path_sets(&self.command.digest));
+            let calls: Vec<Answer> =
+                path_sets.keys.iter().filter_map(|key| store.answer(key).ok().flatten()).collect();
+            Former::of(calls.iter().map(|call| call.outcome.outputs.as_slice()))
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::error::cause;
 use crate::exec::{Status, Target};
-use crate::model::{Answer, Content, Event, Outcome, OutputKind, Reason, Stream};
+use crate::model::{Answer, Content, Event, Outcome, Reason, Stream};
 use crate::store::{Store, Value};
 use crate::sys::clock;
 use crate::sys::descriptor::{self, Watch};
@@ -18,7 +18,7 @@ use crate::sys::entry::{Standard, standard};
 use crate::sys::signal;
 
 use super::lookup::Sought;
-use super::outputs::{self, Former, Stock, Stored};
+use super::outputs::{self, Stock, Stored};
 use super::policy::{Mode, Pace, Policy};
 use super::standard_input::StandardInput;
 use super::{Ending, Told};
@@ -136,8 +136,7 @@ impl Targets<'_> {
 }
 
 fn restore(store: &Store, sought: &Sought, outcome: &Outcome, policy: &Policy) -> Result<Vec<String>, Reason> {
-    let has_absent = outcome.outputs.iter().any(|output| output.kind == OutputKind::Absent);
-    let former = if has_absent || sought.places.need_former() { sought.former(store) } else { Former::default() };
+    let former = sought.former(store);
     Ok(outputs::restore(&sought.places, &outcome.outputs, &Values(store), policy.mtime, &former)?.warnings)
 }
 

@@ -228,10 +228,32 @@ fn an_output_that_is_not_made_is_taken_away_if_a_former_run_made_it() {
     world.write("input", "2\n");
     tool(&world, &["-o", "made"]).prints("");
     assert_eq!((world.path("made").exists(), world.executions("tool")), (false, 2));
-    world.write("made", "by hand");
-    let said = "fleche: `made` is left: the replayed run had none, but no recorded run made this one\n";
+}
+
+#[test]
+fn something_by_hand_where_the_recorded_run_had_nothing_means_that_the_command_runs() {
+    let world = world("test ! -e made || cat made; rm -rf made");
+    tool(&world, &["-o", "made"]).prints("");
+    tool(&world, &["-o", "made"]).prints("");
+    assert_eq!(world.executions("tool"), 1);
+    world.write("made", "by hand\n");
+    tool(&world, &["-o", "made"]).prints("by hand\n");
+    assert_eq!((world.path("made").exists(), world.executions("tool")), (false, 2));
+    // A folder with something of the user's in it is not what the recorded run left either.
+    world.write("made/mine", "");
+    assert_eq!((tool(&world, &["-o", "made"]).run().code(), world.executions("tool")), (0, 3));
+    assert!(!world.path("made").exists());
+}
+
+#[test]
+fn something_by_hand_that_the_command_leaves_as_well_is_not_stored() {
+    let world = world(":");
+    tool(&world, &["-o", "made"]).prints("");
+    world.write("made", "by hand\n");
+    // The run leaves it as well, and whether it depends on it is not known.
+    let said = "fleche: not stored: output `made` was there before, and this run did not write it\n";
     tool(&world, &["-o", "made"]).ends(0, "", said);
-    assert_eq!(world.read("made"), "by hand");
+    assert_eq!((world.read("made"), world.executions("tool")), ("by hand\n".into(), 2));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::fault::{Fault, Kind};
 use super::ground::Grounds;
 use super::places::{Extent, Pattern, Place, Places};
 use super::walk::{self, Found, Next};
-use super::{Former, Shelf};
+use super::{Known, Shelf};
 
 /// Setuid, setgid and sticky.
 const SPECIAL_BITS: [(u32, &str); 3] =
@@ -31,15 +31,14 @@ const SPECIAL_BITS: [(u32, &str); 3] =
 pub fn collect(
     places: &Places,
     before: &Before,
-    former: impl Fn() -> Former,
+    former: &Known,
     shelf: &impl Shelf,
     most: u64,
 ) -> Result<Vec<Output>, Reason> {
     let outputs = take(places, shelf, most, before)?;
-    let mut known = None;
     for (output, is_untouched) in &outputs {
         let OutputKind::File { content, .. } = &output.kind else { continue };
-        if *is_untouched && !known.get_or_insert_with(&former).made_file(&output.path, &content.digest) {
+        if *is_untouched && !former.made_file(&output.path, &content.digest) {
             let why = "was there before, and this run did not write it";
             return Err(Fault::new(&output.path, why).unstorable());
         }

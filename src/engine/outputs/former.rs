@@ -1,5 +1,6 @@
 //! What former calls of a command made.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,9 @@ pub struct Former {
     made: BTreeMap<PathBuf, Made>,
 }
 
+/// What former calls made, to be asked for: what is placed where nothing is need not know it.
+pub type Known<'a> = LazyCell<Former, Box<dyn FnOnce() -> Former + 'a>>;
+
 #[derive(Clone, Debug, Default)]
 struct Made {
     files: Vec<Digest>,
@@ -19,6 +23,11 @@ struct Made {
 }
 
 impl Former {
+    /// What `find` finds when it is first asked for.
+    pub fn known<'a>(find: impl FnOnce() -> Former + 'a) -> Known<'a> {
+        LazyCell::new(Box::new(find))
+    }
+
     /// What the calls with these outputs made.
     pub fn of<'a>(calls: impl IntoIterator<Item = &'a [Output]>) -> Former {
         let mut former = Former::default();

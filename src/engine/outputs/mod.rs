@@ -26,7 +26,7 @@ use std::fs::File;
 use crate::model::{Content, Reason};
 
 pub use collect::{Before, before, collect};
-pub use former::Former;
+pub use former::{Former, Known};
 pub use places::Places;
 pub use restore::restore;
 

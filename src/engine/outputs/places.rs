@@ -64,22 +64,12 @@ impl Places {
         Ok(Places { root: root.to_owned(), places })
     }
 
-    /// Whether collecting and restoring depend on what former calls made.
-    pub fn need_former(&self) -> bool {
-        self.owned().next().is_some()
-    }
-
     pub(super) fn root(&self) -> &Path {
         &self.root
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Place> {
         self.places.iter()
-    }
-
-    /// The folders that the command owns.
-    pub(super) fn owned(&self) -> impl Iterator<Item = &Path> {
-        self.places.iter().filter(|place| matches!(place.extent, Extent::Owned)).map(|place| place.path.as_path())
     }
 
     /// The folder that may be opened as the user named it, to reach `path` (absolute) below it; `None`

@@ -14,7 +14,7 @@ use super::ground::Grounds;
 use super::places::Places;
 use super::sweep::{Sweep, is_of_former};
 use super::walk::{self, Found};
-use super::{Former, Mtime, copy};
+use super::{Known, Mtime, copy};
 
 /// What has to be done, in order.
 pub struct Plan<'a> {
@@ -64,7 +64,7 @@ impl<'a> Plan<'a> {
         places: &Places,
         outputs: &'a [Output],
         policy: Mtime,
-        former: &Former,
+        former: &Known,
         grounds: &mut Grounds,
     ) -> Result<Plan<'a>, Fault> {
         for output in outputs {
@@ -99,7 +99,7 @@ impl<'a> Plan<'a> {
             && self.emptied.is_empty()
     }
 
-    fn add(&mut self, output: &'a Output, policy: Mtime, former: &Former, grounds: &mut Grounds) -> Result<(), Fault> {
+    fn add(&mut self, output: &'a Output, policy: Mtime, former: &Known, grounds: &mut Grounds) -> Result<(), Fault> {
         let path = output.path.as_path();
         let wanted = match &output.kind {
             OutputKind::Absent => return Ok(()),
@@ -143,7 +143,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Finds what former calls left where the record says that nothing is.
-    fn sweep(&mut self, outputs: &[Output], former: &Former, grounds: &mut Grounds) -> Result<(), Fault> {
+    fn sweep(&mut self, outputs: &[Output], former: &Known, grounds: &mut Grounds) -> Result<(), Fault> {
         let is_owned = |output: &&Output| matches!(output.kind, OutputKind::Folder { owned: true, .. });
         let mut sweep = Sweep::default();
         let mut recorded = BTreeSet::new();
@@ -226,7 +226,7 @@ fn check_together(outputs: &[Output]) -> Result<(), Fault> {
 
 /// Whether a command that makes a `wanted` may find `stat` at `path`: the same kind, or what it once made
 /// itself. How the command would treat anything else is not known.
-fn may_replace(path: &Path, wanted: Kind, stat: &Stat, former: &Former, grounds: &mut Grounds) -> Result<(), Fault> {
+fn may_replace(path: &Path, wanted: Kind, stat: &Stat, former: &Known, grounds: &mut Grounds) -> Result<(), Fault> {
     let kind = Kind::of(stat);
     if kind == wanted {
         return Ok(());

@@ -13,7 +13,7 @@ use super::ground::Grounds;
 use super::places::Places;
 use super::plan::{FilePlan, Plan};
 use super::transaction::{Staged, Transaction};
-use super::{Former, Mtime, Stock, copy};
+use super::{Known, Mtime, Stock, copy};
 
 /// What a restore has to tell.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub fn restore<S: Stock>(
     outputs: &[Output],
     stock: &S,
     policy: Mtime,
-    former: &Former,
+    former: &Known,
 ) -> Result<Restored, Reason> {
     if outputs.is_empty() {
         return Ok(Restored::default());

@@ -9,7 +9,7 @@ use crate::sys::stamp;
 use super::fault::{Fault, Kind};
 use super::ground::Grounds;
 use super::walk::{self, Found, Next};
-use super::{Former, copy};
+use super::{Known, copy};
 
 /// Names in one warning.
 const NAMED: usize = 3;
@@ -32,7 +32,7 @@ impl Sweep {
         grounds: &mut Grounds,
         path: &Path,
         recorded: &BTreeSet<&Path>,
-        former: &Former,
+        former: &Known,
     ) -> Result<(), Fault> {
         let ground = grounds.of(path)?;
         let mut strangers = Vec::new();
@@ -60,23 +60,31 @@ impl Sweep {
         Ok(())
     }
 
-    /// Takes away what is at `path`, where the record says that nothing is, if a former call made it.
-    pub fn absent(&mut self, grounds: &mut Grounds, path: &Path, former: &Former) -> Result<(), Fault> {
+    /// Takes away what is at `path`, where the record says that nothing is, if former calls made all of it.
+    ///
+    /// Anything else is a fault: the command may leave it, remove it, or print another thing because of it.
+    pub fn absent(&mut self, grounds: &mut Grounds, path: &Path, former: &Known) -> Result<(), Fault> {
         let Some(stat) = grounds.stat(path)? else { return Ok(()) };
         let kind = Kind::of(&stat);
-        if kind == Kind::Folder && former.made_folder(path) {
-            self.folder(grounds, path, &BTreeSet::new(), former)?;
-            self.emptied.insert(path.to_owned());
-            return Ok(());
-        }
         let folder = grounds.present_parent(path)?;
-        let found = Found { path: path.to_owned(), stat, kind, folder };
-        if is_of_former(&found, former)? {
-            self.removals.insert(found.path, stamp::from_stat(&stat));
+        self.remove(Found { path: path.to_owned(), stat, kind, folder }, former)?;
+        if kind == Kind::Folder {
+            let ground = grounds.of(path)?;
+            walk::tree(&ground, path, None, &mut |found| self.remove(found, former).map(|()| Next::Into))?;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, found: Found, former: &Known) -> Result<(), Fault> {
+        if found.kind == Kind::Folder && former.made_folder(&found.path) {
+            self.emptied.insert(found.path);
+        } else if found.kind != Kind::Folder && is_of_former(&found, former)? {
+            self.removals.insert(found.path, stamp::from_stat(&found.stat));
         } else {
-            let path = path.display();
-            self.warnings
-                .push(format!("`{path}` is left: the replayed run had none, but no recorded run made this one"));
+            return Err(Fault::new(
+                &found.path,
+                "is there, but the recorded run had none, and no recorded run made it",
+            ));
         }
         Ok(())
     }
@@ -106,7 +114,7 @@ fn is_empty(found: &Found) -> Result<bool, Fault> {
 }
 
 /// Whether a former call made exactly this file or link.
-pub fn is_of_former(found: &Found, former: &Former) -> Result<bool, Fault> {
+pub fn is_of_former(found: &Found, former: &Known) -> Result<bool, Fault> {
     let fault = |why| Fault::system(&found.path, &why);
     let name = found.path.file_name().unwrap_or_default();
     match found.kind {

@@ -191,7 +191,7 @@ fn what_changes_while_it_is_copied_is_refused() {
     let shelf = Memory::default();
     let path = world.at("a");
     *shelf.while_ingesting.borrow_mut() = Some(Box::new(move || fs::write(&path, "behind and longer").unwrap()));
-    let refused = collect(&world.places(&["a"]), &Before::default(), Former::default, &shelf, MOST);
+    let refused = collect(&world.places(&["a"]), &Before::default(), &nothing(), &shelf, MOST);
     assert_eq!(refused.unwrap_err().to_string(), "output `a` changed while it was copied");
 }
 
@@ -200,7 +200,7 @@ fn a_file_above_the_limit_is_too_large() {
     let (world, shelf) = (World::new(), Memory::default());
     world.write("a", "12345");
     let places = world.places(&["a"]);
-    let collected = |most| collect(&places, &Before::default(), Former::default, &shelf, most).map(|_| ());
+    let collected = |most| collect(&places, &Before::default(), &nothing(), &shelf, most).map(|_| ());
     assert_eq!(collected(4), Err(Reason::TooLarge(4)));
     assert_eq!(collected(5), Ok(()));
 }

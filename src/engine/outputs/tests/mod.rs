@@ -43,6 +43,11 @@ pub struct Memory {
     while_ingesting: RefCell<Option<Happening>>,
 }
 
+/// No former call made anything.
+pub fn nothing() -> Known<'static> {
+    Former::known(Former::default)
+}
+
 impl Shelf for Memory {
     fn ingest(&self, mut file: &File, most: u64) -> Result<Content, Reason> {
         let mut bytes = Vec::new();
@@ -166,12 +171,12 @@ impl World {
 
     pub fn collect(&self, words: &[&str], shelf: &Memory) -> Vec<Output> {
         let places = self.places(words);
-        collect(&places, &Before::default(), Former::default, shelf, MOST).unwrap()
+        collect(&places, &Before::default(), &nothing(), shelf, MOST).unwrap()
     }
 
     pub fn refused(&self, words: &[&str]) -> String {
         let places = self.places(words);
-        match collect(&places, &Before::default(), Former::default, &Memory::default(), MOST) {
+        match collect(&places, &Before::default(), &nothing(), &Memory::default(), MOST) {
             Err(reason @ Reason::OutputUnstorable(..)) => reason.to_string(),
             other => panic!("{other:?}"),
         }
@@ -188,7 +193,7 @@ impl World {
         shelf: &Memory,
         former: &[&[Output]],
     ) -> Result<Restored, Reason> {
-        restore(&self.places(words), outputs, shelf, Mtime::Now, &Former::of(former.iter().copied()))
+        restore(&self.places(words), outputs, shelf, Mtime::Now, &Former::known(|| Former::of(former.iter().copied())))
     }
 
     /// Everything in the project and beside it: type, mode and bytes by path.

@@ -77,7 +77,7 @@ fn modification_times_are_now_in_the_recorded_order() {
         let [z, m, a, tied] = ["z", "m", "a", "tied"].map(|path| world.modified(path));
         assert!(start <= z && z <= m && m <= a && a == tied);
     }
-    restore(&world.places(&[]), &outputs, &shelf, Mtime::Recorded, &Former::default()).unwrap();
+    restore(&world.places(&[]), &outputs, &shelf, Mtime::Recorded, &nothing()).unwrap();
     assert_eq!(["z", "m", "a", "tied"].map(|path| world.modified(path)), [10, 20, 30, 30]);
 }
 
@@ -95,7 +95,7 @@ fn keep_leaves_only_what_is_right_already() {
     }
     // A right file needs no value.
     shelf.values.borrow_mut().remove(&Digest::of(b"same"));
-    restore(&world.places(&names), &outputs, &shelf, Mtime::Keep, &Former::default()).unwrap();
+    restore(&world.places(&names), &outputs, &shelf, Mtime::Keep, &nothing()).unwrap();
     assert_eq!(world.modified("same"), 5);
     for name in &names[1..] {
         assert!(world.modified(name) > 5, "{name}");
@@ -115,13 +115,22 @@ fn an_absent_output_goes_only_if_the_command_made_it() {
         folder("dir", 0o755),
         shelf.file("dir/x", "x"),
     ];
-    world.write("mine", "made").write("yours", "written by hand").link("l", "mine").write("dir/x", "x");
-    let restored = world.restore_after(&[], &record, &shelf, &[&former]).unwrap();
-    assert_eq!(restored.warnings, ["`yours` is left: the replayed run had none, but no recorded run made this one"]);
-    assert_eq!(world.snapshot().into_keys().collect::<Vec<_>>(), [Path::new("yours")]);
-    // Without any former call nothing goes.
-    world.write("mine", "made");
-    assert_eq!(world.restore(&[], &record, &shelf).unwrap().warnings.len(), 2);
+    world.write("mine", "made").link("l", "mine").write("dir/x", "x");
+    world.restore_after(&[], &record, &shelf, &[&former]).unwrap();
+    assert_eq!(world.snapshot(), BTreeMap::new());
+    // With something by hand among it nothing goes: the command has to say what becomes of it.
+    for (by_hand, why) in [("yours", "yours"), ("dir/y", "dir/y"), ("dir/new/y", "dir/new")] {
+        world.write("mine", "made").write("dir/x", "x").write(by_hand, "written by hand");
+        let before = world.snapshot();
+        let refused = world.restore_after(&[], &record, &shelf, &[&former]).unwrap_err().to_string();
+        let said = "is there, but the recorded run had none, and no recorded run made it";
+        assert_eq!(refused, format!("its outputs cannot be restored: `{why}` {said}"));
+        assert_eq!(world.snapshot(), before);
+        fs::remove_dir_all(world.at("dir")).unwrap();
+        let _ = fs::remove_file(world.at("yours"));
+    }
+    // Nor without any former call.
+    assert!(world.restore(&[], &record, &shelf).is_err());
     assert!(world.at("mine").exists());
 }
 
@@ -142,7 +151,7 @@ fn kinds_change_only_between_what_the_command_made() {
 fn a_hit_touches_nothing_where_nothing_is_recorded() {
     let (world, shelf) = (World::new(), Memory::default());
     let places = Places::of(&["x".into()], Path::new("/nowhere"), Path::new("/nowhere")).unwrap();
-    assert_eq!(restore(&places, &[], &shelf, Mtime::Now, &Former::default()), Ok(Restored::default()));
+    assert_eq!(restore(&places, &[], &shelf, Mtime::Now, &nothing()), Ok(Restored::default()));
     assert!(world.snapshot().is_empty());
 }
 
