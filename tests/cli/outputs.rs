@@ -569,3 +569,43 @@ fn outputs_that_were_there_before_are_stored_as_they_are_after() {
     tool(&world, &["-o", "made"]).prints("");
     assert_eq!((world.read("made"), world.executions("tool")), ("line\n".into(), 1));
 }
+
+#[test]
+fn what_a_run_adds_to_an_output_is_not_stored() {
+    for (output, place) in [("log", "log"), ("logs/a", "logs/"), ("logs/a", "logs/*"), ("logs/a", "logs")] {
+        let world = world(&format!("cat input >> {output}"));
+        world.write(output, "old\n");
+        let said =
+            format!("fleche: not stored: output `{output}` was there before, and this run may have added to it\n");
+        for _ in 0..2 {
+            tool(&world, &["-o", place]).ends(0, "", &said);
+        }
+        assert_eq!((world.read(output), world.executions("tool")), ("old\n1\n1\n".into(), 2), "{place}");
+    }
+}
+
+#[test]
+fn what_a_run_adds_to_a_large_output_is_not_stored() {
+    let world = world("head -c 300000 /dev/zero >> log");
+    world.write("log", vec![1; 300_000]);
+    let said = "fleche: not stored: output `log` was there before, and this run may have added to it\n";
+    tool(&world, &["-o", "log"]).ends(0, "", said);
+    // Into another file, which then takes the place of the first: the same.
+    world.script("tool", "#!/bin/sh\ncat log input > new; mv new log\n");
+    tool(&world, &["-o", "log"]).ends(0, "", said);
+}
+
+#[test]
+fn an_output_that_was_there_and_is_written_anew_is_stored() {
+    for (before, made) in [("1\n", "1\n"), ("other\n", "1\n"), ("0", "1\n"), ("", "1\n")] {
+        for body in ["cp input made", "rm -f made; cp input made", "cp input new; mv new made"] {
+            let world = world(body);
+            world.write("made", before);
+            set_modified(&world.path("made"), SystemTime::UNIX_EPOCH);
+            tool(&world, &["-o", "made"]).prints("");
+            fs::remove_file(world.path("made")).unwrap();
+            tool(&world, &["-o", "made"]).prints("");
+            assert_eq!((world.read("made"), world.executions("tool")), (made.to_owned(), 1), "{before:?} {body}");
+        }
+    }
+}

@@ -10,6 +10,7 @@ use crate::model::{Content, Output, OutputKind, Reason, Stamp};
 use crate::sys::beneath::is_temporary;
 use crate::sys::stamp;
 
+use super::before::Before;
 use super::fault::{Fault, Kind};
 use super::ground::Grounds;
 use super::places::{Extent, Pattern, Place, Places};
@@ -26,6 +27,7 @@ const SPECIAL_BITS: [(u32, &str); 3] =
 /// A file that lies there as it did `before` is recorded only if a former call of this command made it: a tool that
 /// finds its work done already leaves it as it is, and a replay elsewhere must bring it back. Any other is
 /// somebody else's: recording it would let a replay put an old version over their edits, so the run is not stored.
+/// Nor is one that may have added to a file that was there before.
 ///
 /// Fails with [`Reason::OutputUnstorable`] or [`Reason::TooLarge`], or with a reason of the shelf.
 pub fn collect(
@@ -46,21 +48,13 @@ pub fn collect(
     Ok(outputs.into_iter().map(|(output, _)| output).collect())
 }
 
-/// What lay at the places of outputs before a run: files by their stamps.
-#[derive(Debug, Default)]
-pub struct Before(BTreeMap<PathBuf, Stamp>);
-
-/// Looks at what lies at `places`. What cannot be looked at counts as not there, and is told of after the run.
-pub fn before(places: &Places) -> Before {
+/// What lies at `places`, as far as it can be looked at.
+pub fn gather(places: &Places) -> Gathering<'_> {
     let mut gathering = Gathering { grounds: Grounds::new(places), places, things: BTreeMap::new() };
     for place in places.iter() {
         let _ = gathering.gather(place);
     }
-    let stamp = |(path, seen)| match seen {
-        Seen::File(stamp) => Some((path, stamp)),
-        _ => None,
-    };
-    Before(gathering.things.into_iter().filter_map(stamp).collect())
+    gathering
 }
 
 /// Everything at `places`, and whether it is a file that lies there as it did `before`.
@@ -80,13 +74,22 @@ enum Seen {
     Link { target: Vec<u8> },
 }
 
-struct Gathering<'a> {
+/// What was seen at places.
+pub struct Gathering<'a> {
     grounds: Grounds<'a>,
     places: &'a Places,
     things: BTreeMap<PathBuf, Seen>,
 }
 
 impl Gathering<'_> {
+    /// The files among it.
+    pub fn files(self) -> impl Iterator<Item = (PathBuf, Stamp)> {
+        self.things.into_iter().filter_map(|(path, seen)| match seen {
+            Seen::File(stamp) => Some((path, stamp)),
+            _ => None,
+        })
+    }
+
     fn gather(&mut self, place: &Place) -> Result<(), Fault> {
         match &place.extent {
             Extent::Thing | Extent::Owned => match self.grounds.stat(&place.path)? {
@@ -203,9 +206,9 @@ impl Gathering<'_> {
                 }
                 Seen::Link { target } => links.push((Output { path, kind: OutputKind::Link { target } }, false)),
                 Seen::File(stamp) => {
-                    let content = self.take_in_file(&path, &stamp, shelf, most)?;
+                    let content = self.take_in_file(&path, &stamp, shelf, most, before)?;
                     let (mode, modified) = (stamp.mode & 0o777, stamp.modified);
-                    let is_untouched = before.0.get(&path) == Some(&stamp);
+                    let is_untouched = before.has(&path, &stamp);
                     let file = Output { path, kind: OutputKind::File { mode, content, modified } };
                     files.push((modified, (file, is_untouched)));
                 }
@@ -219,13 +222,23 @@ impl Gathering<'_> {
         Ok(outputs)
     }
 
-    fn take_in_file(&mut self, path: &Path, stamp: &Stamp, shelf: &impl Shelf, most: u64) -> Result<Content, Reason> {
+    fn take_in_file(
+        &mut self,
+        path: &Path,
+        stamp: &Stamp,
+        shelf: &impl Shelf,
+        most: u64,
+        before: &Before,
+    ) -> Result<Content, Reason> {
         if stamp.size > most {
             return Err(Reason::TooLarge(most));
         }
         let file = open(&mut self.grounds, path, stamp).map_err(Fault::unstorable)?;
         if stamp.mode & 0o111 != 0 && fgetxattr_query(&file, c"security.capability").is_ok() {
             return Err(Fault::new(path, "has capabilities").unstorable());
+        }
+        if before.may_be_part_of(path, &file, stamp.size) {
+            return Err(Fault::new(path, "was there before, and this run may have added to it").unstorable());
         }
         let content = shelf.ingest(&file, most)?;
         unchanged(path, &file, stamp).map_err(Fault::unstorable)?;

@@ -6,6 +6,7 @@
 //!
 //! What is in doubt is not stored, or not replayed.
 
+mod before;
 mod collect;
 mod copy;
 mod fault;
@@ -25,7 +26,8 @@ use std::fs::File;
 
 use crate::model::{Content, Reason};
 
-pub use collect::{Before, before, collect};
+pub use before::{Before, before};
+pub use collect::collect;
 pub use former::{Former, Known};
 pub use places::Places;
 pub use restore::restore;
