@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::world::{Session, World};
+use crate::world::{Session, World, is_root};
 
 /// A world with an input and a script `tool` that does `body`.
 fn world(body: &str) -> World {
@@ -112,11 +112,13 @@ fn modes_come_back_exactly() {
         fs::remove_file(world.path("made")).unwrap();
         tool(&world, &["-o", "made"]).prints("");
         assert_eq!((mode(&world.path("made")), world.executions("tool")), (bits, 1), "{bits:o}");
-        // A file with the right bytes and the wrong mode is wrong.
-        fs::set_permissions(world.path("made"), fs::Permissions::from_mode(0o640)).unwrap();
-        for when in ["now", "keep", "recorded"] {
+        // A file with the right bytes and a mode that no run gave it is somebody's wish: the command knows what to do.
+        for (when, executions) in [("now", 2), ("keep", 3), ("recorded", 4)] {
+            fs::set_permissions(world.path("made"), fs::Permissions::from_mode(0o640)).unwrap();
             tool(&world, &["-o", "made", "--mtime", when]).prints("");
-            assert_eq!((mode(&world.path("made")), world.executions("tool")), (bits, 1), "{bits:o} {when}");
+            assert_eq!((mode(&world.path("made")), world.executions("tool")), (bits, executions), "{bits:o} {when}");
+            tool(&world, &["-o", "made", "--mtime", when]).prints("");
+            assert_eq!((mode(&world.path("made")), world.executions("tool")), (bits, executions), "{bits:o} {when}");
         }
     }
 }
@@ -607,5 +609,66 @@ fn an_output_that_was_there_and_is_written_anew_is_stored() {
             tool(&world, &["-o", "made"]).prints("");
             assert_eq!((world.read("made"), world.executions("tool")), (made.to_owned(), 1), "{before:?} {body}");
         }
+    }
+}
+
+#[test]
+fn a_mode_that_somebody_gave_an_output_is_not_undone() {
+    for bits in [0o600, 0o400, 0o666, 0o755] {
+        let world = world("cat input > made");
+        tool(&world, &["-o", "made"]).prints("");
+        let recorded = mode(&world.path("made"));
+        fs::set_permissions(world.path("made"), fs::Permissions::from_mode(bits)).unwrap();
+        if bits == 0o400 && !is_root() {
+            continue;
+        }
+        // The command keeps the mode; what it leaves is somebody's too, and never comes to others.
+        let said = "fleche: not stored: output `made` kept a mode that no recorded run gave it\n";
+        for executions in 2..4 {
+            tool(&world, &["-o", "made"]).ends(0, "", said);
+            assert_eq!((mode(&world.path("made")), world.executions("tool")), (bits, executions), "{bits:o}");
+        }
+        fs::remove_file(world.path("made")).unwrap();
+        tool(&world, &["-o", "made"]).prints("");
+        assert_eq!((mode(&world.path("made")), world.executions("tool")), (recorded, 3), "{bits:o}");
+    }
+}
+
+#[test]
+fn a_mode_that_another_run_gave_an_output_is_replaced() {
+    let world = world("rm -f made; cp input made; chmod $(cat input) made");
+    for (bits, executions) in [("600", 1), ("755", 2), ("600", 2), ("755", 2)] {
+        world.write("input", bits);
+        tool(&world, &["-o", "made"]).prints("");
+        assert_eq!((format!("{:o}", mode(&world.path("made"))), world.executions("tool")), (bits.into(), executions));
+    }
+}
+
+#[test]
+fn a_mode_that_somebody_gave_a_folder_is_not_undone() {
+    let world = world("mkdir -p out; cp input out/made");
+    tool(&world, &["-o", "out/"]).prints("");
+    fs::set_permissions(world.path("out"), fs::Permissions::from_mode(0o700)).unwrap();
+    let said = "fleche: not stored: output `out` kept a mode that no recorded run gave it\n";
+    tool(&world, &["-o", "out/"]).ends(0, "", said);
+    assert_eq!((mode(&world.path("out")), world.executions("tool")), (0o700, 2));
+}
+
+#[test]
+fn an_output_of_somebody_else_stays_theirs() {
+    if !is_root() {
+        return;
+    }
+    let world = world("cat input > made");
+    tool(&world, &["-o", "made"]).prints("");
+    for (user, group) in [(Some(65534), None), (Some(0), Some(65534))] {
+        world.write("made", "2\n");
+        chown(world.path("made"), user, group).unwrap();
+        let before = world.executions("tool");
+        tool(&world, &["-o", "made"]).prints("");
+        let made = fs::metadata(world.path("made")).unwrap();
+        assert_eq!((Some(made.uid()), made.gid()), (user, group.unwrap_or(0)));
+        assert_eq!((world.read("made"), world.executions("tool")), ("1\n".into(), before + 1));
+        assert_eq!(leftovers(&world.work()), Vec::<PathBuf>::new());
     }
 }

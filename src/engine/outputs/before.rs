@@ -14,9 +14,13 @@ use super::places::Places;
 /// Bytes at a file's end by which it is known again.
 const TAIL: u64 = 64 << 10;
 
-/// The files that lay at the places of outputs before a run.
+/// What lay at the places of outputs before a run.
 #[derive(Debug, Default)]
-pub struct Before(BTreeMap<PathBuf, Earlier>);
+pub struct Before {
+    files: BTreeMap<PathBuf, Earlier>,
+    /// The permission bits of files and folders.
+    modes: BTreeMap<PathBuf, u32>,
+}
 
 #[derive(Debug)]
 struct Earlier {
@@ -28,20 +32,27 @@ struct Earlier {
 /// Looks at what lies at `places`. What cannot be looked at counts as not there, and is told of after the run.
 pub fn before(places: &Places) -> Before {
     let mut grounds = Grounds::new(places);
-    let mut earlier = BTreeMap::new();
-    for (path, stamp) in gather(places).files() {
+    let mut before = Before::default();
+    for (path, mode, stamp) in gather(places).files_and_folders() {
+        before.modes.insert(path.clone(), mode);
+        let Some(stamp) = stamp else { continue };
         let folder = grounds.present_parent(&path).ok();
         let file = folder.and_then(|folder| folder.open_file(path.file_name().unwrap_or_default()).ok());
         let tail = file.and_then(|file| tail(&file, stamp.size));
-        earlier.insert(path, Earlier { stamp, tail });
+        before.files.insert(path, Earlier { stamp, tail });
     }
-    Before(earlier)
+    before
 }
 
 impl Before {
     /// Whether the file at `path` lies there as it did before.
     pub fn has(&self, path: &Path, stamp: &Stamp) -> bool {
-        self.0.get(path).is_some_and(|earlier| earlier.stamp == *stamp)
+        self.files.get(path).is_some_and(|earlier| earlier.stamp == *stamp)
+    }
+
+    /// Whether what lay at `path` had this mode.
+    pub fn had_mode(&self, path: &Path, mode: u32) -> bool {
+        self.modes.get(path) == Some(&mode)
     }
 
     /// Whether `file`, of `size` bytes, may be what lay at `path` before with something added to it. What it was
@@ -51,7 +62,7 @@ impl Before {
     /// prove hardly more, and reading them before each run would cost more than many a run. Only a file that grew
     /// is asked: a tool that writes the same bytes anew has left them as every run leaves them.
     pub fn may_be_part_of(&self, path: &Path, file: &File, size: u64) -> bool {
-        self.0.get(path).is_some_and(|Earlier { stamp, tail: known }| {
+        self.files.get(path).is_some_and(|Earlier { stamp, tail: known }| {
             let grew = stamp.size > 0 && size > stamp.size;
             grew && (known.is_none() || tail(file, stamp.size) == *known)
         })

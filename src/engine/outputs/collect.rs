@@ -27,6 +27,7 @@ const SPECIAL_BITS: [(u32, &str); 3] =
 /// A file that lies there as it did `before` is recorded only if a former call of this command made it: a tool that
 /// finds its work done already leaves it as it is, and a replay elsewhere must bring it back. Any other is
 /// somebody else's: recording it would let a replay put an old version over their edits, so the run is not stored.
+/// Nor is one whose mode somebody changed, which the command then kept: a replay elsewhere would spread it.
 /// Nor is one that may have added to a file that was there before.
 ///
 /// Fails with [`Reason::OutputUnstorable`] or [`Reason::TooLarge`], or with a reason of the shelf.
@@ -39,10 +40,24 @@ pub fn collect(
 ) -> Result<Vec<Output>, Reason> {
     let outputs = take(places, shelf, most, before)?;
     for (output, is_untouched) in &outputs {
-        let OutputKind::File { content, .. } = &output.kind else { continue };
-        if *is_untouched && !former.made_file(&output.path, &content.digest) {
-            let why = "was there before, and this run did not write it";
-            return Err(Fault::new(&output.path, why).unstorable());
+        let path = output.path.as_path();
+        let fault = |why: &str| Err(Fault::new(path, why).unstorable());
+        let strange_mode = "kept a mode that no recorded run gave it";
+        match &output.kind {
+            OutputKind::File { content, .. } if *is_untouched && !former.made_file(path, &content.digest) => {
+                return fault("was there before, and this run did not write it");
+            }
+            OutputKind::File { mode, .. } if before.had_mode(path, *mode) => {
+                if former.gave_file(path, *mode) == Some(false) {
+                    return fault(strange_mode);
+                }
+            }
+            OutputKind::Folder { mode, .. } if before.had_mode(path, *mode) => {
+                if former.gave_folder(path, *mode) == Some(false) {
+                    return fault(strange_mode);
+                }
+            }
+            _ => {}
         }
     }
     Ok(outputs.into_iter().map(|(output, _)| output).collect())
@@ -82,10 +97,11 @@ pub struct Gathering<'a> {
 }
 
 impl Gathering<'_> {
-    /// The files among it.
-    pub fn files(self) -> impl Iterator<Item = (PathBuf, Stamp)> {
+    /// The files and the folders among it, with what is known of files.
+    pub fn files_and_folders(self) -> impl Iterator<Item = (PathBuf, u32, Option<Stamp>)> {
         self.things.into_iter().filter_map(|(path, seen)| match seen {
-            Seen::File(stamp) => Some((path, stamp)),
+            Seen::File(stamp) => Some((path, stamp.mode & 0o777, Some(stamp))),
+            Seen::Folder { mode, .. } => Some((path, mode, None)),
             _ => None,
         })
     }

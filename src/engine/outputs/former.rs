@@ -18,8 +18,10 @@ pub type Known<'a> = LazyCell<Former, Box<dyn FnOnce() -> Former + 'a>>;
 #[derive(Clone, Debug, Default)]
 struct Made {
     files: Vec<Digest>,
+    modes: Vec<u32>,
     links: Vec<Vec<u8>>,
-    folder: bool,
+    /// The modes of folders.
+    folders: Vec<u32>,
 }
 
 impl Former {
@@ -37,12 +39,13 @@ impl Former {
             }
             let made = former.made.entry(output.path.clone()).or_default();
             match &output.kind {
-                OutputKind::File { content, .. } if !made.files.contains(&content.digest) => {
-                    made.files.push(content.digest);
+                OutputKind::File { content, mode, .. } => {
+                    add(&mut made.files, content.digest);
+                    add(&mut made.modes, *mode);
                 }
-                OutputKind::Link { target } if !made.links.contains(target) => made.links.push(target.clone()),
-                OutputKind::Folder { .. } => made.folder = true,
-                _ => {}
+                OutputKind::Link { target } => add(&mut made.links, target.clone()),
+                OutputKind::Folder { mode, .. } => add(&mut made.folders, *mode),
+                OutputKind::Absent => {}
             }
         }
         former
@@ -65,6 +68,22 @@ impl Former {
 
     /// Whether a folder was made at `path`.
     pub fn made_folder(&self, path: &Path) -> bool {
-        self.made.get(path).is_some_and(|made| made.folder)
+        self.made.get(path).is_some_and(|made| !made.folders.is_empty())
+    }
+
+    /// Whether a file at `path` was given this mode; `None` where no file was made there.
+    pub fn gave_file(&self, path: &Path, mode: u32) -> Option<bool> {
+        self.made.get(path).filter(|made| !made.modes.is_empty()).map(|made| made.modes.contains(&mode))
+    }
+
+    /// Whether a folder at `path` was given this mode; `None` where no folder was made there.
+    pub fn gave_folder(&self, path: &Path, mode: u32) -> Option<bool> {
+        self.made.get(path).filter(|made| !made.folders.is_empty()).map(|made| made.folders.contains(&mode))
+    }
+}
+
+fn add<T: PartialEq>(list: &mut Vec<T>, one: T) {
+    if !list.contains(&one) {
+        list.push(one);
     }
 }

@@ -16,6 +16,9 @@ use super::sweep::{Sweep, is_of_former};
 use super::walk::{self, Found};
 use super::{Known, Mtime, copy};
 
+/// What is wrong with a mode that no record tells of.
+const STRANGE_MODE: &str = "has a mode that no recorded run gave it";
+
 /// What has to be done, in order.
 pub struct Plan<'a> {
     /// Folders to be made, above before below.
@@ -46,6 +49,8 @@ pub struct FilePlan<'a> {
     pub content: &'a Content,
     /// What is to be replaced.
     pub present: Option<Stamp>,
+    /// The user and the group that what is to be replaced belongs to.
+    pub owner: Option<(u32, u32)>,
 }
 
 /// A link to be made.
@@ -109,7 +114,7 @@ impl<'a> Plan<'a> {
         };
         let stat = grounds.stat(path)?;
         if let Some(stat) = &stat {
-            may_replace(path, wanted, stat, former, grounds)?;
+            may_be(path, wanted, stat, former, grounds)?;
         }
         let present = stat.as_ref().map(stamp::from_stat);
         match &output.kind {
@@ -120,6 +125,9 @@ impl<'a> Plan<'a> {
                     self.modes.push((path, 0o700, *mode));
                 }
                 Some(present) if present.mode & 0o777 != *mode => {
+                    if former.gave_folder(path, present.mode & 0o777) != Some(true) {
+                        return Err(Fault::new(path, STRANGE_MODE));
+                    }
                     let kept = present.mode & 0o7000;
                     self.modes.push((path, present.mode & 0o7777, kept | mode));
                 }
@@ -135,7 +143,11 @@ impl<'a> Plan<'a> {
                     && present.is_some_and(|present| present.mode & 0o7777 == *mode && present.size == content.length)
                     && has_content(path, content, grounds)?;
                 if !is_kept {
-                    self.files.push(FilePlan { path, mode: *mode, modified: *modified, content, present });
+                    if let Some(stat) = &stat {
+                        may_have_mode(path, *mode, stat, former)?;
+                    }
+                    let owner = stat.map(|stat| (stat.st_uid, stat.st_gid));
+                    self.files.push(FilePlan { path, mode: *mode, modified: *modified, content, present, owner });
                 }
             }
         }
@@ -226,7 +238,7 @@ fn check_together(outputs: &[Output]) -> Result<(), Fault> {
 
 /// Whether a command that makes a `wanted` may find `stat` at `path`: the same kind, or what it once made
 /// itself. How the command would treat anything else is not known.
-fn may_replace(path: &Path, wanted: Kind, stat: &Stat, former: &Known, grounds: &mut Grounds) -> Result<(), Fault> {
+fn may_be(path: &Path, wanted: Kind, stat: &Stat, former: &Known, grounds: &mut Grounds) -> Result<(), Fault> {
     let kind = Kind::of(stat);
     if kind == wanted {
         return Ok(());
@@ -238,6 +250,20 @@ fn may_replace(path: &Path, wanted: Kind, stat: &Stat, former: &Known, grounds: 
         }
     }
     Err(Fault::new(path, format!("is {}, but {} was recorded", kind.name(), wanted.name())))
+}
+
+/// Whether a file that gets `mode` may take the place of one with the mode of `stat`: only if that is a mode that
+/// this command gave it.
+///
+/// Any other is somebody's wish. A program that writes into the file keeps it, one that makes a new file does not;
+/// which of them this command is, is not known, and a replay that undid a `chmod 600` would tell secrets.
+fn may_have_mode(path: &Path, mode: u32, stat: &Stat, former: &Known) -> Result<(), Fault> {
+    let present = stat.st_mode & 0o7777;
+    let is_file = Kind::of(stat) == Kind::File;
+    if is_file && present != mode && former.gave_file(path, present) != Some(true) {
+        return Err(Fault::new(path, STRANGE_MODE));
+    }
+    Ok(())
 }
 
 fn is_link(path: &Path, target: &[u8], grounds: &mut Grounds) -> Result<bool, Fault> {

@@ -63,6 +63,7 @@ fn stage<S: Stock>(
     for plan in &plan.files {
         let stored = stock.open(plan.content)?;
         let (name, file) = transaction.stage(plan.path).map_err(Fault::not_restored)?;
+        may_own(plan, &file).map_err(Fault::not_restored)?;
         let complete = || -> std::io::Result<Staged> {
             copy::fill(&file, &stored)?;
             fchmod(&file, Mode::from_raw_mode(plan.mode))?;
@@ -76,6 +77,17 @@ fn stage<S: Stock>(
         staged.push(transaction.stage_link(link.path, link.target).map_err(Fault::not_restored)?);
     }
     Ok(staged)
+}
+
+/// Whether `staged` belongs to the same user and group as what it takes the place of.
+///
+/// A program that writes into a file leaves it to its owner, one that makes a new file does not, and which of them
+/// the command is, is not known. To whom a new file belongs is the file system's to say: folders and mounts have
+/// their own rules, so the staged file is asked.
+fn may_own(plan: &FilePlan, staged: &File) -> Result<(), Fault> {
+    let Some(owner) = plan.owner else { return Ok(()) };
+    let stat = fstat(staged).map_err(|why| Fault::system(plan.path, &why.into()))?;
+    if (stat.st_uid, stat.st_gid) == owner { Ok(()) } else { Err(Fault::new(plan.path, "belongs to somebody else")) }
 }
 
 /// Renames everything to where it belongs.

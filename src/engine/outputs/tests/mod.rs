@@ -97,6 +97,15 @@ impl Memory {
     }
 }
 
+impl Output {
+    fn of_mode(mut self, bits: u32) -> Output {
+        if let OutputKind::File { mode, .. } = &mut self.kind {
+            *mode = bits;
+        }
+        self
+    }
+}
+
 pub fn folder(path: &str, mode: u32) -> Output {
     Output { path: path.into(), kind: OutputKind::Folder { mode, owned: false } }
 }

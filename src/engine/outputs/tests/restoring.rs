@@ -21,7 +21,11 @@ fn a_tree_comes_back_with_modes_links_and_empty_folders() {
         copy.mode("out", 0o700).mode("out/b", 0o711).write("out/a", "other").mode("out/a", 0o600);
         fs::remove_file(copy.at("out/l")).unwrap();
         copy.link("out/l", "a");
-        assert_eq!(copy.restore(&words, &outputs, &shelf), Ok(Restored::default()));
+        let modes: Vec<u32> = ["out", "out/b", "out/a"].map(|path| fs::metadata(copy.at(path)).unwrap().mode()).into();
+        assert!(copy.restore(&words, &outputs, &shelf).is_err());
+        assert_eq!(modes, ["out", "out/b", "out/a"].map(|path| fs::metadata(copy.at(path)).unwrap().mode()));
+        let former = copy.collect(&words, &shelf);
+        assert_eq!(copy.restore_after(&words, &outputs, &shelf, &[&former]), Ok(Restored::default()));
         world.mode("out/b", 0o511).mode("out", 0o500);
         assert_eq!(copy.snapshot(), world.snapshot());
         for world in [&world, &copy] {
@@ -95,7 +99,10 @@ fn keep_leaves_only_what_is_right_already() {
     }
     // A right file needs no value.
     shelf.values.borrow_mut().remove(&Digest::of(b"same"));
-    restore(&world.places(&names), &outputs, &shelf, Mtime::Keep, &nothing()).unwrap();
+    let keep = |former: &Known| restore(&world.places(&names), &outputs, &shelf, Mtime::Keep, former);
+    assert!(keep(&nothing()).is_err());
+    let former = [shelf.file("mode", "mode").of_mode(0o600)];
+    keep(&Former::known(|| Former::of([&former[..]]))).unwrap();
     assert_eq!(world.modified("same"), 5);
     for name in &names[1..] {
         assert!(world.modified(name) > 5, "{name}");

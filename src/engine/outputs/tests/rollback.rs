@@ -23,7 +23,8 @@ fn scene(world: &World, shelf: &Memory) -> (Vec<Output>, Vec<Output>) {
     ];
     let stale = ["stale", "out/stale", "out/sub/stale"];
     let mut former: Vec<Output> = stale.iter().map(|path| shelf.file(path, "stale")).collect();
-    former.extend([folder("out/sub", 0o755), link("out/l", "x")]);
+    former.extend([folder("out/sub", 0o755), link("out/l", "x"), folder("out", 0o700)]);
+    former.push(shelf.file("old1", "1").of_mode(0o600));
     (record, former)
 }
 
@@ -173,7 +174,8 @@ fn modes_that_were_set_are_set_back() {
             symlink("moved", &from).unwrap();
         }),
     ));
-    assert!(matches!(world.restore(&[], &record, &shelf), Err(Reason::NotRestored(_))));
+    let former = [folder("a", 0o750), folder("b", 0o705)];
+    assert!(matches!(world.restore_after(&[], &record, &shelf, &[&former]), Err(Reason::NotRestored(_))));
     let things: Vec<String> =
         world.snapshot().into_iter().map(|(path, thing)| format!("{} {thing}", path.display())).collect();
     assert_eq!(things, ["a 120777 moved", "b 40705 ", "moved 40750 "]);
