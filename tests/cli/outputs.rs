@@ -148,20 +148,24 @@ fn a_folder_comes_back_whole() {
     assert_eq!(bare.len(), 17);
     tool(&world, &["-o", "out/"]).prints("");
     assert_eq!(snapshot(&world.path("out")), bare);
-    let spoil: [fn(&Path); 5] = [
-        |out| fs::remove_dir_all(out).unwrap(),
-        |out| fs::remove_dir(out.join("empty")).unwrap(),
-        |out| fs::write(out.join("deep/deeper/script"), "spoilt").unwrap(),
-        |out| {
-            fs::remove_file(out.join("link")).unwrap();
-            symlink("/etc/passwd", out.join("link")).unwrap();
-        },
-        |_| {},
+    // What no run made is not replaced by a replay: the command has to do that.
+    let spoil: [(fn(&Path), usize); 5] = [
+        (|out| fs::remove_dir_all(out).unwrap(), 2),
+        (|out| fs::remove_dir(out.join("empty")).unwrap(), 2),
+        (|out| fs::write(out.join("deep/deeper/script"), "spoilt").unwrap(), 3),
+        (
+            |out| {
+                fs::remove_file(out.join("link")).unwrap();
+                symlink("/etc/passwd", out.join("link")).unwrap();
+            },
+            4,
+        ),
+        (|_| {}, 4),
     ];
-    for spoil in spoil {
+    for (spoil, executions) in spoil {
         spoil(&world.path("out"));
         tool(&world, &["-o", "out/"]).prints("");
-        assert_eq!((snapshot(&world.path("out")), world.executions("tool")), (bare.clone(), 2));
+        assert_eq!((snapshot(&world.path("out")), world.executions("tool")), (bare.clone(), executions));
     }
 }
 
@@ -670,5 +674,32 @@ fn an_output_of_somebody_else_stays_theirs() {
         assert_eq!((Some(made.uid()), made.gid()), (user, group.unwrap_or(0)));
         assert_eq!((world.read("made"), world.executions("tool")), ("1\n".into(), before + 1));
         assert_eq!(leftovers(&world.work()), Vec::<PathBuf>::new());
+    }
+}
+
+#[test]
+fn what_was_edited_by_hand_is_replaced_only_where_the_command_line_names_it() {
+    for (place, executions) in [("out/made", 1), ("out/mad[e]", 2), ("out/*", 2), ("out/", 2), ("out", 2)] {
+        let world = world("mkdir -p out; test -e out/made || cp input out/made");
+        tool(&world, &["-o", place]).prints("");
+        world.write("out/made", "by hand");
+        // The command leaves it, and what it leaves is not stored.
+        assert_eq!(tool(&world, &["-o", place]).run().code(), 0);
+        let left = if executions == 1 { "1\n" } else { "by hand" };
+        assert_eq!((world.read("out/made"), world.executions("tool")), (left.into(), executions), "{place}");
+        assert_eq!(leftovers(&world.work()), Vec::<PathBuf>::new());
+    }
+}
+
+#[test]
+fn what_another_run_made_is_replaced_wherever_it_lies() {
+    for place in ["out/*", "out/", "out"] {
+        let world = world("rm -rf out; mkdir out; cp input out/made; ln -s $(cat input) out/l");
+        for (content, executions) in [("1", 1), ("2", 2), ("1", 2), ("2", 2)] {
+            world.write("input", content);
+            tool(&world, &["-o", place]).prints("");
+            assert_eq!((world.read("out/made"), world.executions("tool")), (content.into(), executions), "{place}");
+            assert_eq!(fs::read_link(world.path("out/l")).unwrap(), Path::new(content));
+        }
     }
 }

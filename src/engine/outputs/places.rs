@@ -72,6 +72,14 @@ impl Places {
         self.places.iter()
     }
 
+    /// Whether a place names `path` (of record) itself, and not only a folder that holds it or a glob that matches it.
+    pub(super) fn name_literally(&self, path: &Path) -> bool {
+        self.places.iter().any(|place| match &place.extent {
+            Extent::Thing | Extent::Owned => place.path == path,
+            Extent::Matching(pattern) => pattern.literal == path,
+        })
+    }
+
     /// The folder that may be opened as the user named it, to reach `path` (absolute) below it; `None`
     /// where no place covers `path`.
     pub(super) fn holder_of(&self, path: &Path) -> Option<PathBuf> {

@@ -12,7 +12,7 @@ use crate::sys::stamp;
 use super::fault::{Fault, Kind};
 use super::ground::Grounds;
 use super::places::Places;
-use super::sweep::{Sweep, is_of_former};
+use super::sweep::{Sweep, digest_of, is_of_former};
 use super::walk::{self, Found};
 use super::{Known, Mtime, copy};
 
@@ -51,6 +51,8 @@ pub struct FilePlan<'a> {
     pub present: Option<Stamp>,
     /// The user and the group that what is to be replaced belongs to.
     pub owner: Option<(u32, u32)>,
+    /// Whether what is to be replaced was read, and has to be the same still.
+    pub is_checked: bool,
 }
 
 /// A link to be made.
@@ -86,7 +88,7 @@ impl<'a> Plan<'a> {
             warnings: Vec::new(),
         };
         for output in outputs {
-            plan.add(output, policy, former, grounds)?;
+            plan.add(places, output, policy, former, grounds)?;
         }
         plan.sweep(outputs, former, grounds)?;
         plan.created.sort_unstable();
@@ -98,13 +100,21 @@ impl<'a> Plan<'a> {
     /// Whether renaming one file is all that there is to do after staging.
     pub fn is_one_file(&self) -> bool {
         self.files.len() == 1
+            && !self.files[0].is_checked
             && self.links.is_empty()
             && self.removals.is_empty()
             && self.modes.is_empty()
             && self.emptied.is_empty()
     }
 
-    fn add(&mut self, output: &'a Output, policy: Mtime, former: &Known, grounds: &mut Grounds) -> Result<(), Fault> {
+    fn add(
+        &mut self,
+        places: &Places,
+        output: &'a Output,
+        policy: Mtime,
+        former: &Known,
+        grounds: &mut Grounds,
+    ) -> Result<(), Fault> {
         let path = output.path.as_path();
         let wanted = match &output.kind {
             OutputKind::Absent => return Ok(()),
@@ -135,6 +145,9 @@ impl<'a> Plan<'a> {
             },
             OutputKind::Link { target } => {
                 if !(present.is_some() && is_link(path, target, grounds)?) {
+                    if let Some(stat) = stat.as_ref().filter(|stat| Kind::of(stat) == Kind::Link) {
+                        may_replace(places, output, stat, former, grounds)?;
+                    }
                     self.links.push(LinkPlan { path, target, present });
                 }
             }
@@ -145,9 +158,19 @@ impl<'a> Plan<'a> {
                 if !is_kept {
                     if let Some(stat) = &stat {
                         may_have_mode(path, *mode, stat, former)?;
+                        may_replace(places, output, stat, former, grounds)?;
                     }
+                    let is_checked = stat.is_some() && !places.name_literally(path);
                     let owner = stat.map(|stat| (stat.st_uid, stat.st_gid));
-                    self.files.push(FilePlan { path, mode: *mode, modified: *modified, content, present, owner });
+                    self.files.push(FilePlan {
+                        path,
+                        mode: *mode,
+                        modified: *modified,
+                        content,
+                        present,
+                        owner,
+                        is_checked,
+                    });
                 }
             }
         }
@@ -250,6 +273,32 @@ fn may_be(path: &Path, wanted: Kind, stat: &Stat, former: &Known, grounds: &mut 
         }
     }
     Err(Fault::new(path, format!("is {}, but {} was recorded", kind.name(), wanted.name())))
+}
+
+/// Whether the file or link at the place of `output` may be replaced: where no place names it itself, only what
+/// this command once made. A folder or glob covers what the user never thought of, and only the command knows
+/// what it would do to that; a name given for it says that it is the command's.
+fn may_replace(
+    places: &Places,
+    output: &Output,
+    stat: &Stat,
+    former: &Known,
+    grounds: &mut Grounds,
+) -> Result<(), Fault> {
+    let path = output.path.as_path();
+    if places.name_literally(path) {
+        return Ok(());
+    }
+    let folder = grounds.present_parent(path)?;
+    let found = Found { path: path.to_owned(), stat: *stat, kind: Kind::of(stat), folder };
+    let is_made = match &output.kind {
+        OutputKind::File { content, .. } if found.kind == Kind::File => {
+            let digest = digest_of(&found)?;
+            digest == content.digest || former.made_file(path, &digest)
+        }
+        _ => is_of_former(&found, former)?,
+    };
+    if is_made { Ok(()) } else { Err(Fault::new(path, "is there, and no recorded run made it")) }
 }
 
 /// Whether a file that gets `mode` may take the place of one with the mode of `stat`: only if that is a mode that

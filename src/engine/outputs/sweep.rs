@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::model::Stamp;
+use crate::model::{Digest, Stamp};
 use crate::sys::stamp;
 
 use super::fault::{Fault, Kind};
@@ -113,18 +113,22 @@ fn is_empty(found: &Found) -> Result<bool, Fault> {
     Ok(names.map_err(|why| Fault::system(&found.path, &why))?.is_empty())
 }
 
+/// The digest of a file that was found.
+pub fn digest_of(found: &Found) -> Result<Digest, Fault> {
+    let fault = |why| Fault::system(&found.path, &why);
+    let file = found.folder.open_file(found.path.file_name().unwrap_or_default()).map_err(fault)?;
+    if stamp::of_file(&file).map_err(fault)? != stamp::from_stat(&found.stat) {
+        return Err(Fault::new(&found.path, "changed meanwhile"));
+    }
+    copy::digest(&file).map_err(fault)
+}
+
 /// Whether a former call made exactly this file or link.
 pub fn is_of_former(found: &Found, former: &Known) -> Result<bool, Fault> {
     let fault = |why| Fault::system(&found.path, &why);
     let name = found.path.file_name().unwrap_or_default();
     match found.kind {
-        Kind::File if former.knows_file(&found.path) => {
-            let file = found.folder.open_file(name).map_err(fault)?;
-            if stamp::of_file(&file).map_err(fault)? != stamp::from_stat(&found.stat) {
-                return Err(Fault::new(&found.path, "changed meanwhile"));
-            }
-            Ok(former.made_file(&found.path, &copy::digest(&file).map_err(fault)?))
-        }
+        Kind::File if former.knows_file(&found.path) => Ok(former.made_file(&found.path, &digest_of(found)?)),
         Kind::Link => Ok(former.made_link(&found.path, &found.folder.readlink(name).map_err(fault)?)),
         _ => Ok(false),
     }

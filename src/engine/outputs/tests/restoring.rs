@@ -234,12 +234,13 @@ proptest! {
         prop_assert!(files.windows(2).all(|pair| pair[0].1 <= pair[1].1));
         prop_assert!(files.windows(2).all(|pair| pair[0].0 != pair[1].0 || pair[0].1 == pair[1].1));
 
-        // Into a tree that somebody else has grown: what is recorded, or nothing at all.
+        // Into a tree that a former call has grown: what is recorded, or nothing at all.
         let other = World::new();
         other.folder("tree");
         grow(&other, &before);
         let untouched = other.snapshot();
-        match other.restore(&["tree/"], &outputs, &shelf) {
+        let former = other.collect(&["tree/"], &shelf);
+        match other.restore_after(&["tree/"], &outputs, &shelf, &[&former]) {
             Err(_) => prop_assert_eq!(other.snapshot(), untouched),
             Ok(_) => {
                 let after = other.snapshot();

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// The places of [`scene`] that hold something of the user's.
+const SCENE: [&str; 4] = ["out/", "old1", "old2", "l"];
+
 /// A record that does something of every kind, and the state that it meets.
 fn scene(world: &World, shelf: &Memory) -> (Vec<Output>, Vec<Output>) {
     world.write("old1", "1").write("old2", "2").write("stale", "stale").folder("out").mode("out", 0o700);
@@ -32,7 +35,7 @@ fn scene(world: &World, shelf: &Memory) -> (Vec<Output>, Vec<Output>) {
 fn the_scene_succeeds_where_nothing_fails() {
     let (world, shelf) = (World::new(), Memory::default());
     let (record, former) = scene(&world, &shelf);
-    assert_eq!(world.restore_after(&["out/"], &record, &shelf, &[&former]), Ok(Restored::default()));
+    assert_eq!(world.restore_after(&SCENE, &record, &shelf, &[&former]), Ok(Restored::default()));
     let after: Vec<PathBuf> = world.snapshot().into_keys().collect();
     let expected = [
         "l",
@@ -61,7 +64,7 @@ fn a_value_that_fails_leaves_everything_as_it_was() {
         let shelf = Memory { fails_after: Some(number), ..Memory::default() };
         let (record, former) = scene(&world, &shelf);
         let before = world.snapshot();
-        let failed = world.restore_after(&["out/"], &record, &shelf, &[&former]);
+        let failed = world.restore_after(&SCENE, &record, &shelf, &[&former]);
         assert_eq!(failed, Err(Reason::Damaged("bad".into())));
         assert_eq!(shelf.opened.get(), number + 1);
         assert_eq!(world.snapshot(), before, "value {number}");
@@ -79,7 +82,7 @@ fn disturbed(happens: impl Fn(&World) + 'static) {
     happens(&undisturbed);
     let there = std::rc::Rc::clone(&world);
     *shelf.meanwhile.borrow_mut() = Some((4, Box::new(move || happens(&there))));
-    let failed = world.restore_after(&["out/"], &record, &shelf, &[&former]);
+    let failed = world.restore_after(&SCENE, &record, &shelf, &[&former]);
     assert!(matches!(failed, Err(Reason::NotRestored(_))), "{failed:?}");
     assert_eq!(world.snapshot(), undisturbed.snapshot());
     shelf.meanwhile.take();
@@ -154,10 +157,10 @@ fn one_file_alone_is_replaced_or_left_as_it_was() {
             fs::create_dir(&path).unwrap();
         }),
     ));
-    assert!(matches!(world.restore(&[], &record, &shelf), Err(Reason::NotRestored(_))));
+    assert!(matches!(world.restore(&["x"], &record, &shelf), Err(Reason::NotRestored(_))));
     assert_eq!(world.snapshot().into_keys().collect::<Vec<_>>(), [Path::new("x")]);
     fs::remove_dir(world.at("x")).unwrap();
-    world.write("x", "old").restore(&[], &record, &shelf).unwrap();
+    world.write("x", "old").restore(&["x"], &record, &shelf).unwrap();
     assert_eq!(world.snapshot().into_values().collect::<Vec<_>>(), ["100644 new"]);
 }
 
