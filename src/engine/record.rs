@@ -16,7 +16,7 @@ use crate::store::{Durability, Pending, Recording, Spool, Store};
 
 use super::lookup::{Binding, Sought, key_of};
 use super::metadata;
-use super::outputs::{self, Before, Shelf};
+use super::outputs::{self, Before, Bounds, Shelf};
 use super::policy::Policy;
 use super::standard_input::StandardInput;
 
@@ -62,7 +62,8 @@ pub fn record(
     let shelf = Shelved::new(store, needle(sought))?;
     let stdout = shelf.keep_stream(command.streams.stdout, stdout)?;
     let stderr = shelf.keep_stream(command.streams.stderr && !command.streams.same, stderr)?;
-    let outputs = outputs::collect(&sought.places, before, &sought.former(store), &shelf, policy.max_entry)?;
+    let bounds = Bounds { before, ended: run.stopped, most: policy.max_entry };
+    let outputs = outputs::collect(&sought.places, &bounds, &sought.former(store), &shelf)?;
     let is_bound = shelf.found.get() || outputs.iter().any(|output| leads_to(output, shelf.needle.as_deref()));
     let recording = shelf.recording.into_inner();
     let key = key_of(command, &observations, if is_bound { Binding::Root } else { Binding::Free });

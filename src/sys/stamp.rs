@@ -66,7 +66,12 @@ pub fn is_settled(stamp: &Stamp, file: &File, now: i64) -> bool {
     if age <= LOCAL_RESOLUTION {
         return false;
     }
-    age > REMOTE_RESOLUTION || fstatfs(file).is_ok_and(|system| !REMOTE.contains(&(system.f_type as u32 as u64)))
+    age > REMOTE_RESOLUTION || is_local(file)
+}
+
+/// Whether the stamps of `file` are by this machine's clock.
+pub fn is_local(file: &File) -> bool {
+    fstatfs(file).is_ok_and(|system| !REMOTE.contains(&(system.f_type as u32 as u64)))
 }
 
 fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {

@@ -21,8 +21,18 @@ use super::{Known, Shelf};
 const SPECIAL_BITS: [(u32, &str); 3] =
     [(0o4000, "has the setuid bit"), (0o2000, "has the setgid bit"), (0o1000, "has the sticky bit")];
 
+/// What a run is held against.
+pub struct Bounds<'a> {
+    /// What lay there before it.
+    pub before: &'a Before,
+    /// When the command had ended, in nanoseconds since 1970.
+    pub ended: i64,
+    /// No file may have more bytes than this.
+    pub most: u64,
+}
+
 /// Collects what lies at `places` after a command has succeeded: folders before what is in them, then files in the
-/// order of their modification times, then links, then what is absent. No file may have more than `most` bytes.
+/// order of their modification times, then links, then what is absent.
 ///
 /// A file that lies there as it did `before` is recorded only if a former call of this command made it: a tool that
 /// finds its work done already leaves it as it is, and a replay elsewhere must bring it back. Any other is
@@ -31,14 +41,9 @@ const SPECIAL_BITS: [(u32, &str); 3] =
 /// Nor is one that may have added to a file that was there before.
 ///
 /// Fails with [`Reason::OutputUnstorable`] or [`Reason::TooLarge`], or with a reason of the shelf.
-pub fn collect(
-    places: &Places,
-    before: &Before,
-    former: &Known,
-    shelf: &impl Shelf,
-    most: u64,
-) -> Result<Vec<Output>, Reason> {
-    let outputs = take(places, shelf, most, before)?;
+pub fn collect(places: &Places, bounds: &Bounds, former: &Known, shelf: &impl Shelf) -> Result<Vec<Output>, Reason> {
+    let before = bounds.before;
+    let outputs = take(places, shelf, bounds)?;
     for (output, is_untouched) in &outputs {
         let path = output.path.as_path();
         let fault = |why: &str| Err(Fault::new(path, why).unstorable());
@@ -73,15 +78,33 @@ pub fn gather(places: &Places) -> Gathering<'_> {
 }
 
 /// Everything at `places`, and whether it is a file that lies there as it did `before`.
-fn take(places: &Places, shelf: &impl Shelf, most: u64, before: &Before) -> Result<Vec<(Output, bool)>, Reason> {
-    let mut gathering = Gathering { grounds: Grounds::new(places), places, things: BTreeMap::new() };
-    for place in places.iter() {
-        gathering.gather(place).map_err(Fault::unstorable)?;
+///
+/// It is looked at twice: somebody whom the command left behind may still write, and half of what they write is not
+/// what the command makes. Nobody can tell whether they will write later still: to know one's orphans one has to be
+/// their parent (`PR_SET_CHILD_SUBREAPER`), which they see, or to read all of `/proc`, where others are alike.
+fn take(places: &Places, shelf: &impl Shelf, bounds: &Bounds) -> Result<Vec<(Output, bool)>, Reason> {
+    let gather_all = || {
+        let mut gathering = Gathering { grounds: Grounds::new(places), places, things: BTreeMap::new() };
+        for place in places.iter() {
+            gathering.gather(place).map_err(Fault::unstorable)?;
+        }
+        Ok(gathering)
+    };
+    let mut gathering: Gathering = gather_all()?;
+    let outputs = gathering.take_in(shelf, bounds)?;
+    let again = gather_all()?.things;
+    let changed = |path: &&PathBuf| gathering.things.get(*path) != again.get(*path);
+    match gathering.things.keys().chain(again.keys()).find(changed) {
+        Some(path) => Err(Fault::new(path, CHANGED_LATE).unstorable()),
+        None => Ok(outputs),
     }
-    gathering.take_in(shelf, most, before)
 }
 
+/// What is wrong with something that is still being written.
+const CHANGED_LATE: &str = "changed after the command had ended";
+
 /// What lies at a path.
+#[derive(Clone, PartialEq, Eq)]
 enum Seen {
     Absent,
     File(Stamp),
@@ -212,9 +235,9 @@ impl Gathering<'_> {
     }
 
     /// Copies the files to the shelf and puts everything in order.
-    fn take_in(mut self, shelf: &impl Shelf, most: u64, before: &Before) -> Result<Vec<(Output, bool)>, Reason> {
+    fn take_in(&mut self, shelf: &impl Shelf, bounds: &Bounds) -> Result<Vec<(Output, bool)>, Reason> {
         let (mut outputs, mut files, mut links, mut absent) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (path, seen) in std::mem::take(&mut self.things) {
+        for (path, seen) in self.things.clone() {
             match seen {
                 Seen::Absent => absent.push((Output { path, kind: OutputKind::Absent }, false)),
                 Seen::Folder { mode, owned } => {
@@ -222,9 +245,9 @@ impl Gathering<'_> {
                 }
                 Seen::Link { target } => links.push((Output { path, kind: OutputKind::Link { target } }, false)),
                 Seen::File(stamp) => {
-                    let content = self.take_in_file(&path, &stamp, shelf, most, before)?;
+                    let content = self.take_in_file(&path, &stamp, shelf, bounds)?;
                     let (mode, modified) = (stamp.mode & 0o777, stamp.modified);
-                    let is_untouched = before.has(&path, &stamp);
+                    let is_untouched = bounds.before.has(&path, &stamp);
                     let file = Output { path, kind: OutputKind::File { mode, content, modified } };
                     files.push((modified, (file, is_untouched)));
                 }
@@ -243,20 +266,23 @@ impl Gathering<'_> {
         path: &Path,
         stamp: &Stamp,
         shelf: &impl Shelf,
-        most: u64,
-        before: &Before,
+        bounds: &Bounds,
     ) -> Result<Content, Reason> {
-        if stamp.size > most {
-            return Err(Reason::TooLarge(most));
+        if stamp.size > bounds.most {
+            return Err(Reason::TooLarge(bounds.most));
         }
         let file = open(&mut self.grounds, path, stamp).map_err(Fault::unstorable)?;
         if stamp.mode & 0o111 != 0 && fgetxattr_query(&file, c"security.capability").is_ok() {
             return Err(Fault::new(path, "has capabilities").unstorable());
         }
-        if before.may_be_part_of(path, &file, stamp.size) {
+        // A server's clock may be ahead of ours.
+        if stamp.changed > bounds.ended && stamp::is_local(&file) {
+            return Err(Fault::new(path, CHANGED_LATE).unstorable());
+        }
+        if bounds.before.may_be_part_of(path, &file, stamp.size) {
             return Err(Fault::new(path, "was there before, and this run may have added to it").unstorable());
         }
-        let content = shelf.ingest(&file, most)?;
+        let content = shelf.ingest(&file, bounds.most)?;
         unchanged(path, &file, stamp).map_err(Fault::unstorable)?;
         Ok(content)
     }

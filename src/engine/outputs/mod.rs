@@ -27,7 +27,7 @@ use std::fs::File;
 use crate::model::{Content, Reason};
 
 pub use before::{Before, before};
-pub use collect::collect;
+pub use collect::{Bounds, collect};
 pub use former::{Former, Known};
 pub use places::Places;
 pub use restore::restore;

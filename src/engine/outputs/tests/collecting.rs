@@ -191,8 +191,49 @@ fn what_changes_while_it_is_copied_is_refused() {
     let shelf = Memory::default();
     let path = world.at("a");
     *shelf.while_ingesting.borrow_mut() = Some(Box::new(move || fs::write(&path, "behind and longer").unwrap()));
-    let refused = collect(&world.places(&["a"]), &Before::default(), &nothing(), &shelf, MOST);
+    let refused = collect_at_all(&world.places(&["a"]), &shelf);
     assert_eq!(refused.unwrap_err().to_string(), "output `a` changed while it was copied");
+}
+
+#[test]
+fn what_somebody_does_elsewhere_while_a_file_is_copied_is_refused() {
+    let deeds: [(fn(&World), &str); 5] = [
+        (|world| _ = world.write("late", "new"), "late"),
+        (|world| _ = world.write("out/new", "new"), "out/new"),
+        (|world| _ = world.write("out/was", "more"), "out/was"),
+        (|world| fs::remove_file(world.at("out/was")).unwrap(), "out/was"),
+        (|world| _ = world.link("out/l", "was"), "out/l"),
+    ];
+    for (deed, path) in deeds {
+        let world = std::rc::Rc::new(World::new());
+        world.write("a", "a").write("out/was", "1");
+        let (shelf, there) = (Memory::default(), std::rc::Rc::clone(&world));
+        let is_done = Cell::new(false);
+        *shelf.while_ingesting.borrow_mut() = Some(Box::new(move || {
+            if !is_done.replace(true) {
+                deed(&there);
+            }
+        }));
+        let refused = collect_at_all(&world.places(&["a", "late", "out/"]), &shelf).unwrap_err().to_string();
+        assert!(refused.starts_with(&format!("output `{path}` ")), "{refused}");
+        shelf.while_ingesting.take();
+    }
+}
+
+#[test]
+fn what_was_written_after_the_command_had_ended_is_refused() {
+    let (world, shelf) = (World::new(), Memory::default());
+    world.write("a", "late");
+    let changed = fs::metadata(world.at("a")).unwrap();
+    let changed = changed.ctime() * 1_000_000_000 + changed.ctime_nsec();
+    let before = Before::default();
+    let collected = |ended| {
+        let bounds = Bounds { before: &before, ended, most: MOST };
+        collect(&world.places(&["a"]), &bounds, &nothing(), &shelf).map(|outputs| outputs.len())
+    };
+    assert_eq!(collected(changed), Ok(1));
+    let refused = collected(changed - 1).unwrap_err().to_string();
+    assert_eq!(refused, "output `a` changed after the command had ended");
 }
 
 #[test]
@@ -200,7 +241,9 @@ fn a_file_above_the_limit_is_too_large() {
     let (world, shelf) = (World::new(), Memory::default());
     world.write("a", "12345");
     let places = world.places(&["a"]);
-    let collected = |most| collect(&places, &Before::default(), &nothing(), &shelf, most).map(|_| ());
+    let before = Before::default();
+    let bounds = |most| Bounds { before: &before, ended: i64::MAX, most };
+    let collected = |most| collect(&places, &bounds(most), &nothing(), &shelf).map(|_| ());
     assert_eq!(collected(4), Err(Reason::TooLarge(4)));
     assert_eq!(collected(5), Ok(()));
 }

@@ -43,6 +43,12 @@ pub struct Memory {
     while_ingesting: RefCell<Option<Happening>>,
 }
 
+/// Collects what a command left that ended just now, and that found nothing.
+pub fn collect_at_all(places: &Places, shelf: &Memory) -> Result<Vec<Output>, Reason> {
+    let bounds = Bounds { before: &Before::default(), ended: i64::MAX, most: MOST };
+    collect(places, &bounds, &nothing(), shelf)
+}
+
 /// No former call made anything.
 pub fn nothing() -> Known<'static> {
     Former::known(Former::default)
@@ -180,12 +186,12 @@ impl World {
 
     pub fn collect(&self, words: &[&str], shelf: &Memory) -> Vec<Output> {
         let places = self.places(words);
-        collect(&places, &Before::default(), &nothing(), shelf, MOST).unwrap()
+        collect_at_all(&places, shelf).unwrap()
     }
 
     pub fn refused(&self, words: &[&str]) -> String {
         let places = self.places(words);
-        match collect(&places, &Before::default(), &nothing(), &Memory::default(), MOST) {
+        match collect_at_all(&places, &Memory::default()) {
             Err(reason @ Reason::OutputUnstorable(..)) => reason.to_string(),
             other => panic!("{other:?}"),
         }
