@@ -102,9 +102,11 @@ impl super::Run<'_> {
 /// What a user should know about a run that was not stored although they declared it well.
 fn warning(reason: &Reason) -> Option<String> {
     match reason {
-        Reason::OutputUnstorable(..) | Reason::InputUnreadable(..) | Reason::StoreUnusable(_) | Reason::Internal => {
-            Some(format!("not stored: {reason}"))
-        }
+        Reason::OutputUnstorable(..)
+        | Reason::InputUnreadable(..)
+        | Reason::StoreUnusable(_)
+        | Reason::RedactedTold
+        | Reason::Internal => Some(format!("not stored: {reason}")),
         _ => None,
     }
 }

@@ -71,6 +71,7 @@ pub fn record(
     let variables = key::variables(&sought.request.environment, &command.environment, &command.cwd)
         .map_err(|_| Reason::Internal)?;
     let observations = redacted(observations, sought);
+    check_untold(&observations, &outputs, sought)?;
     let call = Call {
         key,
         command: command.digest,
@@ -104,6 +105,43 @@ pub fn record(
         PathSet { key, observations },
     )?;
     Ok(key)
+}
+
+/// Fails if something that would be stored in clear tells of a redacted argument: a name of an output or of an input,
+/// the text of a link, the program, a folder.
+///
+/// A path tells of an argument if it holds it, or what stands behind its `=` or `@`, or the last name in that: an
+/// argument may name a file by another path. Storing the path without the word is no way out: a replay has to know
+/// where its files belong.
+fn check_untold(observations: &[Observation], outputs: &[Output], sought: &Sought) -> Result<(), Reason> {
+    let command = sought.command;
+    let hidden = command.argv.iter().zip(&command.redacted).filter(|(_, is_hidden)| **is_hidden);
+    let pieces: Vec<&[u8]> = hidden.flat_map(|(word, _)| telling_pieces(word.as_bytes())).collect();
+    if pieces.is_empty() {
+        return Ok(());
+    }
+    let tells = |text: &[u8]| pieces.iter().any(|piece| memmem::find(text, piece).is_some());
+    let program = command.program_path();
+    let folders = [command.cwd.as_path(), &command.root, &program];
+    let links = outputs.iter().filter_map(|output| match &output.kind {
+        OutputKind::Link { target } => Some(target.as_slice()),
+        _ => None,
+    });
+    let seen = observations.iter().map(|observation| observation.path.as_path());
+    let paths = folders.into_iter().chain(seen).chain(outputs.iter().map(|output| output.path.as_path()));
+    match paths.map(|path| path.as_os_str().as_bytes()).chain(links).any(tells) {
+        true => Err(Reason::RedactedTold),
+        false => Ok(()),
+    }
+}
+
+/// The parts of a redacted argument by which a path could tell of it.
+fn telling_pieces<'w>(word: &'w [u8]) -> Vec<&'w [u8]> {
+    let behind = word.iter().enumerate().filter(|(_, byte)| b"=@".contains(byte)).map(|(at, _)| &word[at + 1..]);
+    let whole: Vec<&'w [u8]> = std::iter::once(word).chain(behind).collect();
+    let last_name = |piece: &'w [u8]| piece.rsplit(|byte| *byte == b'/').find(|name| !name.is_empty());
+    let names: Vec<&[u8]> = whole.iter().filter_map(|piece| last_name(piece)).collect();
+    whole.into_iter().chain(names).filter(|piece| !matches!(*piece, b"" | b"." | b"..")).collect()
 }
 
 /// Whether a call that took `wall` nanoseconds and made `bytes` is to survive a power cut.

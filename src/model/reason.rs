@@ -54,6 +54,8 @@ pub enum Reason {
     InputUnreadable(PathBuf, String),
     /// An output cannot be stored; what is wrong with it, as in "is a FIFO".
     OutputUnstorable(PathBuf, String),
+    /// A path that would be stored tells of an argument that `--redact-arg` hides.
+    RedactedTold,
     /// A defect of fleche itself.
     Internal,
 }
@@ -86,6 +88,7 @@ impl Reason {
             Reason::InputStream(_) => "input-stream",
             Reason::InputUnreadable(..) => "input-unreadable",
             Reason::OutputUnstorable(..) => "output-unstorable",
+            Reason::RedactedTold => "redacted-told",
             Reason::Internal => "internal",
         }
     }
@@ -118,6 +121,7 @@ impl fmt::Display for Reason {
             Reason::InputStream(path) => write!(f, "input `{}` is a FIFO or a device", path.display()),
             Reason::InputUnreadable(path, why) => write!(f, "input `{}` cannot be read: {why}", path.display()),
             Reason::OutputUnstorable(path, why) => write!(f, "output `{}` {why}", path.display()),
+            Reason::RedactedTold => f.write_str("a path that would be stored tells of a redacted argument"),
             Reason::Internal => f.write_str("an internal error of fleche"),
         }
     }

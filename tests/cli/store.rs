@@ -1,6 +1,7 @@
 //! What a user sees of a cache that is broken: nothing but a line, and the command as it is without fleche.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -495,6 +496,41 @@ fn secrets_are_found_nowhere_in_the_cache() {
     world.fleche(["run", "-i", "input", "--", "./tool", &word]).run();
     let is_found = |path: &PathBuf| fs::read(path).unwrap().windows(canary.len()).any(|part| part == canary.as_bytes());
     assert!(files(&world.cache()).iter().any(is_found));
+}
+
+#[test]
+fn a_redacted_argument_that_a_path_tells_of_means_that_nothing_is_stored() {
+    let secret = "canary-0fe1c3";
+    let made = format!("made-of-{secret}");
+    let elsewhere = format!("folder/{secret}");
+    for (options, program) in [
+        (&["-i", "input", "-o", &made][..], "./tool"),
+        (&["-i", "input", "-o", "made-*"], "./tool"),
+        (&["-i", "input", "-o", "out/"], "./tool"),
+        (&["-i", "input", "-o", "link"], "./tool"),
+        (&["-i", "input", "-i", &elsewhere], "./tool"),
+        (&["-i", "fold*"], "./tool"),
+        (&["-i", "input"], &format!("./{elsewhere}/tool")),
+    ] {
+        for word in [format!("--token={secret}"), secret.to_owned(), format!("--token=@/some/where/{secret}/")] {
+            let world = World::new();
+            world.write("input", "1\n");
+            world.counted("tool", &format!("mkdir -p out; : > {made}; : > out/{secret}; ln -sfn {secret} link"));
+            fs::create_dir_all(world.path(&elsewhere)).unwrap();
+            world.program("cp", ["tool", &elsewhere]).prints("");
+            let said = "fleche: not stored: a path that would be stored tells of a redacted argument\n";
+            let redact = format!("*{secret}*");
+            for _ in 0..2 {
+                let behind = ["--redact-arg", &redact, "--", program, &word];
+                let words = ["run"].iter().chain(options).chain(&behind);
+                world.fleche(words).ends(0, "", said);
+            }
+            assert_eq!(world.executions("tool"), 2);
+            let is_in = |bytes: &[u8]| bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+            let is_told = |path: &PathBuf| is_in(&fs::read(path).unwrap()) || is_in(path.as_os_str().as_bytes());
+            assert!(!files(&world.cache()).iter().any(is_told), "{options:?} {program} {word}");
+        }
+    }
 }
 
 #[test]
