@@ -1,4 +1,5 @@
-//! What folders and globs leave out: exclusions, declared outputs, what git ignores, the store itself.
+//! What folders and globs leave out: exclusions, declared outputs, what git ignores, the store itself, and what a
+//! restore puts beside its targets for a moment.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,6 +11,7 @@ use globset::GlobMatcher;
 use crate::error::{Error, Result};
 use crate::model::{Request, Stamp};
 use crate::sys::stamp;
+use crate::sys::temporary::is_temporary;
 
 use super::pattern::{is_glob, path_glob};
 use super::place::lexical;
@@ -79,6 +81,7 @@ impl Filters {
         !(self.excludes.iter().any(|exclude| exclude.covers(met, below))
             || self.outputs.iter().any(|output| output.covers(met.path, below))
             || self.is_apart(met)
+            || !met.is_folder && met.path.file_name().is_some_and(is_temporary)
             || self.gitignore && met.path.file_name() == Some(OsStr::new(".git")))
     }
 

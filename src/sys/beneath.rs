@@ -11,13 +11,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, fchmod, linkat, mkdirat, openat,
     openat2, readlinkat, renameat, renameat_with, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
+
+use super::temporary;
 
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 const STRICT: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
@@ -26,8 +27,6 @@ const STRICT: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLIN
 const LONGEST: usize = 4000;
 /// Temporary names tried before a folder is held to be hostile.
 const TRIES: u32 = 1000;
-/// How temporary names begin: `.fleche-PID-N`.
-const TEMPORARY: &str = ".fleche-";
 
 /// An open folder.
 pub struct Beneath(OwnedFd);
@@ -219,20 +218,9 @@ impl Beneath {
     }
 }
 
-/// Whether `name` is one that [`Beneath::stage`] gives.
-pub fn is_temporary(name: &OsStr) -> bool {
-    let Some(rest) = name.as_bytes().strip_prefix(TEMPORARY.as_bytes()) else { return false };
-    let mut numbers = rest.split(|&byte| byte == b'-');
-    let mut is_number =
-        || numbers.next().is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit));
-    is_number() && is_number() && numbers.next().is_none()
-}
-
 fn with_temporary_name<T>(mut make: impl FnMut(&OsStr) -> rustix::io::Result<T>) -> io::Result<(OsString, T)> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
     for _ in 0..TRIES {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = OsString::from(format!("{TEMPORARY}{}-{number}", std::process::id()));
+        let name = temporary::name();
         match make(&name) {
             Err(Errno::EXIST) => {}
             Err(why) => return Err(why.into()),
@@ -388,12 +376,7 @@ mod tests {
         let second = top.stage_link(b"nowhere").unwrap();
         let third = top.set_aside(&first).unwrap();
         assert_eq!(file.metadata().unwrap().len(), 0);
-        assert!([&first, &second, &third].into_iter().all(|name| is_temporary(name)));
+        assert!([&first, &second, &third].into_iter().all(|name| temporary::is_temporary(name)));
         assert_eq!(top.readlink(&second).unwrap(), b"nowhere");
-        for name in
-            [".fleche-", ".fleche-1", ".fleche-1-", ".fleche-1-2-3", ".fleche-a-1", "fleche-1-1", ".fleche-1-1x"]
-        {
-            assert!(!is_temporary(OsStr::new(name)), "{name}");
-        }
     }
 }

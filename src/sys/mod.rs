@@ -13,3 +13,4 @@ pub mod lock;
 pub mod process;
 pub mod signal;
 pub mod stamp;
+pub mod temporary;

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::world::{Session, World, is_root};
+use crate::world::{Session, World, eventually, is_root};
 
 /// A world with an input and a script `tool` that does `body`.
 fn world(body: &str) -> World {
@@ -134,6 +134,9 @@ fn what_a_glob_names_comes_back() {
     assert_eq!(names, [PathBuf::from("a.o"), PathBuf::from("b.o")]);
 }
 
+/// What somebody does to a folder.
+type Deed = fn(&Path);
+
 #[test]
 fn a_folder_comes_back_whole() {
     let body = "rm -rf out; mkdir -p out/deep/deeper out/empty out/private; chmod 750 out/private
@@ -149,7 +152,7 @@ fn a_folder_comes_back_whole() {
     tool(&world, &["-o", "out/"]).prints("");
     assert_eq!(snapshot(&world.path("out")), bare);
     // What no run made is not replaced by a replay: the command has to do that.
-    let spoil: [(fn(&Path), usize); 5] = [
+    let spoil: [(Deed, usize); 5] = [
         (|out| fs::remove_dir_all(out).unwrap(), 2),
         (|out| fs::remove_dir(out.join("empty")).unwrap(), 2),
         (|out| fs::write(out.join("deep/deeper/script"), "spoilt").unwrap(), 3),
@@ -702,4 +705,54 @@ fn what_another_run_made_is_replaced_wherever_it_lies() {
             assert_eq!(fs::read_link(world.path("out/l")).unwrap(), Path::new(content));
         }
     }
+}
+
+#[test]
+fn what_a_killed_restore_left_counts_nowhere() {
+    let world = world("mkdir -p out; cp input out/made; cp input made");
+    let names = [".fleche-1-1", ".fleche-0123456789abcdef-1-1"];
+    for (inputs, outputs) in [(".", "out/"), (".", "out/*"), ("*", "out/"), ("**/*", "made"), (".*", "out/")] {
+        let run = || world.fleche(["run", "-i", "input", "-i", inputs, "-x", "made", "-o", outputs, "--", "./tool"]);
+        world.write(".other", "");
+        run().prints("");
+        let executions = world.executions("tool");
+        for name in names {
+            world.write(name, "left");
+            world.write(format!("out/{name}"), "left");
+        }
+        run().prints("");
+        assert_eq!(world.executions("tool"), executions, "{inputs} {outputs}");
+        // Of another machine, as far as these names tell: they stay, but are recorded by nobody.
+        // (Right-aligned, lest one be what another could have been added to.)
+        world.write("input", format!("{:>20}", format!("{inputs} {outputs}")));
+        run().prints("");
+        for entry in fs::read_dir(world.path("out")).unwrap() {
+            fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        run().prints("");
+        assert_eq!(world.executions("tool"), executions + 1, "{inputs} {outputs}");
+        assert!(!world.path("out").join(names[0]).exists() && world.path(names[0]).exists());
+        for name in names {
+            fs::remove_file(world.path(name)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_a_killed_restore_left_is_removed_by_a_later_run() {
+    let world = world("read word < input; mkdir -p out; for n in $(seq 2000); do echo $word > out/$n; done");
+    tool(&world, &["-o", "out/"]).prints("");
+    eventually("a restore is killed halfway", || {
+        fs::remove_dir_all(world.path("out")).unwrap();
+        let mut restore = tool(&world, &["-o", "out/"]).start();
+        let is_halfway = || world.path("out").exists() && !leftovers(&world.path("out")).is_empty();
+        while !is_halfway() && restore.try_wait().unwrap().is_none() {}
+        restore.kill().unwrap();
+        restore.wait().unwrap();
+        is_halfway()
+    });
+    world.write("input", "2\n");
+    assert_eq!(tool(&world, &["-o", "out/"]).run().code(), 0);
+    assert_eq!((leftovers(&world.work()), world.executions("tool")), (Vec::new(), 2));
+    assert_eq!(snapshot(&world.path("out")).len(), 2000);
 }

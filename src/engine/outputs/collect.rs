@@ -1,14 +1,14 @@
 //! Collecting what a run left at its places.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Stat, fgetxattr_query};
 
 use crate::model::{Content, Output, OutputKind, Reason, Stamp};
-use crate::sys::beneath::is_temporary;
 use crate::sys::stamp;
+use crate::sys::temporary::{is_dead, is_temporary};
 
 use super::before::Before;
 use super::fault::{Fault, Kind};
@@ -47,20 +47,19 @@ pub fn collect(places: &Places, bounds: &Bounds, former: &Known, shelf: &impl Sh
     for (output, is_untouched) in &outputs {
         let path = output.path.as_path();
         let fault = |why: &str| Err(Fault::new(path, why).unstorable());
-        let strange_mode = "kept a mode that no recorded run gave it";
         match &output.kind {
             OutputKind::File { content, .. } if *is_untouched && !former.made_file(path, &content.digest) => {
                 return fault("was there before, and this run did not write it");
             }
-            OutputKind::File { mode, .. } if before.had_mode(path, *mode) => {
-                if former.gave_file(path, *mode) == Some(false) {
-                    return fault(strange_mode);
-                }
+            OutputKind::File { mode, .. }
+                if before.had_mode(path, *mode) && former.gave_file(path, *mode) == Some(false) =>
+            {
+                return fault(KEPT_MODE);
             }
-            OutputKind::Folder { mode, .. } if before.had_mode(path, *mode) => {
-                if former.gave_folder(path, *mode) == Some(false) {
-                    return fault(strange_mode);
-                }
+            OutputKind::Folder { mode, .. }
+                if before.had_mode(path, *mode) && former.gave_folder(path, *mode) == Some(false) =>
+            {
+                return fault(KEPT_MODE);
             }
             _ => {}
         }
@@ -96,10 +95,15 @@ fn take(places: &Places, shelf: &impl Shelf, bounds: &Bounds) -> Result<Vec<(Out
     let changed = |path: &&PathBuf| gathering.things.get(*path) != again.get(*path);
     match gathering.things.keys().chain(again.keys()).find(changed) {
         Some(path) => Err(Fault::new(path, CHANGED_LATE).unstorable()),
-        None => Ok(outputs),
+        None => {
+            gathering.tidy();
+            Ok(outputs)
+        }
     }
 }
 
+/// What is wrong with something whose mode somebody changed before the run.
+const KEPT_MODE: &str = "kept a mode that no recorded run gave it";
 /// What is wrong with something that is still being written.
 const CHANGED_LATE: &str = "changed after the command had ended";
 
@@ -127,6 +131,21 @@ impl Gathering<'_> {
             Seen::Folder { mode, .. } => Some((path, mode, None)),
             _ => None,
         })
+    }
+
+    /// Removes what killed restores left beside what was seen: the bytes of outputs, or what the restore took away.
+    ///
+    /// Here, and not where files are staged: a hit need not list folders, which may be large.
+    fn tidy(&mut self) {
+        let folders: BTreeSet<PathBuf> =
+            self.things.keys().filter_map(|path| path.parent()).map(Path::to_owned).collect();
+        for folder in folders {
+            let Ok(Ok(folder)) = self.grounds.parent(&folder.join("_")) else { continue };
+            // What cannot be listed or removed stays, and is not counted by anybody.
+            for name in folder.entries().unwrap_or_default().iter().filter(|name| is_dead(name)) {
+                let _ = folder.unlink(name);
+            }
+        }
     }
 
     fn gather(&mut self, place: &Place) -> Result<(), Fault> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::{Digest, Stamp};
 use crate::sys::stamp;
+use crate::sys::temporary::is_temporary;
 
 use super::fault::{Fault, Kind};
 use super::ground::Grounds;
@@ -39,6 +40,9 @@ impl Sweep {
         walk::tree(&ground, path, None, &mut |found| {
             if recorded.contains(found.path.as_path()) {
                 return Ok(Next::Into);
+            }
+            if found.kind != Kind::Folder && found.path.file_name().is_some_and(is_temporary) {
+                return Ok(Next::Past);
             }
             match found.kind {
                 Kind::Folder if former.made_folder(&found.path) => {

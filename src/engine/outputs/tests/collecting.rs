@@ -195,9 +195,12 @@ fn what_changes_while_it_is_copied_is_refused() {
     assert_eq!(refused.unwrap_err().to_string(), "output `a` changed while it was copied");
 }
 
+/// What somebody does.
+type Deed = fn(&World);
+
 #[test]
 fn what_somebody_does_elsewhere_while_a_file_is_copied_is_refused() {
-    let deeds: [(fn(&World), &str); 5] = [
+    let deeds: [(Deed, &str); 5] = [
         (|world| _ = world.write("late", "new"), "late"),
         (|world| _ = world.write("out/new", "new"), "out/new"),
         (|world| _ = world.write("out/was", "more"), "out/was"),
