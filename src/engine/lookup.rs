@@ -74,8 +74,7 @@ impl<'a> Sought<'a> {
     pub fn former<'s>(&'s self, store: &'s Store) -> Known<'s> {
         Former::known(|| {
             let path_sets = self.path_sets.get_or_init(|| store.path_sets(&self.command.digest));
-            let calls: Vec<Answer> =
-                path_sets.keys.iter().filter_map(|key| store.answer(key).ok().flatten()).collect();
+            let calls: Vec<Answer> = path_sets.keys.iter().filter_map(|key| store.answer(key).ok().flatten()).collect();
             Former::of(calls.iter().map(|call| call.outcome.outputs.as_slice()))
         })
     }
