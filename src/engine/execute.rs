@@ -1,5 +1,6 @@
 //! A miss: waiting for others, running the command, and refreshing behind the caller's back.
 
+use std::os::fd::AsFd;
 use std::panic::{self, AssertUnwindSafe};
 
 use crate::exec::{self, Cut, Forward, Input, Launch, StartError, Status};
@@ -10,6 +11,7 @@ use super::lookup::{Freshness, Sought};
 use super::outputs;
 use super::recognise::check_writable;
 use super::record::{Capture, record};
+use super::standard_input::Apart;
 use super::{Ending, Halt, Missed, Mode, Told, start_failed};
 
 impl super::Run<'_> {
@@ -45,9 +47,9 @@ impl super::Run<'_> {
         if self.policy.mode != Mode::On {
             return;
         }
-        let Ok(input) = self.input.apart() else { return };
+        let Ok(Apart { descriptor, input }) = self.input.apart() else { return };
         // Where no process can be made, the next caller tries again.
-        let _ = exec::background(|| {
+        let _ = exec::background(descriptor.as_ref().map(AsFd::as_fd), || {
             if let Flight::Leads(lock) = store.flight(&sought.command.digest, Some(std::time::Duration::ZERO))
                 && !matches!(sought.find(store, self.policy), Ok((_, Freshness::Fresh)))
             {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use crate::error::{Error, cause};
@@ -24,6 +24,14 @@ pub struct StandardInput {
     content: Option<(Digest, u64)>,
     /// What the command gets instead of descriptor 0.
     instead: Option<Input>,
+}
+
+/// Standard input for a run that shares no descriptor with the caller.
+pub struct Apart {
+    /// What takes the place of descriptor 0; without it `/dev/null` does, or nothing where nothing was.
+    pub descriptor: Option<File>,
+    /// What the command gets.
+    pub input: Input,
 }
 
 impl StandardInput {
@@ -94,19 +102,22 @@ impl StandardInput {
     }
 
     /// The same input for a second run that shares no descriptor with the caller.
-    pub fn apart(&self) -> io::Result<Input> {
+    pub fn apart(&self) -> io::Result<Apart> {
+        let again = |number: RawFd, offset: u64| -> io::Result<File> {
+            let mut file = File::open(format!("/proc/self/fd/{number}"))?;
+            file.seek(SeekFrom::Start(offset))?;
+            Ok(file)
+        };
         Ok(match (&self.meaning, &self.instead) {
+            // As descriptor 0, where the file is looked for when the run has ended.
             (Some(Stdin::File { offset }), _) => {
-                let mut file = File::open("/proc/self/fd/0")?;
-                file.seek(SeekFrom::Start(*offset))?;
-                Input::File(file.into())
+                Apart { descriptor: Some(again(0, *offset)?), input: Input::Inherited }
             }
             (_, Some(Input::File(file))) => {
-                let mut file = File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file)))?;
-                file.rewind()?;
-                Input::File(file.into())
+                Apart { descriptor: None, input: Input::File(again(file.as_raw_fd(), 0)?.into()) }
             }
-            _ => Input::Null,
+            (_, Some(Input::Null)) => Apart { descriptor: None, input: Input::Null },
+            _ => Apart { descriptor: None, input: Input::Inherited },
         })
     }
 

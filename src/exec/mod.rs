@@ -14,7 +14,7 @@ mod stdin;
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use crate::model::Transcript;
@@ -151,11 +151,11 @@ pub fn replace(launch: &Launch) -> StartError {
     StartError::of_execve(image::replace(&image, &[stdin.descriptor(), None, None]))
 }
 
-/// Runs `work` in a process that outlives fleche and has nothing of its caller's: its own session, `/dev/null` for
-/// the standard descriptors, none of the caller's others. fleche's own descriptors stay open in it.
-/// Fails if no process can be made.
-pub fn background(work: impl FnOnce()) -> io::Result<()> {
-    process::orphan(process::let_go_of_caller, work)
+/// Runs `work` in a process that outlives fleche and has nothing of its caller's: its own session, `stdin` or else
+/// `/dev/null` as descriptor 0, `/dev/null` as 1 and 2, none of the caller's others. fleche's own descriptors stay open
+/// in it. Fails if no process can be made.
+pub fn background(stdin: Option<BorrowedFd>, work: impl FnOnce()) -> io::Result<()> {
+    process::orphan(|| process::let_go_of_caller(stdin), work)
 }
 
 /// Lays the command out for `execve`; no process can be given a string with a zero byte.

@@ -113,11 +113,6 @@ pub fn was_closed(descriptor: RawFd) -> bool {
     (0..3).contains(&descriptor) && CLOSED.load(Ordering::Relaxed) & 1 << descriptor != 0
 }
 
-/// From now on no standard descriptor counts as closed: the process gave itself new ones.
-pub(super) fn forget_closed() {
-    CLOSED.store(0, Ordering::Relaxed);
-}
-
 /// Opens something harmless; the kernel gives it the lowest free number, which is `descriptor`.
 fn fill(descriptor: RawFd) {
     let null = open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustix::fs::{Mode, OFlags, open};
@@ -73,16 +73,17 @@ pub fn keep_only(keep: &mut [RawFd]) {
     unsafe { libc::chdir(c"/".as_ptr()) };
 }
 
-/// Gives up the caller's descriptors: `/dev/null` takes the place of 0 to 2, the others that a program would
-/// inherit are closed. fleche's own, which are CLOEXEC, stay.
-pub fn let_go_of_caller() {
+/// Gives up the caller's descriptors: `stdin` or `/dev/null` takes the place of 0, `/dev/null` those of 1 and 2, the
+/// others that a program would inherit are closed. What was closed when the process began stays so for a command that
+/// it starts. fleche's own, which are CLOEXEC, stay.
+pub fn let_go_of_caller(stdin: Option<BorrowedFd>) {
     descriptor::close_inherited();
     let Ok(null) = open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) else { return };
-    for number in 0..3 {
+    let places = [stdin.unwrap_or(null.as_fd()), null.as_fd(), null.as_fd()];
+    for (number, file) in (0..3).zip(places).filter(|(number, _)| !entry::was_closed(*number)) {
         // SAFETY: 0 to 2 belong to nobody in particular.
-        unsafe { libc::dup2(null.as_raw_fd(), number) };
+        unsafe { libc::dup2(file.as_raw_fd(), number) };
     }
-    entry::forget_closed();
 }
 
 /// The state letter and the parent of a process, see proc_pid_stat(5).

@@ -120,6 +120,25 @@ fn a_stale_call_is_replayed_and_made_again() {
 }
 
 #[test]
+fn a_stale_call_with_a_file_on_standard_input_is_made_again() {
+    let world = world("cat; cat ../undeclared");
+    let undeclared = world.root().join("undeclared");
+    fs::write(&undeclared, "old\n").unwrap();
+    let lines = world.write("lines", "a\nb\n");
+    let run = |options: &str| {
+        let line = format!("{{ read first; fleche run {options} -i input -- ./tool; cat; }} < '{}'", lines.display());
+        world.shell(&line).run()
+    };
+    assert_eq!(run("").stdout(), "b\nold\n");
+    fs::write(&undeclared, "new\n").unwrap();
+    assert_eq!(run("--ttl 0s --stale 1h").stdout(), "b\nold\n");
+    eventually("the refreshed call", || run("--mode read-only").stdout() == "b\nnew\n");
+    // The replay moves the caller's descriptor as the recorded run did, which had one of its own.
+    let outcome = run("-v");
+    assert_eq!((outcome.stdout(), masked(&outcome.stderr())), ("b\nnew\n".into(), HIT.into()));
+}
+
+#[test]
 fn a_refresh_in_the_background_keeps_nothing_of_the_caller() {
     // The second execution waits until somebody writes to the FIFO.
     let world = world("echo out; [ ! -e made ] || cat ../gate; echo x > made");
