@@ -18,14 +18,14 @@ impl super::Run<'_> {
     /// Runs the command, alone of its kind if that can be had, and stores what it did.
     pub(super) fn execute(&mut self, store: &Store, sought: Sought, why: Reason) -> Result<Ending, Halt> {
         check_writable(sought.command.streams)?;
-        let (sought, why, lock) = match store.flight(&sought.command.digest, self.policy.wait) {
+        let (sought, why, mut lock) = match store.flight(&sought.command.digest, self.policy.wait) {
             Flight::Alone => (sought, why, None),
             Flight::Leads(lock) => (sought, why, Some(lock)),
             Flight::Waited(lock) => (sought.again(store)?, why, Some(lock)),
         };
         // Between the first look and the lock another run may have stored the call.
         if lock.is_some() && matches!(why, Reason::NoCall | Reason::Expired) {
-            match super::guarded(|| self.replay_if_stored(store, &sought)) {
+            match super::guarded(|| self.replay_if_stored(store, &sought, &mut lock)) {
                 Ok(ending) => return Ok(ending),
                 Err(Missed::Halted(halt)) => return Err(halt),
                 Err(Missed::Because(_)) => {}

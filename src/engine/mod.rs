@@ -23,7 +23,7 @@ use crate::error::{Error, Result, cause};
 use crate::exec::{self, Launch, StartError};
 use crate::key;
 use crate::model::{Program, Reason, Request};
-use crate::store::Store;
+use crate::store::{FlightLock, Store};
 use crate::sys::signal;
 
 pub use crate::exec::end_like;
@@ -161,7 +161,7 @@ impl Run<'_> {
             return Err(reason.into());
         }
         let sought = lookup::Sought::new(self.request, &command, &store)?;
-        match guarded(|| self.replay_if_stored(&store, &sought)) {
+        match guarded(|| self.replay_if_stored(&store, &sought, &mut None)) {
             Ok(ending) => {
                 mem::forget(sought);
                 Ok(ending)
@@ -182,8 +182,13 @@ impl Run<'_> {
         }
     }
 
-    /// Looks up and replays; a miss carries its reason.
-    fn replay_if_stored(&mut self, store: &Store, sought: &lookup::Sought) -> std::result::Result<Ending, Missed> {
+    /// Looks up and replays; a miss carries its reason. `lock` is the command's, where it was waited for.
+    fn replay_if_stored(
+        &mut self,
+        store: &Store,
+        sought: &lookup::Sought,
+        lock: &mut Option<FlightLock>,
+    ) -> std::result::Result<Ending, Missed> {
         if self.policy.mode == Mode::Refresh {
             return Err(Missed::Because(Reason::Refresh));
         }
@@ -197,6 +202,8 @@ impl Run<'_> {
             Freshness::Fresh => (self.tell)(Told::Hit { key, saved }),
             Freshness::Stale => {
                 (self.tell)(Told::Stale { key, saved });
+                // A forked process shares our lock, and would lose it with us: it is to take its own.
+                drop(lock.take());
                 self.refresh_in_background(store, sought);
             }
         }

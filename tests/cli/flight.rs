@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::Child;
 
@@ -36,6 +37,11 @@ impl Gate {
         // Open in both directions, so that neither this nor a write waits for anybody.
         let fifo = File::options().read(true).write(true).open(&path).unwrap();
         Gate { path, fifo }
+    }
+
+    /// Lets one script through.
+    fn open_once(&mut self) {
+        self.fifo.write_all(b"\n").unwrap();
     }
 
     fn open(&mut self) {
@@ -76,16 +82,31 @@ fn holder(world: &World, options: &[&str]) -> Running {
 /// Starts runs and waits until each of them waits for the lock.
 fn followers(world: &World, count: usize) -> Running {
     let followers = Running((0..count).map(|_| tool(world, &[]).start()).collect());
-    let lock = world.cache().join("lock");
-    for follower in &followers.0 {
-        let folder = format!("/proc/{}/fd", follower.id());
-        let has_lock = || {
-            let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
-            entries.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|target| target == lock)
-        };
-        eventually("a follower at the lock", has_lock);
-    }
+    followers.0.iter().for_each(|follower| wait_for(world, follower));
     followers
+}
+
+/// Waits until a run waits for the lock.
+fn wait_for(world: &World, follower: &Child) {
+    let lock = world.cache().join("lock");
+    let folder = format!("/proc/{}/fd", follower.id());
+    let has_lock = || {
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+        entries.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|target| target == lock)
+    };
+    eventually("a follower at the lock", has_lock);
+}
+
+/// Whether anybody holds a lock of a command: these are below byte 2^61 of the lock file.
+fn is_locked(world: &World) -> bool {
+    let file = File::options().read(true).write(true).open(world.cache().join("lock")).unwrap();
+    // SAFETY: all-zero is a valid flock, and F_OFD_GETLK writes one.
+    unsafe {
+        let mut lock: libc::flock = std::mem::zeroed();
+        (lock.l_type, lock.l_start, lock.l_len) = (libc::F_WRLCK as libc::c_short, 1, (1 << 61) - 1);
+        assert_eq!(libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock), 0);
+        i32::from(lock.l_type) != libc::F_UNLCK
+    }
 }
 
 fn signal(child: &Child, signal: i32) {
@@ -243,4 +264,22 @@ fn two_commands_that_run_each_other_do_not_wait_for_ever() {
         assert!(["one\n", "two\n"].contains(&&*stdout), "{stdout}");
         outcome.check(0, &stdout, "");
     }
+}
+
+#[test]
+fn the_refresh_of_a_stale_call_holds_the_lock_itself() {
+    // More than a pipe holds, so that the replay goes on until the test reads it.
+    let (world, mut gate) = world("yes | head -c 200000");
+    let output = "y\n".repeat(100_000);
+    let holder = holder(&world, &[]);
+    // It waits for the holder, finds its call stale and leaves the refresh behind.
+    let follower = Running(vec![tool(&world, &["--ttl", "0s", "--stale", "1h"]).start()]);
+    wait_for(&world, &follower.0[0]);
+    gate.open_once();
+    all(&holder.outcomes(), 1, 0, &output, "");
+    eventually("the refresh", || world.executions("tool") == 2);
+    all(&follower.outcomes(), 1, 0, &output, "");
+    assert!(is_locked(&world));
+    gate.open();
+    eventually("the refresh ends", || !is_locked(&world));
 }
