@@ -268,6 +268,19 @@ fn what_is_typed_is_the_commands() {
 }
 
 #[test]
+fn what_is_typed_counts_where_it_is_declared_to_be_input() {
+    let world = World::new();
+    let path = probe::install(&world);
+    for (typed, executions) in [("one", 1), ("two", 2), ("one", 2)] {
+        let mut terminal = Terminal::start(&world, &path, "fleche run --pure --stdin -- probe cat");
+        // It is read up to the end of file that ^D stands for.
+        terminal.types(format!("{typed}\n\x04").as_bytes());
+        assert_eq!(terminal.ends(), format!("{typed}\n"));
+        assert_eq!(probe::executions(&world), executions, "{typed}");
+    }
+}
+
+#[test]
 fn output_on_a_terminal_keeps_its_order_when_it_is_replayed() {
     let world = World::new();
     let path = probe::install(&world);
