@@ -74,6 +74,9 @@ pub struct Args {
     revision: Option<String>,
 
     /// Standard input is input: it is read to its end, counted and given to the command
+    ///
+    /// What is no file has to be read before the command starts. Beyond 256 MiB (or the --max-entry of `fleche run`)
+    /// that ends: the command runs, gets all of it, and is not cached.
     #[arg(long, group = "standard-input", help_heading = "Standard input")]
     stdin: bool,
     /// Standard input is not input: the command gets /dev/null

@@ -31,9 +31,9 @@ pub struct Args {
     /// Store runs that end with these exit codes too
     #[arg(long, value_name = "CODE", value_delimiter = ',', help_heading = "Record")]
     cache_exit: Vec<u8>,
-    /// Do not store a stream or an output larger than this
-    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = ui::parse_size, help_heading = "Record")]
-    max_entry: u64,
+    /// Do not store a stream or an output larger than this [default: 4GiB], nor what --stdin has to read ahead [default: 256MiB]
+    #[arg(long, value_name = "SIZE", value_parser = ui::parse_size, help_heading = "Record")]
+    max_entry: Option<u64>,
 
     /// Do not replay a call that is older
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Replay")]
@@ -84,7 +84,7 @@ impl Args {
             tag,
             project: None,
             cache_exit: Vec::new(),
-            max_entry: 4 << 30,
+            max_entry: None,
             ttl: None,
             stale: None,
             failure_ttl: None,
@@ -135,7 +135,8 @@ fn policy(args: &Args) -> Result<Policy> {
         stale: args.stale,
         failure_ttl: args.failure_ttl,
         cache_exit: args.cache_exit.clone(),
-        max_entry: args.max_entry,
+        max_entry: args.max_entry.unwrap_or(engine::MAX_ENTRY),
+        max_input: args.max_entry.unwrap_or(engine::MAX_INPUT),
         pace: if args.realtime { Pace::Recorded } else { Pace::AtOnce },
         mtime: match args.mtime {
             MtimeWhen::Now => Mtime::Now,

@@ -28,7 +28,7 @@ use crate::sys::signal;
 
 pub use crate::exec::end_like;
 pub use outputs::Mtime;
-pub use policy::{Mode, Pace, Policy};
+pub use policy::{MAX_ENTRY, MAX_INPUT, Mode, Pace, Policy};
 pub use recognise::recognise;
 
 use lookup::Freshness;
@@ -150,7 +150,7 @@ impl Run<'_> {
         let store = ManuallyDrop::new(self.open_store(folder.as_ref().map_err(Clone::clone)?)?);
         let recogniser = ManuallyDrop::new(Recogniser::new(self.request)?);
         recogniser.check_streams()?;
-        self.input = StandardInput::prepare(&self.request.stdin, &store)?;
+        self.input = StandardInput::prepare(&self.request.stdin, &store, self.policy.max_input)?;
         self.input.check_whole()?;
         let command = ManuallyDrop::new(recogniser.command(&self.input, &*store)?);
         match command.program {

@@ -5,6 +5,12 @@ use std::time::Duration;
 
 use super::Mtime;
 
+/// `--max-entry` without the flag, for a stream or an output, in bytes.
+pub const MAX_ENTRY: u64 = 4 << 30;
+/// `--max-entry` without the flag, for standard input that must be read ahead, in bytes: the command waits for it, and
+/// who pipes in what has no end should see its output soon.
+pub const MAX_INPUT: u64 = 256 << 20;
+
 /// How a run uses the cache.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -20,6 +26,8 @@ pub struct Policy {
     pub cache_exit: Vec<u8>,
     /// `--max-entry`: the most bytes of a stream or of an output.
     pub max_entry: u64,
+    /// `--max-entry`: the most bytes of standard input that are read ahead.
+    pub max_input: u64,
     /// `--realtime`.
     pub pace: Pace,
     /// `--mtime`.

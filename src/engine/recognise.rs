@@ -15,6 +15,7 @@ use crate::sys::entry::{self, Standard, standard};
 
 use super::Halt;
 use super::lookup::{Binding, Sought};
+use super::policy::MAX_INPUT;
 use super::standard_input::StandardInput;
 
 /// What a command's surroundings are, apart from standard input.
@@ -99,7 +100,8 @@ pub fn recognise(request: &Request, folder: &std::result::Result<PathBuf, Reason
         Halt::Plain(reason) => unusable(reason),
     };
     let recogniser = Recogniser::new(request).map_err(unusable)?;
-    let input = StandardInput::prepare(&request.stdin, &store).map_err(halted)?;
+    let input = StandardInput::prepare(&request.stdin, &store, MAX_INPUT).map_err(halted)?;
+    input.check_whole().map_err(unusable)?;
     let command = recogniser.command(&input, &store)?;
     let sought = Sought::new(request, &command, &store).map_err(halted)?;
     let bound = sought.key(Binding::Root);

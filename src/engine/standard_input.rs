@@ -24,6 +24,8 @@ pub struct StandardInput {
     content: Option<(Digest, u64)>,
     /// What the command gets instead of descriptor 0.
     instead: Option<Input>,
+    /// Why what was begun to be read does not count.
+    broken_off: Option<Reason>,
 }
 
 /// Standard input for a run that shares no descriptor with the caller.
@@ -35,11 +37,12 @@ pub struct Apart {
 }
 
 impl StandardInput {
-    /// Decides what standard input is by the rule and by what descriptor 0 is, and reads what is input.
-    pub fn prepare(rule: &StdinRule, store: &Store) -> Result<StandardInput, Halt> {
+    /// Decides what standard input is by the rule and by what descriptor 0 is, and reads what is input: of what must
+    /// be read ahead at most `most` bytes.
+    pub fn prepare(rule: &StdinRule, store: &Store, most: u64) -> Result<StandardInput, Halt> {
         match rule {
             StdinRule::None => {
-                Ok(StandardInput { meaning: Some(Stdin::Null), content: None, instead: Some(Input::Null) })
+                Ok(StandardInput { instead: Some(Input::Null), ..StandardInput::meaning_only(Stdin::Null) })
             }
             StdinRule::From(source) => StandardInput::from_source(source, store),
             StdinRule::Automatic | StdinRule::Input => match descriptor::kind(0) {
@@ -47,7 +50,7 @@ impl StandardInput {
                 Kind::Null => Ok(StandardInput::meaning_only(Stdin::Uncounted)),
                 Kind::Terminal if *rule == StdinRule::Automatic => Ok(StandardInput::meaning_only(Stdin::Uncounted)),
                 Kind::File => StandardInput::from_offset(),
-                _ if *rule == StdinRule::Input => StandardInput::spooled(store),
+                _ if *rule == StdinRule::Input => StandardInput::spooled(store, most),
                 Kind::Pipe | Kind::Socket if descriptor::is_at_end(standard(Standard::Input)) => {
                     Ok(StandardInput::meaning_only(Stdin::Ended))
                 }
@@ -75,10 +78,7 @@ impl StandardInput {
 
     /// Refuses input that was begun and could not be kept to its end.
     pub fn check_whole(&self) -> Result<(), Reason> {
-        match &self.instead {
-            Some(Input::Feed { .. }) => Err(Reason::StdinUnreadable("there is no room for it".to_owned())),
-            _ => Ok(()),
-        }
+        self.broken_off.clone().map_or(Ok(()), Err)
     }
 
     /// What it means for recognition.
@@ -140,14 +140,20 @@ impl StandardInput {
     }
 
     fn meaning_only(meaning: Stdin) -> StandardInput {
-        StandardInput { meaning: Some(meaning), content: None, instead: None }
+        StandardInput { meaning: Some(meaning), ..StandardInput::default() }
+    }
+
+    /// A file that takes the place of descriptor 0, and counts.
+    fn counted(meaning: Stdin, content: (Digest, u64), file: OwnedFd) -> StandardInput {
+        let instead = Some(Input::File(file));
+        StandardInput { content: Some(content), instead, ..StandardInput::meaning_only(meaning) }
     }
 
     /// A regular file. All of it counts, not only what follows the offset: a command may go back, as `tac` does.
     fn from_offset() -> Result<StandardInput, Halt> {
         let offset = descriptor::offset(standard(Standard::Input)).map_err(|_| Reason::StdinUnknown)?;
         let content = digest(standard(Standard::Input)).map_err(|why| Reason::StdinUnreadable(cause(&why)))?;
-        Ok(StandardInput { meaning: Some(Stdin::File { offset }), content: Some(content), instead: None })
+        Ok(StandardInput { content: Some(content), ..StandardInput::meaning_only(Stdin::File { offset }) })
     }
 
     fn from_source(source: &StdinSource, store: &Store) -> Result<StandardInput, Halt> {
@@ -156,15 +162,13 @@ impl StandardInput {
             StdinSource::Stored(prefix) => stored(store, prefix)?,
         };
         let content = digest(&file).map_err(|why| Reason::StdinUnreadable(cause(&why)))?;
-        Ok(StandardInput {
-            meaning: Some(Stdin::From),
-            content: Some(content),
-            instead: Some(Input::File(file.into())),
-        })
+        Ok(StandardInput::counted(Stdin::From, content, file.into()))
     }
 
-    /// Reads descriptor 0 to its end. If it cannot be kept, the command still gets every byte of it.
-    fn spooled(store: &Store) -> Result<StandardInput, Halt> {
+    /// Reads descriptor 0 to its end. If it cannot be kept, or has more than `most` bytes, the command still gets every
+    /// byte of it.
+    fn spooled(store: &Store, most: u64) -> Result<StandardInput, Halt> {
+        let unkept = |why: &str| Reason::StdinUnreadable(why.to_owned());
         let mut spool = store.temporary().map_err(|why| Halt::Plain(Reason::StdinUnreadable(cause(&why))))?;
         let mut hasher = blake3::Hasher::new();
         let mut chunk = vec![0; CHUNK];
@@ -179,26 +183,29 @@ impl StandardInput {
                     continue;
                 }
                 // What a reader of descriptor 0 would see next, the command sees next.
-                Err(_) => return Ok(StandardInput::cut(spool, Vec::new())),
+                Err(why) => return Ok(StandardInput::cut(spool, Vec::new(), unkept(&cause(&io::Error::from(why))))),
             };
+            if length + read as u64 > most {
+                return Ok(StandardInput::cut(spool, chunk[..read].to_vec(), Reason::StdinTooLarge(most)));
+            }
             hasher.update(&chunk[..read]);
             if spool.write_all(&chunk[..read]).is_err() {
                 // A short write may have kept a part of the chunk: the file is cut back to what is known.
                 let whole = spool.set_len(length).is_ok();
                 let pending = if whole { chunk[..read].to_vec() } else { Vec::new() };
-                return Ok(StandardInput::cut(spool, pending));
+                return Ok(StandardInput::cut(spool, pending, unkept("there is no room for it")));
             }
             length += read as u64;
         }
         let content = (hasher.finalize().into(), length);
         let file = spool.rewind().map(|()| OwnedFd::from(spool)).map_err(|why| Reason::StdinUnreadable(cause(&why)))?;
-        Ok(StandardInput { meaning: Some(Stdin::Spool), content: Some(content), instead: Some(Input::File(file)) })
+        Ok(StandardInput::counted(Stdin::Spool, content, file))
     }
 
-    /// Standard input of which a part was read and cannot be counted.
-    fn cut(spool: File, pending: Vec<u8>) -> StandardInput {
+    /// Standard input of which a part was read and that does not count.
+    fn cut(spool: File, pending: Vec<u8>, why: Reason) -> StandardInput {
         let instead = Some(Input::Feed { spooled: spool.into(), pending });
-        StandardInput { meaning: Some(Stdin::Unknown), content: None, instead }
+        StandardInput { instead, broken_off: Some(why), ..StandardInput::meaning_only(Stdin::Unknown) }
     }
 }
 

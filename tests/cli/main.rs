@@ -14,6 +14,7 @@ mod policy;
 mod probe;
 mod readme;
 mod show;
+mod stdin;
 mod store;
 mod table;
 mod terminal;
