@@ -2,62 +2,103 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::error::{Error, Result};
-use crate::sys::clock;
+use crate::sys::{clock, process};
 
-/// How long a probe may take, in nanoseconds.
-const TIME_LIMIT: u64 = 10_000_000_000;
+/// How long a probe may take.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// How much a probe may print, in bytes.
 const MOST: u64 = 1 << 20;
+/// How often one is looked at that cannot be waited for (before Linux 5.3).
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What `/bin/sh -c LINE` prints on both its streams, without standard input.
 ///
 /// A probe that fails, prints more than 1 MiB or takes more than ten seconds is an error: its answer
 /// would be a guess.
 pub fn probe(line: &OsStr, cwd: &Path, environment: &[OsString]) -> Result<Vec<u8>> {
-    let failed = |why: String| Error::usage(format!("probe `{}` failed: {why}", line.display()));
-    let (mut reader, writer) = io::pipe().map_err(|why| failed(why.to_string()))?;
-    let second = writer.try_clone().map_err(|why| failed(why.to_string()))?;
-    let mut command = Command::new("/bin/sh");
-    command.arg("-c").arg(line).current_dir(cwd).env_clear().envs(environment.iter().filter_map(pair));
-    // A group of its own, so that the time limit ends all that the probe started.
-    command.stdin(Stdio::null()).stdout(writer).stderr(second).process_group(0);
-    let mut child = command.spawn().map_err(|why| failed(why.to_string()))?;
-    drop(command);
-    let printed = read_in_time(&mut reader, clock::monotonic() + TIME_LIMIT);
-    if printed.is_err() {
-        end(&child);
-    }
-    let status = child.wait().map_err(|why| failed(why.to_string()))?;
-    let printed = printed.map_err(failed)?;
-    if !status.success() {
-        return Err(failed(status.to_string()));
-    }
-    Ok(printed)
+    ask_for(line, cwd, environment, TIME_LIMIT)
+        .map_err(|why| Error::usage(format!("probe `{}` failed: {why}", line.display())))
 }
 
-fn read_in_time(reader: &mut io::PipeReader, deadline: u64) -> std::result::Result<Vec<u8>, String> {
+/// What the probe prints within `limit`, or what is wrong with it.
+fn ask_for(
+    line: &OsStr,
+    cwd: &Path,
+    environment: &[OsString],
+    limit: Duration,
+) -> std::result::Result<Vec<u8>, String> {
+    let told = |why: io::Error| why.to_string();
+    let (mut reader, writer) = io::pipe().map_err(told)?;
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(line).current_dir(cwd).env_clear().envs(environment.iter().filter_map(pair));
+    command.stdin(Stdio::null()).stdout(writer.try_clone().map_err(told)?).stderr(writer);
+    // A group of its own, so that the time limit ends all that the probe started; of the terminal it then hears
+    // nothing, so it is tied to fleche's life.
+    process::die_with_parent(command.process_group(0));
+    let deadline = Deadline::after(limit);
+    let mut child = command.spawn().map_err(told)?;
+    drop(command);
+    let printed = read_in_time(&mut reader, &deadline);
+    let ended = printed.and_then(|printed| Ok((printed, wait_in_time(&mut child, &deadline)?)));
+    if ended.is_err() {
+        end(&mut child);
+    }
+    match ended? {
+        (printed, status) if status.success() => Ok(printed),
+        (_, status) => Err(status.to_string()),
+    }
+}
+
+/// When a probe has to have ended.
+struct Deadline {
+    limit: Duration,
+    /// By the monotonic clock, in nanoseconds.
+    at: u64,
+}
+
+impl Deadline {
+    fn after(limit: Duration) -> Deadline {
+        let nanoseconds = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        Deadline { limit, at: clock::monotonic().saturating_add(nanoseconds) }
+    }
+
+    /// Waits until `file` is readable or the other side is gone; `false` if that may not be so yet.
+    fn wait_for(&self, file: impl AsFd) -> std::result::Result<bool, String> {
+        let left = self.left()?;
+        let wait = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        match poll(&mut [PollFd::new(&file, PollFlags::IN)], Some(&wait)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => Ok(false),
+            Ok(_) => Ok(true),
+            Err(why) => Err(why.to_string()),
+        }
+    }
+
+    fn left(&self) -> std::result::Result<Duration, String> {
+        match self.at.saturating_sub(clock::monotonic()) {
+            0 => Err(format!("it took more than {}", humantime::format_duration(self.limit))),
+            left => Ok(Duration::from_nanos(left)),
+        }
+    }
+}
+
+fn read_in_time(reader: &mut io::PipeReader, deadline: &Deadline) -> std::result::Result<Vec<u8>, String> {
     let mut printed = Vec::new();
+    let mut chunk = [0; 4096];
     loop {
-        let left = deadline.saturating_sub(clock::monotonic());
-        if left == 0 {
-            return Err("it took more than 10 s".to_owned());
+        if !deadline.wait_for(&*reader)? {
+            continue;
         }
-        let wait = Timespec { tv_sec: (left / 1_000_000_000) as i64, tv_nsec: (left % 1_000_000_000) as _ };
-        match poll(&mut [PollFd::new(reader, PollFlags::IN)], Some(&wait)) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => continue,
-            Ok(_) => {}
-            Err(why) => return Err(why.to_string()),
-        }
-        let mut chunk = [0; 4096];
         match reader.read(&mut chunk).map_err(|why| why.to_string())? {
             0 => return Ok(printed),
             read => printed.extend_from_slice(&chunk[..read]),
@@ -68,12 +109,30 @@ fn read_in_time(reader: &mut io::PipeReader, deadline: u64) -> std::result::Resu
     }
 }
 
-/// Ends the probe and all that is in its group.
-fn end(child: &Child) {
+/// How the probe ends, which may be long after it closed its streams.
+fn wait_in_time(child: &mut Child, deadline: &Deadline) -> std::result::Result<ExitStatus, String> {
+    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let handle = id.and_then(|id| pidfd_open(id, PidfdFlags::empty()).ok());
+    loop {
+        if let Some(status) = child.try_wait().map_err(|why| why.to_string())? {
+            return Ok(status);
+        }
+        match &handle {
+            Some(handle) => drop(deadline.wait_for(handle)?),
+            None => clock::pause(deadline.left()?.min(PAUSE)),
+        }
+    }
+}
+
+/// Ends the probe and all that is in its group, and collects it.
+fn end(child: &mut Child) {
     if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
         // It may have ended by itself meanwhile.
         let _ = kill_process_group(group, Signal::KILL);
     }
+    // It may have left its group.
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// Name and value of an entry; a first `=` belongs to the name, as getenv(3) has it.
@@ -91,6 +150,24 @@ mod tests {
         let environment = [OsString::from("PATH=/usr/bin:/bin"), OsString::from("NAME=value=x")];
         let printed = probe(OsStr::new(line), Path::new("/"), &environment).map_err(|error| error.to_string())?;
         Ok(String::from_utf8(printed).unwrap())
+    }
+
+    /// The same with a time limit that a test can wait for.
+    fn ask_briefly(line: &str) -> std::result::Result<Vec<u8>, String> {
+        let environment = [OsString::from("PATH=/usr/bin:/bin")];
+        ask_for(OsStr::new(line), Path::new("/"), &environment, Duration::from_millis(200))
+    }
+
+    #[test]
+    fn one_that_takes_too_long_is_ended() {
+        let late = Err("it took more than 200ms".to_owned());
+        assert_eq!(ask_briefly("sleep 1000"), late);
+        assert_eq!(ask_briefly("echo early; sleep 1000 & exit 0"), late);
+    }
+
+    #[test]
+    fn one_that_lives_on_without_its_streams_is_ended() {
+        assert_eq!(ask_briefly("exec >&- 2>&-; sleep 1000"), Err("it took more than 200ms".into()));
     }
 
     #[test]

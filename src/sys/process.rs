@@ -3,9 +3,12 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
 
 use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{Signal, getpid, getppid};
 
 use super::child::Status;
 use super::{descriptor, entry, signal};
@@ -21,6 +24,21 @@ pub fn end_like(status: Status) -> ! {
             entry::exit(128 + number)
         }
     }
+}
+
+/// Has the kernel kill what `command` starts when this thread ends, however it ends.
+pub fn die_with_parent(command: &mut Command) {
+    let parent = getpid();
+    let tie = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have ended before it was tied to it.
+        match getppid() == Some(parent) {
+            true => Ok(()),
+            false => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    };
+    // SAFETY: two system calls, which are async-signal-safe; nothing is allocated.
+    unsafe { command.pre_exec(tie) };
 }
 
 /// Runs `work` in a process of its own session that nobody waits for, neither fleche nor its caller. What

@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
-use crate::world::{Session, World, search_path};
+use crate::world::{Session, World, eventually, search_path};
 
 /// Which of two surroundings a command is run in; all but one part is the same in both.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -593,4 +593,20 @@ fn a_program_inside_the_checkout_is_shared_too() {
         world.fleche(["run", "-i", "input", "--", "./tool"]).current_dir(src).prints("");
     }
     assert_eq!(world.executions("tool"), 1);
+}
+
+#[test]
+fn a_probe_ends_with_fleche() {
+    let world = World::new();
+    let gate = world.root().join("gate");
+    world.program("mkfifo", [&gate]).prints("");
+    let line = format!("echo $$ > ../pid; read line < '{}'", gate.display());
+    let mut fleche = world.fleche(["run", "--pure", "--probe", &line, "--", "true"]).start();
+    let pid = || fs::read_to_string(world.root().join("pid")).unwrap_or_default();
+    eventually("the probe", || pid().ends_with('\n'));
+    fleche.kill().unwrap();
+    fleche.wait().unwrap();
+    let stat = format!("/proc/{}/stat", pid().trim_end());
+    // Whoever inherits it may take his time to collect it.
+    eventually("its end", || fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z ")));
 }
