@@ -7,6 +7,7 @@ use crate::exec::{self, Cut, Forward, Input, Launch, StartError, Status};
 use crate::model::{Event, Program, Reason};
 use crate::store::{Flight, FlightLock, Store};
 
+use super::beyond::Beyond;
 use super::lookup::{Freshness, Sought};
 use super::outputs;
 use super::recognise::check_writable;
@@ -73,6 +74,7 @@ impl super::Run<'_> {
         };
         sought.observed.guard();
         let before = outputs::before(&sought.places);
+        let beyond = Beyond::now();
         let mut capture = Capture::new(store, sought, self.policy);
         let launch = Launch { program, argv: &command.argv, environment: &command.environment, stdin: input };
         let (stdout, stderr) = capture.sinks();
@@ -80,7 +82,7 @@ impl super::Run<'_> {
             Ok(run) => run,
             Err(error) => return Err((error, launch.stdin)),
         };
-        let stored = panic::catch_unwind(AssertUnwindSafe(|| record(capture, &run, &self.input, &before)))
+        let stored = panic::catch_unwind(AssertUnwindSafe(|| record(capture, &run, &self.input, &before, &beyond)))
             .unwrap_or(Err(Reason::Internal));
         match stored {
             Ok(key) => (self.tell)(Told::Stored { key, why: why.clone(), took: run.wall }),

@@ -62,6 +62,10 @@ impl<'a> Sought<'a> {
             return Err(Reason::NoCall);
         }
         let freshness = freshness(&call, policy, clock::now()).ok_or(Reason::Expired)?;
+        // The refresh would have none of the caller's descriptors, on which the key insists.
+        if freshness == Freshness::Stale && self.command.parts.iter().any(|part| part.name == key::DESCRIPTORS) {
+            return Err(Reason::Expired);
+        }
         Ok((call, freshness))
     }
 

@@ -3,6 +3,7 @@
 //! No fault of the cache crosses into the command's path: what goes wrong inside is a
 //! [`Reason`], and a reason means that the command runs as if fleche were not there.
 
+mod beyond;
 mod execute;
 mod lookup;
 mod metadata;
@@ -152,7 +153,7 @@ impl Run<'_> {
         recogniser.check_streams()?;
         self.input = StandardInput::prepare(&self.request.stdin, &store, self.policy.max_input)?;
         self.input.check_whole()?;
-        let command = ManuallyDrop::new(recogniser.command(&self.input, &*store)?);
+        let command = ManuallyDrop::new(recogniser.command(&self.input, beyond::counted()?, &*store)?);
         match command.program {
             Program::Found(_) => {}
             Program::NotFound | Program::NotExecutable => return Err(Reason::NotStarted.into()),
@@ -277,6 +278,7 @@ fn hint(reason: &Reason) -> Option<&'static str> {
     match reason {
         Reason::Undeclared => Some("name what it reads with -i, or say --pure"),
         Reason::StdinUnknown => Some("say --stdin if it is, --no-stdin if not"),
+        Reason::DescriptorOpen(..) => Some("close it, as in `3>&-`, if the command does not need it"),
         Reason::ArgumentMissing(_) | Reason::VariableMissing(_) => Some("it was required"),
         Reason::StoreUnusable(_) | Reason::InputUnreadable(..) | Reason::StdinUnreadable(_) | Reason::Internal => {
             Some("the command runs without it")

@@ -14,6 +14,7 @@ use crate::sys::descriptor::{self, Kind};
 use crate::sys::entry::{self, Standard, standard};
 
 use super::Halt;
+use super::beyond;
 use super::lookup::{Binding, Sought};
 use super::policy::MAX_INPUT;
 use super::standard_input::StandardInput;
@@ -41,7 +42,7 @@ impl<'a> Recogniser<'a> {
     }
 
     /// The command, with all that counts.
-    pub fn command(&self, input: &StandardInput, memory: &dyn StampMemory) -> Result<Command> {
+    pub fn command(&self, input: &StandardInput, descriptors: String, memory: &dyn StampMemory) -> Result<Command> {
         let environment = environment();
         let visible = || key::visible_environment(&self.request.environment, &self::environment());
         let probe = |line: &std::ffi::OsStr| exec::probe(line, &self.cwd, &visible()?);
@@ -49,6 +50,7 @@ impl<'a> Recogniser<'a> {
             cwd: self.cwd.clone(),
             environment,
             streams: self.streams,
+            descriptors,
             stdin: input.meaning(),
             stdin_content: input.content(),
             probe: &probe,
@@ -102,7 +104,8 @@ pub fn recognise(request: &Request, folder: &std::result::Result<PathBuf, Reason
     let recogniser = Recogniser::new(request).map_err(unusable)?;
     let input = StandardInput::prepare(&request.stdin, &store, MAX_INPUT).map_err(halted)?;
     input.check_whole().map_err(unusable)?;
-    let command = recogniser.command(&input, &store)?;
+    let descriptors = beyond::counted().map_err(unusable)?;
+    let command = recogniser.command(&input, descriptors, &store)?;
     let sought = Sought::new(request, &command, &store).map_err(halted)?;
     let bound = sought.key(Binding::Root);
     let is_bound = command.project && store.call(&bound).ok().flatten().is_some();

@@ -14,6 +14,7 @@ use crate::key;
 use crate::model::{Argument, Call, Content, Grade, Observation, Outcome, Output, OutputKind, PathSet, Reason, Sink};
 use crate::store::{Durability, Pending, Recording, Spool, Store};
 
+use super::beyond::Beyond;
 use super::lookup::{Binding, Sought, key_of};
 use super::metadata;
 use super::outputs::{self, Before, Bounds, Shelf};
@@ -54,10 +55,12 @@ pub fn record(
     run: &Run,
     input: &StandardInput,
     before: &Before,
+    beyond: &Beyond,
 ) -> Result<crate::model::Key, Reason> {
     let Capture { store, sought, policy, stdout, stderr } = capture;
     let command = sought.command;
     let exit = storable_exit(run, policy)?;
+    beyond.check_unused(&command.argv, &command.environment)?;
     let observations = key::confirm(sought.request, command, &sought.observed, store, &[store.folder().to_owned()])?;
     let shelf = Shelved::new(store, needle(sought))?;
     let stdout = shelf.keep_stream(command.streams.stdout, stdout)?;

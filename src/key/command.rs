@@ -27,6 +27,9 @@ pub const FORMAT: u32 = 1;
 /// Under which name the file on descriptor 0 is watched.
 pub const STANDARD_INPUT: &str = "/dev/stdin";
 
+/// The part that says what is open at the descriptors 3 to 9, where anything is.
+pub const DESCRIPTORS: &str = "descriptors";
+
 /// Longer than anybody needs to read a file, in nanoseconds.
 const LONG_AGO: i64 = 6 * 3_600_000_000_000;
 
@@ -38,6 +41,8 @@ pub struct Surroundings<'a> {
     pub environment: Vec<OsString>,
     /// How the standard streams are connected.
     pub streams: Streams,
+    /// What is open at the descriptors 3 to 9; empty for nothing.
+    pub descriptors: String,
     /// What standard input means.
     pub stdin: Stdin,
     /// The digest and the length in bytes of standard input, where it counts.
@@ -77,6 +82,9 @@ pub fn command(request: &Request, surroundings: &Surroundings, memory: &dyn Stam
     parts.extend(environment.parts);
     parts.extend(stdin_parts(&surroundings.stdin, surroundings.stdin_content));
     parts.push(Part::open("streams", streams_name(surroundings.streams)));
+    // Only where there is one: so it is with most commands.
+    let descriptors = Some(surroundings.descriptors.as_str()).filter(|open| !open.is_empty());
+    parts.extend(descriptors.map(|open| Part::open(DESCRIPTORS, open)));
     parts.extend(machine_parts());
     parts.extend(request.revision.as_ref().map(|revision| Part::open("revision", revision.as_bytes())));
     parts.extend(declaration(request, &root));

@@ -21,7 +21,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub use command::{Surroundings, command};
+pub use command::{DESCRIPTORS, Surroundings, command};
 pub use environment::{missing_requirement, variable, variables, visible_environment};
 pub use observe::{ObserveError, Observed, confirm, observe};
 pub use program::resolve_program;

@@ -36,6 +36,10 @@ pub enum Reason {
     ArgumentMissing(String),
     /// A variable that `--require-env` asks for is missing.
     VariableMissing(String),
+    /// Such a thing is open at this descriptor, and the command might use it.
+    DescriptorOpen(i32, &'static str),
+    /// The command used the file at this descriptor, or somebody else did meanwhile.
+    DescriptorUsed(i32),
     /// The exit code is not among those that are stored.
     Exit(u8),
     /// The command died by a signal.
@@ -81,6 +85,8 @@ impl Reason {
             Reason::StdoutUnwritable => "stdout-unwritable",
             Reason::ArgumentMissing(_) => "argument-missing",
             Reason::VariableMissing(_) => "variable-missing",
+            Reason::DescriptorOpen(..) => "descriptor-open",
+            Reason::DescriptorUsed(_) => "descriptor-used",
             Reason::Exit(_) => "exit",
             Reason::Signal(_) => "signal",
             Reason::NotStarted => "not-started",
@@ -115,6 +121,10 @@ impl fmt::Display for Reason {
             Reason::StdoutUnwritable => f.write_str("standard output takes nothing"),
             Reason::ArgumentMissing(glob) => write!(f, "no argument matches `{glob}`"),
             Reason::VariableMissing(name) => write!(f, "variable `{name}` is not set"),
+            Reason::DescriptorOpen(number, what) => {
+                write!(f, "descriptor {number} is {what}, which a replay cannot serve")
+            }
+            Reason::DescriptorUsed(number) => write!(f, "the file at descriptor {number} was read or written"),
             Reason::Exit(code) => write!(f, "it exited with {code}"),
             Reason::Signal(signal) => write!(f, "it was ended by signal {signal}"),
             Reason::NotStarted => f.write_str("it could not be started"),

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::panic::catch_unwind;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use rustix::fs::{Mode, OFlags, open};
 
@@ -81,36 +81,41 @@ pub fn is_secure() -> bool {
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// One bit for each of the descriptors 0 to 2 that was closed.
-static CLOSED: AtomicU8 = AtomicU8::new(0);
+/// How many descriptors are looked at when the process begins: those that a redirection of a shell can name, which
+/// has room for one digit only.
+const LOOKED_AT: RawFd = 10;
 
-/// Fills those of the descriptors 0 to 2 that are closed, so that no file that fleche opens becomes the
-/// command's input or output. What fills them is closed by `exec`: the command finds them closed again.
-/// To be called before anything is opened; one system call where nothing is closed.
+/// One bit for each of the first descriptors that was open.
+static OPEN: AtomicU16 = AtomicU16::new(0b111);
+
+/// Notes which of the first ten descriptors are open, and fills those of 0 to 2 that are closed, so that no file that
+/// fleche opens becomes the command's input or output. What fills them is closed by `exec`: the command finds them
+/// closed again. To be called before anything is opened; one system call where 0 to 2 are open.
 pub fn guard_standard_descriptors() {
-    let mut watches = [0, 1, 2].map(|fd| libc::pollfd { fd, events: 0, revents: 0 });
-    // SAFETY: three initialised pollfds.
-    let polled = unsafe { libc::poll(watches.as_mut_ptr(), 3, 0) };
-    if polled == 0 {
-        return;
-    }
-    for watch in watches {
-        let closed = match polled {
-            // poll refuses to work where RLIMIT_NOFILE is below three.
-            // SAFETY: asks for the flags of a descriptor, which may be closed.
-            ..0 => unsafe { libc::fcntl(watch.fd, libc::F_GETFD) == -1 },
-            _ => watch.revents & libc::POLLNVAL != 0,
-        };
-        if closed {
-            CLOSED.fetch_or(1 << watch.fd, Ordering::Relaxed);
-            fill(watch.fd);
-        }
-    }
+    let mut watches: [_; LOOKED_AT as usize] =
+        std::array::from_fn(|number| libc::pollfd { fd: number as RawFd, events: 0, revents: 0 });
+    // SAFETY: as many initialised pollfds as the length says.
+    let polled = unsafe { libc::poll(watches.as_mut_ptr(), watches.len() as libc::nfds_t, 0) };
+    let is_open = |watch: &libc::pollfd| match polled {
+        // poll refuses to work where RLIMIT_NOFILE is below ten.
+        // SAFETY: asks for the flags of a descriptor, which may be closed.
+        ..0 => unsafe { libc::fcntl(watch.fd, libc::F_GETFD) != -1 },
+        _ => watch.revents & libc::POLLNVAL == 0,
+    };
+    let open = watches.iter().filter(|watch| is_open(watch)).fold(0, |open, watch| open | 1 << watch.fd);
+    OPEN.store(open, Ordering::Relaxed);
+    (0..3).filter(|number| was_closed(*number)).for_each(fill);
 }
 
-/// Whether `descriptor` was closed when the process began.
+/// Whether `descriptor` was closed when the process began; known of the standard ones.
 pub fn was_closed(descriptor: RawFd) -> bool {
-    (0..3).contains(&descriptor) && CLOSED.load(Ordering::Relaxed) & 1 << descriptor != 0
+    (0..3).contains(&descriptor) && OPEN.load(Ordering::Relaxed) & 1 << descriptor == 0
+}
+
+/// Those of the descriptors 3 to 9 that were open when the process began.
+pub fn others() -> impl Iterator<Item = RawFd> {
+    let open = OPEN.load(Ordering::Relaxed);
+    (3..LOOKED_AT).filter(move |number| open & 1 << number != 0)
 }
 
 /// Opens something harmless; the kernel gives it the lowest free number, which is `descriptor`.

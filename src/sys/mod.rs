@@ -9,6 +9,7 @@ pub mod entry;
 pub mod git;
 pub mod identity;
 pub mod image;
+pub mod inherited;
 pub mod lock;
 pub mod process;
 pub mod signal;

@@ -1,6 +1,7 @@
 //! What a user sees: a throw-away world, a command, the exact output.
 
 mod bad_input;
+mod descriptors;
 mod digest;
 mod documents;
 mod doubts;

@@ -571,8 +571,18 @@ fn other_descriptors_pass_and_none_of_fleches_leaks() {
         probe("3 and 9", "exec 3<in 9>>log; exec {} probe fds -").setup("echo x >in"),
         probe("all up to 9", "exec 3<in 4<in 5>log 6>>log 7<>log 8<. 9</dev/null; exec {} probe fds -")
             .setup("echo x >in"),
-        probe("a jobserver", "exec tool with jobserver=3,4 -- {} probe fds -"),
-        probe("a jobserver far up", "exec tool with jobserver=200,300 -- {} probe fds -"),
+        probe(
+            "a jobserver",
+            "export MAKEFLAGS=' -j2 --jobserver-auth=3,4'; exec tool with jobserver=3,4 -- {} probe fds -",
+        ),
+        probe(
+            "a jobserver far up",
+            "export MAKEFLAGS=' -j2 --jobserver-fds=200,300'; exec tool with jobserver=200,300 -- {} probe fds -",
+        ),
+        probe("a pipe that may be used", "exec tool with jobserver=3,4 -- {} probe fds -")
+            .flags("--pure -q")
+            .never_stored(),
+        probe("a pipe of which nobody knows", "exec tool with jobserver=200,300 -- {} probe fds -"),
         probe(
             "a blocking and a non-blocking one",
             "exec 3</dev/zero 4</dev/zero; exec tool with nonblock=3 -- {} probe fds -",
@@ -851,10 +861,13 @@ fn standard_input_is_used_as_far_as_the_command_uses_it() {
         probe("a large pipe, declared, not read", "tool out 3000000 | {} probe print hello").flags("--pure --stdin"),
         probe("an empty pipe, declared", ": | {} probe cat").flags("--pure --stdin"),
         probe("a file, declared", "{ tool line; {} probe line; tool cat; } <in").setup(lines).flags("--pure --stdin"),
-        probe("a pipe, declared to be none", "exec 5<>fifo; printf 'a\\n' >fifo; {} probe cat <fifo; tool line <fifo")
-            .bare("exec 5<>fifo; printf 'a\\n' >fifo; probe cat </dev/null; tool line <fifo")
-            .setup(lines)
-            .flags("--pure --no-stdin"),
+        probe(
+            "a pipe, declared to be none",
+            "exec 5<>fifo; printf 'a\\n' >fifo; {} probe cat <fifo 5<&-; tool line <fifo",
+        )
+        .bare("exec 5<>fifo; printf 'a\\n' >fifo; probe cat </dev/null; tool line <fifo")
+        .setup(lines)
+        .flags("--pure --no-stdin"),
         probe("another file in its place", "{ {} probe cat; tool cat; } <other")
             .bare("{ probe cat <in; tool cat; } <other")
             .setup("printf 'a\\nb\\n' >in; echo c >other")

@@ -129,6 +129,8 @@ impl World {
         command.args(words).current_dir(self.work()).env_clear();
         command.env("HOME", self.home()).env("PATH", search_path()).env("LANG", "C").env("TZ", "UTC");
         command.stdin(Stdio::null());
+        // SAFETY: one system call.
+        unsafe { command.pre_exec(|| Ok(close_on_exec_beyond_the_standard_ones())) };
         Session { command, input: None }
     }
 
@@ -151,6 +153,13 @@ pub fn is_root() -> bool {
 /// Where commands are found, the same for everybody who runs the tests.
 pub fn search_path() -> &'static str {
     "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+}
+
+/// Keeps what is left open in the process that runs the tests (a lock, a log) from what they start.
+fn close_on_exec_beyond_the_standard_ones() {
+    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
+    // SAFETY: changes flags; where the kernel cannot, the descriptors are inherited.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
 }
 
 /// Waits for `state`, which must come.

@@ -130,6 +130,7 @@ pub fn surroundings(cwd: &Path) -> Surroundings<'static> {
         cwd: cwd.to_owned(),
         environment: vec!["PATH=/bin:/usr/bin".into()],
         streams: Streams { stdout: true, stderr: true, same: false },
+        descriptors: String::new(),
         stdin: Stdin::Uncounted,
         stdin_content: None,
         probe: &no_probe,

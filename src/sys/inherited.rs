@@ -1,0 +1,160 @@
+//! Descriptors beyond the standard ones that came from the caller: what is open there, and whether it was used.
+
+use std::ffi::OsStr;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{FileType, OFlags, SeekFrom, Stat, fcntl_getfl, fstat, major, seek, stat};
+use rustix::io::{FdFlags, fcntl_getfd};
+use rustix::termios::isatty;
+
+use super::{descriptor, entry};
+
+/// A descriptor that the command inherits.
+pub struct Inherited {
+    /// Its number, from 3 on.
+    pub number: RawFd,
+    /// What can be done with it: `read`, `write` or both.
+    pub access: &'static str,
+    /// What is open there.
+    pub kind: Kind,
+}
+
+/// What is open at an inherited descriptor, as far as a replay could lack what a command does with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing comes or goes through it: a folder, `/dev/null`, a pipe at its end.
+    Inert,
+    /// make's pipe of tokens, see [`Jobserver`].
+    Jobserver,
+    /// A regular file, of which [`Mark`] tells whether it was used.
+    File(Mark),
+    /// What passes through it leaves no trace; a word for it.
+    Way(&'static str),
+}
+
+/// Where a file stands: what is read from it or written to it changes its mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    offset: Option<u64>,
+    /// Size and times, where the file is open for writing: what others read or write is no business of a reader.
+    written: Option<(i64, i64, u64, i64, u64)>,
+}
+
+/// Major number of the memory devices (`/dev/null`, `/dev/zero`, `/dev/urandom`): they are the same for everybody.
+const MEMORY: u32 = 1;
+
+/// Those of the descriptors 3 to 9 that the caller left open; no system call where there is none.
+pub fn first(jobserver: &Jobserver) -> Vec<Inherited> {
+    entry::others().filter_map(|number| look(number, jobserver)).collect()
+}
+
+/// All that the caller left open; only [`first`] where `/proc` does not tell.
+pub fn all(jobserver: &Jobserver) -> Vec<Inherited> {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return first(jobserver) };
+    let numbers: Vec<RawFd> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    // All of fleche's own are CLOEXEC.
+    let is_inherited = |number: &RawFd| {
+        *number > 2 && fcntl_getfd(borrowed(*number)).is_ok_and(|flags| !flags.contains(FdFlags::CLOEXEC))
+    };
+    numbers.into_iter().filter(is_inherited).filter_map(|number| look(number, jobserver)).collect()
+}
+
+impl Inherited {
+    /// Whether a file that is open there was used since it was looked at.
+    pub fn was_used(&self) -> bool {
+        match self.kind {
+            Kind::File(before) => mark(self.number, fcntl_getfl(borrowed(self.number))) != Some(before),
+            _ => false,
+        }
+    }
+}
+
+fn borrowed(number: RawFd) -> BorrowedFd<'static> {
+    // SAFETY: what the caller left open nobody in this process closes; a number that is closed makes an error.
+    unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+/// What is open at `number`; nothing if it is closed.
+fn look(number: RawFd, jobserver: &Jobserver) -> Option<Inherited> {
+    let file = borrowed(number);
+    let (flags, found) = (fcntl_getfl(file).ok()?, fstat(file).ok()?);
+    let access = match flags.intersection(OFlags::RWMODE) {
+        OFlags::RDONLY => "read",
+        OFlags::WRONLY => "write",
+        _ => "read and write",
+    };
+    let kind = match FileType::from_raw_mode(found.st_mode) {
+        _ if flags.contains(OFlags::PATH) => Kind::Inert,
+        FileType::Directory => Kind::Inert,
+        FileType::RegularFile => Kind::File(mark(number, Ok(flags))?),
+        FileType::Fifo if jobserver.includes(number, &found) => Kind::Jobserver,
+        FileType::Fifo if access == "read" && descriptor::is_at_end(file) => Kind::Inert,
+        FileType::Fifo => Kind::Way("a pipe"),
+        FileType::Socket => Kind::Way("a socket"),
+        FileType::CharacterDevice if major(found.st_rdev) == MEMORY => Kind::Inert,
+        FileType::CharacterDevice if isatty(file) => Kind::Way("a terminal"),
+        FileType::CharacterDevice | FileType::BlockDevice => Kind::Way("a device"),
+        _ => Kind::Way("open"),
+    };
+    Some(Inherited { number, access, kind })
+}
+
+fn mark(number: RawFd, flags: rustix::io::Result<OFlags>) -> Option<Mark> {
+    let file = borrowed(number);
+    let offset = seek(file, SeekFrom::Current(0)).ok();
+    if flags.ok()?.intersection(OFlags::RWMODE) == OFlags::RDONLY {
+        return Some(Mark { offset, written: None });
+    }
+    let found = fstat(file).ok()?;
+    let written = (found.st_size, found.st_mtime, found.st_mtime_nsec, found.st_ctime, found.st_ctime_nsec);
+    Some(Mark { offset, written: Some(written) })
+}
+
+/// Where make says that it hands out its tokens: `--jobserver-auth=R,W` (`--jobserver-fds` before make 4.2) or
+/// `--jobserver-auth=fifo:PATH` (from make 4.4 on).
+#[derive(Debug, Default)]
+pub struct Jobserver {
+    pipes: Vec<(RawFd, RawFd)>,
+    fifos: Vec<Vec<u8>>,
+}
+
+impl Jobserver {
+    /// As the environment tells: make's variable and cargo's.
+    pub fn of(environment: &[impl AsRef<OsStr>]) -> Jobserver {
+        let mut found = Jobserver::default();
+        for entry in environment {
+            let entry = entry.as_ref().as_bytes();
+            let flags = entry.strip_prefix(b"MAKEFLAGS=").or_else(|| entry.strip_prefix(b"CARGO_MAKEFLAGS="));
+            for word in flags.unwrap_or_default().split(|byte| *byte == b' ') {
+                found.take(word);
+            }
+        }
+        found
+    }
+
+    fn take(&mut self, word: &[u8]) {
+        let value = word.strip_prefix(b"--jobserver-auth=").or_else(|| word.strip_prefix(b"--jobserver-fds="));
+        let Some(value) = value else { return };
+        if let Some(path) = value.strip_prefix(b"fifo:") {
+            self.fifos.push(path.to_vec());
+        } else if let Some((reader, writer)) = std::str::from_utf8(value).ok().and_then(|ends| ends.split_once(','))
+            && let (Ok(reader), Ok(writer)) = (reader.parse(), writer.parse())
+        {
+            self.pipes.push((reader, writer));
+        }
+    }
+
+    /// Whether the pipe at `number` is it. make tells of it even to those to whom it does not pass it on, so the number
+    /// alone proves nothing: both ends must be one pipe.
+    fn includes(&self, number: RawFd, found: &Stat) -> bool {
+        let is_it = |other: rustix::io::Result<Stat>| {
+            other.is_ok_and(|other| (other.st_dev, other.st_ino) == (found.st_dev, found.st_ino))
+        };
+        let is_pipe = |&(reader, writer): &(RawFd, RawFd)| {
+            let has_number = reader == number || writer == number;
+            has_number && reader != writer && is_it(fstat(borrowed(reader))) && is_it(fstat(borrowed(writer)))
+        };
+        self.pipes.iter().any(is_pipe) || self.fifos.iter().any(|path| is_it(stat(OsStr::from_bytes(path))))
+    }
+}

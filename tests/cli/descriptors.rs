@@ -1,0 +1,126 @@
+//! Descriptors beyond the standard ones: what a command does there is never lost on a replay.
+
+use crate::mask::masked;
+use crate::world::{Outcome, World};
+
+fn world(body: &str) -> World {
+    let world = World::new();
+    world.counted("tool", body);
+    world.write("file", "one\ntwo\n");
+    world
+}
+
+/// Runs a line in which RUN stands for `fleche run -q -i file --`, and again; how often the tool was executed.
+fn twice(world: &World, line: &str) -> (Outcome, Outcome, usize) {
+    let before = world.executions("tool");
+    let line = line.replace("RUN", "fleche run -q -i file --");
+    let (first, second) = (world.shell(&line).run(), world.shell(&line).run());
+    (first, second, world.executions("tool") - before)
+}
+
+#[test]
+fn what_is_written_to_another_descriptor_is_never_lost() {
+    let world = world("echo x >&3");
+    for line in [
+        "RUN ./tool 3>log; cat log",
+        "RUN ./tool 3>>log; tail -n 1 log; : >log",
+        "RUN ./tool 3<>log; cat log; rm log",
+        "RUN ./tool 3>&1",
+        "{ RUN ./tool 3>&1 >/dev/null; } | cat",
+        "RUN ./tool 3>&1 | cat",
+    ] {
+        let (first, second, executions) = twice(&world, line);
+        assert_eq!((first.stdout(), second.stdout(), executions), ("x\n".into(), "x\n".into(), 2), "{line}");
+    }
+}
+
+#[test]
+fn what_is_read_from_another_descriptor_is_read_again() {
+    let world = world("read line <&3; echo $line");
+    for line in [
+        "{ RUN ./tool 3<&0 </dev/null; cat; } <file",
+        "{ RUN ./tool; cat <&3; } 3<file",
+        "cat file | { RUN ./tool 3<&0 </dev/null; cat; }",
+        "{ RUN ./tool; cat <&3; } 3<>file",
+    ] {
+        let (first, second, executions) = twice(&world, line);
+        assert_eq!((first.stdout(), executions), ("one\ntwo\n".into(), 2), "{line}");
+        assert_eq!(first, second, "{line}");
+    }
+}
+
+#[test]
+fn what_was_recorded_with_a_closed_descriptor_answers_for_no_open_one() {
+    let world = world("{ echo x >&3; } 2>/dev/null; true");
+    let (_, _, executions) = twice(&world, "RUN ./tool");
+    assert_eq!(executions, 1);
+    let (first, second, executions) = twice(&world, "RUN ./tool 3>log; cat log");
+    assert_eq!((first.stdout(), second.stdout(), executions), ("x\n".into(), "x\n".into(), 2));
+}
+
+#[test]
+fn descriptors_that_are_not_used_do_no_harm() {
+    let world = world("echo out");
+    world.program("mkfifo", ["../ended"]).prints("");
+    for line in [
+        "RUN ./tool 3<file 4>>log 5</dev/null 6<. 7</dev/zero",
+        "flock lock RUN ./tool",
+        ": >../ended & exec 8<../ended; wait; RUN ./tool",
+        // A pipe that nobody told the command of.
+        "exec bash -c 'RUN ./tool 77>&1' | cat",
+    ] {
+        let (first, second, executions) = twice(&world, line);
+        assert_eq!((first.stdout(), second.stdout(), executions), ("out\n".into(), "out\n".into(), 1), "{line}");
+    }
+}
+
+#[test]
+fn a_descriptor_of_which_the_command_was_told_may_be_used() {
+    let world = world("exec bash -c \"echo x >&${1#--fd=}\"");
+    let (first, second, executions) = twice(&world, "exec bash -c 'RUN ./tool --fd=77 77>&1' | cat");
+    assert_eq!((first.stdout(), second.stdout(), executions), ("x\n".into(), "x\n".into(), 2));
+}
+
+#[test]
+fn a_jobserver_is_none_of_them() {
+    let world = world("echo out");
+    world.write("Makefile", "all: ; +@fleche run -i file -- ./tool\nplain: ; @fleche run -i file -- ./tool\n");
+    for target in ["all", "plain", "all"] {
+        let outcome = world.shell(&format!("make -j2 {target}")).run();
+        assert_eq!((outcome.stdout(), outcome.stderr()), ("out\n".into(), String::new()), "{target}");
+    }
+    assert_eq!(world.executions("tool"), 1);
+    // make still names it to those who do not get it, where another thing may be open.
+    let line = "MAKEFLAGS=--jobserver-auth=3,4 fleche run -q -i file -- ./tool 3>&1 | cat";
+    world.shell(line).prints("out\n");
+    world.shell(line).prints("out\n");
+    assert_eq!(world.executions("tool"), 3);
+}
+
+#[test]
+fn a_stale_call_with_a_descriptor_is_made_again_at_once() {
+    // The refresh would have to do without the descriptor.
+    let world = world("echo out");
+    let line = "fleche run -v -i file --ttl 0s --stale 1h -- ./tool 3<file";
+    world.shell(line).run();
+    let outcome = world.shell(line).run();
+    let said = "fleche: miss: the stored call is too old; stored <short> (took <time>)\n";
+    assert_eq!((outcome.stdout(), masked(&outcome.stderr())), ("out\n".into(), said.into()));
+}
+
+#[test]
+fn the_reason_is_named() {
+    let world = world("echo out");
+    world.shell("fleche run -i file -- ./tool 3>&1 | cat").ends(
+        0,
+        "out\n",
+        "fleche: not cached: descriptor 3 is a pipe, which a replay cannot serve; close it, as in `3>&-`, if the command does \
+         not need it\n",
+    );
+    world.counted("tool", "echo x >&3");
+    world.shell("fleche run -v -i file -- ./tool 3>log").ends(
+        0,
+        "",
+        "fleche: miss: no call is stored for this state; not stored: the file at descriptor 3 was read or written\n",
+    );
+}
