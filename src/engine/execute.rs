@@ -89,22 +89,22 @@ impl super::Run<'_> {
             Err(reason) => {
                 // Before the lock goes, so that those who wait for it know that waiting does not help.
                 store.note(&Event::NotStored { command: command.digest, reason: reason.name().to_owned() });
-                (self.tell)(match warning(&reason) {
+                (self.tell)(match warning(&reason, &run) {
                     Some(warning) => Told::Warning(warning),
                     None => Told::NotStored { why: why.clone(), reason },
                 });
             }
         }
         drop(lock);
-        if let (Some(Cut::Failed(why)), Status::Exited(_)) = (&run.cut_short, run.status) {
-            (self.tell)(Told::Warning(format!("the output is not whole: {why}")));
-        }
         Ok(run.status)
     }
 }
 
-/// What a user should know about a run that was not stored although they declared it well.
-fn warning(reason: &Reason) -> Option<String> {
+/// What a user should know about a run that was not stored although they declared it well; the one line about it.
+fn warning(reason: &Reason, run: &exec::Run) -> Option<String> {
+    if let (Some(Cut::Failed(why)), Status::Exited(_)) = (&run.cut_short, run.status) {
+        return Some(format!("the output is not whole: {why}"));
+    }
     match reason {
         Reason::OutputUnstorable(..)
         | Reason::InputUnreadable(..)

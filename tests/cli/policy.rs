@@ -252,6 +252,16 @@ fn what_is_larger_than_max_entry_is_not_stored() {
 }
 
 #[test]
+fn output_that_was_lost_is_told_of_in_one_line() {
+    let world = world("trap '' XFSZ PIPE; yes 2>/dev/null | head -c 100000; exit 0");
+    let said = "fleche: the output is not whole: standard output: file too large\n";
+    for options in ["", "-v"] {
+        let line = format!("ulimit -f 8; fleche run {options} -i input -- ./tool >log");
+        world.shell(&line).ends(1, "", said);
+    }
+}
+
+#[test]
 fn mode_off_touches_no_cache() {
     let world = world("echo out");
     for executions in 1..3 {
