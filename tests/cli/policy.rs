@@ -252,6 +252,26 @@ fn what_is_larger_than_max_entry_is_not_stored() {
 }
 
 #[test]
+fn a_call_that_cannot_be_restored_is_a_miss_and_no_hit() {
+    let world = world("rm -rf made; echo out | tee made");
+    let options = ["-v", "-o", "made"];
+    says(&world, &options, "out\n", STORED);
+    // A folder that holds something does not give way to a file.
+    fs::remove_file(world.path("made")).unwrap();
+    world.write("made/of/mine", "");
+    let outcome = tool(&world, &options).run();
+    let said = masked(&outcome.stderr());
+    assert!(said.starts_with("fleche: miss: its outputs cannot be restored: "), "{said}");
+    assert!(said.ends_with("; stored <short> (took <time>)\n") && said.lines().count() == 1, "{said}");
+    assert_eq!((outcome.stdout(), world.read("made"), world.executions("tool")), ("out\n".into(), "out\n".into(), 2));
+    let journal = || fs::read_to_string(world.cache().join("journal")).unwrap();
+    let hits = || journal().lines().filter(|line| line.split('\t').nth(1) == Some("hit")).count();
+    assert_eq!(hits(), 0, "{}", journal());
+    says(&world, &options, "out\n", HIT);
+    assert_eq!(hits(), 1, "{}", journal());
+}
+
+#[test]
 fn output_that_was_lost_is_told_of_in_one_line() {
     let world = world("trap '' XFSZ PIPE; yes 2>/dev/null | head -c 100000; exit 0");
     let said = "fleche: the output is not whole: standard output: file too large\n";
