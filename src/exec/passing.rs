@@ -19,8 +19,15 @@ pub trait Surroundings {
 /// Whether a signal was meant for fleche alone, so that the command has not got it yet.
 ///
 /// Those of the terminal reach the whole job, the command included. Those that the command or its descendants
-/// send to their process group (`kill 0`) reach fleche as a bystander. One that a stranger sends to the whole
-/// group cannot be told from one sent to fleche, and reaches the command twice.
+/// send to their process group (`kill 0`) reach fleche as a bystander.
+///
+/// One that a stranger sends to the whole group (`kill -TERM -PGID`) reaches the command twice. Nothing in what the
+/// kernel tells of a signal says whether a group was meant, and whether the command got one of its own can be seen only
+/// while it blocks it (SigPnd in `/proc`): one that handles it at once shows nothing, and waiting for it to die would
+/// tell one that handles it from one that was not told only by guessing how long dying takes. Not passing it on would
+/// leave a command that nobody told running, which is worse than telling it twice. A group of its own for the command
+/// would take it out of the caller's job. (timeout(1) tells its child and then the group, so there a bare command hears
+/// it twice as well.)
 pub fn is_for_the_command(arrival: &Arrival, around: &impl Surroundings) -> bool {
     match (arrival.signal, arrival.origin) {
         // Children ending are fleche's own business, as is the CPU time that it uses.
