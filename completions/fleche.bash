@@ -49,12 +49,16 @@ _fleche() {
             return 0
             ;;
         fleche__subcmd__digest)
-            opts="-i -x -o -q -v -h --json --input --exclude --gitignore --pure --output --env-mode --env --ignore-env --require-env --ignore-arg --require-arg --redact-arg --program --probe --no-cwd --revision --stdin --no-stdin --stdin-from --quiet --verbose --help"
+            opts="-i -x -o -q -v -h --json --streams --input --exclude --gitignore --pure --output --env-mode --env --ignore-env --require-env --ignore-arg --require-arg --redact-arg --program --probe --no-cwd --revision --stdin --no-stdin --stdin-from --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --streams)
+                    COMPREPLY=($(compgen -W "seen one two" -- "${cur}"))
+                    return 0
+                    ;;
                 --input)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -89,6 +89,9 @@ complete -c fleche -n "__fish_fleche_using_subcommand show" -l json -d 'Print a 
 complete -c fleche -n "__fish_fleche_using_subcommand show" -s q -l quiet -d 'Say nothing but errors'
 complete -c fleche -n "__fish_fleche_using_subcommand show" -s v -l verbose -d 'Say what was recognised, replayed and stored'
 complete -c fleche -n "__fish_fleche_using_subcommand show" -s h -l help -d 'Print help'
+complete -c fleche -n "__fish_fleche_using_subcommand digest" -l streams -d 'How standard output and error of the run are connected: as here, to one open file, or to two' -r -f -a "seen\t''
+one\t''
+two\t''"
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -s i -l input -d 'A file, folder or glob that the command reads' -r
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -s x -l exclude -d 'Leave out of folders and globs what matches' -r
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -s o -l output -d 'A file, glob or `DIR/` that the command writes' -r

@@ -1,11 +1,12 @@
 //! `fleche digest`: the key that a command has now.
 
+use clap::ValueEnum;
 use serde_json::json;
 
 use crate::config;
 use crate::engine;
 use crate::error::Result;
-use crate::model::{Digest, Part};
+use crate::model::{Digest, Part, Streams};
 use crate::query::describe;
 use crate::ui::{self, JsonStyle, Talk};
 
@@ -20,13 +21,38 @@ pub struct Args {
     /// Print a JSON object
     #[arg(long)]
     json: bool,
+    /// How standard output and error of the run are connected: as here, to one open file, or to two
+    ///
+    /// It counts, and `key=$(fleche digest ...)` is another case than a command at a terminal, whose streams are one.
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    streams: StreamsHow,
     #[command(flatten)]
     recognise: recognise::Args,
 }
 
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum StreamsHow {
+    #[default]
+    Seen,
+    One,
+    Two,
+}
+
+impl StreamsHow {
+    fn streams(self) -> Option<Streams> {
+        let open = |same| Some(Streams { stdout: true, stderr: true, same });
+        match self {
+            StreamsHow::Seen => None,
+            StreamsHow::One => open(true),
+            StreamsHow::Two => open(false),
+        }
+    }
+}
+
 /// Prints the key.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
-    let recognised = engine::recognise(&args.recognise.request()?, &config::cache_folder())?;
+    let streams = args.streams.streams();
+    let recognised = engine::recognise(&args.recognise.request()?, streams, &config::cache_folder())?;
     let (command, key) = (&recognised.command, recognised.key);
     if args.json {
         let parts: Vec<_> = command.parts.iter().map(|part| json!({"name": part.name, "value": value(part)})).collect();

@@ -93,15 +93,21 @@ pub struct Recognised {
     pub observations: Vec<crate::model::Observation>,
 }
 
-/// Recognises `request` without running it. `folder` is the cache folder, for what is remembered of large files.
-pub fn recognise(request: &Request, folder: &std::result::Result<PathBuf, Reason>) -> Result<Recognised> {
+/// Recognises `request` without running it, and writes nothing. `folder` is the cache folder, for what is remembered of
+/// large files; there need be none. `streams` are those of the run, if not the caller's.
+pub fn recognise(
+    request: &Request,
+    streams: Option<Streams>,
+    folder: &std::result::Result<PathBuf, Reason>,
+) -> Result<Recognised> {
     let unusable = |reason: Reason| Error::failure(reason.to_string());
-    let store = Store::open(folder.as_ref().map_err(|reason| unusable(reason.clone()))?).map_err(unusable)?;
+    let store = Store::open_to_look(folder.as_ref().map_err(|reason| unusable(reason.clone()))?).map_err(unusable)?;
     let halted = |halt: Halt| match halt {
         Halt::Refuse(error) => error,
         Halt::Plain(reason) => unusable(reason),
     };
-    let recogniser = Recogniser::new(request).map_err(unusable)?;
+    let mut recogniser = Recogniser::new(request).map_err(unusable)?;
+    recogniser.streams = streams.unwrap_or(recogniser.streams);
     let input = StandardInput::prepare(&request.stdin, &store, MAX_INPUT).map_err(halted)?;
     input.check_whole().map_err(unusable)?;
     let descriptors = beyond::counted().map_err(unusable)?;

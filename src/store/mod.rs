@@ -98,12 +98,16 @@ impl Store {
         }
     }
 
-    /// A new file without a name, to keep bytes in for the life of this process.
+    /// A new file without a name, to keep bytes in for the life of this process: in the cache folder, or where temporary
+    /// files belong if nothing may be written there.
     ///
     /// # Errors
     ///
     /// Where no file can be made.
     pub fn temporary(&self) -> io::Result<File> {
+        if self.access == Access::ReadOnly {
+            return tempfile::tempfile();
+        }
         let (file, path) = self.folder.temporary()?.into_parts();
         path.close()?;
         Ok(file)

@@ -4,7 +4,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chmodat, fstat, mkdirat, openat, statat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, MemfdFlags, Mode, OFlags, chmodat, fstat, memfd_create, mkdirat, openat, statat,
+};
 use rustix::io::Errno;
 
 use super::folder::Folder;
@@ -56,6 +58,28 @@ impl Store {
     pub fn open_read_only(folder: &Path) -> Result<Store, Reason> {
         let path = absolute(folder)?;
         let directory = open_directory(&path).map_err(|error| not_a_folder(&path, error))?;
+        Store::read_only(path, directory)
+    }
+
+    /// The same, but where there is no cache one in which nothing is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub fn open_to_look(folder: &Path) -> Result<Store, Reason> {
+        let path = absolute(folder)?;
+        match open_directory(&path) {
+            Err(Errno::NOENT) => {
+                // A file in place of the folder: nothing is found below it, and nothing can be made there.
+                let nothing = memfd_create(c"no cache", MemfdFlags::CLOEXEC)
+                    .map_err(|error| unusable("cannot do without a cache", error.into()))?;
+                Ok(Store::new(Folder::new(path, nothing), Access::ReadOnly))
+            }
+            other => Store::read_only(path.clone(), other.map_err(|error| not_a_folder(&path, error))?),
+        }
+    }
+
+    fn read_only(path: PathBuf, directory: OwnedFd) -> Result<Store, Reason> {
         check_owner(&path, &directory)?;
         let folder = Folder::new(path, directory);
         if !has_layout(&folder)? {
@@ -256,6 +280,26 @@ mod tests {
         fs::remove_file(folder.join("layout-1")).unwrap();
         Store::open(&folder).unwrap();
         assert!(folder.join("layout-1").exists());
+    }
+
+    #[test]
+    fn where_there_is_no_cache_nothing_is_found_in_it() {
+        use crate::store::testing::call;
+        let world = tempfile::tempdir().unwrap();
+        let folder = world.path().join("cache");
+        let store = Store::open_to_look(&folder).unwrap();
+        assert_eq!(store.folder(), folder);
+        assert!(store.call(&call("a").key).unwrap().is_none());
+        assert!(store.path_sets(&call("a").command).sets.is_empty());
+        assert!(store.recording().is_err());
+        store.temporary().unwrap();
+        assert!(!folder.exists());
+        Store::open(&folder).unwrap();
+        let before = crate::store::testing::everything(&folder);
+        Store::open_to_look(&folder).unwrap().temporary().unwrap();
+        assert_eq!(crate::store::testing::everything(&folder), before);
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o750)).unwrap();
+        assert!(Store::open_to_look(&folder).is_err());
     }
 
     #[test]

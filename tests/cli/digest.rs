@@ -1,5 +1,7 @@
 //! `fleche digest`: the key of a command, and every part that counts.
 
+use std::path::{Path, PathBuf};
+
 use crate::mask::masked;
 use crate::world::{Session, World};
 
@@ -40,6 +42,44 @@ fn it_is_the_key_under_which_the_call_is_stored() {
     assert!(outcome.stderr().contains(&format!("stored {} (", &key[..12])), "{outcome:?}");
     let shown = world.fleche(["show", &key]).run();
     assert!(shown.stdout().starts_with(&format!("key           {key}\n")), "{shown:?}");
+}
+
+#[test]
+fn no_cache_is_made_for_it() {
+    let world = world();
+    let first = key(&world, &[]);
+    let piped = |world: &World| digest(world, &["--stdin"]).input("in\n").run();
+    let of_input = piped(&world);
+    assert_eq!((of_input.code(), of_input.stderr()), (0, String::new()));
+    assert!(!world.home().join(".cache").exists());
+    // The key is the same once there is a cache, with a secret of its own.
+    world.fleche(["run", "-i", "input", "--", "./tool"]).prints("out\n");
+    let before = everything(&world.cache());
+    assert_eq!(key(&world, &[]), first);
+    assert_eq!(piped(&world), of_input);
+    assert_eq!(everything(&world.cache()), before);
+}
+
+/// All paths below a folder.
+fn everything(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = walkdir::WalkDir::new(folder).into_iter().map(|entry| entry.unwrap().into_path()).collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn it_is_told_how_the_streams_of_the_run_are_connected() {
+    let world = world();
+    let ask =
+        |options: &str| world.shell(&format!("fleche digest -i input {options} -- ./tool 2>errors")).run().stdout();
+    let run = |redirection: &str| {
+        let outcome = world.shell(&format!("fleche run -v -i input -- ./tool {redirection}; cat log")).run();
+        outcome.stdout().split("; stored ").nth(1).unwrap()[..12].to_owned()
+    };
+    assert_eq!(run(">log 2>&1"), ask("--streams one")[..12]);
+    assert_eq!(run("2>log >other"), ask("--streams two")[..12]);
+    assert_eq!(ask(""), ask("--streams two"));
+    assert_eq!(ask("--streams seen"), ask("--streams two"));
 }
 
 #[test]
