@@ -30,7 +30,7 @@ pub fn counted() -> Result<String, Reason> {
         return Ok(String::new());
     }
     let open = inherited::first(&Jobserver::of(&entry::environment()));
-    open.iter().try_for_each(|found| refuse_way(found))?;
+    open.iter().try_for_each(refuse_way)?;
     let counted = open.iter().filter(|found| found.kind != Kind::Jobserver);
     Ok(counted.map(|found| format!("{} {}", found.number, found.access)).collect::<Vec<_>>().join(", "))
 }

@@ -158,3 +158,73 @@ impl Jobserver {
         self.pipes.iter().any(is_pipe) || self.fifos.iter().any(|path| is_it(stat(OsStr::from_bytes(path))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
+
+    fn kind(file: &impl AsRawFd, jobserver: &Jobserver) -> Kind {
+        look(file.as_raw_fd(), jobserver).unwrap().kind
+    }
+
+    #[test]
+    fn a_jobserver_is_one_pipe_of_which_the_environment_tells() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let (other, _end) = std::io::pipe().unwrap();
+        let told = |reader: RawFd, writer: RawFd| {
+            Jobserver::of(&[
+                "A=--jobserver-auth=1,2".to_owned(),
+                format!("MAKEFLAGS= -j2 --jobserver-auth={reader},{writer}"),
+            ])
+        };
+        let both = told(reader.as_raw_fd(), writer.as_raw_fd());
+        assert_eq!((kind(&reader, &both), kind(&writer, &both)), (Kind::Jobserver, Kind::Jobserver));
+        assert_eq!(kind(&other, &both), Kind::Way("a pipe"));
+        let stale = told(other.as_raw_fd(), writer.as_raw_fd());
+        assert_eq!(kind(&writer, &stale), Kind::Way("a pipe"));
+        assert_eq!(
+            kind(&writer, &Jobserver::of(&["MAKEFLAGS=w", "CARGO_MAKEFLAGS=--jobserver-auth=x"])),
+            Kind::Way("a pipe")
+        );
+    }
+
+    #[test]
+    fn a_jobserver_may_be_a_fifo() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+        let fifo = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+        assert_eq!(kind(&fifo, &Jobserver::default()), Kind::Way("a pipe"));
+        let told = Jobserver::of(&[format!("MAKEFLAGS=--jobserver-auth=fifo:{}", path.display())]);
+        assert_eq!(kind(&fifo, &told), Kind::Jobserver);
+    }
+
+    #[test]
+    fn a_file_shows_that_it_was_used() {
+        let none = Jobserver::default();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let before = look(file.as_file().as_raw_fd(), &none).unwrap();
+        assert!(!before.was_used());
+        file.write_all(b"text").unwrap();
+        assert!(before.was_used());
+        let mut reader = std::fs::File::open(file.path()).unwrap();
+        let before = look(reader.as_raw_fd(), &none).unwrap();
+        // What others write is no business of a reader.
+        file.write_all(b"more").unwrap();
+        assert!(!before.was_used());
+        reader.read_exact(&mut [0; 2]).unwrap();
+        assert!(before.was_used());
+    }
+
+    #[test]
+    fn what_leads_nowhere_is_inert() {
+        let open = |path: &str| kind(&std::fs::File::open(path).unwrap(), &Jobserver::default());
+        assert_eq!([open("/dev/null"), open("/dev/zero"), open("/")], [Kind::Inert; 3]);
+        assert_eq!(open("/dev/ptmx"), Kind::Way("a terminal"));
+        assert!(look(1_000_000, &Jobserver::default()).is_none());
+        let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert_eq!(kind(&socket, &Jobserver::default()), Kind::Way("a socket"));
+    }
+}

@@ -130,7 +130,7 @@ impl World {
         command.env("HOME", self.home()).env("PATH", search_path()).env("LANG", "C").env("TZ", "UTC");
         command.stdin(Stdio::null());
         // SAFETY: one system call.
-        unsafe { command.pre_exec(|| Ok(close_on_exec_beyond_the_standard_ones())) };
+        unsafe { command.pre_exec(close_on_exec_beyond_the_standard_ones) };
         Session { command, input: None }
     }
 
@@ -156,10 +156,11 @@ pub fn search_path() -> &'static str {
 }
 
 /// Keeps what is left open in the process that runs the tests (a lock, a log) from what they start.
-fn close_on_exec_beyond_the_standard_ones() {
+fn close_on_exec_beyond_the_standard_ones() -> std::io::Result<()> {
     const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
     // SAFETY: changes flags; where the kernel cannot, the descriptors are inherited.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
+    Ok(())
 }
 
 /// Waits for `state`, which must come.
