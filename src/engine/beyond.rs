@@ -50,7 +50,9 @@ impl Beyond {
             if found.was_used() {
                 return Err(Reason::DescriptorUsed(found.number));
             }
-            if found.number < TOLD || argv.iter().chain(environment).any(|word| names(word.as_bytes(), found.number)) {
+            let is_argument = || argv.iter().any(|word| names(word.as_bytes(), found.number));
+            let is_variable = || environment.iter().any(|entry| tells(entry.as_bytes(), found.number));
+            if found.number < TOLD || is_argument() || is_variable() {
                 refuse_way(found)?;
             }
         }
@@ -71,9 +73,29 @@ fn names(text: &[u8], number: RawFd) -> bool {
     text.split(|byte| !byte.is_ascii_digit()).any(|digits| digits == number.as_bytes())
 }
 
+/// Whether the variable `entry` tells of the descriptor `number`: alone, in a list, or as a path. Not in the middle of
+/// other text: LS_COLORS alone names half of all numbers, and who leaks descriptors would have nothing cached.
+fn tells(entry: &[u8], number: RawFd) -> bool {
+    let path = format!("/fd/{number}");
+    let number = number.to_string();
+    entry
+        .split(|byte| matches!(byte, b'=' | b',' | b' '))
+        .any(|word| word == number.as_bytes() || word.ends_with(path.as_bytes()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_tells_of_a_number_that_stands_alone() {
+        for entry in ["FD=251", "FDS=3,251", "FLAGS=--in 251", "FLAGS=--in=251", "OUT=/dev/fd/251"] {
+            assert!(tells(entry.as_bytes(), 251), "{entry}");
+        }
+        for entry in ["COLORS=01;251:*.x=00;251", "VERSION=1.251", "PATH=/opt/251/bin", "FD=2510"] {
+            assert!(!tells(entry.as_bytes(), 251), "{entry}");
+        }
+    }
 
     #[test]
     fn a_number_is_named_as_a_whole() {
