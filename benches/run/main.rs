@@ -116,6 +116,7 @@ fn main() -> ExitCode {
 
 fn run(options: Options) -> Result<(), Box<dyn Error>> {
     process::note_interrupts();
+    process::close_the_rest_on_exec();
     let builds = builds(&options).iter().map(|word| Build::new(word)).collect::<Result<_, _>>()?;
     let parent = options.folder.clone().unwrap_or_else(std::env::temp_dir);
     let bench = Bench { world: World::new(&parent)?, options, builds, bkt: on_path("bkt") };

@@ -26,6 +26,13 @@ pub fn note_interrupts() {
     }
 }
 
+/// Keeps what was left open to the benchmark from what it starts: fleche looks at what it inherits.
+pub fn close_the_rest_on_exec() {
+    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
+    // SAFETY: changes flags; where the kernel cannot, the descriptors are inherited.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
+}
+
 /// Whether somebody wants the benchmark to end.
 pub fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)

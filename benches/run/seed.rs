@@ -34,7 +34,7 @@ fn store(folder: &Path, numbers: impl Iterator<Item = u64>) -> Result<(), String
         let call = call(number);
         let path_set = PathSet { key: call.key, observations: call.observations.clone() };
         let recording = store.recording().map_err(|reason| reason.to_string())?;
-        recording.store(&call, Durability::Buffered, path_set).map_err(|reason| reason.to_string())?;
+        recording.store(&call, Durability::Buffered, Some(path_set)).map_err(|reason| reason.to_string())?;
     }
     Ok(())
 }

@@ -75,6 +75,9 @@ pub fn record(
         .map_err(|_| Reason::Internal)?;
     let observations = redacted(observations, sought);
     check_untold(&observations, &outputs, sought)?;
+    // What nothing will ask for need not be written: a few paths are looked at as quickly as remembered, and only
+    // outputs are held against what former calls made.
+    let is_needed = !sought.places.is_empty() || key::is_worth_remembering(&observations);
     let call = Call {
         key,
         command: command.digest,
@@ -105,7 +108,7 @@ pub fn record(
     recording.store(
         &call,
         durability(run.wall, call.values().map(|content| content.length).sum()),
-        PathSet { key, observations },
+        is_needed.then_some(PathSet { key, observations }),
     )?;
     Ok(key)
 }

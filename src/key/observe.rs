@@ -90,7 +90,8 @@ pub fn observe(
     let now = clock::now();
     let named = |error: ObserveError| error.below(&command.root);
     let Gathering { candidates, folders, .. } = gather(request, command, apart_from).map_err(named)?;
-    let known = if candidates.len() > FEW { known() } else { Vec::new() };
+    let present = candidates.iter().filter(|candidate| !matches!(candidate.found, Glance::Nothing)).count();
+    let known = if present > FEW { known() } else { Vec::new() };
     let subjects = subjects(candidates, &command.root, &known);
     let sights = look(&subjects, memory, now).map_err(named)?;
     refuse_streams(request, &subjects, &sights).map_err(named)?;
@@ -102,6 +103,11 @@ pub fn observe(
     };
     let observations = subjects.into_iter().zip(sights).map(observation).collect();
     Ok(Observed { observations, stamps, folders: folders.into_iter().collect(), guarded: OnceCell::new() })
+}
+
+/// Whether what was observed is worth remembering for the next look at the same paths.
+pub fn is_worth_remembering(observations: &[Observation]) -> bool {
+    observations.iter().filter(|seen| seen.state != State::Absent).count() > FEW
 }
 
 /// Refuses a FIFO or device that is named itself: what a command reads from it is another thing each time. In a folder

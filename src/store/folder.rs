@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use crate::model::{CommandDigest, Digest, Key};
-use crate::sys::clock;
+use crate::sys::{clock, identity};
 
 /// Flags that every open has: nothing is inherited by commands, no link is followed, no FIFO waited for.
 const CAREFUL: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
@@ -137,8 +137,7 @@ impl Folder {
             other => return Ok(File::from(other?)),
         }
         let file = openat(&self.directory, name, flags | CAREFUL | OFlags::CREATE, PRIVATE)?;
-        // Whatever the umask is: it cannot be changed for this process alone.
-        fchmod(&file, PRIVATE)?;
+        give_to_owner(&file)?;
         Ok(File::from(file))
     }
 
@@ -187,7 +186,7 @@ impl Folder {
             let name = Path::new("tmp").join(path.file_name().unwrap_or_default());
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | CAREFUL;
             let file = File::from(openat(&self.directory, name, flags, PRIVATE)?);
-            fchmod(&file, PRIVATE)?;
+            give_to_owner(&file)?;
             Ok(file)
         })
     }
@@ -253,18 +252,23 @@ impl Folder {
         Ok(renameat(&self.directory, from, &self.directory, to)?)
     }
 
-    /// Makes the folders above `name`.
+    /// Makes the folders above `name`; mostly only the last one is missing.
     fn make_parents(&self, name: &str) -> io::Result<()> {
-        for (end, _) in name.match_indices('/') {
-            self.make_folder(&name[..end])?;
+        let Some((parent, _)) = name.rsplit_once('/') else { return Ok(()) };
+        match self.make_folder(parent) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_parents(parent)?;
+                self.make_folder(parent)
+            }
+            other => other,
         }
-        Ok(())
     }
 
     /// Makes a folder unless it is there.
     pub fn make_folder(&self, name: &str) -> io::Result<()> {
         match mkdirat(&self.directory, name, PRIVATE_FOLDER) {
-            Ok(()) => Ok(chmodat(&self.directory, name, PRIVATE_FOLDER, AtFlags::empty())?),
+            Ok(()) if takes_from_owner() => Ok(chmodat(&self.directory, name, PRIVATE_FOLDER, AtFlags::empty())?),
+            Ok(()) => Ok(()),
             Err(Errno::EXIST) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -300,6 +304,16 @@ impl Folder {
             other => Ok(other?),
         }
     }
+}
+
+/// Gives a file that was just made the bits that an odd umask took from its owner.
+fn give_to_owner(file: impl AsFd) -> io::Result<()> {
+    if takes_from_owner() { Ok(fchmod(file, PRIVATE)?) } else { Ok(()) }
+}
+
+/// Whether the umask, which cannot be another for this process alone, makes files that their owner may not use.
+fn takes_from_owner() -> bool {
+    identity::umask() & PRIVATE_FOLDER.as_raw_mode() != 0
 }
 
 /// Fills `buffer` from `offset` on, as far as the file goes; gives the length of the filled part.

@@ -145,14 +145,14 @@ impl Recording<'_> {
         Ok(length)
     }
 
-    /// Stores the call, in place of a former one of its key, and `path_set` in front of those of its command.
-    /// Gives the bytes that were added.
+    /// Stores the call, in place of a former one of its key, and `path_set`, if there is one, in front of those of its
+    /// command. Gives the bytes that were added.
     ///
     /// # Errors
     ///
     /// [`Reason::StoreUnusable`] where something cannot be written, [`Reason::TooLarge`] where its file would be,
     /// [`Reason::Internal`] where the call names a value that this recording did not keep. The call then does not exist.
-    pub fn store(mut self, call: &Call, durability: Durability, path_set: PathSet) -> Result<u64, Reason> {
+    pub fn store(mut self, call: &Call, durability: Durability, path_set: Option<PathSet>) -> Result<u64, Reason> {
         if call.values().any(|content| content.inline.is_none() && !self.kept.contains(&content.digest)) {
             return Err(Reason::Internal);
         }
@@ -160,21 +160,30 @@ impl Recording<'_> {
         if bytes.len() as u64 > frame::MOST {
             return Err(Reason::TooLarge(frame::MOST));
         }
-        let mut sets = self.store.path_sets(&call.command);
-        sets.insert(path_set);
-        let written = self.write(call, &bytes, &path_set_bytes(sets), durability);
+        let sets = path_set.map(|path_set| {
+            let mut sets = self.store.path_sets(&call.command);
+            sets.insert(path_set);
+            path_set_bytes(sets)
+        });
+        let written = self.write(call, &bytes, sets.as_deref(), durability);
         written.map_err(|error| unusable(format!("cannot store call {}", call.key.0.short()), error))?;
         self.added += bytes.len() as u64;
         self.store.note(&Event::Stored { key: call.key, bytes: self.added });
         Ok(self.added)
     }
 
-    fn write(&self, call: &Call, call_bytes: &[u8], set_bytes: &[u8], durability: Durability) -> io::Result<()> {
+    fn write(
+        &self,
+        call: &Call,
+        call_bytes: &[u8],
+        set_bytes: Option<&[u8]>,
+        durability: Durability,
+    ) -> io::Result<()> {
         let (call_name, paths_name) = (call_name(&call.key), paths_name(&call.command));
         match durability {
             Durability::Buffered => {
                 self.put(&call_name, call_bytes)?;
-                self.put(&paths_name, set_bytes)
+                set_bytes.map_or(Ok(()), |bytes| self.put(&paths_name, bytes))
             }
             Durability::Synced => {
                 for digest in &self.kept {
@@ -183,7 +192,7 @@ impl Recording<'_> {
                     self.sync_parents(&name)?;
                 }
                 self.put_synced(&call_name, call_bytes)?;
-                self.put_synced(&paths_name, set_bytes)
+                set_bytes.map_or(Ok(()), |bytes| self.put_synced(&paths_name, bytes))
             }
         }
     }
@@ -308,7 +317,7 @@ mod tests {
         unkept.outcome.stdout = Some(Content { digest: Digest::of(b"x"), length: 1, inline: None });
         let recording = world.store.recording().unwrap();
         let set = path_set(&unkept);
-        assert_eq!(recording.store(&unkept, Durability::Buffered, set), Err(Reason::Internal));
+        assert_eq!(recording.store(&unkept, Durability::Buffered, Some(set)), Err(Reason::Internal));
         assert_eq!(world.store.call(&unkept.key), Ok(None));
     }
 
@@ -322,7 +331,7 @@ mod tests {
         let content = recording.keep(world.pending(&[1; 20_000])).unwrap();
         stored.outcome.stdout = Some(content);
         let set = path_set(&stored);
-        let bytes = recording.store(&stored, Durability::Synced, set).unwrap();
+        let bytes = recording.store(&stored, Durability::Synced, Some(set)).unwrap();
         let file = fs::metadata(world.store.folder().join(call_name(&stored.key))).unwrap();
         assert_eq!(bytes, 20_000 + file.len());
         assert_eq!(world.store.call(&stored.key), Ok(Some(stored)));

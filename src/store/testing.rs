@@ -38,7 +38,7 @@ impl World {
     pub fn record(&self, call: Call) -> Call {
         let recording = self.store.recording().unwrap();
         let set = path_set(&call);
-        recording.store(&call, Durability::Buffered, set).unwrap();
+        recording.store(&call, Durability::Buffered, Some(set)).unwrap();
         call
     }
 

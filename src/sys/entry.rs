@@ -107,6 +107,13 @@ pub fn guard_standard_descriptors() {
     (0..3).filter(|number| was_closed(*number)).for_each(fill);
 }
 
+/// How many of the first ten descriptors are open now. Not by poll(2), which takes one for closed that is only a place
+/// (`O_PATH`), as the cache folder's.
+pub(super) fn count_open() -> usize {
+    // SAFETY: asks for the flags of a descriptor, which may be closed.
+    (0..LOOKED_AT).filter(|number| unsafe { libc::fcntl(*number, libc::F_GETFD) != -1 }).count()
+}
+
 /// Whether `descriptor` was closed when the process began; known of the standard ones.
 pub fn was_closed(descriptor: RawFd) -> bool {
     (0..3).contains(&descriptor) && OPEN.load(Ordering::Relaxed) & 1 << descriptor == 0

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::OnceLock;
 
 use rustix::fs::Mode;
 use rustix::process::umask as exchange_umask;
@@ -21,14 +21,15 @@ const USERS: &str = "/etc/passwd";
 ///
 /// There is no call that only reads it. Exchanging it twice is two calls and less than a microsecond; the
 /// `Umask:` line of `/proc/self/status` is three, one of them slow, and needs a mounted `/proc`. For
-/// that moment other threads make files that only their owner may use, and this function is entered
-/// by one thread at a time, lest one take the other's mask for the real one.
+/// that moment other threads make files that only their owner may use. It is asked once in the life of the process,
+/// which never changes it.
 pub fn umask() -> u32 {
-    static EXCHANGE: Mutex<()> = Mutex::new(());
-    let _alone = EXCHANGE.lock().unwrap_or_else(PoisonError::into_inner);
-    let mask = exchange_umask(Mode::RWXG | Mode::RWXO);
-    exchange_umask(mask);
-    mask.as_raw_mode()
+    static MASK: OnceLock<u32> = OnceLock::new();
+    *MASK.get_or_init(|| {
+        let mask = exchange_umask(Mode::RWXG | Mode::RWXO);
+        exchange_umask(mask);
+        mask.as_raw_mode()
+    })
 }
 
 /// The effective user's number, as the kernel handed it over with the program: no system call.

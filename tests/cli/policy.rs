@@ -273,7 +273,7 @@ fn a_call_that_cannot_be_restored_is_a_miss_and_no_hit() {
 
 #[test]
 fn output_that_was_lost_is_told_of_in_one_line() {
-    let world = world("trap '' XFSZ PIPE; yes 2>/dev/null | head -c 100000; exit 0");
+    let world = world("trap '' XFSZ PIPE; { yes | head -c 100000; } 2>/dev/null; exit 0");
     let said = "fleche: the output is not whole: standard output: file too large\n";
     for options in ["", "-v"] {
         let line = format!("ulimit -f 8; fleche run {options} -i input -- ./tool >log");

@@ -68,6 +68,11 @@ impl Places {
         &self.root
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Place> {
         self.places.iter()
     }
