@@ -7,7 +7,7 @@ use std::thread;
 
 use fleche::model::{
     Argument, Call, CommandDigest, Content, Digest, Grade, Key, Metadata, Observation, Outcome, PathSet, Stamp, State,
-    Stream, Transcript, Variable,
+    Stream, Transcript, Usage, Variable,
 };
 use fleche::store::{Durability, Store};
 
@@ -71,7 +71,12 @@ fn call(number: u64) -> Call {
             transcript: Transcript::from_chunks([(1_000_000, Stream::Stdout, 100)]),
             ..Outcome::default()
         },
-        metadata: Metadata { host: "host".into(), user: "somebody".into(), wall: 200_000_000, ..Metadata::default() },
+        metadata: Metadata {
+            host: "host".into(),
+            user: "somebody".into(),
+            usage: Usage { wall: 200_000_000, ..Usage::default() },
+            ..Metadata::default()
+        },
         tags: BTreeMap::from([("project".to_owned(), "alpha".to_owned())]),
     }
 }

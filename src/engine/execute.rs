@@ -85,7 +85,7 @@ impl super::Run<'_> {
         let stored = panic::catch_unwind(AssertUnwindSafe(|| record(capture, &run, &self.input, &before, &beyond)))
             .unwrap_or(Err(Reason::Internal));
         match stored {
-            Ok(key) => (self.tell)(Told::Stored { key, why: why.clone(), took: run.wall }),
+            Ok(key) => (self.tell)(Told::Stored { key, why: why.clone(), took: run.usage.wall }),
             Err(reason) => {
                 // Before the lock goes, so that those who wait for it know that waiting does not help.
                 store.note(&Event::NotStored { command: command.digest, reason: reason.name().to_owned() });

@@ -13,12 +13,7 @@ pub fn of(run: &Run, cwd: &Path) -> Metadata {
         None => (None, None),
     };
     Metadata {
-        started: run.started,
-        stopped: run.stopped,
-        wall: run.wall,
-        user_time: run.user_time,
-        system_time: run.system_time,
-        peak_memory: run.peak_memory,
+        usage: run.usage,
         host: identity::host_name(),
         user: identity::user_name(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

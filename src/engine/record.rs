@@ -65,7 +65,7 @@ pub fn record(
     let shelf = Shelved::new(store, needle(sought))?;
     let stdout = shelf.keep_stream(command.streams.stdout, stdout)?;
     let stderr = shelf.keep_stream(command.streams.stderr && !command.streams.same, stderr)?;
-    let bounds = Bounds { before, ended: run.stopped, most: policy.max_entry };
+    let bounds = Bounds { before, ended: run.usage.stopped, most: policy.max_entry };
     let outputs = outputs::collect(&sought.places, &bounds, &sought.former(store), &shelf)?;
     let is_bound = shelf.found.get() || outputs.iter().any(|output| leads_to(output, shelf.needle.as_deref()));
     let recording = shelf.recording.into_inner();
@@ -107,7 +107,7 @@ pub fn record(
     };
     recording.store(
         &call,
-        durability(run.wall, call.values().map(|content| content.length).sum()),
+        durability(run.usage.wall, call.values().map(|content| content.length).sum()),
         is_needed.then_some(PathSet { key, observations }),
     )?;
     Ok(key)

@@ -14,7 +14,7 @@ use super::passing::{self, Surroundings};
 use super::recorder::Recorder;
 use super::stdin::{Feed, Stdin};
 use super::{Cut, Forward, Launch, Run, StartError};
-use crate::model::{Sink, Stream, Streams, Transcript};
+use crate::model::{Sink, Stream, Streams, Transcript, Usage};
 use crate::sys::child::{Change, Child, Ending, Status, spawn};
 use crate::sys::clock;
 use crate::sys::descriptor::{self, Watch};
@@ -81,7 +81,8 @@ pub fn capture(
     let status = capture.status(&ending);
     let (cut_short, transcript) = capture.into_records();
     let Ending { user_time, system_time, peak_memory, .. } = ending;
-    Ok(Run { status, cut_short, left_behind, transcript, started, stopped, wall, user_time, system_time, peak_memory })
+    let usage = Usage { started, stopped, wall, user_time, system_time, peak_memory };
+    Ok(Run { status, cut_short, left_behind, transcript, usage })
 }
 
 /// The pipes before the command is started: its ends, and the channels that read them.

@@ -17,7 +17,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use crate::model::Transcript;
+use crate::model::{Transcript, Usage};
 use crate::sys::image::{self, Image};
 use crate::sys::process;
 
@@ -100,18 +100,8 @@ pub struct Run {
     pub left_behind: bool,
     /// Which stream got how much when.
     pub transcript: Transcript,
-    /// Start, in nanoseconds since 1970.
-    pub started: i64,
-    /// End, in nanoseconds since 1970.
-    pub stopped: i64,
-    /// From start to end in nanoseconds, by the monotonic clock.
-    pub wall: u64,
-    /// User CPU time in nanoseconds.
-    pub user_time: u64,
-    /// System CPU time in nanoseconds.
-    pub system_time: u64,
-    /// Peak resident memory in bytes.
-    pub peak_memory: u64,
+    /// When it was, and what it took.
+    pub usage: Usage,
 }
 
 /// Why not all is known of what a command did.

@@ -217,9 +217,9 @@ pub enum OutputKind {
     },
 }
 
-/// When, where and at what cost a call was made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Metadata {
+/// When a run was, and what it took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
     /// Start, in nanoseconds since 1970.
     pub started: i64,
     /// End, in nanoseconds since 1970.
@@ -232,6 +232,13 @@ pub struct Metadata {
     pub system_time: u64,
     /// Peak resident memory in bytes.
     pub peak_memory: u64,
+}
+
+/// When, where and at what cost a call was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// When the run was, and what it took.
+    pub usage: Usage,
     /// The machine's name.
     pub host: String,
     /// The user's name.
@@ -369,7 +376,7 @@ impl Answer {
             }
         }
         let key = key.ok_or(Malformed("call"))?;
-        Ok(Answer { key, outcome, stopped: times.stopped, wall: times.wall })
+        Ok(Answer { key, outcome, stopped: times.usage.stopped, wall: times.usage.wall })
     }
 }
 
@@ -442,8 +449,8 @@ impl Outcome {
 impl Metadata {
     fn encode(&self, writer: &mut Writer) {
         let mut times = Writer::new();
-        times.signed(self.started).signed(self.stopped).number(self.wall);
-        times.number(self.user_time).number(self.system_time).number(self.peak_memory);
+        times.signed(self.usage.started).signed(self.usage.stopped).number(self.usage.wall);
+        times.number(self.usage.user_time).number(self.usage.system_time).number(self.usage.peak_memory);
         writer.field("times", &times.into_bytes());
         writer.field("host", self.host.as_bytes());
         writer.field("user", self.user.as_bytes());
@@ -459,12 +466,12 @@ impl Metadata {
         match name {
             b"times" => {
                 let mut reader = Reader::new(value);
-                self.started = reader.signed()?;
-                self.stopped = reader.signed()?;
-                self.wall = reader.number()?;
-                self.user_time = reader.number()?;
-                self.system_time = reader.number()?;
-                self.peak_memory = reader.number()?;
+                self.usage.started = reader.signed()?;
+                self.usage.stopped = reader.signed()?;
+                self.usage.wall = reader.number()?;
+                self.usage.user_time = reader.number()?;
+                self.usage.system_time = reader.number()?;
+                self.usage.peak_memory = reader.number()?;
             }
             b"host" => self.host = text(value)?,
             b"user" => self.user = text(value)?,
@@ -549,9 +556,7 @@ mod tests {
                 stdin_consumed: Some(17),
             },
             metadata: Metadata {
-                started: 1,
-                stopped: 2,
-                wall: 3,
+                usage: Usage { started: 1, stopped: 2, wall: 3, ..Usage::default() },
                 host: "h".into(),
                 git_branch: Some("main".into()),
                 ..Metadata::default()
@@ -564,7 +569,7 @@ mod tests {
     fn a_call_is_read_back() {
         let call = call();
         assert_eq!(Call::decode(&call.encode()), Ok(call.clone()));
-        let Call { key, outcome, metadata: Metadata { stopped, wall, .. }, .. } = call.clone();
+        let Call { key, outcome, metadata: Metadata { usage: Usage { stopped, wall, .. }, .. }, .. } = call.clone();
         assert_eq!(Answer::decode(&call.encode()), Ok(Answer { key, outcome, stopped, wall }));
     }
 

@@ -16,7 +16,9 @@ mod reason;
 mod request;
 mod sink;
 
-pub use call::{Answer, Argument, Call, Grade, Metadata, Outcome, Output, OutputKind, Stream, Transcript, Variable};
+pub use call::{
+    Answer, Argument, Call, Grade, Metadata, Outcome, Output, OutputKind, Stream, Transcript, Usage, Variable,
+};
 pub use codec::{Fields, Malformed, Reader, Writer};
 pub use command::{Command, CommandVariable, Part, Program, Stdin, Streams, Watched};
 pub use digest::{CommandDigest, Content, Digest, Key, Prefix};

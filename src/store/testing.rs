@@ -8,6 +8,7 @@ use super::folder::value_name;
 use super::{Durability, Pending, Store};
 use crate::model::{
     Argument, Call, CommandDigest, Content, Digest, Grade, Key, Metadata, Observation, Outcome, PathSet, Sink, State,
+    Usage,
 };
 
 /// A store in a temporary folder.
@@ -62,7 +63,7 @@ pub fn call(name: &str) -> Call {
         variables: Vec::new(),
         observations: vec![Observation { path: "a.c".into(), state: State::Absent, stamp: None }],
         outcome: Outcome { stdout: Some(Content::inline(b"out\n".to_vec())), ..Outcome::default() },
-        metadata: Metadata { started: 5, wall: 7, ..Metadata::default() },
+        metadata: Metadata { usage: Usage { started: 5, wall: 7, ..Usage::default() }, ..Metadata::default() },
         tags: BTreeMap::from([("project".into(), "alpha".into())]),
     }
 }

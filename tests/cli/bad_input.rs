@@ -3,21 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::world::{Session, World};
-
-/// A world with an input and a script `tool` that does `body`.
-fn world(body: &str) -> World {
-    let world = World::new();
-    world.counted("tool", body);
-    world.write("input", "1\n");
-    world
-}
-
-/// `fleche run` of the tool with these options.
-fn tool(world: &World, options: &[&str]) -> Session {
-    let words = ["run", "-i", "input"].iter().chain(options).chain(&["--", "./tool"]);
-    world.fleche(words)
-}
+use crate::world::{World, tool, world};
 
 /// Whether a call is stored.
 fn is_stored(world: &World) -> bool {

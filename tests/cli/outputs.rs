@@ -7,21 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::world::{Session, World, eventually, is_root};
-
-/// A world with an input and a script `tool` that does `body`.
-fn world(body: &str) -> World {
-    let world = World::new();
-    world.counted("tool", body);
-    world.write("input", "1\n");
-    world
-}
-
-/// `fleche run` of the tool with these options.
-fn tool(world: &World, options: &[&str]) -> Session {
-    let words = ["run", "-i", "input"].iter().chain(options).chain(&["--", "./tool"]);
-    world.fleche(words)
-}
+use crate::world::{World, eventually, is_root, tool, world};
 
 /// Everything below `folder`: type, mode, and digest or target.
 fn snapshot(folder: &Path) -> BTreeMap<PathBuf, String> {

@@ -6,24 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::mask::masked;
-use crate::world::{Session, World, eventually};
+use crate::world::{World, eventually, tool, world};
 
 const STORED: &str = "fleche: miss: no call is stored for this state; stored <short> (took <time>)\n";
 const HIT: &str = "fleche: hit <short> (saved <time>)\n";
-
-/// A world with an input and a script `tool` that does `body`.
-fn world(body: &str) -> World {
-    let world = World::new();
-    world.counted("tool", body);
-    world.write("input", "1\n");
-    world
-}
-
-/// `fleche run` of the tool with these options.
-fn tool(world: &World, options: &[&str]) -> Session {
-    let words = ["run", "-i", "input"].iter().chain(options).chain(&["--", "./tool"]);
-    world.fleche(words)
-}
 
 /// Runs the tool: its standard output, and what fleche says with keys and durations masked.
 #[track_caller]

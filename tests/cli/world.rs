@@ -163,6 +163,20 @@ fn close_on_exec_beyond_the_standard_ones() -> std::io::Result<()> {
     Ok(())
 }
 
+/// A world with an input and a script `tool` that does `body`.
+pub fn world(body: &str) -> World {
+    let world = World::new();
+    world.counted("tool", body);
+    world.write("input", "1\n");
+    world
+}
+
+/// `fleche run` of the tool with these options.
+pub fn tool(world: &World, options: &[&str]) -> Session {
+    let words = ["run", "-i", "input"].iter().chain(options).chain(&["--", "./tool"]);
+    world.fleche(words)
+}
+
 /// Waits for `state`, which must come.
 #[track_caller]
 pub fn eventually(what: &str, mut state: impl FnMut() -> bool) {

@@ -218,7 +218,7 @@ mod tests {
         let world = World::new();
         for (name, started) in [("a", 2), ("b", 3), ("c", 1)] {
             let mut stored = call(name);
-            stored.metadata.started = started;
+            stored.metadata.usage.started = started;
             world.record(stored);
         }
         let catalogue = world.store.catalogue().unwrap();
