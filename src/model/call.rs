@@ -5,7 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use super::{CommandDigest, Content, Digest, Fields, Key, Malformed, Observation, Reader, Writer};
+use super::codec::text;
+use super::{CommandDigest, Content, Digest, Fields, Key, Malformed, Metadata, Observation, Reader, Writer};
 
 /// The version of a call file's fields; a reader refuses a newer one.
 const FORMAT: u64 = 1;
@@ -217,40 +218,6 @@ pub enum OutputKind {
     },
 }
 
-/// When a run was, and what it took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Start, in nanoseconds since 1970.
-    pub started: i64,
-    /// End, in nanoseconds since 1970.
-    pub stopped: i64,
-    /// Wall time in nanoseconds, by the monotonic clock.
-    pub wall: u64,
-    /// User CPU time in nanoseconds.
-    pub user_time: u64,
-    /// System CPU time in nanoseconds.
-    pub system_time: u64,
-    /// Peak resident memory in bytes.
-    pub peak_memory: u64,
-}
-
-/// When, where and at what cost a call was made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Metadata {
-    /// When the run was, and what it took.
-    pub usage: Usage,
-    /// The machine's name.
-    pub host: String,
-    /// The user's name.
-    pub user: String,
-    /// The version of fleche that recorded the call.
-    pub version: String,
-    /// The commit that was checked out in the working directory.
-    pub git_commit: Option<String>,
-    /// The branch that was checked out in the working directory.
-    pub git_branch: Option<String>,
-}
-
 impl Call {
     /// The bytes of the call, without the frame that its file puts around them.
     pub fn encode(&self) -> Vec<u8> {
@@ -446,50 +413,8 @@ impl Outcome {
     }
 }
 
-impl Metadata {
-    fn encode(&self, writer: &mut Writer) {
-        let mut times = Writer::new();
-        times.signed(self.usage.started).signed(self.usage.stopped).number(self.usage.wall);
-        times.number(self.usage.user_time).number(self.usage.system_time).number(self.usage.peak_memory);
-        writer.field("times", &times.into_bytes());
-        writer.field("host", self.host.as_bytes());
-        writer.field("user", self.user.as_bytes());
-        writer.field("version", self.version.as_bytes());
-        for (name, value) in [("git-commit", &self.git_commit), ("git-branch", &self.git_branch)] {
-            if let Some(value) = value {
-                writer.field(name, value.as_bytes());
-            }
-        }
-    }
-
-    fn decode_field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Malformed> {
-        match name {
-            b"times" => {
-                let mut reader = Reader::new(value);
-                self.usage.started = reader.signed()?;
-                self.usage.stopped = reader.signed()?;
-                self.usage.wall = reader.number()?;
-                self.usage.user_time = reader.number()?;
-                self.usage.system_time = reader.number()?;
-                self.usage.peak_memory = reader.number()?;
-            }
-            b"host" => self.host = text(value)?,
-            b"user" => self.user = text(value)?,
-            b"version" => self.version = text(value)?,
-            b"git-commit" => self.git_commit = Some(text(value)?),
-            b"git-branch" => self.git_branch = Some(text(value)?),
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
 fn path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
-}
-
-fn text(bytes: &[u8]) -> Result<String, Malformed> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| Malformed("text"))
 }
 
 /// Permission bits; setuid, setgid and sticky are never restored, so a file that has them is refused.
@@ -503,7 +428,7 @@ fn permissions(reader: &mut Reader) -> Result<u32, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Stamp, State};
+    use crate::model::{Stamp, State, Usage};
 
     fn call() -> Call {
         let content = Content::inline(b"hello\n".to_vec());

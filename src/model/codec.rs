@@ -171,6 +171,11 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
+/// Bytes that must be text.
+pub(super) fn text(bytes: &[u8]) -> Result<String, Malformed> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| Malformed("text"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,20 +10,20 @@ mod command;
 mod digest;
 mod event;
 mod fact;
+mod metadata;
 mod observation;
 mod path_set;
 mod reason;
 mod request;
 mod sink;
 
-pub use call::{
-    Answer, Argument, Call, Grade, Metadata, Outcome, Output, OutputKind, Stream, Transcript, Usage, Variable,
-};
+pub use call::{Answer, Argument, Call, Grade, Outcome, Output, OutputKind, Stream, Transcript, Variable};
 pub use codec::{Fields, Malformed, Reader, Writer};
 pub use command::{Command, CommandVariable, Part, Program, Stdin, Streams, Watched};
 pub use digest::{CommandDigest, Content, Digest, Key, Prefix};
 pub use event::Event;
 pub use fact::Fact;
+pub use metadata::{Metadata, Usage};
 pub use observation::{Observation, Remembered, Stamp, StampMemory, State};
 pub use path_set::{PathSet, PathSets};
 pub use reason::Reason;
