@@ -34,7 +34,7 @@ complete -c fleche -n "__fish_fleche_needs_command" -f -a "show" -d 'Show all th
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "digest" -d 'Print the key of a command, without running it'
 complete -c fleche -n "__fish_fleche_using_subcommand run" -s t -l tag -d 'A tag for the call; FLECHE_TAGS (`a=1,b=2`) gives more' -r
 complete -c fleche -n "__fish_fleche_using_subcommand run" -s p -l project -d 'The same as --tag project=NAME; FLECHE_PROJECT gives a default' -r
-complete -c fleche -n "__fish_fleche_using_subcommand run" -l cache-exit -d 'Store runs that end with these exit codes too' -r
+complete -c fleche -n "__fish_fleche_using_subcommand run" -l cache-exit -d 'Store runs that end with these exit codes too, as in `1,2`' -r
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l max-entry -d 'Do not store a stream or an output larger than this [default: 4GiB], nor what --stdin has to read ahead [default: 256MiB]' -r
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l ttl -d 'Do not replay a call that is older' -r
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l stale -d 'Replay a call that is older than --ttl by up to this, and run the command again in the background' -r

@@ -84,5 +84,5 @@ fn call(number: u64) -> Call {
 fn observation(path: &str) -> Observation {
     let digest = Digest::of(path.as_bytes());
     let stamp = Stamp { device: 1, inode: 2, size: 3, modified: 4, changed: 5, mode: 0o100_644 };
-    Observation { path: path.into(), state: State::File { executable: false, digest }, stamp: Some(stamp) }
+    Observation { path: path.into(), state: State::File { mode: 0o644, digest }, stamp: Some(stamp) }
 }

@@ -28,7 +28,7 @@ pub struct Args {
     /// The same as --tag project=NAME; FLECHE_PROJECT gives a default
     #[arg(short, long, value_name = "NAME", help_heading = "Record")]
     project: Option<String>,
-    /// Store runs that end with these exit codes too
+    /// Store runs that end with these exit codes too, as in `1,2`
     #[arg(long, value_name = "CODE", value_delimiter = ',', help_heading = "Record")]
     cache_exit: Vec<u8>,
     /// Do not store a stream or an output larger than this [default: 4GiB], nor what --stdin has to read ahead [default: 256MiB]
@@ -120,8 +120,9 @@ fn policy(args: &Args) -> Result<Policy> {
         Some(mode) => mode,
         None => match config::mode() {
             None => ModeName::On,
-            Some(word) => ModeName::from_str(&word, false)
-                .map_err(|_| Error::usage(format!("FLECHE_MODE is `{word}`")).hint("on, off, read-only or refresh"))?,
+            Some(word) => ModeName::from_str(&word, false).map_err(|_| {
+                Error::usage(format!("FLECHE_MODE is `{word}`, which is no mode")).hint("on, off, read-only or refresh")
+            })?,
         },
     };
     Ok(Policy {

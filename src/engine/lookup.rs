@@ -54,8 +54,10 @@ impl<'a> Sought<'a> {
     /// The call for what is observed now, if it may be replayed.
     pub fn find(&self, store: &Store, policy: &Policy) -> Result<(Answer, Freshness), Reason> {
         let mut found = store.answer(&self.key(Binding::Free))?;
-        if found.is_none() && self.command.project {
-            found = store.answer(&self.key(Binding::Root))?;
+        for binding in [Binding::Name, Binding::Root] {
+            if found.is_none() && self.command.project {
+                found = store.answer(&self.key(binding))?;
+            }
         }
         let call = found.ok_or(Reason::NoCall)?;
         if !policy.keeps_exit(call.outcome.exit) {
@@ -84,12 +86,14 @@ impl<'a> Sought<'a> {
     }
 }
 
-/// Whether a call may be replayed in other checkouts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// In which checkouts a call may be replayed, from all to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Binding {
-    /// It may.
+    /// In all of them.
     Free,
-    /// Its result holds the root's path: only below the same root.
+    /// Its result holds the name of the root's folder: in those of the same name.
+    Name,
+    /// Its result holds the root's path, or could: only below the same root.
     Root,
 }
 
@@ -97,6 +101,8 @@ pub enum Binding {
 pub fn key_of(command: &Command, observations: &[Observation], binding: Binding) -> Key {
     let root = match binding {
         Binding::Free => None,
+        // Paths begin with a slash and names have none, so that neither is taken for the other.
+        Binding::Name => Some(command.root.file_name().unwrap_or_default().as_bytes()),
         Binding::Root => Some(command.root.as_os_str().as_bytes()),
     };
     Key::of(&command.digest, &Observation::key_bytes(observations), root)

@@ -4,6 +4,7 @@
 //! [`Reason`], and a reason means that the command runs as if fleche were not there.
 
 mod beyond;
+mod checkout;
 mod execute;
 mod lookup;
 mod metadata;

@@ -113,9 +113,9 @@ pub fn recognise(
     let descriptors = beyond::counted().map_err(unusable)?;
     let command = recogniser.command(&input, descriptors, &store)?;
     let sought = Sought::new(request, &command, &store).map_err(halted)?;
-    let bound = sought.key(Binding::Root);
-    let is_bound = command.project && store.call(&bound).ok().flatten().is_some();
-    let key = if is_bound { bound } else { sought.key(Binding::Free) };
+    let is_stored = |key: &Key| command.project && store.answer(key).ok().flatten().is_some();
+    let bound = [Binding::Name, Binding::Root].map(|binding| sought.key(binding)).into_iter().find(is_stored);
+    let key = bound.unwrap_or_else(|| sought.key(Binding::Free));
     let observations = sought.observed.observations;
     Ok(Recognised { command, key, observations })
 }

@@ -15,6 +15,7 @@ use crate::model::{Argument, Call, Content, Grade, Observation, Outcome, Output,
 use crate::store::{Durability, Pending, Recording, Spool, Store};
 
 use super::beyond::Beyond;
+use super::checkout::Mark;
 use super::lookup::{Binding, Sought, key_of};
 use super::metadata;
 use super::outputs::{self, Before, Bounds, Shelf};
@@ -62,14 +63,17 @@ pub fn record(
     let exit = storable_exit(run, policy)?;
     beyond.check_unused(&command.argv, &command.environment)?;
     let observations = key::confirm(sought.request, command, &sought.observed, store, &[store.folder().to_owned()])?;
-    let shelf = Shelved::new(store, needle(sought))?;
+    let shelf = Shelved::new(store, Mark::of(sought))?;
     let stdout = shelf.keep_stream(command.streams.stdout, stdout)?;
     let stderr = shelf.keep_stream(command.streams.stderr && !command.streams.same, stderr)?;
     let bounds = Bounds { before, ended: run.usage.stopped, most: policy.max_entry };
     let outputs = outputs::collect(&sought.places, &bounds, &sought.former(store), &shelf)?;
-    let is_bound = shelf.found.get() || outputs.iter().any(|output| leads_to(output, shelf.needle.as_deref()));
+    let binding = outputs.iter().fold(shelf.binding.get(), |binding, output| match (&output.kind, &shelf.mark) {
+        (OutputKind::Link { target }, Some(mark)) => binding.max(mark.of_link(target)),
+        _ => binding,
+    });
     let recording = shelf.recording.into_inner();
-    let key = key_of(command, &observations, if is_bound { Binding::Root } else { Binding::Free });
+    let key = key_of(command, &observations, binding);
     let secret = store.secret()?;
     let variables = key::variables(&sought.request.environment, &command.environment, &command.cwd)
         .map_err(|_| Reason::Internal)?;
@@ -82,7 +86,7 @@ pub fn record(
         key,
         command: command.digest,
         grade: if sought.request.pure { Grade::Pure } else { Grade::Declared },
-        bound: is_bound,
+        bound: binding == Binding::Root,
         argv: arguments(sought),
         program: command.program_path(),
         cwd: command.cwd.clone(),
@@ -205,29 +209,25 @@ fn arguments(sought: &Sought) -> Vec<Argument> {
     command.argv.iter().zip(&command.redacted).map(word).collect()
 }
 
-/// The root's path, where a result that holds it must not be replayed below another root.
-fn needle(sought: &Sought) -> Option<Vec<u8>> {
-    sought.command.project.then(|| sought.command.root.as_os_str().as_bytes().to_vec())
-}
-
-/// The store as a shelf for what a run made; looks for the root's path in what is put there.
+/// The store as a shelf for what a run made; looks in what is put there for what tells of the checkout.
 ///
 /// Every value is kept at once, because many that are pending would be as many open files.
 struct Shelved<'a> {
     store: &'a Store,
     recording: RefCell<Recording<'a>>,
-    needle: Option<Vec<u8>>,
-    found: Cell<bool>,
+    mark: Option<Mark>,
+    binding: Cell<Binding>,
 }
 
 impl<'a> Shelved<'a> {
-    fn new(store: &'a Store, needle: Option<Vec<u8>>) -> Result<Shelved<'a>, Reason> {
-        Ok(Shelved { store, recording: RefCell::new(store.recording()?), needle, found: Cell::new(false) })
+    fn new(store: &'a Store, mark: Option<Mark>) -> Result<Shelved<'a>, Reason> {
+        Ok(Shelved { store, recording: RefCell::new(store.recording()?), mark, binding: Cell::new(Binding::Free) })
     }
 
     fn keep(&self, pending: Pending) -> Result<Content, Reason> {
-        if let Some(needle) = self.needle.as_ref().filter(|_| !self.found.get()) {
-            self.found.set(pending.contains(needle).map_err(|why| Reason::StoreUnusable(cause(&why)))?);
+        if let Some(mark) = self.mark.as_ref().filter(|_| self.binding.get() < Binding::Root) {
+            let binding = mark.of_value(&pending).map_err(|why| Reason::StoreUnusable(cause(&why)))?;
+            self.binding.set(self.binding.get().max(binding));
         }
         self.recording.borrow_mut().keep(pending)
     }
@@ -241,14 +241,6 @@ impl<'a> Shelved<'a> {
 impl Shelf for Shelved<'_> {
     fn ingest(&self, file: &File, most: u64) -> Result<Content, Reason> {
         self.keep(self.store.ingest(file, most)?)
-    }
-}
-
-/// Whether this is a link whose text holds `root`.
-fn leads_to(output: &Output, root: Option<&[u8]>) -> bool {
-    match (&output.kind, root) {
-        (OutputKind::Link { target }, Some(root)) => memmem::find(target, root).is_some(),
-        _ => false,
     }
 }
 

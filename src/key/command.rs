@@ -22,7 +22,7 @@ use super::volatile;
 
 /// The version of what is counted and how; raised with every change, so that no older call is found by a
 /// newer meaning.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Under which name the file on descriptor 0 is watched.
 pub const STANDARD_INPUT: &str = "/dev/stdin";

@@ -27,6 +27,9 @@ const STRICTLY_COUNTED: [&[u8]; 3] = [b"PATH", b"LANG", b"TZ"];
 /// Seen where the environment is strict, though not counted.
 const STRICTLY_SEEN: [&[u8]; 6] = [b"HOME", b"USER", b"LOGNAME", b"SHELL", b"TMPDIR", b"TERM"];
 
+/// Stands for the working directory in PWD: no value has a zero byte.
+const WORKING_DIRECTORY: &[u8] = b"\0cwd";
+
 /// The environment of a command, looked at.
 pub struct Environment {
     /// The entries that the command sees, in their order.
@@ -123,7 +126,7 @@ impl Sieve {
 
     /// Whether a variable counts. Of `--env` and `--ignore-env` the one that names it more closely
     /// decides, and `--env` if both are as close: counting too much is the safe side.
-    fn counts(&self, name: &OsStr, value: &OsStr, cwd: &Path) -> bool {
+    fn counts(&self, name: &OsStr) -> bool {
         if OWN.contains(&name.as_bytes()) {
             return false;
         }
@@ -132,7 +135,6 @@ impl Sieve {
             return counted >= ignored;
         }
         match self.mode {
-            EnvironmentMode::All if name == "PWD" => value != cwd.as_os_str(),
             EnvironmentMode::All => !volatile::is_volatile(name),
             EnvironmentMode::Listed => false,
             EnvironmentMode::Strict => counts_strictly(name.as_bytes()),
@@ -147,7 +149,14 @@ impl Sieve {
         entry: &'a OsStr,
         cwd: &Path,
     ) -> Option<Cow<'a, [u8]>> {
-        if self.counts(name, value.unwrap_or_default(), cwd) { counted_value(entry) } else { None }
+        match value {
+            _ if !self.counts(name) => None,
+            // What is in it is counted already, relative to the project's root; that it is there is not.
+            Some(value) if name == "PWD" && value == cwd.as_os_str() && !self.counted.name(name) => {
+                Some(Cow::Borrowed(WORKING_DIRECTORY))
+            }
+            _ => counted_value(entry),
+        }
     }
 
     /// Whether the command sees a variable.
@@ -324,7 +333,8 @@ mod tests {
     #[test]
     fn another_name_of_the_working_directory_counts() {
         let all = rules(EnvironmentMode::All, &[], &[]);
-        assert!(counted(&all, &["PWD=/w"]).is_empty());
+        assert_eq!(counted(&all, &[]), [""; 0]);
+        assert_eq!(counted(&all, &["PWD=/w"]), ["env.PWD=\0cwd"]);
         assert_eq!(counted(&all, &["PWD=/alias"]), ["env.PWD=/alias"]);
         assert_eq!(counted(&all, &["PWD=/w/"]), ["env.PWD=/w/"]);
     }

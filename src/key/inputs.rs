@@ -113,15 +113,23 @@ pub fn gather<'a>(
 }
 
 impl Gathering<'_> {
-    /// A declared word: a path if it is there as it stands, else a glob if it can be one, else absent.
+    /// A declared word: a path, and a glob if it can be one; absent if it is neither.
     fn word(&mut self, word: &OsStr) -> Result<(), ObserveError> {
         if word.is_empty() {
             return Err(ObserveError::BadGlob(Error::usage("an input is empty")));
         }
         let (path, found) = self.locate(Path::new(word))?;
-        match found {
-            Glance::Nothing if is_glob(word.as_bytes()) => self.glob(word),
-            found => self.take(Candidate { path, found }),
+        if !is_glob(word.as_bytes()) {
+            return self.take(Candidate { path, found });
+        }
+        if matches!(found, Glance::Nothing) {
+            return self.glob(word);
+        }
+        self.take(Candidate { path, found })?;
+        // A file may have such a name; whether the command means it or all that match, only the command knows.
+        match self.glob(word) {
+            Err(ObserveError::NoMatch(_) | ObserveError::BadGlob(_)) => Ok(()),
+            other => other,
         }
     }
 
@@ -240,10 +248,11 @@ impl Gathering<'_> {
     }
 }
 
-/// The paths that an argument may name: `f`, `@f`, `--x=f`, `--x=@f`.
+/// The paths that an argument may name: `f`, `@f`, `--x=f`, `--x=@f`, `-xf`.
 fn names(argument: &[u8]) -> impl Iterator<Item = &[u8]> {
     let value = argument.iter().position(|byte| *byte == b'=').map(|at| &argument[at + 1..]);
-    let words = [Some(argument), value].into_iter().flatten();
+    let glued = argument.strip_prefix(b"-").filter(|rest| !rest.starts_with(b"-")).and_then(|rest| rest.get(1..));
+    let words = [Some(argument), value, glued].into_iter().flatten();
     let names = words.flat_map(|word| [Some(word), word.strip_prefix(b"@")].into_iter().flatten());
     names.filter(|name| !name.is_empty() && name.len() <= LONGEST_PATH && !name.contains(&0))
 }
@@ -253,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_argument_may_name_a_file_in_four_ways() {
+    fn an_argument_may_name_a_file_in_five_ways() {
         let all = |argument: &str| -> Vec<String> {
             names(argument.as_bytes()).map(|name| String::from_utf8(name.to_vec()).unwrap()).collect()
         };
@@ -262,6 +271,10 @@ mod tests {
         assert_eq!(all("--x=f=g"), ["--x=f=g", "f=g"]);
         assert_eq!(all("--x=@f"), ["--x=@f", "@f", "f"]);
         assert_eq!(all("--x="), ["--x="]);
+        assert_eq!(all("-xf"), ["-xf", "f"]);
+        assert_eq!(all("-I@f"), ["-I@f", "@f", "f"]);
+        assert_eq!(all("-x"), ["-x"]);
+        assert_eq!(all("-"), ["-"]);
         assert_eq!(all(""), [""; 0]);
         assert_eq!(all("a\0b"), [""; 0]);
         assert_eq!(all(&"x".repeat(LONGEST_PATH + 1)), [""; 0]);

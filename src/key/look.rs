@@ -39,7 +39,7 @@ impl Sight {
 
     /// A file's content, seen itself or through a link with this text.
     fn content(seen: Seen, target: Option<Vec<u8>>) -> Sight {
-        let file = State::File { executable: seen.stamp.mode & 0o111 != 0, digest: seen.digest };
+        let file = State::File { mode: State::permissions(seen.stamp.mode), digest: seen.digest };
         let state = match target {
             None => file,
             Some(target) => State::Link { target, behind: Box::new(file) },
@@ -134,7 +134,7 @@ fn glimpse(subject: &Subject) -> io::Result<Glimpse> {
     let Glance::Something(stamp) = found else { return Ok(Glimpse::Whole(Sight::plain(State::Absent))) };
     Ok(match FileType::from_raw_mode(stamp.mode) {
         FileType::RegularFile => file(stamp, None, subject.known),
-        FileType::Directory => Glimpse::Whole(Sight::plain(State::Folder)),
+        FileType::Directory => Glimpse::Whole(Sight::plain(State::Folder { mode: State::permissions(stamp.mode) })),
         FileType::Symlink => link(path, subject.known)?,
         _ => Glimpse::Whole(Sight::plain(special(&stamp))),
     })
@@ -164,7 +164,7 @@ fn link(path: &Path, known: Option<&Observation>) -> io::Result<Glimpse> {
         Err(error) => return Err(error),
         Ok(stamp) => match FileType::from_raw_mode(stamp.mode) {
             FileType::RegularFile => return Ok(file(stamp, Some(target), known)),
-            FileType::Directory => State::Folder,
+            FileType::Directory => State::Folder { mode: State::permissions(stamp.mode) },
             _ => special(&stamp),
         },
     };

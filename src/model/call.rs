@@ -455,12 +455,12 @@ mod tests {
                 Observation { path: "gone".into(), state: State::Absent, stamp: None },
                 Observation {
                     path: "src/a.c".into(),
-                    state: State::File { executable: false, digest: Digest::of(b"int") },
+                    state: State::File { mode: 0o644, digest: Digest::of(b"int") },
                     stamp: Some(Stamp { device: 1, inode: 2, size: 3, modified: -4, changed: 5, mode: 0o100644 }),
                 },
                 Observation {
                     path: "l".into(),
-                    state: State::Link { target: b"src".to_vec(), behind: Box::new(State::Folder) },
+                    state: State::Link { target: b"src".to_vec(), behind: Box::new(State::Folder { mode: 0o755 }) },
                     stamp: None,
                 },
             ],

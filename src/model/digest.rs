@@ -85,7 +85,7 @@ impl fmt::Display for CommandDigest {
 impl Key {
     /// The key of a command that made these observations (in their encoded form).
     ///
-    /// `bound_to` is the project root's path when a result holds that path, so that another
+    /// `bound_to` is the project root's path, or the name of its folder, when a result holds that, so that another
     /// checkout does not replay it.
     pub fn of(command: &CommandDigest, observations: &[u8], bound_to: Option<&[u8]>) -> Key {
         let mut hasher = blake3::Hasher::new_derive_key(KEY_CONTEXT);

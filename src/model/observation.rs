@@ -50,13 +50,16 @@ pub enum State {
     Absent,
     /// A regular file.
     File {
-        /// Whether anybody may execute it.
-        executable: bool,
+        /// Its permission bits: what copies a file copies them, and a replay would bring back the former ones.
+        mode: u32,
         /// The digest of its bytes.
         digest: Digest,
     },
     /// A folder, whatever is in it.
-    Folder,
+    Folder {
+        /// Its permission bits.
+        mode: u32,
+    },
     /// A symbolic link.
     Link {
         /// The text of the link.
@@ -73,8 +76,8 @@ impl State {
     pub fn encode(&self, writer: &mut Writer) {
         match self {
             State::Absent => writer.number(0),
-            State::File { executable, digest } => writer.number(if *executable { 2 } else { 1 }).raw(&digest.0),
-            State::Folder => writer.number(3),
+            State::File { mode, digest } => writer.number(1).number(u64::from(*mode)).raw(&digest.0),
+            State::Folder { mode } => writer.number(3).number(u64::from(*mode)),
             State::Link { target, behind } => {
                 writer.number(4).bytes(target);
                 behind.encode(writer);
@@ -82,6 +85,15 @@ impl State {
             }
             State::Special(kind) => writer.number(5).number(u64::from(*kind)),
         };
+    }
+
+    /// The permission bits in `st_mode`.
+    pub fn permissions(mode: u32) -> u32 {
+        mode & 0o7777
+    }
+
+    fn mode(reader: &mut Reader) -> Result<u32, Malformed> {
+        u32::try_from(reader.number()?).map_err(|_| Malformed("mode"))
     }
 
     /// Reads what [`encode`](State::encode) wrote.
@@ -100,8 +112,8 @@ impl State {
     fn decode_plain(kind: u64, reader: &mut Reader) -> Result<State, Malformed> {
         Ok(match kind {
             0 => State::Absent,
-            kind @ (1 | 2) => State::File { executable: kind == 2, digest: Digest(reader.digest()?) },
-            3 => State::Folder,
+            1 => State::File { mode: State::mode(reader)?, digest: Digest(reader.digest()?) },
+            3 => State::Folder { mode: State::mode(reader)? },
             5 => State::Special(u32::try_from(reader.number()?).map_err(|_| Malformed("file type"))?),
             _ => return Err(Malformed("state")),
         })

@@ -152,9 +152,9 @@ pub fn quoted(word: &str) -> String {
 pub fn state(state: &State) -> String {
     match state {
         State::Absent => "absent".to_owned(),
-        State::File { executable: false, digest } => format!("file {digest}"),
-        State::File { executable: true, digest } => format!("executable file {digest}"),
-        State::Folder => "folder".to_owned(),
+        State::File { mode, digest } if mode & 0o111 == 0 => format!("file {digest}"),
+        State::File { digest, .. } => format!("executable file {digest}"),
+        State::Folder { .. } => "folder".to_owned(),
         State::Link { target, behind } => {
             format!("link to {}, {}", String::from_utf8_lossy(target), self::state(behind))
         }

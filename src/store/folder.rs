@@ -192,6 +192,7 @@ impl Folder {
     }
 
     /// Opens a temporary file once more, to read it from its beginning.
+    #[cfg(test)]
     pub fn reopen(&self, temporary: &Temporary) -> io::Result<File> {
         let name = Path::new("tmp").join(temporary.path().file_name().unwrap_or_default());
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;

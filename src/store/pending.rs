@@ -1,7 +1,6 @@
 //! Bytes that are whole and named, and not yet in the store.
 
-use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io;
 use std::sync::Arc;
 
 use memchr::memmem;
@@ -39,24 +38,58 @@ impl Pending {
         self.length
     }
 
+    /// Whether they begin with these.
+    ///
+    /// # Errors
+    ///
+    /// Where the temporary file cannot be read.
+    pub fn starts_with(&self, beginning: &[u8]) -> io::Result<bool> {
+        match &self.held {
+            Held::Memory(bytes) => Ok(bytes.starts_with(beginning)),
+            Held::File(file) => {
+                let mut bytes = vec![0; beginning.len()];
+                let read = read_at(file.as_file(), &mut bytes, 0)?;
+                Ok(bytes[..read] == *beginning)
+            }
+        }
+    }
+
     /// Whether `needle` occurs in them; an empty one always does.
     ///
     /// # Errors
     ///
     /// Where the temporary file cannot be read.
     pub fn contains(&self, needle: &[u8]) -> io::Result<bool> {
+        self.search(needle, |_, _| true)
+    }
+
+    /// Whether `word` occurs in them without a letter, digit or underscore on either side.
+    ///
+    /// # Errors
+    ///
+    /// Where the temporary file cannot be read.
+    pub fn contains_word(&self, word: &[u8]) -> io::Result<bool> {
+        self.search(word, ends_words)
+    }
+
+    /// Whether `needle` occurs where `fits` likes the bytes before and after it.
+    fn search(&self, needle: &[u8], fits: impl Fn(Option<u8>, Option<u8>) -> bool) -> io::Result<bool> {
         let finder = memmem::Finder::new(needle);
+        let occurs = |bytes: &[u8]| {
+            let around = |at: usize| (at.checked_sub(1).map(|at| bytes[at]), bytes.get(at + needle.len()).copied());
+            finder.find_iter(bytes).any(|at| fits(around(at).0, around(at).1))
+        };
         let file = match &self.held {
-            Held::Memory(bytes) => return Ok(finder.find(bytes).is_some()),
+            Held::Memory(bytes) => return Ok(occurs(bytes)),
             Held::File(file) => file.as_file(),
         };
-        let mut window = vec![0; WINDOW.max(needle.len() * 2)];
-        // A match may lie across two windows, so they overlap.
-        let step = (window.len() + 1 - needle.len().max(1)) as u64;
+        let mut window = vec![0; WINDOW.max(needle.len() * 2 + 2)];
+        // A match may lie across two windows, and so may what is on either side of it; so they overlap.
+        let step = (window.len() - needle.len() - 1) as u64;
         let mut offset = 0;
         loop {
             let read = read_at(file, &mut window, offset)?;
-            if finder.find(&window[..read]).is_some() {
+            if occurs(&window[..read]) {
                 return Ok(true);
             }
             if read < window.len() {
@@ -66,12 +99,10 @@ impl Pending {
         }
     }
 
-    /// A descriptor from which the bytes can be read from the beginning, for instance as standard input.
-    ///
-    /// # Errors
-    ///
-    /// Where the temporary file cannot be made or opened.
-    pub fn open(&self) -> io::Result<File> {
+    /// A descriptor from which the bytes can be read from the beginning.
+    #[cfg(test)]
+    pub(super) fn open(&self) -> io::Result<std::fs::File> {
+        use std::io::{Seek, Write};
         match &self.held {
             Held::File(file) => self.folder.reopen(file),
             Held::Memory(bytes) => {
@@ -82,6 +113,12 @@ impl Pending {
             }
         }
     }
+}
+
+/// Whether a word may end between something and each of these.
+fn ends_words(before: Option<u8>, after: Option<u8>) -> bool {
+    let is_of_word = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    !is_of_word(before) && !is_of_word(after)
 }
 
 #[cfg(test)]
@@ -100,9 +137,14 @@ mod tests {
             let pending = world.pending(&bytes);
             assert!(pending.contains(b"needle").unwrap(), "{at}");
             assert!(!pending.contains(b"noodle").unwrap(), "{at}");
+            assert!(pending.contains_word(b"needle").unwrap(), "{at}");
+            assert!(!pending.contains_word(b"needl").unwrap() && !pending.contains_word(b"eedle").unwrap(), "{at}");
+            assert_eq!(pending.starts_with(b"needle").unwrap(), at == 0);
         }
         assert!(world.pending(b"a needle").contains(b"needle").unwrap());
         assert!(!world.pending(b"").contains(b"needle").unwrap());
+        assert!(world.pending(b"a needle").starts_with(b"a n").unwrap());
+        assert!(!world.pending(b"a").starts_with(b"a n").unwrap());
     }
 
     #[test]

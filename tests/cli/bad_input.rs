@@ -263,7 +263,7 @@ fn words_that_are_not_among_those_that_can_be_are_refused() {
 #[test]
 fn a_fleche_mode_that_is_none_is_refused() {
     let world = world("echo out");
-    let said = "fleche: FLECHE_MODE is `sometimes`\nhint: on, off, read-only or refresh\n";
+    let said = "fleche: FLECHE_MODE is `sometimes`, which is no mode\nhint: on, off, read-only or refresh\n";
     tool(&world, &[]).env("FLECHE_MODE", "sometimes").ends(125, "", said);
     assert_eq!(world.executions("tool"), 0);
     tool(&world, &[]).env("FLECHE_MODE", "").prints("out\n");

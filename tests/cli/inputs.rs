@@ -247,6 +247,18 @@ const COUNTED: &[Case] = &[
         },
         change: |w| write(w, "outside", "2"),
     },
+    // What copies a file, such as cp and tar, copies them.
+    Case { name: "rights to read", inputs: &["f"], make: |w| write(w, "f", "1"), change: |w| set_mode(w, "f", 0o600) },
+    Case { name: "rights to a folder", inputs: &["src"], make: tree, change: |w| set_mode(w, "src/deep", 0o700) },
+    Case {
+        name: "a file that a glob finds beside one whose name is the glob",
+        inputs: &["f*"],
+        make: |w| {
+            write(w, "f*", "1");
+            write(w, "f1", "1");
+        },
+        change: |w| write(w, "f1", "2"),
+    },
     Case {
         name: "a file in a folder that a link in a folder leads to",
         inputs: &["src"],
@@ -367,7 +379,6 @@ const IGNORED: &[Case] = &[
             write(w, "src/a.c", "a");
         },
     },
-    Case { name: "rights to read", inputs: &["f"], make: |w| write(w, "f", "1"), change: |w| set_mode(w, "f", 0o600) },
     Case { name: "a file beside the folder", inputs: &["src"], make: tree, change: |w| write(w, "beside", "") },
     Case { name: "a file that no glob finds", inputs: &["src/*.c"], make: tree, change: |w| write(w, "src/b.h", "x") },
     Case {
@@ -637,7 +648,9 @@ fn a_large_input_is_seen_whole() {
 fn pure_reads_what_arguments_name() {
     let world = World::new();
     world.counted("tool", "echo out");
-    for (name, argument) in [("one", "one"), ("two", "--file=two"), ("three", "@three"), ("four/five", "four")] {
+    for (name, argument) in
+        [("one", "one"), ("two", "--file=two"), ("three", "@three"), ("four/five", "four"), ("six", "-fsix")]
+    {
         world.write(name, "1");
         let run = || world.fleche(["run", "--pure", "--", "./tool", argument]).prints("out\n");
         let before = world.executions("tool");

@@ -199,6 +199,7 @@ const COUNTED: &[Case] = &[
     ("a variable beside an ignored one", |w, s| {
         tool(w, &["--ignore-env", "FOO"], &[]).env("FOO", "1").env("BAR", s.pick("1", "2"))
     }),
+    ("whether there is a PWD", |w, s| s.pick(tool(w, &[], &[]), tool(w, &[], &[]).env("PWD", w.work()))),
     ("PWD by another name", |w, s| {
         let _ = symlink(w.work(), w.root().join("alias"));
         tool(w, &[], &[]).env("PWD", s.pick(w.work(), w.root().join("alias")))
@@ -304,9 +305,6 @@ const IGNORED: &[Case] = &[
     ("USER, strictly", |w, s| tool(w, &["--env-mode", "strict"], &[]).env("USER", s.pick("a", "b"))),
     ("the order of variables", |w, s| {
         s.pick(tool(w, &[], &[]).env("A", "1").env("B", "2"), tool(w, &[], &[]).env("B", "2").env("A", "1"))
-    }),
-    ("PWD, where it is the working directory", |w, s| {
-        s.pick(tool(w, &[], &[]), tool(w, &[], &[]).env("PWD", w.work()))
     }),
     ("the jobserver of a make", |w, s| {
         let flags = s.pick(" -j2 --jobserver-auth=8,9", " -j16 --jobserver-auth=fifo:/tmp/GMfifo1");
@@ -519,8 +517,9 @@ fn checkouts(body: &str) -> World {
 /// Runs the tool in the folder `src` of a checkout, as an interactive shell would, with PWD set.
 fn in_checkout(world: &World, checkout: &str) -> Session {
     let src = world.path(checkout).join("src");
-    let words = ["run", "-i", "input", "-o", "made", "--", "../../tool"];
-    world.fleche(words).current_dir(&src).env("PWD", &src)
+    let path = format!("{}:{}", world.work().display(), search_path());
+    let words = ["run", "-i", "input", "-o", "made", "--", "tool"];
+    world.fleche(words).current_dir(&src).env("PWD", &src).env("PATH", path)
 }
 
 #[test]
@@ -578,6 +577,39 @@ fn a_result_that_holds_the_checkouts_path_stays_there() {
         assert_eq!(in_checkout(&world, "one").run(), one, "{body}");
         assert_eq!(in_checkout(&world, "two").run(), two, "{body}");
         assert_eq!(world.executions("tool"), 4, "{body}");
+    }
+}
+
+/// In a checkout of another name, and in one of the same name elsewhere.
+#[test]
+fn a_result_that_tells_of_the_checkout_in_part_is_not_given_to_others() {
+    for (body, told, elsewhere) in [
+        ("cd ..; basename \"$(pwd)\"", "one\n", 1),
+        ("cd ..; pwd | sed 's|.*/\\(.*/.*\\)|\\1|'", "work/one\n", 2),
+        ("pwd | gzip -nc | gzip -dc | tr -d '\\n' | tail -c 7", "one/src", 1),
+    ] {
+        let world = checkouts(body);
+        world.write("other/one/fleche.toml", "");
+        world.write("other/one/src/input", "input");
+        for _ in 0..2 {
+            in_checkout(&world, "one").prints(told);
+            assert_eq!(world.executions("tool"), 1, "{body}");
+        }
+        in_checkout(&world, "other/one").prints(&told.replace("work", "other"));
+        assert_eq!(world.executions("tool"), elsewhere, "{body}");
+        in_checkout(&world, "two").prints(&told.replace("one", "two"));
+        assert_eq!(world.executions("tool"), elsewhere + 1, "{body}");
+    }
+}
+
+#[test]
+fn what_is_packed_stays_in_its_checkout() {
+    let world = checkouts("pwd | gzip -nc > made");
+    for (checkout, executions) in [("one", 1), ("two", 2), ("one", 2), ("two", 2)] {
+        in_checkout(&world, checkout).prints("");
+        let made = world.program("gzip", [OsStr::new("-dc"), world.path(checkout).join("src/made").as_os_str()]).run();
+        assert_eq!(made.stdout(), format!("{}\n", world.path(checkout).join("src").display()));
+        assert_eq!(world.executions("tool"), executions);
     }
 }
 

@@ -81,6 +81,9 @@ const COUNTED: &[(&str, Change)] = &[
         environment(s, &["PATH=/bin"]);
         s.environment.push(OsStr::from_bytes(b"A=\xff").into());
     }),
+    ("a PWD, where there was none", |w, _, s| {
+        s.environment.push(format!("PWD={}", w.root().display()).into());
+    }),
     ("another PWD", |w, _, s| {
         let alias = format!("PWD={}/alias", w.root().display());
         s.environment = words(&["PATH=/bin", &alias]);
@@ -159,9 +162,6 @@ const IGNORED: &[(&str, Change)] = &[
     ("an ignored variable", |_, r, s| {
         environment(s, &["PATH=/bin:/usr/bin", "A=1"]);
         r.environment.ignored = vec!["A".to_owned()];
-    }),
-    ("the name of the working directory", |w, _, s| {
-        s.environment.push(format!("PWD={}", w.root().display()).into());
     }),
     ("an ignored argument", |_, r, _| {
         r.argv.insert(1, "-j4".into());

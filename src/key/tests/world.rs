@@ -166,9 +166,9 @@ pub fn shown(observations: &[Observation]) -> Vec<String> {
 fn mark(state: &State) -> String {
     match state {
         State::Absent => " absent".to_owned(),
-        State::File { executable: false, .. } => String::new(),
-        State::File { executable: true, .. } => "*".to_owned(),
-        State::Folder => "/".to_owned(),
+        State::File { mode, .. } if mode & 0o111 == 0 => String::new(),
+        State::File { .. } => "*".to_owned(),
+        State::Folder { .. } => "/".to_owned(),
         State::Link { target, behind } => format!(" -> {}{}", OsStr::from_bytes(target).display(), mark(behind)),
         State::Special(kind) => format!(" special {kind:o}"),
     }
