@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::pipe::fcntl_setpipe_size;
 
 use crate::error::cause;
 use crate::exec::{Status, Target};
@@ -23,6 +24,10 @@ use super::policy::{Mode, Pace, Policy};
 use super::standard_input::StandardInput;
 use super::{Ending, Told};
 
+/// A stream of more bytes than this is worth a larger pipe.
+const PIPE_WORTH: u64 = 256 << 10;
+/// What the caller's pipe grows to, in bytes.
+const PIPE: usize = 1 << 20;
 /// Bytes read at a time where the kernel cannot send a file by itself.
 const CHUNK: usize = 256 << 10;
 
@@ -182,6 +187,10 @@ impl Source {
     /// Sends everything, waiting for the reader.
     fn send_all(&mut self, to: Standard, written: &Cell<u64>) -> io::Result<()> {
         let to = standard(to);
+        if self.length > PIPE_WORTH {
+            // Fewer changes between writer and reader. Where the user's pipes hold too much already, it stays as it is.
+            let _ = fcntl_setpipe_size(to, PIPE);
+        }
         while self.sent < self.length {
             let sent = match &self.bytes {
                 Bytes::Memory(bytes) => rustix::io::write(to, &bytes[self.sent as usize..]),
