@@ -80,10 +80,20 @@ impl<'a> Sought<'a> {
     pub fn former<'s>(&'s self, store: &'s Store) -> Known<'s> {
         Former::known(|| {
             let path_sets = self.path_sets.get_or_init(|| store.path_sets(&self.command.digest));
-            let calls: Vec<Answer> = path_sets.keys.iter().filter_map(|key| store.answer(key).ok().flatten()).collect();
-            Former::of(calls.iter().map(|call| call.outcome.outputs.as_slice()))
+            made(store, &path_sets.keys)
         })
     }
+
+    /// What the calls for exactly what is observed now left in the file system, be they too old for a replay.
+    pub fn same<'s>(&'s self, store: &'s Store) -> Known<'s> {
+        Former::known(|| made(store, &[self.key(Binding::Free), self.key(Binding::Root)]))
+    }
+}
+
+/// What the stored calls with these keys left in the file system.
+fn made(store: &Store, keys: &[Key]) -> Former {
+    let calls: Vec<Answer> = keys.iter().filter_map(|key| store.answer(key).ok().flatten()).collect();
+    Former::of(calls.iter().map(|call| call.outcome.outputs.as_slice()))
 }
 
 /// In which checkouts a call may be replayed, from all to one.

@@ -67,7 +67,7 @@ pub fn record(
     let stdout = shelf.keep_stream(command.streams.stdout, stdout)?;
     let stderr = shelf.keep_stream(command.streams.stderr && !command.streams.same, stderr)?;
     let bounds = Bounds { before, ended: run.usage.stopped, most: policy.max_entry };
-    let outputs = outputs::collect(&sought.places, &bounds, &sought.former(store), &shelf)?;
+    let outputs = outputs::collect(&sought.places, &bounds, &sought.former(store), &sought.same(store), &shelf)?;
     let binding = outputs.iter().fold(shelf.binding.get(), |binding, output| match (&output.kind, &shelf.mark) {
         (OutputKind::Link { target }, Some(mark)) => binding.max(mark.of_link(target)),
         _ => binding,

@@ -742,3 +742,41 @@ fn what_a_killed_restore_left_is_removed_by_a_later_run() {
     assert_eq!((leftovers(&world.work()), world.executions("tool")), (Vec::new(), 2));
     assert_eq!(snapshot(&world.path("out")).len(), 2000);
 }
+
+#[test]
+fn an_output_that_a_run_finds_up_to_date_is_stored_only_where_the_same_call_made_it() {
+    let world = world("test made -nt input || cp input made");
+    let write = |content: &str, seconds| {
+        world.write("input", content);
+        set_modified(&world.path("input"), SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    };
+    write("2\n", 1000);
+    tool(&world, &["-o", "made"]).prints("");
+    // An input from a backup is older than what was made of another.
+    write("1\n", 500);
+    let said = "fleche: not stored: output `made` was there before, and this run did not write it\n";
+    tool(&world, &["-o", "made"]).ends(0, "", said);
+    fs::remove_file(world.path("made")).unwrap();
+    tool(&world, &["-o", "made"]).prints("");
+    assert_eq!((world.read("made"), world.executions("tool")), ("1\n".into(), 3));
+    // Run again, the command finds what this very call has made.
+    tool(&world, &["-o", "made", "--mode", "refresh"]).prints("");
+    fs::remove_file(world.path("made")).unwrap();
+    tool(&world, &["-o", "made"]).prints("");
+    assert_eq!((world.read("made"), world.executions("tool")), ("1\n".into(), 4));
+}
+
+#[test]
+fn a_mode_that_a_run_finds_is_stored_only_where_the_same_call_gave_it() {
+    let world = world("test -e made || { echo x > made; chmod $(cat input) made; }");
+    for bits in ["600", "755"] {
+        world.write("input", bits);
+        tool(&world, &["-o", "made"]).prints("");
+        fs::remove_file(world.path("made")).unwrap();
+    }
+    tool(&world, &["-o", "made"]).prints("");
+    fs::set_permissions(world.path("made"), fs::Permissions::from_mode(0o600)).unwrap();
+    let said = "fleche: not stored: output `made` kept a mode that this call never gave it\n";
+    tool(&world, &["-o", "made", "--mode", "refresh"]).ends(0, "", said);
+    assert_eq!((mode(&world.path("made")), world.executions("tool")), (0o600, 3));
+}

@@ -34,37 +34,56 @@ pub struct Bounds<'a> {
 /// Collects what lies at `places` after a command has succeeded: folders before what is in them, then files in the
 /// order of their modification times, then links, then what is absent.
 ///
-/// A file that lies there as it did `before` is recorded only if a former call of this command made it: a tool that
-/// finds its work done already leaves it as it is, and a replay elsewhere must bring it back. Any other is
-/// somebody else's: recording it would let a replay put an old version over their edits, so the run is not stored.
-/// Nor is one whose mode somebody changed, which the command then kept: a replay elsewhere would spread it.
-/// Nor is one that may have added to a file that was there before.
+/// A file that lies there as it did `before` is recorded only if the `same` call, which saw exactly what this run saw,
+/// made it: a command that is run again finds its work done and leaves it. What another call of the command made may
+/// look up to date and be made of something else, an older input from a backup for one: `make` goes by the time. And
+/// any other is somebody's: recording it would let a replay put an old version over their edits. So the run is not
+/// stored. That goes for a build that makes some of its outputs anew, too: it costs a build in a clean folder, while
+/// a record of something else's output costs a wrong replay.
+/// Nor is a run stored whose output has a mode that somebody gave it, which the command then kept: a replay elsewhere
+/// would spread it. Nor is one that may have added to a file that was there before.
 ///
 /// Fails with [`Reason::OutputUnstorable`] or [`Reason::TooLarge`], or with a reason of the shelf.
-pub fn collect(places: &Places, bounds: &Bounds, former: &Known, shelf: &impl Shelf) -> Result<Vec<Output>, Reason> {
-    let before = bounds.before;
+pub fn collect(
+    places: &Places,
+    bounds: &Bounds,
+    former: &Known,
+    same: &Known,
+    shelf: &impl Shelf,
+) -> Result<Vec<Output>, Reason> {
     let outputs = take(places, shelf, bounds)?;
     for (output, is_untouched) in &outputs {
-        let path = output.path.as_path();
-        let fault = |why: &str| Err(Fault::new(path, why).unstorable());
-        match &output.kind {
-            OutputKind::File { content, .. } if *is_untouched && !former.made_file(path, &content.digest) => {
-                return fault("was there before, and this run did not write it");
-            }
-            OutputKind::File { mode, .. }
-                if before.had_mode(path, *mode) && former.gave_file(path, *mode) == Some(false) =>
-            {
-                return fault(KEPT_MODE);
-            }
-            OutputKind::Folder { mode, .. }
-                if before.had_mode(path, *mode) && former.gave_folder(path, *mode) == Some(false) =>
-            {
-                return fault(KEPT_MODE);
-            }
-            _ => {}
-        }
+        let found = if *is_untouched { check_found(output, same) } else { Ok(()) };
+        found.and_then(|()| check_mode(output, bounds.before, former)).map_err(Fault::unstorable)?;
     }
     Ok(outputs.into_iter().map(|(output, _)| output).collect())
+}
+
+/// Refuses a file that the run found and left, unless the `same` call made it.
+fn check_found(output: &Output, same: &Known) -> Result<(), Fault> {
+    let OutputKind::File { content, mode, .. } = &output.kind else { return Ok(()) };
+    if !same.made_file(&output.path, &content.digest) {
+        return Err(Fault::new(&output.path, "was there before, and this run did not write it"));
+    }
+    match same.gave_file(&output.path, *mode) {
+        Some(false) => Err(Fault::new(&output.path, "kept a mode that this call never gave it")),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what has the mode that it had `before`, if somebody else gave it that.
+fn check_mode(output: &Output, before: &Before, former: &Known) -> Result<(), Fault> {
+    let path = output.path.as_path();
+    let had = |mode: &u32| before.had_mode(path, *mode);
+    let given = match &output.kind {
+        OutputKind::File { mode, .. } if had(mode) => former.gave_file(path, *mode),
+        OutputKind::Folder { mode, .. } if had(mode) => former.gave_folder(path, *mode),
+        _ => None,
+    };
+    match given {
+        Some(false) => Err(Fault::new(path, "kept a mode that no recorded run gave it")),
+        _ => Ok(()),
+    }
 }
 
 /// What lies at `places`, as far as it can be looked at.
@@ -102,8 +121,6 @@ fn take(places: &Places, shelf: &impl Shelf, bounds: &Bounds) -> Result<Vec<(Out
     }
 }
 
-/// What is wrong with something whose mode somebody changed before the run.
-const KEPT_MODE: &str = "kept a mode that no recorded run gave it";
 /// What is wrong with something that is still being written.
 const CHANGED_LATE: &str = "changed after the command had ended";
 

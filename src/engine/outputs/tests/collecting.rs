@@ -232,7 +232,7 @@ fn what_was_written_after_the_command_had_ended_is_refused() {
     let before = Before::default();
     let collected = |ended| {
         let bounds = Bounds { before: &before, ended, most: MOST };
-        collect(&world.places(&["a"]), &bounds, &nothing(), &shelf).map(|outputs| outputs.len())
+        collect(&world.places(&["a"]), &bounds, &nothing(), &nothing(), &shelf).map(|outputs| outputs.len())
     };
     assert_eq!(collected(changed), Ok(1));
     let refused = collected(changed - 1).unwrap_err().to_string();
@@ -246,7 +246,7 @@ fn a_file_above_the_limit_is_too_large() {
     let places = world.places(&["a"]);
     let before = Before::default();
     let bounds = |most| Bounds { before: &before, ended: i64::MAX, most };
-    let collected = |most| collect(&places, &bounds(most), &nothing(), &shelf).map(|_| ());
+    let collected = |most| collect(&places, &bounds(most), &nothing(), &nothing(), &shelf).map(|_| ());
     assert_eq!(collected(4), Err(Reason::TooLarge(4)));
     assert_eq!(collected(5), Ok(()));
 }

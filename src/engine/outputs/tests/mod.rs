@@ -46,7 +46,7 @@ pub struct Memory {
 /// Collects what a command left that ended just now, and that found nothing.
 pub fn collect_at_all(places: &Places, shelf: &Memory) -> Result<Vec<Output>, Reason> {
     let bounds = Bounds { before: &Before::default(), ended: i64::MAX, most: MOST };
-    collect(places, &bounds, &nothing(), shelf)
+    collect(places, &bounds, &nothing(), &nothing(), shelf)
 }
 
 /// No former call made anything.

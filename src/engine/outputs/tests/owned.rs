@@ -3,20 +3,6 @@
 use super::*;
 
 #[test]
-fn what_the_run_found_done_is_recorded_too() {
-    let (world, shelf) = (World::new(), Memory::default());
-    world.write("out/a.o", "a").write("out/b.o", "1");
-    world.collect(&["out/"], &shelf);
-    // A build that finds a.o up to date writes only b.o.
-    world.write("out/b.o", "2");
-    let second = world.collect(&["out/"], &shelf);
-    let elsewhere = World::new();
-    elsewhere.restore(&["out/"], &second, &shelf).unwrap();
-    assert_eq!(fs::read(elsewhere.at("out/a.o")).unwrap(), b"a");
-    assert_eq!(fs::read(elsewhere.at("out/b.o")).unwrap(), b"2");
-}
-
-#[test]
 fn a_replay_removes_what_former_calls_made_and_names_the_rest() {
     let (world, shelf) = (World::new(), Memory::default());
     world
