@@ -780,3 +780,29 @@ fn a_mode_that_a_run_finds_is_stored_only_where_the_same_call_gave_it() {
     tool(&world, &["-o", "made", "--mode", "refresh"]).ends(0, "", said);
     assert_eq!((mode(&world.path("made")), world.executions("tool")), (0o600, 3));
 }
+
+#[test]
+fn what_a_run_writes_through_a_link_at_an_output_is_not_stored() {
+    for place in ["made", "mad*"] {
+        let world = world("cp input made");
+        world.write("real", "");
+        symlink("real", world.path("made")).unwrap();
+        let said = "fleche: not stored: output `made` was a link before, and the command may have written through it\n";
+        for executions in 1..3 {
+            world.write("real", "junk");
+            tool(&world, &["-o", place]).ends(0, "", said);
+            assert_eq!((world.read("real"), world.executions("tool")), ("1\n".into(), executions), "{place}");
+        }
+    }
+}
+
+#[test]
+fn a_link_that_a_run_makes_anew_is_stored() {
+    let world = world("ln -sfn input made");
+    symlink("tool", world.path("made")).unwrap();
+    tool(&world, &["-o", "made"]).prints("");
+    fs::remove_file(world.path("made")).unwrap();
+    tool(&world, &["-o", "made"]).prints("");
+    assert_eq!(fs::read_link(world.path("made")).unwrap(), Path::new("input"));
+    assert_eq!(world.executions("tool"), 1);
+}

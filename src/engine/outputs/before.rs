@@ -18,6 +18,7 @@ const TAIL: u64 = 64 << 10;
 #[derive(Debug, Default)]
 pub struct Before {
     files: BTreeMap<PathBuf, Earlier>,
+    links: BTreeMap<PathBuf, Stamp>,
     /// The permission bits of files and folders.
     modes: BTreeMap<PathBuf, u32>,
 }
@@ -33,7 +34,9 @@ struct Earlier {
 pub fn before(places: &Places) -> Before {
     let mut grounds = Grounds::new(places);
     let mut before = Before::default();
-    for (path, mode, stamp) in gather(places).files_and_folders() {
+    let gathering = gather(places);
+    before.links = gathering.links().map(|(path, stamp)| (path.to_owned(), *stamp)).collect();
+    for (path, mode, stamp) in gathering.files_and_folders() {
         before.modes.insert(path.clone(), mode);
         let Some(stamp) = stamp else { continue };
         let folder = grounds.present_parent(&path).ok();
@@ -48,6 +51,11 @@ impl Before {
     /// Whether the file at `path` lies there as it did before.
     pub fn has(&self, path: &Path, stamp: &Stamp) -> bool {
         self.files.get(path).is_some_and(|earlier| earlier.stamp == *stamp)
+    }
+
+    /// Whether the link at `path` lies there as it did before.
+    pub fn has_link(&self, path: &Path, stamp: &Stamp) -> bool {
+        self.links.get(path) == Some(stamp)
     }
 
     /// Whether what lay at `path` had this mode.

@@ -59,9 +59,12 @@ pub fn collect(
     Ok(outputs.into_iter().map(|(output, _)| output).collect())
 }
 
-/// Refuses a file that the run found and left, unless the `same` call made it.
+/// Refuses a file that the run found and left, unless the `same` call made it, and any link: what was written through
+/// it lies where nobody looks, and a replay would bring the link alone.
 fn check_found(output: &Output, same: &Known) -> Result<(), Fault> {
-    let OutputKind::File { content, mode, .. } = &output.kind else { return Ok(()) };
+    let OutputKind::File { content, mode, .. } = &output.kind else {
+        return Err(Fault::new(&output.path, "was a link before, and the command may have written through it"));
+    };
     if !same.made_file(&output.path, &content.digest) {
         return Err(Fault::new(&output.path, "was there before, and this run did not write it"));
     }
@@ -95,7 +98,7 @@ pub fn gather(places: &Places) -> Gathering<'_> {
     gathering
 }
 
-/// Everything at `places`, and whether it is a file that lies there as it did `before`.
+/// Everything at `places`, and whether it is a file or a link that lies there as it did `before`.
 ///
 /// It is looked at twice: somebody whom the command left behind may still write, and half of what they write is not
 /// what the command makes. Nobody can tell whether they will write later still: to know one's orphans one has to be
@@ -130,7 +133,7 @@ enum Seen {
     Absent,
     File(Stamp),
     Folder { mode: u32, owned: bool },
-    Link { target: Vec<u8> },
+    Link { target: Vec<u8>, stamp: Stamp },
 }
 
 /// What was seen at places.
@@ -141,6 +144,14 @@ pub struct Gathering<'a> {
 }
 
 impl Gathering<'_> {
+    /// The links among it.
+    pub fn links(&self) -> impl Iterator<Item = (&Path, &Stamp)> {
+        self.things.iter().filter_map(|(path, seen)| match seen {
+            Seen::Link { stamp, .. } => Some((path.as_path(), stamp)),
+            _ => None,
+        })
+    }
+
     /// The files and the folders among it, with what is known of files.
     pub fn files_and_folders(self) -> impl Iterator<Item = (PathBuf, u32, Option<Stamp>)> {
         self.things.into_iter().filter_map(|(path, seen)| match seen {
@@ -252,7 +263,7 @@ impl Gathering<'_> {
                 if let Some(why) = self.places.link_fault(&found.path, &target) {
                     return Err(Fault::new(&found.path, why));
                 }
-                Seen::Link { target }
+                Seen::Link { target, stamp }
             }
             Kind::File | Kind::Folder => {
                 if let Some((_, why)) = SPECIAL_BITS.iter().find(|(bit, _)| stamp.mode & bit != 0) {
@@ -279,7 +290,10 @@ impl Gathering<'_> {
                 Seen::Folder { mode, owned } => {
                     outputs.push((Output { path, kind: OutputKind::Folder { mode, owned } }, false));
                 }
-                Seen::Link { target } => links.push((Output { path, kind: OutputKind::Link { target } }, false)),
+                Seen::Link { target, stamp } => {
+                    let is_untouched = bounds.before.has_link(&path, &stamp);
+                    links.push((Output { path, kind: OutputKind::Link { target } }, is_untouched));
+                }
                 Seen::File(stamp) => {
                     let content = self.take_in_file(&path, &stamp, shelf, bounds)?;
                     let (mode, modified) = (stamp.mode & 0o777, stamp.modified);
