@@ -806,3 +806,19 @@ fn a_link_that_a_run_makes_anew_is_stored() {
     assert_eq!(fs::read_link(world.path("made")).unwrap(), Path::new("input"));
     assert_eq!(world.executions("tool"), 1);
 }
+
+#[test]
+fn a_replay_cuts_no_hard_link() {
+    for place in ["made", "made*", "out/"] {
+        let made = if place == "out/" { "out/made" } else { "made" };
+        let world = world(&format!("mkdir -p out; cat input > {made}"));
+        tool(&world, &["-o", place]).prints("");
+        fs::hard_link(world.path(made), world.path("other")).unwrap();
+        if place == "made" {
+            world.write("other", "old\n");
+        }
+        tool(&world, &["-o", place]).prints("");
+        assert_eq!((world.read("other"), world.executions("tool")), ("1\n".into(), 2), "{place}");
+        assert_eq!(fs::metadata(world.path(made)).unwrap().nlink(), 2, "{place}");
+    }
+}

@@ -145,6 +145,9 @@ impl<'a> Plan<'a> {
             },
             OutputKind::Link { target } => {
                 if !(present.is_some() && is_link(path, target, grounds)?) {
+                    if let Some(stat) = &stat {
+                        may_be_cut_off(path, stat)?;
+                    }
                     if let Some(stat) = stat.as_ref().filter(|stat| Kind::of(stat) == Kind::Link) {
                         may_replace(places, output, stat, former, grounds)?;
                     }
@@ -157,6 +160,7 @@ impl<'a> Plan<'a> {
                     && has_content(path, content, grounds)?;
                 if !is_kept {
                     if let Some(stat) = &stat {
+                        may_be_cut_off(path, stat)?;
                         may_have_mode(path, *mode, stat, former)?;
                         may_replace(places, output, stat, former, grounds)?;
                     }
@@ -299,6 +303,15 @@ fn may_replace(
         _ => is_of_former(&found, former)?,
     };
     if is_made { Ok(()) } else { Err(Fault::new(path, "is there, and no recorded run made it")) }
+}
+
+/// Whether a new file or link may take the place of this one: not if it has another name as well.
+///
+/// A program that writes into the file shows what it writes under all of its names, one that makes a new file leaves
+/// the others what they were; which of them this command is, is not known.
+fn may_be_cut_off(path: &Path, stat: &Stat) -> Result<(), Fault> {
+    let has_more_names = Kind::of(stat) != Kind::Folder && stat.st_nlink > 1;
+    if has_more_names { Err(Fault::new(path, "has another name as well, by a hard link")) } else { Ok(()) }
 }
 
 /// Whether a file that gets `mode` may take the place of one with the mode of `stat`: only if that is a mode that
