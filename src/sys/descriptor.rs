@@ -91,6 +91,11 @@ fn device(descriptor: BorrowedFd, stat: &Stat) -> Kind {
     }
 }
 
+/// Whether this file is where standard output or standard error leads. Costs nothing once both were looked at.
+pub fn is_behind_a_stream(device: u64, inode: u64) -> bool {
+    [1, 2].map(found).iter().any(|it| it.kind == Kind::File && (it.device, it.inode) == (device, inode))
+}
+
 /// Whether two descriptors of this process are one open file (kcmp(2)), so that what is written through both
 /// has one order. Where the kernel does not tell: whether they are one pipe, socket or device.
 pub fn same_open_file(one: RawFd, other: RawFd) -> bool {

@@ -822,3 +822,48 @@ fn a_replay_cuts_no_hard_link() {
         assert_eq!(fs::metadata(world.path(made)).unwrap().nlink(), 2, "{place}");
     }
 }
+
+#[test]
+fn an_output_that_is_standard_output_or_error_is_not_stored() {
+    for (place, to) in [("log", ">>log"), ("log", "2>>log"), ("out/", ">>out/log"), ("out/*", ">>out/log")] {
+        let world = world("mkdir -p out; echo line; echo line >&2");
+        fs::create_dir(world.path("out")).unwrap();
+        // What fleche has to say would lie in the same file.
+        let line = format!("fleche run -q -i input -o '{place}' -- ./tool {to}");
+        for _ in 0..3 {
+            assert_eq!(world.shell(&line).run().code(), 0);
+        }
+        let log = if place == "log" { "log" } else { "out/log" };
+        assert_eq!((world.read(log), world.executions("tool")), ("line\n".repeat(3), 3), "{place} {to}");
+    }
+}
+
+#[test]
+fn an_output_that_is_standard_output_or_error_is_not_replaced() {
+    for place in ["log", "lo*"] {
+        for to in [">>log 2>errors", "2>>log >elsewhere"] {
+            let world = world("cp input log; echo line; echo line >&2");
+            let line = format!("fleche run -q -i input -o '{place}' -- ./tool");
+            world.shell(&format!("{line} >elsewhere 2>errors")).prints("");
+            for options in ["", "--mtime keep"] {
+                let before = world.executions("tool");
+                world.shell(&format!("{line} {to}").replace("-i", &format!("{options} -i"))).prints("");
+                let seen = (world.read("log"), world.executions("tool"));
+                assert_eq!(seen, ("1\nline\n".into(), before + 1), "{place} {to} {options}");
+                world.write("log", "1\n");
+            }
+        }
+    }
+}
+
+#[test]
+fn standard_output_is_not_taken_away_with_what_a_former_run_made() {
+    let world = world("rm -rf out; mkdir out; cp input out/made-of-$(cat input); echo line");
+    for content in ["1", "2"] {
+        world.write("input", content);
+        world.shell("fleche run -i input -o out/ -- ./tool >elsewhere").prints("");
+    }
+    world.write("input", "1");
+    world.shell("fleche run -i input -o out/ -- ./tool >>out/made-of-2").prints("");
+    assert_eq!(world.executions("tool"), 3);
+}

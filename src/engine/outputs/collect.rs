@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Stat, fgetxattr_query};
 
 use crate::model::{Content, Output, OutputKind, Reason, Stamp};
-use crate::sys::stamp;
 use crate::sys::temporary::{is_dead, is_temporary};
+use crate::sys::{descriptor, stamp};
 
 use super::before::Before;
-use super::fault::{Fault, Kind};
+use super::fault::{BEHIND_A_STREAM, Fault, Kind};
 use super::ground::Grounds;
 use super::places::{Extent, Pattern, Place, Places};
 use super::walk::{self, Found, Next};
@@ -320,6 +320,10 @@ impl Gathering<'_> {
     ) -> Result<Content, Reason> {
         if stamp.size > bounds.most {
             return Err(Reason::TooLarge(bounds.most));
+        }
+        // What it holds is of every command that wrote there, and a replay would write the streams into it once more.
+        if descriptor::is_behind_a_stream(stamp.device, stamp.inode) {
+            return Err(Fault::new(path, BEHIND_A_STREAM).unstorable());
         }
         let file = open(&mut self.grounds, path, stamp).map_err(Fault::unstorable)?;
         if stamp.mode & 0o111 != 0 && fgetxattr_query(&file, c"security.capability").is_ok() {

@@ -8,6 +8,9 @@ use rustix::fs::{FileType, Stat};
 use crate::error::cause;
 use crate::model::Reason;
 
+/// What is wrong with the file behind standard output or standard error.
+pub const BEHIND_A_STREAM: &str = "is where standard output or standard error leads";
+
 /// A path and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Stat;
 
 use crate::model::{Content, Output, OutputKind, Stamp};
-use crate::sys::stamp;
+use crate::sys::{descriptor, stamp};
 
-use super::fault::{Fault, Kind};
+use super::fault::{BEHIND_A_STREAM, Fault, Kind};
 use super::ground::Grounds;
 use super::places::Places;
 use super::sweep::{Sweep, digest_of, is_of_former};
@@ -127,6 +127,9 @@ impl<'a> Plan<'a> {
             may_be(path, wanted, stat, former, grounds)?;
         }
         let present = stat.as_ref().map(stamp::from_stat);
+        if let Some(present) = &present {
+            may_go(path, present)?;
+        }
         match &output.kind {
             OutputKind::Absent => {}
             OutputKind::Folder { mode, .. } => match present {
@@ -198,6 +201,9 @@ impl<'a> Plan<'a> {
         }
         for output in outputs.iter().filter(|output| output.kind == OutputKind::Absent) {
             sweep.absent(grounds, &output.path, former)?;
+        }
+        for (path, present) in &sweep.removals {
+            may_go(path, present)?;
         }
         self.removals = sweep.removals;
         self.emptied = sweep.emptied;
@@ -303,6 +309,16 @@ fn may_replace(
         _ => is_of_former(&found, former)?,
     };
     if is_made { Ok(()) } else { Err(Fault::new(path, "is there, and no recorded run made it")) }
+}
+
+/// Whether what is `present` may be replaced, removed or believed to be right: not if the streams are about to be
+/// written into it, which then would go nowhere, or behind what the command does not leave there.
+fn may_go(path: &Path, present: &Stamp) -> Result<(), Fault> {
+    if descriptor::is_behind_a_stream(present.device, present.inode) {
+        Err(Fault::new(path, BEHIND_A_STREAM))
+    } else {
+        Ok(())
+    }
 }
 
 /// Whether a new file or link may take the place of this one: not if it has another name as well.
