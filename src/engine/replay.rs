@@ -19,7 +19,7 @@ use crate::sys::entry::{Standard, standard};
 use crate::sys::signal;
 
 use super::lookup::Sought;
-use super::outputs::{self, Stock, Stored};
+use super::outputs::{self, Inputs, Stock, Stored};
 use super::policy::{Mode, Pace, Policy};
 use super::standard_input::StandardInput;
 use super::{Ending, Told};
@@ -46,7 +46,7 @@ impl<'a> Replay<'a> {
         let outcome = &call.outcome;
         let stdout = Source::open(store, outcome.stdout.as_ref())?;
         let stderr = Source::open(store, outcome.stderr.as_ref())?;
-        let warnings = if outcome.outputs.is_empty() { Vec::new() } else { restore(store, sought, outcome, policy)? };
+        let warnings = restore(store, sought, outcome, policy)?;
         if policy.mode != Mode::ReadOnly {
             store.note(&Event::Hit { key: call.key, saved: call.wall });
             store.touch(&call.key);
@@ -142,7 +142,9 @@ impl Targets<'_> {
 
 fn restore(store: &Store, sought: &Sought, outcome: &Outcome, policy: &Policy) -> Result<Vec<String>, Reason> {
     let former = sought.former(store);
-    Ok(outputs::restore(&sought.places, &outcome.outputs, &Values(store), policy.mtime, &former)?.warnings)
+    let inputs = Inputs { words: &sought.request.inputs, observations: &sought.observed.observations };
+    let restored = outputs::restore(&sought.places, &outcome.outputs, &Values(store), policy.mtime, &former, &inputs)?;
+    Ok(restored.warnings)
 }
 
 /// The values of a store, as restoring wants them.

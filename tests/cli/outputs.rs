@@ -867,3 +867,69 @@ fn standard_output_is_not_taken_away_with_what_a_former_run_made() {
     world.shell("fleche run -i input -o out/ -- ./tool >>out/made-of-2").prints("");
     assert_eq!(world.executions("tool"), 3);
 }
+
+#[test]
+fn what_appears_by_hand_among_inputs_and_outputs_means_that_the_command_runs() {
+    for (inputs, place, made) in [
+        (".", "*.txt", "out.txt"),
+        (".", "**/*.txt", "a/out.txt"),
+        (".", "b/", "b/out.txt"),
+        (".", "b", "b/out.txt"),
+        ("*", "b/", "b/out.txt"),
+        ("b", "**/*.txt", "b/out.txt"),
+        // By way of a link, under whose name nothing is left out of the inputs, but neither looked at twice.
+        ("c", "b/*.txt", "b/out.txt"),
+    ] {
+        let world = world(&format!("cat input >{made}; cat note.txt b/note.txt 2>/dev/null; :"));
+        fs::create_dir(world.path("a")).unwrap();
+        fs::create_dir(world.path("b")).unwrap();
+        fs::create_dir(world.path("c")).unwrap();
+        symlink("../b", world.path("c/link")).unwrap();
+        for _ in 0..2 {
+            tool(&world, &["-i", inputs, "-o", place]).prints("");
+        }
+        assert_eq!(world.executions("tool"), 1, "{inputs} {place}");
+        let note = if made == "b/out.txt" { "b/note.txt" } else { "note.txt" };
+        world.write(note, "by hand\n");
+        for executions in 2..4 {
+            assert_eq!(
+                tool(&world, &["-q", "-i", inputs, "-o", place]).run().stdout(),
+                "by hand\n",
+                "{inputs} {place}"
+            );
+            assert_eq!(world.executions("tool"), executions, "{inputs} {place}");
+        }
+    }
+}
+
+#[test]
+fn what_appears_where_a_glob_found_nothing_means_that_the_command_runs() {
+    let world = world("cat *.txt 2>/dev/null; :");
+    for _ in 0..2 {
+        tool(&world, &["-i", ".", "-o", "*.txt"]).prints("");
+    }
+    assert_eq!(world.executions("tool"), 1);
+    world.write("note.txt", "by hand\n");
+    assert_eq!(tool(&world, &["-i", ".", "-o", "*.txt"]).run().stdout(), "by hand\n");
+}
+
+#[test]
+fn what_former_runs_made_among_inputs_and_outputs_is_no_stranger() {
+    for place in ["*.txt", "out/"] {
+        let made = if place == "out/" { "out/" } else { "" };
+        let world = world(&format!("test -z '{made}' || mkdir out; cp input {made}made-of-$(cat input).txt"));
+        for (content, executions) in [("1", 1), ("2", 2), ("1", 2), ("2", 2)] {
+            world.write("input", content);
+            fs::remove_dir_all(world.path("out")).ok();
+            for stale in ["made-of-1.txt", "made-of-2.txt"] {
+                let _ = fs::remove_file(world.path(stale));
+            }
+            tool(&world, &["-i", ".", "-o", place]).prints("");
+            assert_eq!(world.executions("tool"), executions, "{place} {content}");
+        }
+        // With what the other state made beside it.
+        world.write(format!("{made}made-of-1.txt"), "1");
+        tool(&world, &["-i", ".", "-o", place]).prints("");
+        assert_eq!(world.executions("tool"), 2, "{place}");
+    }
+}

@@ -91,7 +91,7 @@ fn check_mode(output: &Output, before: &Before, former: &Known) -> Result<(), Fa
 
 /// What lies at `places`, as far as it can be looked at.
 pub fn gather(places: &Places) -> Gathering<'_> {
-    let mut gathering = Gathering { grounds: Grounds::new(places), places, things: BTreeMap::new() };
+    let mut gathering = Gathering::new(places);
     for place in places.iter() {
         let _ = gathering.gather(place);
     }
@@ -104,14 +104,8 @@ pub fn gather(places: &Places) -> Gathering<'_> {
 /// what the command makes. Nobody can tell whether they will write later still: to know one's orphans one has to be
 /// their parent (`PR_SET_CHILD_SUBREAPER`), which they see, or to read all of `/proc`, where others are alike.
 fn take(places: &Places, shelf: &impl Shelf, bounds: &Bounds) -> Result<Vec<(Output, bool)>, Reason> {
-    let gather_all = || {
-        let mut gathering = Gathering { grounds: Grounds::new(places), places, things: BTreeMap::new() };
-        for place in places.iter() {
-            gathering.gather(place).map_err(Fault::unstorable)?;
-        }
-        Ok(gathering)
-    };
-    let mut gathering: Gathering = gather_all()?;
+    let gather_all = || Gathering::of(places, places.iter()).map_err(Fault::unstorable);
+    let mut gathering = gather_all()?;
     let outputs = gathering.take_in(shelf, bounds)?;
     let again = gather_all()?.things;
     let changed = |path: &&PathBuf| gathering.things.get(*path) != again.get(*path);
@@ -143,7 +137,26 @@ pub struct Gathering<'a> {
     things: BTreeMap<PathBuf, Seen>,
 }
 
-impl Gathering<'_> {
+impl<'a> Gathering<'a> {
+    fn new(places: &'a Places) -> Gathering<'a> {
+        Gathering { grounds: Grounds::new(places), places, things: BTreeMap::new() }
+    }
+
+    /// What lies at the `chosen` of `places`; fails at the first that cannot be looked at.
+    pub(super) fn of<'p>(
+        places: &'a Places,
+        chosen: impl IntoIterator<Item = &'p Place>,
+    ) -> Result<Gathering<'a>, Fault> {
+        let mut gathering = Gathering::new(places);
+        chosen.into_iter().try_for_each(|place| gathering.gather(place))?;
+        Ok(gathering)
+    }
+
+    /// The paths of what there is.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.things.iter().filter(|(_, seen)| **seen != Seen::Absent).map(|(path, _)| path.as_path())
+    }
+
     /// The links among it.
     pub fn links(&self) -> impl Iterator<Item = (&Path, &Stamp)> {
         self.things.iter().filter_map(|(path, seen)| match seen {

@@ -15,6 +15,7 @@ mod ground;
 mod places;
 mod plan;
 mod restore;
+mod strangers;
 mod sweep;
 mod transaction;
 mod walk;
@@ -31,6 +32,7 @@ pub use collect::{Bounds, collect};
 pub use former::{Former, Known};
 pub use places::Places;
 pub use restore::restore;
+pub use strangers::Inputs;
 
 /// Where the bytes of output files go: what collecting needs of a store.
 pub trait Shelf {

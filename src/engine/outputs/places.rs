@@ -73,6 +73,11 @@ impl Places {
         self.iter().next().is_none()
     }
 
+    /// Whether one is a glob: there may be something at it of which no record tells.
+    pub(super) fn hold_glob(&self) -> bool {
+        self.iter().any(|place| matches!(place.extent, Extent::Matching(_)))
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Place> {
         self.places.iter()
     }

@@ -276,11 +276,8 @@ fn may_be(path: &Path, wanted: Kind, stat: &Stat, former: &Known, grounds: &mut 
     if kind == wanted {
         return Ok(());
     }
-    if wanted != Kind::Folder {
-        let folder = grounds.present_parent(path)?;
-        if is_of_former(&Found { path: path.to_owned(), stat: *stat, kind, folder }, former)? {
-            return Ok(());
-        }
+    if wanted != Kind::Folder && is_of_former(&Found::at(path, *stat, grounds)?, former)? {
+        return Ok(());
     }
     Err(Fault::new(path, format!("is {}, but {} was recorded", kind.name(), wanted.name())))
 }
@@ -299,8 +296,7 @@ fn may_replace(
     if places.name_literally(path) {
         return Ok(());
     }
-    let folder = grounds.present_parent(path)?;
-    let found = Found { path: path.to_owned(), stat: *stat, kind: Kind::of(stat), folder };
+    let found = Found::at(path, *stat, grounds)?;
     let is_made = match &output.kind {
         OutputKind::File { content, .. } if found.kind == Kind::File => {
             let digest = digest_of(&found)?;

@@ -13,7 +13,7 @@ use super::ground::Grounds;
 use super::places::Places;
 use super::plan::{FilePlan, Plan};
 use super::transaction::{Staged, Transaction};
-use super::{Known, Mtime, Stock, copy};
+use super::{Inputs, Known, Mtime, Stock, copy, strangers};
 
 /// What a restore has to tell.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Restored {
     pub warnings: Vec<String>,
 }
 
-/// Puts `outputs` where they were recorded, as far as `places` allow it.
+/// Puts `outputs` where they were recorded, as far as `places` allow it, and if no stranger lies among `inputs`.
 ///
 /// Every value is opened, verified and copied beside its target before the first target is touched; then
 /// all are renamed, files in the order of their recorded modification times, links last. Where anything
@@ -33,12 +33,14 @@ pub fn restore<S: Stock>(
     stock: &S,
     policy: Mtime,
     former: &Known,
+    inputs: &Inputs,
 ) -> Result<Restored, Reason> {
-    if outputs.is_empty() {
+    if outputs.is_empty() && !places.hold_glob() {
         return Ok(Restored::default());
     }
     let mut grounds = Grounds::new(places);
     let mut plan = Plan::of(places, outputs, policy, former, &mut grounds).map_err(Fault::not_restored)?;
+    strangers::refuse(places, outputs, inputs, former, &mut grounds).map_err(Fault::not_restored)?;
     let mut transaction = Transaction::new(grounds);
     let staged = stage(&plan, stock, policy, &mut transaction)?;
     put(&plan, &staged, &mut transaction).map_err(Fault::not_restored)?;

@@ -69,10 +69,8 @@ impl Sweep {
     /// Anything else is a fault: the command may leave it, remove it, or print another thing because of it.
     pub fn absent(&mut self, grounds: &mut Grounds, path: &Path, former: &Known) -> Result<(), Fault> {
         let Some(stat) = grounds.stat(path)? else { return Ok(()) };
-        let kind = Kind::of(&stat);
-        let folder = grounds.present_parent(path)?;
-        self.remove(Found { path: path.to_owned(), stat, kind, folder }, former)?;
-        if kind == Kind::Folder {
+        self.remove(Found::at(path, stat, grounds)?, former)?;
+        if Kind::of(&stat) == Kind::Folder {
             let ground = grounds.of(path)?;
             walk::tree(&ground, path, None, &mut |found| self.remove(found, former).map(|()| Next::Into))?;
         }

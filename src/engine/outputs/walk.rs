@@ -8,7 +8,7 @@ use rustix::fs::Stat;
 use crate::sys::beneath::Beneath;
 
 use super::fault::{Fault, Kind};
-use super::ground::Ground;
+use super::ground::{Ground, Grounds};
 
 /// Folders within folders that are followed; deeper is not stored (the limit that Nix has).
 pub const DEEPEST: usize = 64;
@@ -23,6 +23,14 @@ pub struct Found {
     pub kind: Kind,
     /// The folder that holds it.
     pub folder: Rc<Beneath>,
+}
+
+impl Found {
+    /// What `stat` says of, at `path`.
+    pub fn at(path: &Path, stat: Stat, grounds: &mut Grounds) -> Result<Found, Fault> {
+        let folder = grounds.present_parent(path)?;
+        Ok(Found { path: path.to_owned(), stat, kind: Kind::of(&stat), folder })
+    }
 }
 
 /// Whether a walk goes on below a folder.

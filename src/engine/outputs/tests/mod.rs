@@ -49,6 +49,9 @@ pub fn collect_at_all(places: &Places, shelf: &Memory) -> Result<Vec<Output>, Re
     collect(places, &bounds, &nothing(), &nothing(), shelf)
 }
 
+/// Nothing lies among inputs.
+pub const NO_INPUTS: Inputs = Inputs { words: &[], observations: &[] };
+
 /// No former call made anything.
 pub fn nothing() -> Known<'static> {
     Former::known(Former::default)
@@ -208,7 +211,8 @@ impl World {
         shelf: &Memory,
         former: &[&[Output]],
     ) -> Result<Restored, Reason> {
-        restore(&self.places(words), outputs, shelf, Mtime::Now, &Former::known(|| Former::of(former.iter().copied())))
+        let former = Former::known(|| Former::of(former.iter().copied()));
+        restore(&self.places(words), outputs, shelf, Mtime::Now, &former, &NO_INPUTS)
     }
 
     /// Everything in the project and beside it: type, mode and bytes by path.

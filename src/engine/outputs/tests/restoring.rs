@@ -81,7 +81,7 @@ fn modification_times_are_now_in_the_recorded_order() {
         let [z, m, a, tied] = ["z", "m", "a", "tied"].map(|path| world.modified(path));
         assert!(start <= z && z <= m && m <= a && a == tied);
     }
-    restore(&world.places(&[]), &outputs, &shelf, Mtime::Recorded, &nothing()).unwrap();
+    restore(&world.places(&[]), &outputs, &shelf, Mtime::Recorded, &nothing(), &NO_INPUTS).unwrap();
     assert_eq!(["z", "m", "a", "tied"].map(|path| world.modified(path)), [10, 20, 30, 30]);
 }
 
@@ -99,7 +99,7 @@ fn keep_leaves_only_what_is_right_already() {
     }
     // A right file needs no value.
     shelf.values.borrow_mut().remove(&Digest::of(b"same"));
-    let keep = |former: &Known| restore(&world.places(&names), &outputs, &shelf, Mtime::Keep, former);
+    let keep = |former: &Known| restore(&world.places(&names), &outputs, &shelf, Mtime::Keep, former, &NO_INPUTS);
     assert!(keep(&nothing()).is_err());
     let former = [shelf.file("mode", "mode").of_mode(0o600)];
     keep(&Former::known(|| Former::of([&former[..]]))).unwrap();
@@ -158,7 +158,7 @@ fn kinds_change_only_between_what_the_command_made() {
 fn a_hit_touches_nothing_where_nothing_is_recorded() {
     let (world, shelf) = (World::new(), Memory::default());
     let places = Places::of(&["x".into()], Path::new("/nowhere"), Path::new("/nowhere")).unwrap();
-    assert_eq!(restore(&places, &[], &shelf, Mtime::Now, &nothing()), Ok(Restored::default()));
+    assert_eq!(restore(&places, &[], &shelf, Mtime::Now, &nothing(), &NO_INPUTS), Ok(Restored::default()));
     assert!(world.snapshot().is_empty());
 }
 
