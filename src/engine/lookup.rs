@@ -86,7 +86,7 @@ impl<'a> Sought<'a> {
 
     /// What the calls for exactly what is observed now left in the file system, be they too old for a replay.
     pub fn same<'s>(&'s self, store: &'s Store) -> Known<'s> {
-        Former::known(|| made(store, &[self.key(Binding::Free), self.key(Binding::Root)]))
+        Former::known(|| made(store, &[Binding::Free, Binding::Name, Binding::Root].map(|binding| self.key(binding))))
     }
 }
 

@@ -377,6 +377,39 @@ fn something_of_another_kind_in_the_place_of_an_output_means_that_the_command_ru
 }
 
 #[test]
+fn a_link_that_the_command_once_made_may_be_written_through_now() {
+    let world = world("if grep -q link input; then ln -sfn real made; else cat input > made; fi");
+    let run = |input: &str, said: &str| {
+        world.write("input", input);
+        tool(&world, &["-o", "made"]).ends(0, "", said);
+    };
+    run("1\n", "");
+    fs::remove_file(world.path("made")).unwrap();
+    run("link\n", "");
+    world.write("real", "mine");
+    run("1\n", "fleche: not stored: output `made` was a link before, and the command may have written through it\n");
+    assert_eq!(world.read("real"), "1\n");
+    assert!(fs::symlink_metadata(world.path("made")).unwrap().is_symlink());
+    assert_eq!(world.executions("tool"), 3);
+}
+
+#[test]
+fn what_lies_beside_something_that_cannot_be_kept_is_not_taken_for_the_runs_own() {
+    let world = world("rm -f out/pipe; cp input out/made");
+    fs::create_dir(world.path("out")).unwrap();
+    world.program("mkfifo", [world.path("out/pipe")]).prints("");
+    // On either side of the FIFO, in whatever order the folder tells of them.
+    for name in ["a", "b", "y", "z"] {
+        world.write(format!("out/{name}"), "mine");
+    }
+    let said = "fleche: not stored: output `out/a` was there before, and this run did not write it\n";
+    for executions in 1..3 {
+        tool(&world, &["-o", "out/"]).ends(0, "", said);
+        assert_eq!(world.executions("tool"), executions);
+    }
+}
+
+#[test]
 fn a_link_in_the_place_of_an_outputs_folder_is_not_written_through() {
     // The command itself looks where it writes, so that what fleche would write can be told from it.
     let world = world("test -L out || { mkdir -p out; cp input out/made; }");

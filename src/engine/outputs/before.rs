@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::model::{Digest, Stamp};
 
 use super::collect::gather;
+use super::fault::Fault;
 use super::ground::Grounds;
 use super::places::Places;
 
@@ -21,6 +22,7 @@ pub struct Before {
     links: BTreeMap<PathBuf, Stamp>,
     /// The permission bits of files and folders.
     modes: BTreeMap<PathBuf, u32>,
+    fault: Option<Fault>,
 }
 
 #[derive(Debug)]
@@ -30,11 +32,13 @@ struct Earlier {
     tail: Option<Digest>,
 }
 
-/// Looks at what lies at `places`. What cannot be looked at counts as not there, and is told of after the run.
+/// Looks at what lies at `places`. Where not all of it can be seen, nothing that lies there afterwards is known to be
+/// the run's.
 pub fn before(places: &Places) -> Before {
     let mut grounds = Grounds::new(places);
     let mut before = Before::default();
-    let gathering = gather(places);
+    let (gathering, fault) = gather(places);
+    before.fault = fault;
     before.links = gathering.links().map(|(path, stamp)| (path.to_owned(), *stamp)).collect();
     for (path, mode, stamp) in gathering.files_and_folders() {
         before.modes.insert(path.clone(), mode);
@@ -48,6 +52,11 @@ pub fn before(places: &Places) -> Before {
 }
 
 impl Before {
+    /// What kept it from being seen whole.
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
     /// Whether the file at `path` lies there as it did before.
     pub fn has(&self, path: &Path, stamp: &Stamp) -> bool {
         self.files.get(path).is_some_and(|earlier| earlier.stamp == *stamp)

@@ -52,6 +52,9 @@ pub fn collect(
     shelf: &impl Shelf,
 ) -> Result<Vec<Output>, Reason> {
     let outputs = take(places, shelf, bounds)?;
+    if let Some(fault) = bounds.before.fault() {
+        return Err(fault.clone().unstorable());
+    }
     for (output, is_untouched) in &outputs {
         let found = if *is_untouched { check_found(output, same) } else { Ok(()) };
         found.and_then(|()| check_mode(output, bounds.before, former)).map_err(Fault::unstorable)?;
@@ -89,13 +92,15 @@ fn check_mode(output: &Output, before: &Before, former: &Known) -> Result<(), Fa
     }
 }
 
-/// What lies at `places`, as far as it can be looked at.
-pub fn gather(places: &Places) -> Gathering<'_> {
-    let mut gathering = Gathering::new(places);
+/// What lies at `places`, past whatever could not be stored; and what kept it from being looked at further.
+pub fn gather(places: &Places) -> (Gathering<'_>, Option<Fault>) {
+    let mut gathering = Gathering { unfit: Unfit::PassedOver, ..Gathering::new(places) };
+    let mut fault = None;
     for place in places.iter() {
-        let _ = gathering.gather(place);
+        // What is wrong with the place itself hides no other, and is gone if the run put something right there.
+        fault = fault.or(gathering.gather(place).err().filter(|found| !found.is_at(&place.path)));
     }
-    gathering
+    (gathering, fault)
 }
 
 /// Everything at `places`, and whether it is a file or a link that lies there as it did `before`.
@@ -130,8 +135,16 @@ enum Seen {
     Link { target: Vec<u8>, stamp: Stamp },
 }
 
+/// What happens where something lies that cannot be stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unfit {
+    Refused,
+    PassedOver,
+}
+
 /// What was seen at places.
 pub struct Gathering<'a> {
+    unfit: Unfit,
     grounds: Grounds<'a>,
     places: &'a Places,
     things: BTreeMap<PathBuf, Seen>,
@@ -139,7 +152,7 @@ pub struct Gathering<'a> {
 
 impl<'a> Gathering<'a> {
     fn new(places: &'a Places) -> Gathering<'a> {
-        Gathering { grounds: Grounds::new(places), places, things: BTreeMap::new() }
+        Gathering { unfit: Unfit::Refused, grounds: Grounds::new(places), places, things: BTreeMap::new() }
     }
 
     /// What lies at the `chosen` of `places`; fails at the first that cannot be looked at.
@@ -263,6 +276,13 @@ impl<'a> Gathering<'a> {
     }
 
     fn add(&mut self, found: Found) -> Result<Next, Fault> {
+        match self.take_note(found) {
+            Err(_) if self.unfit == Unfit::PassedOver => Ok(Next::Past),
+            noted => noted,
+        }
+    }
+
+    fn take_note(&mut self, found: Found) -> Result<Next, Fault> {
         let name = found.path.file_name().unwrap_or_default();
         if is_temporary(name) {
             return Ok(Next::Past);

@@ -29,6 +29,11 @@ impl Fault {
         Fault::new(path, format!("cannot be used: {}", cause(why)))
     }
 
+    /// Whether it is about what lies at `path` itself.
+    pub fn is_at(&self, path: &Path) -> bool {
+        self.path == path
+    }
+
     /// The reason not to store.
     pub fn unstorable(self) -> Reason {
         Reason::OutputUnstorable(self.path, self.why)

@@ -276,7 +276,9 @@ fn may_be(path: &Path, wanted: Kind, stat: &Stat, former: &Known, grounds: &mut 
     if kind == wanted {
         return Ok(());
     }
-    if wanted != Kind::Folder && is_of_former(&Found::at(path, *stat, grounds)?, former)? {
+    // A program that opens a link writes to where it leads; only one that removes it first would leave a file.
+    let is_written_through = wanted == Kind::File && kind == Kind::Link;
+    if wanted != Kind::Folder && !is_written_through && is_of_former(&Found::at(path, *stat, grounds)?, former)? {
         return Ok(());
     }
     Err(Fault::new(path, format!("is {}, but {} was recorded", kind.name(), wanted.name())))

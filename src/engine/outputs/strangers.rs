@@ -32,7 +32,7 @@ impl Inputs<'_> {
     /// Whether they may be anywhere: folders that a glob is matched in, or to which links lead, are not observed.
     fn are_scattered(&self) -> bool {
         let leads_to_folder =
-            |state: &State| matches!(state, State::Link { behind, .. } if matches!(**behind, State::Folder));
+            |state: &State| matches!(state, State::Link { behind, .. } if matches!(**behind, State::Folder { .. }));
         self.words.iter().any(|word| key::is_glob(word.as_bytes()))
             || self.observations.iter().any(|seen| leads_to_folder(&seen.state))
     }
@@ -42,7 +42,7 @@ impl Inputs<'_> {
         // As a key has it.
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let at = self.observations.binary_search_by(|seen| seen.path.as_os_str().cmp(folder.as_os_str()));
-        at.is_ok_and(|at| self.observations[at].state == State::Folder)
+        at.is_ok_and(|at| matches!(self.observations[at].state, State::Folder { .. }))
     }
 
     /// Whether `path` lies in a folder that is one.
@@ -52,7 +52,8 @@ impl Inputs<'_> {
 
     /// Whether something at `place` may lie in a folder that is one.
     fn may_surround(&self, place: &Place) -> bool {
-        let is_below = |seen: &Observation| seen.state == State::Folder && seen.path.starts_with(&place.path);
+        let is_below =
+            |seen: &Observation| matches!(seen.state, State::Folder { .. }) && seen.path.starts_with(&place.path);
         self.hold_folder(&place.path) || self.surround(&place.path) || self.observations.iter().any(is_below)
     }
 }

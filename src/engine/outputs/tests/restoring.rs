@@ -148,10 +148,11 @@ fn kinds_change_only_between_what_the_command_made() {
     world.write("x", "text");
     let refused = world.restore(&["x"], &as_link, &shelf).unwrap_err().to_string();
     assert_eq!(refused, "its outputs cannot be restored: `x` is a file, but a symbolic link was recorded");
-    for (record, former) in [(&as_link, &as_file), (&as_file, &as_link)] {
-        world.restore_after(&["x"], record, &shelf, &[former]).unwrap();
-        assert_eq!(told(&world.collect(&["x"], &shelf)), told(record));
-    }
+    world.restore_after(&["x"], &as_link, &shelf, &[&as_file]).unwrap();
+    assert_eq!(told(&world.collect(&["x"], &shelf)), told(&as_link));
+    // A file may have been written through the link.
+    let refused = world.restore_after(&["x"], &as_file, &shelf, &[&as_link]).unwrap_err().to_string();
+    assert_eq!(refused, "its outputs cannot be restored: `x` is a symbolic link, but a file was recorded");
 }
 
 #[test]
