@@ -1,22 +1,28 @@
 //! Descriptors beyond the standard ones: what a command does there a replay could not repeat.
 //!
-//! A regular file shows whether it was used. A pipe, a socket or a terminal does not, so a command that might use one
-//! is not cached. Who might? By convention a program knows the numbers 3 to 9, which a shell's redirections can
-//! name. Of a higher one it must be told; callers leak such all the time (terminals, editors, build machines), and refusing
-//! them all would refuse everything there.
+//! A regular file shows whether its offset was moved or it was written. What was read in place (pread(2)) or by opening
+//! it again (`/dev/fd/3`) it does not show, so what can be read there counts in the key.
+//!
+//! A pipe, a socket or a terminal shows nothing, so a command that might use one is not cached. Who might? By convention
+//! a program knows the numbers 3 to 9, which a shell's redirections can name. Of a higher one it must be told; callers
+//! leak such all the time (terminals, editors, build machines), and refusing them all would refuse everything there.
 //!
 //! What is open at 3 to 9 counts in the key, so that a run that found a descriptor closed answers for no other. That
 //! costs a hit nothing where all are closed. Rejected: to see by its times whether a pipe was written to, which Linux
 //! keeps no more for pipes without a name.
 
-use std::ffi::OsString;
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::model::Reason;
+use crate::key;
+use crate::model::{Command, Digest, Reason, Stamp};
 use crate::sys::entry;
 use crate::sys::inherited::{self, Inherited, Jobserver, Kind};
 
+/// Between what counts of one descriptor and what of the next.
+const SEPARATOR: &str = ", ";
+/// The content of files up to this many bytes counts, of larger ones only the stamp: a hit would have to read them.
+const SMALL: u64 = 64 << 10;
 /// Numbers from here on are used only by those who are told of them.
 const TOLD: RawFd = 10;
 
@@ -26,13 +32,37 @@ const TOLD: RawFd = 10;
 ///
 /// [`Reason::DescriptorOpen`] where it leads to somebody whom a replay would not reach.
 pub fn counted() -> Result<String, Reason> {
-    if entry::others().next().is_none() {
-        return Ok(String::new());
-    }
-    let open = inherited::first(&Jobserver::of(&entry::environment()));
+    let open = open();
     open.iter().try_for_each(refuse_way)?;
     let counted = open.iter().filter(|found| found.kind != Kind::Jobserver);
-    Ok(counted.map(|found| format!("{} {}", found.number, found.access)).collect::<Vec<_>>().join(", "))
+    Ok(counted.map(state).collect::<Result<Vec<_>, _>>()?.join(SEPARATOR))
+}
+
+/// What the command may know of.
+fn open() -> Vec<Inherited> {
+    if entry::others().next().is_none() {
+        return Vec::new();
+    }
+    inherited::first(&Jobserver::of(&entry::environment()))
+}
+
+/// What of one of them counts: how it is open, and what can be read there. Of a small file its content, because
+/// the stamp of a file that was just written proves nothing: it may be written again at the same time by the clock.
+fn state(found: &Inherited) -> Result<String, Reason> {
+    let Inherited { number, access, .. } = found;
+    let Some(stamp) = &found.readable else { return Ok(format!("{number} {access}")) };
+    let is_small = matches!(found.kind, Kind::File(_)) && stamp.size <= SMALL;
+    let content = match is_small {
+        true => {
+            let unreadable = |_| Reason::DescriptorOpen(*number, "a file that cannot be read");
+            Digest::from(blake3::hash(&found.beginning(stamp.size as usize).map_err(unreadable)?)).hex()
+        }
+        false if found.is_settled(stamp) => String::new(),
+        false => return Err(Reason::DescriptorOpen(*number, "a file or folder that was just written")),
+    };
+    let Stamp { device, inode, size, modified, changed, .. } = stamp;
+    let offset = found.offset().map_or(String::new(), |offset| offset.to_string());
+    Ok(format!("{number} {access} at {offset} of {device} {inode} {size} {modified} {changed} {content}"))
 }
 
 /// All that the caller left open, before a run that is to be stored.
@@ -44,8 +74,9 @@ impl Beyond {
         Beyond(inherited::all(&Jobserver::of(&entry::environment())))
     }
 
-    /// Refuses a run that may have used any of it.
-    pub fn check_unused(&self, argv: &[OsString], environment: &[OsString]) -> Result<(), Reason> {
+    /// Refuses a run that may have used any of it, or found another thing there than what counted.
+    pub fn check_unused(&self, command: &Command) -> Result<(), Reason> {
+        let (argv, environment) = (&command.argv, &command.environment);
         for found in &self.0 {
             if found.was_used() {
                 return Err(Reason::DescriptorUsed(found.number));
@@ -56,7 +87,19 @@ impl Beyond {
                 refuse_way(found)?;
             }
         }
-        Ok(())
+        check_unchanged(command)
+    }
+}
+
+/// What the command read there is what counted only if it still is there.
+fn check_unchanged(command: &Command) -> Result<(), Reason> {
+    let part = command.parts.iter().find(|part| part.name == key::DESCRIPTORS);
+    let counted = part.map_or("", |part| std::str::from_utf8(&part.value).unwrap_or_default());
+    let has_changed =
+        |found: &&Inherited| !state(found).is_ok_and(|now| counted.split(SEPARATOR).any(|then| then == now));
+    match open().iter().filter(|found| found.kind != Kind::Jobserver).find(has_changed) {
+        Some(found) => Err(Reason::DescriptorUsed(found.number)),
+        None => Ok(()),
     }
 }
 

@@ -61,7 +61,7 @@ pub fn record(
     let Capture { store, sought, policy, stdout, stderr } = capture;
     let command = sought.command;
     let exit = storable_exit(run, policy)?;
-    beyond.check_unused(&command.argv, &command.environment)?;
+    beyond.check_unused(command)?;
     let observations = key::confirm(sought.request, command, &sought.observed, store, &[store.folder().to_owned()])?;
     let shelf = Shelved::new(store, Mark::of(sought))?;
     let stdout = shelf.keep_stream(command.streams.stdout, stdout)?;

@@ -5,10 +5,11 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{FileType, OFlags, SeekFrom, Stat, fcntl_getfl, fstat, major, seek, stat};
-use rustix::io::{FdFlags, fcntl_getfd};
+use rustix::io::{Errno, FdFlags, fcntl_getfd, pread};
 use rustix::termios::isatty;
 
-use super::{descriptor, entry};
+use super::{clock, descriptor, entry, stamp};
+use crate::model::Stamp;
 
 /// A descriptor that the command inherits.
 pub struct Inherited {
@@ -18,6 +19,8 @@ pub struct Inherited {
     pub access: &'static str,
     /// What is open there.
     pub kind: Kind,
+    /// Where it is a regular file or a folder that can be read: its stamp.
+    pub readable: Option<Stamp>,
 }
 
 /// What is open at an inherited descriptor, as far as a replay could lack what a command does with it.
@@ -71,6 +74,39 @@ fn is_nothing_beyond() -> bool {
 }
 
 impl Inherited {
+    /// Where the next read happens, in bytes; of a folder nothing is said.
+    pub fn offset(&self) -> Option<u64> {
+        match self.kind {
+            Kind::File(mark) => mark.offset,
+            _ => None,
+        }
+    }
+
+    /// The first `most` bytes of the file that is open there; its offset stays.
+    ///
+    /// # Errors
+    ///
+    /// Those of pread(2).
+    pub fn beginning(&self, most: usize) -> rustix::io::Result<Vec<u8>> {
+        let mut bytes = vec![0; most];
+        let mut length = 0;
+        while length < most {
+            match pread(borrowed(self.number), &mut bytes[length..], length as u64) {
+                Ok(0) => break,
+                Ok(read) => length += read,
+                Err(Errno::INTR) => {}
+                Err(why) => return Err(why),
+            }
+        }
+        bytes.truncate(length);
+        Ok(bytes)
+    }
+
+    /// Whether any later change would show in the stamp, see [`stamp::is_settled`].
+    pub fn is_settled(&self, stamp: &Stamp) -> bool {
+        stamp::is_settled(stamp, borrowed(self.number), clock::now())
+    }
+
     /// Whether a file that is open there was used since it was looked at.
     pub fn was_used(&self) -> bool {
         match self.kind {
@@ -107,7 +143,10 @@ fn look(number: RawFd, jobserver: &Jobserver) -> Option<Inherited> {
         FileType::CharacterDevice | FileType::BlockDevice => Kind::Way("a device"),
         _ => Kind::Way("open"),
     };
-    Some(Inherited { number, access, kind })
+    // A place (`O_PATH`) can be read once it is opened again.
+    let is_content = matches!(FileType::from_raw_mode(found.st_mode), FileType::Directory | FileType::RegularFile);
+    let readable = (is_content && access != "write").then(|| stamp::from_stat(&found));
+    Some(Inherited { number, access, kind, readable })
 }
 
 fn mark(number: RawFd, flags: rustix::io::Result<OFlags>) -> Option<Mark> {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Stat, fstat, fstatfs, statat};
@@ -61,7 +62,7 @@ pub fn from_stat(stat: &Stat) -> Stamp {
 ///
 /// A younger stamp is "racy", as in git's index: a second write within the resolution of the file
 /// system's clock leaves it as it is. A stamp from the future proves nothing either.
-pub fn is_settled(stamp: &Stamp, file: &File, now: i64) -> bool {
+pub fn is_settled(stamp: &Stamp, file: impl AsFd, now: i64) -> bool {
     let age = now.saturating_sub(stamp.modified.max(stamp.changed));
     if age <= LOCAL_RESOLUTION {
         return false;
@@ -70,7 +71,7 @@ pub fn is_settled(stamp: &Stamp, file: &File, now: i64) -> bool {
 }
 
 /// Whether the stamps of `file` are by this machine's clock.
-pub fn is_local(file: &File) -> bool {
+pub fn is_local(file: impl AsFd) -> bool {
     fstatfs(file).is_ok_and(|system| !REMOTE.contains(&(system.f_type as u32 as u64)))
 }
 

@@ -50,6 +50,54 @@ fn what_is_read_from_another_descriptor_is_read_again() {
 }
 
 #[test]
+fn what_is_read_through_a_path_or_in_place_counts() {
+    let world = world("n=3; cat /dev/fd/$n");
+    // The same file with other text, then another file; the last line has another offset.
+    for (line, printed, executions) in [
+        ("echo one >d; RUN ./tool 3<d", "one\n", 1),
+        ("RUN ./tool 3<d", "one\n", 1),
+        ("echo two >d; RUN ./tool 3<d", "two\n", 2),
+        ("echo six >e; RUN ./tool 3<e", "six\n", 3),
+        ("RUN ./tool 3<>e", "six\n", 4),
+        ("exec 3<e; read line <&3; RUN ./tool", "six\n", 5),
+    ] {
+        world.shell(&line.replace("RUN", "fleche run -q -i file --")).prints(printed);
+        assert_eq!(world.executions("tool"), executions, "{line}");
+    }
+}
+
+#[test]
+fn a_folder_counts_like_a_file() {
+    let world = world("n=3; ls /proc/self/fd/$n/");
+    world.write("a/one", "");
+    world.write("b/two", "");
+    let line = |folder: &str| format!("fleche run -q -i file -- ./tool 3<{folder}");
+    world.shell(&line("a")).prints("one\n");
+    world.shell(&line("b")).prints("two\n");
+    world.write("b/three", "");
+    world.shell(&line("b")).prints("three\ntwo\n");
+    let executions = world.executions("tool");
+    // One that nobody changes any more.
+    let bare = world.shell("ls /usr/").run();
+    assert_eq!(
+        (world.shell(&line("/usr")).run(), world.shell(&line("/usr")).run()),
+        (bare, world.shell("ls /usr/").run())
+    );
+    assert_eq!(world.executions("tool"), executions + 1);
+}
+
+#[test]
+fn a_file_that_changes_under_the_command_is_no_part_of_a_stored_call() {
+    let world = world("echo two >d; cat d");
+    world.write("d", "one\n");
+    world.shell("fleche run -v -i file -- ./tool 3<d").ends(
+        0,
+        "two\n",
+        "fleche: miss: no call is stored for this state; not stored: the file at descriptor 3 was read or written\n",
+    );
+}
+
+#[test]
 fn what_was_recorded_with_a_closed_descriptor_answers_for_no_open_one() {
     let world = world("{ echo x >&3; } 2>/dev/null; true");
     let (_, _, executions) = twice(&world, "RUN ./tool");
@@ -63,7 +111,7 @@ fn descriptors_that_are_not_used_do_no_harm() {
     let world = world("echo out");
     world.program("mkfifo", ["../ended"]).prints("");
     for line in [
-        "RUN ./tool 3<file 4>>log 5</dev/null 6<. 7</dev/zero",
+        "RUN ./tool 3<file 4>>log 5</dev/null 6</usr 7</dev/zero",
         "flock lock RUN ./tool",
         ": >../ended & exec 8<../ended; wait; RUN ./tool",
         // A pipe that nobody told the command of.
