@@ -154,7 +154,7 @@ impl Run<'_> {
         recogniser.check_streams()?;
         self.input = StandardInput::prepare(&self.request.stdin, &store, self.policy.max_input)?;
         self.input.check_whole()?;
-        let command = ManuallyDrop::new(recogniser.command(&self.input, beyond::counted()?, &*store)?);
+        let command = ManuallyDrop::new(recogniser.command(&self.input, beyond::counted(self.request)?, &*store)?);
         match command.program {
             Program::Found(_) => {}
             Program::NotFound | Program::NotExecutable => return Err(Reason::NotStarted.into()),

@@ -110,7 +110,7 @@ pub fn recognise(
     recogniser.streams = streams.unwrap_or(recogniser.streams);
     let input = StandardInput::prepare(&request.stdin, &store, MAX_INPUT).map_err(halted)?;
     input.check_whole().map_err(unusable)?;
-    let descriptors = beyond::counted().map_err(unusable)?;
+    let descriptors = beyond::counted(request).map_err(unusable)?;
     let command = recogniser.command(&input, descriptors, &store)?;
     let sought = Sought::new(request, &command, &store).map_err(halted)?;
     let is_stored = |key: &Key| command.project && store.answer(key).ok().flatten().is_some();

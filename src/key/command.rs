@@ -27,7 +27,7 @@ pub const FORMAT: u32 = 2;
 /// Under which name the file on descriptor 0 is watched.
 pub const STANDARD_INPUT: &str = "/dev/stdin";
 
-/// The part that says what is open at the descriptors 3 to 9, where anything is.
+/// The part that says what is open beyond the standard descriptors where the command may know of it, if anything is.
 pub const DESCRIPTORS: &str = "descriptors";
 
 /// Longer than anybody needs to read a file, in nanoseconds.
@@ -41,7 +41,7 @@ pub struct Surroundings<'a> {
     pub environment: Vec<OsString>,
     /// How the standard streams are connected.
     pub streams: Streams,
-    /// What is open at the descriptors 3 to 9; empty for nothing.
+    /// What is open beyond the standard descriptors where the command may know of it; empty for nothing.
     pub descriptors: String,
     /// What standard input means.
     pub stdin: Stdin,

@@ -167,6 +167,11 @@ impl Watch {
         self.0.revents != 0
     }
 
+    /// Whether no descriptor of that number is open; so it is said of one that is only a place (`O_PATH`), too.
+    pub fn is_closed(&self) -> bool {
+        self.0.revents & libc::POLLNVAL != 0
+    }
+
     /// Whether there are bytes to read.
     pub fn has_input(&self) -> bool {
         self.0.revents & libc::POLLIN != 0

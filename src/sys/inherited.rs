@@ -8,7 +8,8 @@ use rustix::fs::{FileType, OFlags, SeekFrom, Stat, fcntl_getfl, fstat, major, se
 use rustix::io::{Errno, FdFlags, fcntl_getfd, pread};
 use rustix::termios::isatty;
 
-use super::{clock, descriptor, entry, stamp};
+use super::descriptor::{self, Watch};
+use super::{clock, entry, stamp};
 use crate::model::Stamp;
 
 /// A descriptor that the command inherits.
@@ -59,11 +60,26 @@ pub fn all(jobserver: &Jobserver) -> Vec<Inherited> {
     }
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return first(jobserver) };
     let numbers: Vec<RawFd> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
-    // All of fleche's own are CLOEXEC.
-    let is_inherited = |number: &RawFd| {
-        *number > 2 && fcntl_getfd(borrowed(*number)).is_ok_and(|flags| !flags.contains(FdFlags::CLOEXEC))
-    };
-    numbers.into_iter().filter(is_inherited).filter_map(|number| look(number, jobserver)).collect()
+    let inherited = numbers.into_iter().filter(|number| *number > 2 && is_inherited(*number));
+    inherited.filter_map(|number| look(number, jobserver)).collect()
+}
+
+/// Those of `numbers`, which are beyond the standard ones, at which the caller left something open. One system call, and
+/// one more for each that is open; none for no number.
+pub fn open_among(numbers: &[RawFd]) -> Vec<RawFd> {
+    if numbers.is_empty() {
+        return Vec::new();
+    }
+    let mut watches: Vec<Watch> = numbers.iter().map(|number| Watch::broken(borrowed(*number))).collect();
+    // It fails where there are more numbers than the process may have descriptors: then each is asked for by itself.
+    let _ = descriptor::look(&mut watches);
+    let maybe_open = numbers.iter().zip(&watches).filter(|(_, watch)| !watch.is_closed());
+    maybe_open.map(|(number, _)| *number).filter(|number| is_inherited(*number)).collect()
+}
+
+/// Whether something is open there that is not fleche's own: all of that is CLOEXEC.
+fn is_inherited(number: RawFd) -> bool {
+    fcntl_getfd(borrowed(number)).is_ok_and(|flags| !flags.contains(FdFlags::CLOEXEC))
 }
 
 /// Whether nothing is open beyond the descriptors that were looked at first: eleven small system calls, where listing them costs
@@ -122,7 +138,7 @@ fn borrowed(number: RawFd) -> BorrowedFd<'static> {
 }
 
 /// What is open at `number`; nothing if it is closed.
-fn look(number: RawFd, jobserver: &Jobserver) -> Option<Inherited> {
+pub fn look(number: RawFd, jobserver: &Jobserver) -> Option<Inherited> {
     let file = borrowed(number);
     let (flags, found) = (fcntl_getfl(file).ok()?, fstat(file).ok()?);
     let access = match flags.intersection(OFlags::RWMODE) {

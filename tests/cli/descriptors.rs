@@ -130,6 +130,55 @@ fn a_descriptor_of_which_the_command_was_told_may_be_used() {
 }
 
 #[test]
+fn what_is_open_where_an_argument_or_a_variable_tells_counts() {
+    let world = world("echo hi 2>/dev/null >&\"$1\"; cat /dev/fd/$FD; echo done");
+    world.script("tool", &world.read("tool").replace("#!/bin/sh", "#!/bin/bash"));
+    // The number is closed, then a file is open there, then the file holds another text.
+    let run = "fleche run -q -i file -- ./tool";
+    for (line, printed, executions) in [
+        (format!("FD=9 {run} 12 9</dev/null"), "done\n", 1),
+        (format!("FD=9 {run} 12 9</dev/null 12>log; cat log"), "done\nhi\n", 2),
+        (format!("FD=12 {run} 1 12<file"), "hi\none\ntwo\ndone\n", 3),
+        (format!("echo x >text; FD=12 {run} 1 12<text"), "hi\nx\ndone\n", 4),
+        (format!("FD=12 {run} 1 12<text"), "hi\nx\ndone\n", 4),
+        (format!("echo y >text; FD=12 {run} 1 12<text"), "hi\ny\ndone\n", 5),
+    ] {
+        world.shell(&format!("exec bash -c '{line}'")).prints(printed);
+        assert_eq!(world.executions("tool"), executions, "{line}");
+    }
+}
+
+#[test]
+fn a_pipe_of_which_the_command_was_told_refuses_it_at_once() {
+    let world = world("echo out");
+    for (told, line) in [
+        (true, "fleche run -i file -- ./tool --fd=77 77>&1"),
+        (true, "fleche run -i file -- ./tool --fd=077 77>&1"),
+        (true, "OUT=/dev/fd/77 fleche run -i file -- ./tool 77>&1"),
+        (false, "FD=77 fleche run -i file --env-mode strict -- ./tool 77>&1"),
+        (false, "COLORS=01:77 fleche run -i file -- ./tool 177 77>&1"),
+    ] {
+        let said = "fleche: not cached: descriptor 77 is a pipe, which a replay cannot serve; close it, as in `3>&-`, if the \
+                    command does not need it\n";
+        let outcome = world.shell(&format!("exec bash -c '{line}' | cat")).run();
+        assert_eq!(
+            (outcome.stdout(), outcome.stderr()),
+            ("out\n".into(), if told { said.into() } else { String::new() })
+        );
+    }
+}
+
+#[test]
+fn what_fleche_itself_opens_is_none_of_them() {
+    let world = world("cat");
+    let taken = "3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null 8</dev/null 9</dev/null";
+    let line = format!("fleche run -i file --stdin -- ./tool 10 11 12 13 14 15 16 {taken}");
+    world.shell(&format!("echo x | {line}")).prints("x\n");
+    world.shell(&format!("echo x | {line}")).prints("x\n");
+    assert_eq!(world.executions("tool"), 1);
+}
+
+#[test]
 fn a_jobserver_is_none_of_them() {
     let world = world("echo out");
     world.write("Makefile", "all: ; +@fleche run -i file -- ./tool\nplain: ; @fleche run -i file -- ./tool\n");
