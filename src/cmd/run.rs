@@ -179,6 +179,9 @@ fn tell(talk: &Talk, told: &Told) {
         Told::Stored { key, why, took } => {
             talk.detail(&format!("miss: {why}; stored {} (took {})", key.0.short(), ui::duration(*took)));
         }
-        Told::NotStored { why, reason } => talk.detail(&format!("miss: {why}; not stored: {reason}")),
+        Told::NotStored { why, reason, hint } => {
+            let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));
+            talk.detail(&format!("miss: {why}; not stored: {reason}{hint}"));
+        }
     }
 }

@@ -99,7 +99,8 @@ impl Beyond {
             if found.was_used() {
                 return Err(Reason::DescriptorUsed(found.number));
             }
-            if is_known(found.number, &told) {
+            // A file is no pipe: what was written to it must not be lost even if nobody told of it.
+            if is_known(found.number, &told) || matches!(found.kind, Kind::Stream(_)) {
                 refuse_way(found)?;
             }
         }
@@ -125,7 +126,7 @@ fn check_unchanged(command: &Command) -> Result<(), Reason> {
 
 fn refuse_way(found: &Inherited) -> Result<(), Reason> {
     match found.kind {
-        Kind::Way(what) => Err(Reason::DescriptorOpen(found.number, what)),
+        Kind::Way(what) | Kind::Stream(what) => Err(Reason::DescriptorOpen(found.number, what)),
         Kind::Inert | Kind::Jobserver | Kind::File(_) => Ok(()),
     }
 }

@@ -13,7 +13,7 @@ use super::outputs;
 use super::recognise::check_writable;
 use super::record::{Capture, record};
 use super::standard_input::Apart;
-use super::{Ending, Halt, Missed, Mode, Told, start_failed};
+use super::{Ending, Halt, Missed, Mode, Told, hint, start_failed};
 
 impl super::Run<'_> {
     /// Runs the command, alone of its kind if that can be had, and stores what it did.
@@ -91,7 +91,7 @@ impl super::Run<'_> {
                 store.note(&Event::NotStored { command: command.digest, reason: reason.name().to_owned() });
                 (self.tell)(match warning(&reason, &run) {
                     Some(warning) => Told::Warning(warning),
-                    None => Told::NotStored { why: why.clone(), reason },
+                    None => Told::NotStored { why: why.clone(), hint: hint(&reason), reason },
                 });
             }
         }

@@ -85,6 +85,8 @@ pub enum Told {
         why: Reason,
         /// Why it was not stored.
         reason: Reason,
+        /// What the user can do about it.
+        hint: Option<&'static str>,
     },
 }
 
@@ -169,7 +171,7 @@ impl Run<'_> {
                 Ok(ending)
             }
             Err(Missed::Because(why)) if self.policy.mode == Mode::ReadOnly => {
-                (self.tell)(Told::NotStored { why, reason: Reason::ReadOnly });
+                (self.tell)(Told::NotStored { why, reason: Reason::ReadOnly, hint: None });
                 self.replace()
             }
             Err(Missed::Because(why)) => self.execute(&store, sought, why),
@@ -274,12 +276,15 @@ fn guarded<T>(part: impl FnOnce() -> std::result::Result<T, Missed>) -> std::res
     panic::catch_unwind(AssertUnwindSafe(part)).unwrap_or(Err(Missed::Because(Reason::Internal)))
 }
 
-/// What to tell the user to do about a command that is not cached. Without one it is not worth a line.
+/// What to tell the user to do about a command that is not cached or a run that is not stored. Without one the former is not
+/// worth a line.
 fn hint(reason: &Reason) -> Option<&'static str> {
     match reason {
         Reason::Undeclared => Some("name what it reads with -i, or say --pure"),
         Reason::StdinUnknown => Some("say --stdin if it is, --no-stdin if not"),
-        Reason::DescriptorOpen(..) => Some("close it, as in `3>&-`, if the command does not need it"),
+        Reason::DescriptorOpen(..) | Reason::DescriptorUsed(_) => {
+            Some("close it, as in `3>&-`, if the command does not need it")
+        }
         Reason::ArgumentMissing(_) | Reason::VariableMissing(_) => Some("it was required"),
         Reason::StoreUnusable(_) | Reason::InputUnreadable(..) | Reason::StdinUnreadable(_) | Reason::Internal => {
             Some("the command runs without it")

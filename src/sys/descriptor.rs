@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use rustix::fs::{FileType, SeekFrom, Stat, fstat, major, minor, seek};
 use rustix::termios::isatty;
 
-use super::entry;
+use super::entry::{self, Standard};
 
 /// What an open descriptor leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +114,15 @@ pub fn same_open_file(one: RawFd, other: RawFd) -> bool {
         1.. => false,
         _ => same_inode(a, b),
     }
+}
+
+/// Which of the caller's standard output and standard error leads to this very file, if one does.
+pub(super) fn standard_to(file: &Stat) -> Option<Standard> {
+    let leads_there = |stream: &Standard| {
+        let found = found(*stream as RawFd);
+        found.kind != Kind::Closed && (found.device, found.inode) == (file.st_dev, file.st_ino)
+    };
+    [Standard::Output, Standard::Error].into_iter().find(leads_there)
 }
 
 /// A regular file can be open twice at two offsets, so for it the inode proves nothing.

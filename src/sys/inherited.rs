@@ -9,7 +9,8 @@ use rustix::io::{Errno, FdFlags, fcntl_getfd, pread};
 use rustix::termios::isatty;
 
 use super::descriptor::{self, Watch};
-use super::{clock, entry, stamp};
+use super::entry::{self, Standard};
+use super::{clock, stamp};
 use crate::model::Stamp;
 
 /// A descriptor that the command inherits.
@@ -33,6 +34,9 @@ pub enum Kind {
     Jobserver,
     /// A regular file, of which [`Mark`] tells whether it was used.
     File(Mark),
+    /// The file to which standard output or standard error goes, open for writing here too; which of them. What fleche
+    /// forwards moves its offset and its end, so that the command's own writing does not show.
+    Stream(&'static str),
     /// What passes through it leaves no trace; a word for it.
     Way(&'static str),
 }
@@ -149,7 +153,11 @@ pub fn look(number: RawFd, jobserver: &Jobserver) -> Option<Inherited> {
     let kind = match FileType::from_raw_mode(found.st_mode) {
         _ if flags.contains(OFlags::PATH) => Kind::Inert,
         FileType::Directory => Kind::Inert,
-        FileType::RegularFile => Kind::File(mark(number, Ok(flags))?),
+        FileType::RegularFile => match descriptor::standard_to(&found).filter(|_| access != "read") {
+            Some(Standard::Output) => Kind::Stream("standard output"),
+            Some(_) => Kind::Stream("standard error"),
+            None => Kind::File(mark(number, Ok(flags))?),
+        },
         FileType::Fifo if jobserver.includes(number, &found) => Kind::Jobserver,
         FileType::Fifo if access == "read" && descriptor::is_at_end(file) => Kind::Inert,
         FileType::Fifo => Kind::Way("a pipe"),

@@ -93,7 +93,8 @@ fn a_file_that_changes_under_the_command_is_no_part_of_a_stored_call() {
     world.shell("fleche run -v -i file -- ./tool 3<d").ends(
         0,
         "two\n",
-        "fleche: miss: no call is stored for this state; not stored: the file at descriptor 3 was read or written\n",
+        "fleche: miss: no call is stored for this state; not stored: the file at descriptor 3 was read or written; close \
+         it, as in `3>&-`, if the command does not need it\n",
     );
 }
 
@@ -169,6 +170,35 @@ fn a_pipe_of_which_the_command_was_told_refuses_it_at_once() {
 }
 
 #[test]
+fn a_second_way_to_standard_output_or_error_is_refused_and_named() {
+    let world = world("echo out");
+    let refused = |number: u8, what: &str| {
+        let hint = "close it, as in `3>&-`, if the command does not need it";
+        format!("fleche: not cached: descriptor {number} is {what}, which a replay cannot serve; {hint}\n")
+    };
+    for (redirections, said, expected) in [
+        (">log 3>&1", refused(3, "standard output"), 2),
+        (">log 3>>log", refused(3, "standard output"), 2),
+        ("2>log 4<>log", refused(4, "standard error"), 2),
+        // Of this one nobody told the command: it only is not stored.
+        (">log 77>&1", String::new(), 2),
+        ("3>/dev/null >/dev/null; echo out >log", String::new(), 1),
+    ] {
+        let before = world.executions("tool");
+        let line = format!("exec bash -c 'fleche run -i file -- ./tool {redirections}; cat log' 2>&1");
+        for _ in 0..2 {
+            let outcome = world.shell(&line).run();
+            let mut lines: Vec<String> = outcome.stdout().lines().map(|line| format!("{line}\n")).collect();
+            lines.sort();
+            assert_eq!(lines.concat(), format!("{said}out\n"), "{redirections}");
+        }
+        assert_eq!(world.executions("tool") - before, expected, "{redirections}");
+        world.program("rm", ["log"]).prints("");
+        world.write("file", redirections);
+    }
+}
+
+#[test]
 fn what_fleche_itself_opens_is_none_of_them() {
     let world = world("cat");
     let taken = "3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null 8</dev/null 9</dev/null";
@@ -218,6 +248,7 @@ fn the_reason_is_named() {
     world.shell("fleche run -v -i file -- ./tool 3>log").ends(
         0,
         "",
-        "fleche: miss: no call is stored for this state; not stored: the file at descriptor 3 was read or written\n",
+        "fleche: miss: no call is stored for this state; not stored: the file at descriptor 3 was read or written; close \
+         it, as in `3>&-`, if the command does not need it\n",
     );
 }
