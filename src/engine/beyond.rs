@@ -83,6 +83,39 @@ fn state(found: &Inherited) -> Result<String, Reason> {
     Ok(format!("{number} {access} at {offset} of {device} {inode} {size} {modified} {changed} {content}"))
 }
 
+/// Whether a word is or holds a path to a descriptor beyond the standard ones, as a shell's `<(...)` makes them: what
+/// comes through it, or goes, is another thing each time.
+pub fn names_descriptor(word: &OsStr) -> bool {
+    let word = word.as_bytes();
+    let is_beyond = |rest: &[u8]| {
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        digits > 1 || digits == 1 && rest[0] > b'2'
+    };
+    // Not memchr: finding out what the processor can do takes longer than looking at every word (`cpuid` is a trap in
+    // a virtual machine), and a hit searches nothing else.
+    let mut from = 0;
+    while let Some(ahead) = word[from..].iter().position(|byte| *byte == b'/') {
+        let (before, rest) = word.split_at(from + ahead);
+        if rest.strip_prefix(b"/fd/").is_some_and(is_beyond) && belongs_to_process(before) {
+            return true;
+        }
+        from += ahead + 1;
+    }
+    false
+}
+
+/// Whether the descriptors of a process, or of a thread, are in this folder, see proc(5).
+fn belongs_to_process(folder: &[u8]) -> bool {
+    let Some(slash) = folder.iter().rposition(|byte| *byte == b'/') else { return false };
+    match (&folder[..slash], &folder[slash + 1..]) {
+        (_, b"dev") => true,
+        (processes, name) if processes.ends_with(b"/proc") || processes.ends_with(b"/task") => {
+            matches!(name, b"self" | b"thread-self") || name.iter().all(u8::is_ascii_digit)
+        }
+        _ => false,
+    }
+}
+
 /// All that the caller left open, before a run that is to be stored.
 pub struct Beyond(Vec<Inherited>);
 
@@ -200,6 +233,26 @@ mod tests {
         assert_eq!(told_of(named, "2510 1251"), [2510, 1251]);
         for text in ["", "2 5", "1048576"] {
             assert!(told_of(named, text).is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_to_a_descriptor_is_one_of_any_process() {
+        let names = |text: &str| names_descriptor(OsStr::new(text));
+        for text in [
+            "/dev/fd/3",
+            "--in=/dev/fd/63",
+            "/proc/self/fd/10,x",
+            "/proc/thread-self/fd/3",
+            "/proc/12/fd/3",
+            "/proc/12/task/13/fd/3",
+            "/dev/fd/1 /proc/12/fd/3/file",
+        ] {
+            assert!(names(text), "{text}");
+        }
+        for text in ["", "/dev/fd/2", "/proc/12/fd/0", "/dev/fd/", "/srv/12/fd/3", "/proc/other/fd/3", "fd/3", "/fd/3"]
+        {
+            assert!(!names(text), "{text}");
         }
     }
 

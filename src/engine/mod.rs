@@ -15,9 +15,7 @@ mod record;
 mod replay;
 mod standard_input;
 
-use std::ffi::OsStr;
 use std::mem::{self, ManuallyDrop};
-use std::os::unix::ffi::OsStrExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
@@ -145,7 +143,7 @@ impl Run<'_> {
         if self.request.inputs.is_empty() && !self.request.pure {
             return Err(Reason::Undeclared.into());
         }
-        if let Some(word) = self.request.argv.iter().skip(1).find(|word| names_descriptor(word)) {
+        if let Some(word) = self.request.argv.iter().skip(1).find(|word| beyond::names_descriptor(word)) {
             let why = "it is a descriptor of the caller's".to_owned();
             return Err(Reason::InputUnreadable(PathBuf::from(word), why).into());
         }
@@ -240,27 +238,6 @@ impl Run<'_> {
             Launch { program: &program, argv: &self.request.argv, environment: &environment, stdin: self.input.take() };
         Ok(start_failed(name, &exec::replace(&launch)))
     }
-}
-
-/// Whether a word names a descriptor beyond the standard ones, as a shell's `<(...)` does: what comes through it, or
-/// goes, is another thing each time.
-fn names_descriptor(word: &OsStr) -> bool {
-    let is_beyond = |rest: &[u8]| {
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        digits > 1 || digits == 1 && rest[0] > b'2'
-    };
-    // Not memchr: finding out what the processor can do takes longer than looking at every word (`cpuid` is a trap in
-    // a virtual machine), and a hit searches nothing else.
-    let mut rest = word.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| *byte == b'/') {
-        rest = &rest[at..];
-        let folder = [&b"/dev/fd/"[..], b"/proc/self/fd/"].into_iter().find(|folder| rest.starts_with(folder));
-        if folder.is_some_and(|folder| is_beyond(&rest[folder.len()..])) {
-            return true;
-        }
-        rest = &rest[1..];
-    }
-    false
 }
 
 /// Why there was no replay.

@@ -15,6 +15,14 @@ fn process_substitution_is_not_cached() {
 }
 
 #[test]
+fn a_descriptor_of_another_process_is_not_cached() {
+    let world = World::new();
+    world.write("in", "z ");
+    let run = "(exec 3<&-; fleche run -q -i in -- cat in /proc/$$/fd/3)";
+    world.shell(&format!("exec 3<<E\none\nE\n{run}; exec 3<<E\ntwo\nE\n{run}; true")).prints("z one\nz two\n");
+}
+
+#[test]
 fn a_fifo_is_not_cached() {
     let world = World::new();
     for word in ["one", "two"] {
