@@ -263,7 +263,8 @@ fn hint(reason: &Reason) -> Option<&'static str> {
             Some("close it, as in `3>&-`, if the command does not need it")
         }
         Reason::ArgumentMissing(_) | Reason::VariableMissing(_) => Some("it was required"),
-        Reason::StoreUnusable(_) | Reason::InputUnreadable(..) | Reason::StdinUnreadable(_) | Reason::Internal => {
+        Reason::StdinUnreadable(_) => Some("the command gets it all the same"),
+        Reason::StoreUnusable(_) | Reason::InputUnreadable(..) | Reason::Internal => {
             Some("the command runs without it")
         }
         _ => None,

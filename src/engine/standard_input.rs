@@ -1,8 +1,9 @@
 //! Standard input: what it means, what it holds, and what the command gets.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use crate::error::{Error, cause};
@@ -158,7 +159,7 @@ impl StandardInput {
 
     fn from_source(source: &StdinSource, store: &Store) -> Result<StandardInput, Halt> {
         let file = match source {
-            StdinSource::File(path) => open(path)?,
+            StdinSource::File(path) => open_to_count(path)?,
             StdinSource::Stored(prefix) => stored(store, prefix)?,
         };
         let content = digest(&file).map_err(|why| Reason::StdinUnreadable(cause(&why)))?;
@@ -218,6 +219,30 @@ fn open(path: &Path) -> Result<File, Halt> {
         let message = format!("cannot read standard input from `{}`", path.display());
         Error::usage(message).because(why).into()
     })
+}
+
+/// Only what has an end and can be read twice: a device may go on for ever, and of a FIFO each byte comes once. That is
+/// found out without opening, which would wake a FIFO's writer.
+fn open_to_count(path: &Path) -> Result<File, Halt> {
+    let check = |found: Metadata| {
+        let kind = found.file_type();
+        let is_null = kind.is_char_device() && descriptor::is_null(found.rdev());
+        match kind.is_file() || kind.is_dir() || is_null {
+            true => Ok(()),
+            false => Err(not_regular(path)),
+        }
+    };
+    // Why it cannot be looked at, opening it will tell.
+    path.metadata().map_or(Ok(()), check)?;
+    let file = open(path)?;
+    // Another thing may have taken its place.
+    file.metadata().map_or_else(|why| Err(Reason::StdinUnreadable(cause(&why))), check)?;
+    Ok(file)
+}
+
+fn not_regular(path: &Path) -> Reason {
+    let path = path.display();
+    Reason::StdinUnreadable(format!("`{path}` is not a regular file, but `--stdin < {path}` reads it ahead"))
 }
 
 /// The value that a prefix names, or the standard output of the call.

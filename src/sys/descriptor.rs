@@ -96,6 +96,11 @@ pub fn is_behind_a_stream(device: u64, inode: u64) -> bool {
     [1, 2].map(found).iter().any(|it| it.kind == Kind::File && (it.device, it.inode) == (device, inode))
 }
 
+/// Whether a character device of this number is `/dev/null`.
+pub fn is_null(device: u64) -> bool {
+    (major(device), minor(device)) == (MEMORY, NULL)
+}
+
 /// Whether two descriptors of this process are one open file (kcmp(2)), so that what is written through both
 /// has one order. Where the kernel does not tell: whether they are one pipe, socket or device.
 pub fn same_open_file(one: RawFd, other: RawFd) -> bool {

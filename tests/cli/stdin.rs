@@ -35,3 +35,44 @@ fn input_beyond_the_limit_arrives_whole() {
         ("12345678901".into(), "fleche: hit <short> (saved <time>)\n".into())
     );
 }
+
+#[test]
+fn what_is_no_file_is_handed_on_and_not_cached() {
+    let world = World::new();
+    let said = |name: &str| {
+        format!(
+            "fleche: not cached: standard input cannot be kept: `{name}` is not a regular file, but `--stdin < {name}` reads \
+             it ahead; the command gets it all the same\n"
+        )
+    };
+    let run = "fleche run --pure --stdin-from";
+    world.shell(&format!("{run} /dev/zero -- head -c 1 | cksum")).ends(0, "4215202376 1\n", &said("/dev/zero"));
+    // A FIFO whose only writer ends: opened a second time it would never be read to the end.
+    for word in ["one", "two"] {
+        world.shell(&format!("mkfifo p; echo {word} >p & {run} p -- cat; rm p; wait")).ends(
+            0,
+            &format!("{word}\n"),
+            &said("p"),
+        );
+    }
+    let outcome = world.shell(&format!("exec bash -c '{run} <(echo P) -- cat'")).run();
+    assert_eq!((outcome.code(), outcome.stdout()), (0, "P\n".into()));
+    assert!(!world.cache().join("calls").exists());
+}
+
+#[test]
+fn nothing_is_as_good_as_an_empty_file() {
+    let world = World::new();
+    world.counted("tool", "cat; echo done");
+    for _ in 0..2 {
+        world.shell("fleche run --pure --stdin-from /dev/null -- ./tool").prints("done\n");
+    }
+    assert_eq!(world.executions("tool"), 1);
+}
+
+#[test]
+fn digesting_opens_no_stream() {
+    let world = World::new();
+    let said = "fleche: standard input cannot be kept: `p` is not a regular file, but `--stdin < p` reads it ahead\n";
+    world.shell("mkfifo p; exec fleche digest --pure --stdin-from p -- cat").ends(2, "", said);
+}
