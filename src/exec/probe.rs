@@ -43,8 +43,11 @@ fn ask_for(
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(line).current_dir(cwd).env_clear().envs(environment.iter().filter_map(pair));
     command.stdin(Stdio::null()).stdout(writer.try_clone().map_err(told)?).stderr(writer);
-    // A group of its own, so that the time limit ends all that the probe started; of the terminal it then hears
-    // nothing, so it is tied to fleche's life.
+    // A group of its own, so that the time limit ends all that the probe started and did not leave it. Of the terminal
+    // it then hears nothing, so it is tied to fleche's life: the shell is, and where it runs one command only, that is
+    // what the shell has become. What a shell that waits has started goes on when fleche is killed or interrupted.
+    // Rejected: fleche's own group, which `^C` and a hang-up reach. Nothing could then end all of a probe that takes too
+    // long: its descendants can be found only by looking for them, and they may make others meanwhile.
     process::die_with_parent(command.process_group(0));
     let deadline = Deadline::after(limit);
     let mut child = command.spawn().map_err(told)?;
@@ -168,6 +171,22 @@ mod tests {
     #[test]
     fn one_that_lives_on_without_its_streams_is_ended() {
         assert_eq!(ask_briefly("exec >&- 2>&-; sleep 1000"), Err("it took more than 200ms".into()));
+    }
+
+    #[test]
+    fn what_one_left_running_is_ended_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let note = folder.path().join("pid");
+        // It prints too much: no limit of time decides when it ends.
+        let line = format!("sleep 1000 >/dev/null 2>&1 & echo $! >'{}'; yes", note.display());
+        assert!(ask(&line).unwrap_err().ends_with("it printed more than 1 MiB"));
+        let id = std::fs::read_to_string(note).unwrap().trim_end().parse().unwrap();
+        let began = std::time::Instant::now();
+        // Whoever inherits it may take his time to collect it.
+        while process::glance(id).is_some_and(|(state, _)| state != b'Z') {
+            assert!(began.elapsed() < Duration::from_secs(60), "{id} goes on");
+            clock::pause(PAUSE);
+        }
     }
 
     #[test]

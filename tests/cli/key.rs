@@ -627,6 +627,7 @@ fn a_program_inside_the_checkout_is_shared_too() {
     assert_eq!(world.executions("tool"), 1);
 }
 
+/// Of a killed fleche only the probe itself hears; what a probe's shell started goes on.
 #[test]
 fn a_probe_ends_with_fleche() {
     let world = World::new();
