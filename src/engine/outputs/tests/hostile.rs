@@ -165,7 +165,7 @@ fn a_folder_that_is_swapped_for_a_link_meanwhile_leads_nowhere() {
     });
     assert_eq!(snapshot(Path::new(&world.outside())), outside);
     assert!(restore().is_ok());
-    renameat_with(CWD, &world.at("dir"), CWD, &world.at("trap"), RenameFlags::EXCHANGE).unwrap();
+    renameat_with(CWD, world.at("dir"), CWD, world.at("trap"), RenameFlags::EXCHANGE).unwrap();
     assert!(restore().is_err());
     assert_eq!(snapshot(Path::new(&world.outside())), outside);
 }
