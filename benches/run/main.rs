@@ -13,6 +13,7 @@ mod small;
 mod world;
 
 use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -74,6 +75,18 @@ struct Bench {
 }
 
 impl Bench {
+    /// Puts copies of the programs into the world. How a file lies in memory, and so how fast it starts, depends on how it
+    /// got there and what has happened since: up to a sixth of a hit. So all are made anew, in the same way.
+    fn take_copies(&mut self) -> io::Result<()> {
+        for (number, build) in self.builds.iter_mut().enumerate() {
+            build.path = self.world.copy(&build.path, &format!("fleche-{number}"))?;
+        }
+        if let Some(bkt) = &mut self.bkt {
+            *bkt = self.world.copy(bkt, "bkt-program")?;
+        }
+        Ok(())
+    }
+
     fn does(&self, group: Group) -> bool {
         self.options.only.is_empty() || self.options.only.contains(&group)
     }
@@ -119,8 +132,9 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     process::close_the_rest_on_exec();
     let builds = builds(&options).iter().map(|word| Build::new(word)).collect::<Result<_, _>>()?;
     let parent = options.folder.clone().unwrap_or_else(std::env::temp_dir);
-    let bench = Bench { world: World::new(&parent)?, options, builds, bkt: on_path("bkt") };
+    let mut bench = Bench { world: World::new(&parent)?, options, builds, bkt: on_path("bkt") };
     introduce(&bench, &parent);
+    bench.take_copies()?;
     let mut report = Report::default();
     if bench.does(Group::Hit) || bench.does(Group::Miss) {
         small::measure(&bench, &mut report)?;

@@ -119,6 +119,13 @@ impl World {
         self.folder.path().join(name)
     }
 
+    /// A copy of a program.
+    pub fn copy(&self, program: &Path, name: &str) -> std::io::Result<PathBuf> {
+        let copy = self.path(name);
+        fs::copy(program, &copy)?;
+        Ok(copy)
+    }
+
     /// A cache of this name; nothing is made.
     pub fn cache(&self, name: &str) -> Cache {
         let home = self.path(name);
