@@ -51,16 +51,20 @@ pub struct Seen {
 ///
 /// As `open(2)`; `InvalidInput` for what is no regular file.
 pub fn open(path: &Path, links: Links) -> io::Result<(File, Stamp)> {
-    let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    if links == Links::Refused {
-        flags |= OFlags::NOFOLLOW;
-    }
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let file = open_anything(path, links)?;
     let stamp = stamp::of_file(&file)?;
     match FileType::from_raw_mode(stamp.mode) {
         FileType::RegularFile => Ok((file, stamp)),
         _ => Err(io::ErrorKind::InvalidInput.into()),
     }
+}
+
+fn open_anything(path: &Path, links: Links) -> io::Result<File> {
+    let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    if links == Links::Refused {
+        flags |= OFlags::NOFOLLOW;
+    }
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
 /// Reads an open file whole. `now`, in nanoseconds since 1970, must be from before its `stamp` was taken.
@@ -134,13 +138,18 @@ pub fn hash(
     Ok(hasher.finalize().into())
 }
 
-/// Opens and reads the file at `path`; see [`open`] and [`read`].
+/// Opens and reads the file at `path`, where lately this stamp was `found`; see [`open`] and [`read`].
 ///
 /// # Errors
 ///
 /// Those of both.
-pub fn see(path: &Path, links: Links, now: i64, buffer: &mut Vec<u8>) -> io::Result<Seen> {
-    let (file, stamp) = open(path, links)?;
+pub fn see(path: &Path, links: Links, found: Option<Stamp>, now: i64, buffer: &mut Vec<u8>) -> io::Result<Seen> {
+    let (file, stamp) = match (links, found) {
+        // A regular file was there itself; if another thing is there now, its stamp will be another after reading. What a
+        // link leads to is looked at again: it could be turned to a device that never ends.
+        (Links::Refused, Some(found)) => (open_anything(path, links)?, found),
+        _ => open(path, links)?,
+    };
     read(&file, stamp, now, buffer)
 }
 
@@ -150,13 +159,14 @@ pub struct Job {
     pub path: PathBuf,
     /// Whether a link at the end of the path is followed.
     pub links: Links,
-    /// How many bytes it has, about.
-    pub size: u64,
+    /// The stamp of the regular file that was found there.
+    pub found: Option<Stamp>,
 }
 
 /// Reads all `jobs`, in their order; many or large ones by several threads.
 pub fn see_all(jobs: &[Job], now: i64) -> Vec<io::Result<Seen>> {
-    let is_much = jobs.len() > MANY || (jobs.len() > 1 && jobs.iter().map(|job| job.size).sum::<u64>() > MUCH);
+    let is_much = jobs.len() > MANY
+        || (jobs.len() > 1 && jobs.iter().filter_map(|job| Some(job.found?.size)).sum::<u64>() > MUCH);
     let processors = if is_much { thread::available_parallelism().map_or(1, NonZero::get) } else { 1 };
     match processors.min(jobs.len()) {
         0 | 1 => Pool::new(jobs, now).alone(),
@@ -200,7 +210,7 @@ impl<'a> Pool<'a> {
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(job) = self.jobs.get(number) else { break };
-            mine.push((number, see(&job.path, job.links, self.now, &mut buffer)));
+            mine.push((number, see(&job.path, job.links, job.found, self.now, &mut buffer)));
         }
         self.done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).append(&mut mine);
     }
@@ -223,7 +233,7 @@ mod tests {
     const FUTURE: i64 = i64::MAX;
 
     fn see_now(path: &Path, links: Links) -> io::Result<Seen> {
-        see(path, links, FUTURE, &mut Vec::new())
+        see(path, links, None, FUTURE, &mut Vec::new())
     }
 
     #[test]
@@ -234,7 +244,7 @@ mod tests {
         for size in [0, 1, 511, 512, 513, SMALL as usize, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7] {
             let content: Vec<u8> = (0..size).map(|number| (number % 251) as u8).collect();
             fs::write(&path, &content).unwrap();
-            let seen = see(&path, Links::Refused, FUTURE, &mut buffer).unwrap();
+            let seen = see(&path, Links::Refused, None, FUTURE, &mut buffer).unwrap();
             assert_eq!(seen.digest, Digest::of(&content), "{size}");
             assert!(size > SMALL as usize || buffer.starts_with(&content), "{size}");
         }
@@ -257,6 +267,22 @@ mod tests {
         assert_eq!(see_now(folder.path(), Links::Refused).unwrap_err().kind(), io::ErrorKind::InvalidInput);
         assert!(see_now(&link, Links::Refused).is_err());
         assert_eq!(see_now(&link, Links::Followed).unwrap().digest, Digest::of(b"x"));
+    }
+
+    #[test]
+    fn a_stamp_that_was_found_is_believed_only_if_it_is_the_same_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        fs::write(&path, "longer than before").unwrap();
+        let now = stamp::of(&path).unwrap();
+        for found in [now, Stamp { size: 3, ..now }, Stamp { inode: 1, modified: 2, ..now }] {
+            let seen = see(&path, Links::Refused, Some(found), FUTURE, &mut Vec::new()).unwrap();
+            assert_eq!((seen.stamp, seen.digest), (now, Digest::of(b"longer than before")));
+        }
+        // What was a file is a FIFO now.
+        fs::remove_file(&path).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        assert!(see(&path, Links::Refused, Some(now), FUTURE, &mut Vec::new()).is_err());
     }
 
     #[test]
@@ -297,7 +323,7 @@ mod tests {
         let path = folder.path().join("f");
         fs::write(&path, "x").unwrap();
         let changed = stamp::of(&path).unwrap().changed;
-        let settled = |now| see(&path, Links::Refused, now, &mut Vec::new()).unwrap().settled;
+        let settled = |now| see(&path, Links::Refused, None, now, &mut Vec::new()).unwrap().settled;
         assert!(!settled(changed) && !settled(changed - 1) && !settled(changed + 1_000_000_000));
         assert!(settled(changed + 10_000_000_000));
     }
@@ -310,7 +336,7 @@ mod tests {
             if number != 100 {
                 fs::write(&path, number.to_string()).unwrap();
             }
-            Job { path, links: Links::Refused, size: 3 }
+            Job { path, links: Links::Refused, found: None }
         };
         let jobs: Vec<Job> = (0..300).map(job).collect();
         for (number, result) in see_all(&jobs, FUTURE).into_iter().enumerate() {

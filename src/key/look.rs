@@ -81,7 +81,7 @@ pub fn look(subjects: &[Subject], memory: &dyn StampMemory, now: i64) -> Result<
                 Some(seen) => sights.push(Sight::content(seen, target)),
                 None => {
                     let links = if target.is_some() { Links::Followed } else { Links::Refused };
-                    jobs.push(Job { path: path.clone(), links, size: stamp.size });
+                    jobs.push(Job { path: path.clone(), links, found: Some(stamp) });
                     waiting.push((sights.len(), target));
                     sights.push(Sight::plain(State::Absent));
                 }

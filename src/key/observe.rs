@@ -260,7 +260,8 @@ fn confirm_watched(
             content::hash(read, 0, watched.stamp.size, &mut Vec::new()).map_err(failed)?
         }
         false => {
-            let seen = program::examine(&watched.path, Links::Followed, memory, clock::now()).map(|(seen, _)| seen);
+            let seen =
+                program::examine(&watched.path, Links::Followed, None, memory, clock::now()).map(|(seen, _)| seen);
             seen.or_else(|_| program::unreadable(&watched.path)).map_err(failed)?.digest
         }
     };

@@ -31,36 +31,43 @@ const SMALL: u64 = 8 << 10;
 /// is a path; else the first that can be executed in the folders of `path` counts, of which an empty one is
 /// the working directory.
 pub fn resolve_program(name: &OsStr, cwd: &Path, path: Option<&OsStr>) -> Program {
+    resolve(name, cwd, path).0
+}
+
+/// As [`resolve_program`], with the stamp of what was found, if that is no link.
+fn resolve(name: &OsStr, cwd: &Path, path: Option<&OsStr>) -> (Program, Option<Stamp>) {
     if name.is_empty() {
-        return Program::NotFound;
+        return (Program::NotFound, None);
     }
     if name.as_bytes().contains(&b'/') {
         return match executable(cwd, Path::new(name)) {
-            Ok(()) => Program::Found(PathBuf::from(name)),
-            Err(Errno::NOENT | Errno::NOTDIR) => Program::NotFound,
-            Err(_) => Program::NotExecutable,
+            Ok(stamp) => (Program::Found(PathBuf::from(name)), stamp),
+            Err(Errno::NOENT | Errno::NOTDIR) => (Program::NotFound, None),
+            Err(_) => (Program::NotExecutable, None),
         };
     }
     let mut found = Program::NotFound;
     for folder in path.map_or(DEFAULT_PATH, OsStr::as_bytes).split(|byte| *byte == b':') {
         let candidate = Path::new(OsStr::from_bytes(folder)).join(name);
         match executable(cwd, &candidate) {
-            Ok(()) => return Program::Found(candidate),
+            Ok(stamp) => return (Program::Found(candidate), stamp),
             Err(Errno::ACCESS) => found = Program::NotExecutable,
             Err(_) => {}
         }
     }
-    found
+    (found, None)
 }
 
-/// Whether `path` can be executed; folders are refused as `execve(2)` refuses them.
-fn executable(cwd: &Path, path: &Path) -> Result<(), Errno> {
+/// The stamp of what can be executed at `path`, if that is no link; folders are refused as `execve(2)` refuses them.
+fn executable(cwd: &Path, path: &Path) -> Result<Option<Stamp>, Errno> {
     let path = cwd.join(path);
     access(&path, Access::EXEC_OK)?;
-    match FileType::from_raw_mode(rustix::fs::stat(&path)?.st_mode) {
-        FileType::RegularFile => Ok(()),
-        _ => Err(Errno::ACCESS),
+    let found = rustix::fs::lstat(&path)?;
+    let is_file = |mode| FileType::from_raw_mode(mode) == FileType::RegularFile;
+    if is_file(found.st_mode) {
+        return Ok(Some(stamp::from_stat(&found)));
     }
+    if is_file(rustix::fs::stat(&path)?.st_mode) { Ok(None) } else { Err(Errno::ACCESS) }
 }
 
 /// What the program adds to a command.
@@ -92,7 +99,7 @@ impl Search<'_> {
     ///
     /// A program that cannot be found or read is no error: the parts say so.
     pub fn identify(&self, name: &OsStr, rule: ProgramRule) -> Identity {
-        let program = resolve_program(name, self.cwd, variable(self.environment, b"PATH"));
+        let (program, stamp) = resolve(name, self.cwd, variable(self.environment, b"PATH"));
         let mut identity = Identity { program, parts: Vec::new(), watched: Vec::new() };
         let path = match (&identity.program, rule) {
             (_, ProgramRule::Name) => {
@@ -110,18 +117,18 @@ impl Search<'_> {
             }
         };
         match rule {
-            ProgramRule::Content => self.follow(path, &mut identity),
+            ProgramRule::Content => self.follow(path, stamp, &mut identity),
             ProgramRule::Path | ProgramRule::Name => identity.parts.push(self.path_part("program", &path)),
         }
         identity
     }
 
-    /// Looks at the program and at what interprets it, to the end.
-    fn follow(&self, program: PathBuf, identity: &mut Identity) {
+    /// Looks at the program, of which the stamp may be known, and at what interprets it, to the end.
+    fn follow(&self, program: PathBuf, mut stamp: Option<Stamp>, identity: &mut Identity) {
         let (mut next, mut name) = (Some(program), "program".to_owned());
         for depth in 1..=DEEPEST {
             let Some(path) = next.take() else { break };
-            next = match self.count(&name, &path, identity) {
+            next = match self.count(&name, &path, stamp.take(), identity) {
                 Format::Binary => None,
                 Format::Plain => Some(PathBuf::from(SHELL)),
                 Format::Script(interpreter, argument) => self.interpreter(interpreter, argument, depth, identity),
@@ -142,7 +149,7 @@ impl Search<'_> {
         let Some(argument) = argument.filter(|_| path.file_name() == Some(OsStr::new("env"))) else {
             return Some(path);
         };
-        self.count(&format!("interpreter.{depth}.env"), &path, identity);
+        self.count(&format!("interpreter.{depth}.env"), &path, None, identity);
         let value = |name: &[u8]| variable(self.environment, name).map(OsStr::to_owned);
         let line = script::env_line(&argument, value)?;
         let search_path = match &line.path {
@@ -161,15 +168,15 @@ impl Search<'_> {
     }
 
     /// Adds the file at `path` under `name`, and says how it is executed.
-    fn count(&self, name: &str, path: &Path, identity: &mut Identity) -> Format {
+    fn count(&self, name: &str, path: &Path, stamp: Option<Stamp>, identity: &mut Identity) -> Format {
         identity.parts.push(self.path_part(name, path));
-        let mut examined = examine(path, content::Links::Refused, self.memory, self.now);
+        let mut examined = examine(path, content::Links::Refused, stamp, self.memory, self.now);
         if examined.as_ref().is_err_and(|why| why.raw_os_error() == Some(Errno::LOOP.raw_os_error())) {
             // A program may look for its libraries beside the file that a link leads to.
             if let Ok(real) = path.canonicalize() {
                 identity.parts.push(self.path_part(&format!("{name}.real"), &real));
             }
-            examined = examine(path, content::Links::Followed, self.memory, self.now);
+            examined = examine(path, content::Links::Followed, None, self.memory, self.now);
         }
         let (state, seen, format) = match examined {
             Ok((seen, format)) => ("", seen, format),
@@ -199,20 +206,28 @@ impl Search<'_> {
     }
 }
 
-/// The content and the format of an executable file; the content of a large one is remembered.
+/// The content and the format of an executable file, of which the stamp may be known; the content of a large one is
+/// remembered.
 ///
 /// # Errors
 ///
 /// Where it cannot be read, or changes whenever it is read.
-pub fn examine(path: &Path, links: Links, memory: &dyn StampMemory, now: i64) -> io::Result<(Seen, Format)> {
+pub fn examine(
+    path: &Path,
+    links: Links,
+    known: Option<Stamp>,
+    memory: &dyn StampMemory,
+    now: i64,
+) -> io::Result<(Seen, Format)> {
     // A large binary that was seen before need not even be opened.
-    let found = match links {
-        Links::Refused => stamp::of_link(path)?,
-        Links::Followed => stamp::of(path)?,
+    let found = match (links, known) {
+        (_, Some(known)) => known,
+        (Links::Refused, None) => stamp::of_link(path)?,
+        (Links::Followed, None) => stamp::of(path)?,
     };
     let is_file = FileType::from_raw_mode(found.mode) == FileType::RegularFile;
-    let known = if is_file && found.size > SMALL { memory.recall(&found) } else { None };
-    if let Some(Remembered { digest, binary: true }) = known {
+    let remembered = if is_file && found.size > SMALL { memory.recall(&found) } else { None };
+    if let Some(Remembered { digest, binary: true }) = remembered {
         return Ok((Seen { digest, stamp: found, settled: true }, Format::Binary));
     }
     let (file, stamp) = content::open(path, links)?;
@@ -227,7 +242,7 @@ pub fn examine(path: &Path, links: Links, memory: &dyn StampMemory, now: i64) ->
     let format = script::format(&head[..length]);
     let binary = format == Format::Binary;
     // Only stamps that prove something are remembered.
-    if let Some(Remembered { digest, .. }) = known.filter(|_| stamp == found) {
+    if let Some(Remembered { digest, .. }) = remembered.filter(|_| stamp == found) {
         if binary {
             memory.remember(&stamp, &Remembered { digest, binary });
         }

@@ -121,6 +121,15 @@ impl Folder {
         Ok(Found::Bytes(bytes, stat))
     }
 
+    /// What is in a file of less than `most` bytes, which its reader must be able to tell from anything else: one open,
+    /// read and close.
+    pub fn read_small(&self, name: &str, most: usize) -> io::Result<Vec<u8>> {
+        let file = openat(&self.directory, name, OFlags::RDONLY | CAREFUL, Mode::empty())?;
+        let mut bytes = Vec::with_capacity(most);
+        rustix::io::read(&file, spare_capacity(&mut bytes))?;
+        Ok(bytes)
+    }
+
     /// Opens a file of the store to read and write it, and makes it where it is missing.
     pub fn open_or_create(&self, name: &str) -> io::Result<File> {
         self.open_made(name, OFlags::RDWR)

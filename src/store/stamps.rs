@@ -2,17 +2,16 @@
 
 use std::io::{self, Write};
 
-use super::folder::Found;
 use super::frame::{self, Kind};
 use super::{Access, Store};
 use crate::model::{Digest, Malformed, Reader, Remembered, Stamp, StampMemory, Writer};
 
 /// Larger than any stamp file, in bytes.
-const MOST: u64 = 256;
+const MOST: usize = 256;
 
 impl StampMemory for Store {
     fn recall(&self, stamp: &Stamp) -> Option<Remembered> {
-        let Ok(Found::Bytes(bytes, _)) = self.folder.read(&name(stamp), MOST) else { return None };
+        let bytes = self.folder.read_small(&name(stamp), MOST).ok()?;
         let body = frame::open(Kind::Stamp, &bytes).ok()?;
         let (its, remembered) = decode(body).ok()?;
         (its == *stamp).then_some(remembered)
