@@ -11,7 +11,9 @@ use memchr::memmem;
 use crate::error::cause;
 use crate::exec::{Run, Status};
 use crate::key;
-use crate::model::{Argument, Call, Content, Grade, Observation, Outcome, Output, OutputKind, PathSet, Reason, Sink};
+use crate::model::{
+    Argument, Call, Content, Grade, Observation, Outcome, Output, OutputKind, PathSet, Reason, Sink, State,
+};
 use crate::store::{Durability, Pending, Recording, Spool, Store};
 
 use super::beyond::Beyond;
@@ -66,7 +68,7 @@ pub fn record(
     let shelf = Shelved::new(store, Mark::of(sought))?;
     let stdout = shelf.keep_stream(command.streams.stdout, stdout)?;
     let stderr = shelf.keep_stream(command.streams.stderr && !command.streams.same, stderr)?;
-    let bounds = Bounds { before, ended: run.usage.stopped, most: policy.max_entry };
+    let bounds = Bounds { before, ended: run.usage.stopped, most: policy.max_entry, inputs: rights(&observations) };
     let outputs = outputs::collect(&sought.places, &bounds, &sought.former(store), &sought.same(store), &shelf)?;
     let binding = outputs.iter().fold(shelf.binding.get(), |binding, output| match (&output.kind, &shelf.mark) {
         (OutputKind::Link { target }, Some(mark)) => binding.max(mark.of_link(target)),
@@ -130,7 +132,7 @@ fn check_untold(observations: &[Observation], outputs: &[Output], sought: &Sough
     if pieces.is_empty() {
         return Ok(());
     }
-    let tells = |text: &[u8]| pieces.iter().any(|piece| memmem::find(text, piece).is_some());
+    let tells = |text: &[u8]| pieces.iter().any(|piece| tells_of(text, piece));
     let program = command.program_path();
     let folders = [command.cwd.as_path(), &command.root, &program];
     let links = outputs.iter().filter_map(|output| match &output.kind {
@@ -145,6 +147,16 @@ fn check_untold(observations: &[Observation], outputs: &[Output], sought: &Sough
     }
 }
 
+/// Whether a path tells of a piece of an argument. One of fewer bytes than a secret can have is in every path, and
+/// counts only where it is a whole name.
+fn tells_of(path: &[u8], piece: &[u8]) -> bool {
+    const SHORTEST_SECRET: usize = 4;
+    match piece.len() < SHORTEST_SECRET {
+        true => path.split(|byte| *byte == b'/').any(|name| name == piece),
+        false => memmem::find(path, piece).is_some(),
+    }
+}
+
 /// The parts of a redacted argument by which a path could tell of it.
 fn telling_pieces<'w>(word: &'w [u8]) -> Vec<&'w [u8]> {
     let behind = word.iter().enumerate().filter(|(_, byte)| b"=@".contains(byte)).map(|(at, _)| &word[at + 1..]);
@@ -152,6 +164,16 @@ fn telling_pieces<'w>(word: &'w [u8]) -> Vec<&'w [u8]> {
     let last_name = |piece: &'w [u8]| piece.rsplit(|byte| *byte == b'/').find(|name| !name.is_empty());
     let names: Vec<&[u8]> = whole.iter().filter_map(|piece| last_name(piece)).collect();
     whole.into_iter().chain(names).filter(|piece| !matches!(*piece, b"" | b"." | b"..")).collect()
+}
+
+/// The permission bits that all files among `observations` have.
+fn rights(observations: &[Observation]) -> u32 {
+    let mode = |state: &State| if let State::File { mode, .. } = state { *mode } else { 0o777 };
+    let seen = |observation: &Observation| match &observation.state {
+        State::Link { behind, .. } => mode(behind),
+        state => mode(state),
+    };
+    observations.iter().map(seen).fold(0o777, |all, mode| all & mode)
 }
 
 /// Whether a call that took `wall` nanoseconds and made `bytes` is to survive a power cut.
@@ -247,6 +269,19 @@ impl Shelf for Shelved<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_tells_of_a_secret_wherever_it_is_and_of_a_letter_where_that_is_its_name() {
+        for (path, piece, tells) in [
+            ("/home/banana", "a", false),
+            ("/home/a/x", "a", true),
+            ("a", "a", true),
+            ("/home/xhushx", "hush", true),
+            ("/home/hus/h", "hush", false),
+        ] {
+            assert_eq!(tells_of(path.as_bytes(), piece.as_bytes()), tells, "{path} {piece}");
+        }
+    }
 
     #[test]
     fn what_took_long_is_synced_unless_the_disk_would_take_as_long() {

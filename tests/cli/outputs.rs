@@ -110,6 +110,24 @@ fn modes_come_back_exactly() {
 }
 
 #[test]
+fn a_mode_that_a_run_found_is_not_given_to_others() {
+    let world = world("cp input made");
+    let run = || tool(&world, &["-o", "made"]).run();
+    run().check(0, "", "");
+    // What cp keeps in the file that is there it would not give to a new one.
+    fs::set_permissions(world.path("input"), fs::Permissions::from_mode(0o600)).unwrap();
+    let said =
+        "fleche: not stored: output `made` kept a mode that lets others read it, which they may not read an input\n";
+    run().check(0, "", said);
+    fs::remove_file(world.path("made")).unwrap();
+    for executions in [3, 3] {
+        run().check(0, "", "");
+        assert_eq!((mode(&world.path("made")), world.executions("tool")), (0o600, executions));
+        let _ = fs::remove_file(world.path("made"));
+    }
+}
+
+#[test]
 fn what_a_glob_names_comes_back() {
     let world = world("mkdir -p out; cp input out/a.o; cp input out/b.o; echo x > out/c.log");
     tool(&world, &["-o", "out/*.o"]).prints("");
@@ -661,9 +679,9 @@ fn a_mode_that_somebody_gave_an_output_is_not_undone() {
 }
 
 #[test]
-fn a_mode_that_another_run_gave_an_output_is_replaced() {
+fn a_mode_that_another_run_gave_an_output_means_that_the_command_runs() {
     let world = world("rm -f made; cp input made; chmod $(cat input) made");
-    for (bits, executions) in [("600", 1), ("755", 2), ("600", 2), ("755", 2)] {
+    for (bits, executions) in [("600", 1), ("755", 2), ("600", 3), ("600", 3)] {
         world.write("input", bits);
         tool(&world, &["-o", "made"]).prints("");
         assert_eq!((format!("{:o}", mode(&world.path("made"))), world.executions("tool")), (bits.into(), executions));

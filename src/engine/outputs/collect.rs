@@ -29,6 +29,8 @@ pub struct Bounds<'a> {
     pub ended: i64,
     /// No file may have more bytes than this.
     pub most: u64,
+    /// The permission bits that all input files have.
+    pub inputs: u32,
 }
 
 /// Collects what lies at `places` after a command has succeeded: folders before what is in them, then files in the
@@ -57,7 +59,7 @@ pub fn collect(
     }
     for (output, is_untouched) in &outputs {
         let found = if *is_untouched { check_found(output, same) } else { Ok(()) };
-        found.and_then(|()| check_mode(output, bounds.before, former)).map_err(Fault::unstorable)?;
+        found.and_then(|()| check_mode(output, bounds, former)).map_err(Fault::unstorable)?;
     }
     Ok(outputs.into_iter().map(|(output, _)| output).collect())
 }
@@ -77,10 +79,18 @@ fn check_found(output: &Output, same: &Known) -> Result<(), Fault> {
     }
 }
 
-/// Refuses what has the mode that it had `before`, if somebody else gave it that.
-fn check_mode(output: &Output, before: &Before, former: &Known) -> Result<(), Fault> {
+/// Refuses what has the mode that it had before, if somebody else gave it that; or if it lets others read what they may
+/// not read in an input: where there is no such file, what copies the input keeps it from them.
+fn check_mode(output: &Output, bounds: &Bounds, former: &Known) -> Result<(), Fault> {
+    const READ_BY_OTHERS: u32 = 0o044;
     let path = output.path.as_path();
-    let had = |mode: &u32| before.had_mode(path, *mode);
+    let had = |mode: &u32| bounds.before.had_mode(path, *mode);
+    if let OutputKind::File { mode, .. } = &output.kind
+        && had(mode)
+        && mode & !bounds.inputs & READ_BY_OTHERS != 0
+    {
+        return Err(Fault::new(path, "kept a mode that lets others read it, which they may not read an input"));
+    }
     let given = match &output.kind {
         OutputKind::File { mode, .. } if had(mode) => former.gave_file(path, *mode),
         OutputKind::Folder { mode, .. } if had(mode) => former.gave_folder(path, *mode),

@@ -16,8 +16,8 @@ use super::sweep::{Sweep, digest_of, is_of_former};
 use super::walk::{self, Found};
 use super::{Known, Mtime, copy};
 
-/// What is wrong with a mode that no record tells of.
-const STRANGE_MODE: &str = "has a mode that no recorded run gave it";
+/// What is wrong with a mode that is not the recorded one.
+const OTHER_MODE: &str = "has another mode than the recorded run left it with";
 
 /// What has to be done, in order.
 pub struct Plan<'a> {
@@ -139,7 +139,7 @@ impl<'a> Plan<'a> {
                 }
                 Some(present) if present.mode & 0o777 != *mode => {
                     if former.gave_folder(path, present.mode & 0o777) != Some(true) {
-                        return Err(Fault::new(path, STRANGE_MODE));
+                        return Err(Fault::new(path, OTHER_MODE));
                     }
                     let kept = present.mode & 0o7000;
                     self.modes.push((path, present.mode & 0o7777, kept | mode));
@@ -164,7 +164,7 @@ impl<'a> Plan<'a> {
                 if !is_kept {
                     if let Some(stat) = &stat {
                         may_be_cut_off(path, stat)?;
-                        may_have_mode(path, *mode, stat, former)?;
+                        may_have_mode(path, *mode, stat)?;
                         may_replace(places, output, stat, former, grounds)?;
                     }
                     let is_checked = stat.is_some() && !places.name_literally(path);
@@ -328,18 +328,14 @@ fn may_be_cut_off(path: &Path, stat: &Stat) -> Result<(), Fault> {
     if has_more_names { Err(Fault::new(path, "has another name as well, by a hard link")) } else { Ok(()) }
 }
 
-/// Whether a file that gets `mode` may take the place of one with the mode of `stat`: only if that is a mode that
-/// this command gave it.
+/// Whether a file that gets `mode` may take the place of one with the mode of `stat`: only if that is the same.
 ///
-/// Any other is somebody's wish. A program that writes into the file keeps it, one that makes a new file does not;
-/// which of them this command is, is not known, and a replay that undid a `chmod 600` would tell secrets.
-fn may_have_mode(path: &Path, mode: u32, stat: &Stat, former: &Known) -> Result<(), Fault> {
-    let present = stat.st_mode & 0o7777;
+/// A program that writes into the file keeps another one, one that makes a new file does not; which of them this
+/// command is, is not known, and a replay that undid a `chmod 600` would tell secrets. Rejected: to allow a mode that a
+/// former call left there, which may itself have found and kept it.
+fn may_have_mode(path: &Path, mode: u32, stat: &Stat) -> Result<(), Fault> {
     let is_file = Kind::of(stat) == Kind::File;
-    if is_file && present != mode && former.gave_file(path, present) != Some(true) {
-        return Err(Fault::new(path, STRANGE_MODE));
-    }
-    Ok(())
+    if is_file && stat.st_mode & 0o7777 != mode { Err(Fault::new(path, OTHER_MODE)) } else { Ok(()) }
 }
 
 fn is_link(path: &Path, target: &[u8], grounds: &mut Grounds) -> Result<bool, Fault> {

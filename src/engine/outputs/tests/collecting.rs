@@ -231,7 +231,7 @@ fn what_was_written_after_the_command_had_ended_is_refused() {
     let changed = changed.ctime() * 1_000_000_000 + changed.ctime_nsec();
     let before = Before::default();
     let collected = |ended| {
-        let bounds = Bounds { before: &before, ended, most: MOST };
+        let bounds = Bounds { before: &before, ended, most: MOST, inputs: 0o777 };
         collect(&world.places(&["a"]), &bounds, &nothing(), &nothing(), &shelf).map(|outputs| outputs.len())
     };
     assert_eq!(collected(changed), Ok(1));
@@ -245,7 +245,7 @@ fn a_file_above_the_limit_is_too_large() {
     world.write("a", "12345");
     let places = world.places(&["a"]);
     let before = Before::default();
-    let bounds = |most| Bounds { before: &before, ended: i64::MAX, most };
+    let bounds = |most| Bounds { before: &before, ended: i64::MAX, most, inputs: 0o777 };
     let collected = |most| collect(&places, &bounds(most), &nothing(), &nothing(), &shelf).map(|_| ());
     assert_eq!(collected(4), Err(Reason::TooLarge(4)));
     assert_eq!(collected(5), Ok(()));

@@ -45,7 +45,7 @@ pub struct Memory {
 
 /// Collects what a command left that ended just now, and that found nothing.
 pub fn collect_at_all(places: &Places, shelf: &Memory) -> Result<Vec<Output>, Reason> {
-    let bounds = Bounds { before: &Before::default(), ended: i64::MAX, most: MOST };
+    let bounds = Bounds { before: &Before::default(), ended: i64::MAX, most: MOST, inputs: 0o777 };
     collect(places, &bounds, &nothing(), &nothing(), shelf)
 }
 

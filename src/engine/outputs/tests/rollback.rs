@@ -9,7 +9,6 @@ const SCENE: [&str; 4] = ["out/", "old1", "old2", "l"];
 fn scene(world: &World, shelf: &Memory) -> (Vec<Output>, Vec<Output>) {
     world.write("old1", "1").write("old2", "2").write("stale", "stale").folder("out").mode("out", 0o700);
     world.write("out/stale", "stale").link("l", "old1").link("out/l", "x").write("out/sub/stale", "stale");
-    world.mode("old1", 0o600);
     let owned = Output { path: "out".into(), kind: OutputKind::Folder { mode: 0o755, owned: true } };
     let record = vec![
         owned,
@@ -27,7 +26,6 @@ fn scene(world: &World, shelf: &Memory) -> (Vec<Output>, Vec<Output>) {
     let stale = ["stale", "out/stale", "out/sub/stale"];
     let mut former: Vec<Output> = stale.iter().map(|path| shelf.file(path, "stale")).collect();
     former.extend([folder("out/sub", 0o755), link("out/l", "x"), folder("out", 0o700)]);
-    former.push(shelf.file("old1", "1").of_mode(0o600));
     (record, former)
 }
 
