@@ -53,10 +53,11 @@ impl<'a> Sought<'a> {
 
     /// The call for what is observed now, if it may be replayed.
     pub fn find(&self, store: &Store, policy: &Policy) -> Result<(Answer, Freshness), Reason> {
-        let mut found = store.answer(&self.key(Binding::Free))?;
+        let keys = self.keys();
+        let mut found = store.answer(&keys.of(Binding::Free))?;
         for binding in [Binding::Name, Binding::Root] {
             if found.is_none() && self.command.project {
-                found = store.answer(&self.key(binding))?;
+                found = store.answer(&keys.of(binding))?;
             }
         }
         let call = found.ok_or(Reason::NoCall)?;
@@ -71,9 +72,9 @@ impl<'a> Sought<'a> {
         Ok((call, freshness))
     }
 
-    /// The key of a call with these observations.
-    pub fn key(&self, binding: Binding) -> Key {
-        key_of(self.command, &self.observed.observations, binding)
+    /// The keys of calls with these observations.
+    pub fn keys(&self) -> Keys<'_> {
+        Keys::new(self.command, &self.observed.observations)
     }
 
     /// What former calls of this command left in the file system.
@@ -86,7 +87,10 @@ impl<'a> Sought<'a> {
 
     /// What the calls for exactly what is observed now left in the file system, be they too old for a replay.
     pub fn same<'s>(&'s self, store: &'s Store) -> Known<'s> {
-        Former::known(|| made(store, &[Binding::Free, Binding::Name, Binding::Root].map(|binding| self.key(binding))))
+        Former::known(|| {
+            let keys = self.keys();
+            made(store, &[Binding::Free, Binding::Name, Binding::Root].map(|binding| keys.of(binding)))
+        })
     }
 }
 
@@ -107,15 +111,29 @@ pub enum Binding {
     Root,
 }
 
-/// The key of a call of `command` that made `observations`.
-pub fn key_of(command: &Command, observations: &[Observation], binding: Binding) -> Key {
-    let root = match binding {
-        Binding::Free => None,
-        // Paths begin with a slash and names have none, so that neither is taken for the other.
-        Binding::Name => Some(command.root.file_name().unwrap_or_default().as_bytes()),
-        Binding::Root => Some(command.root.as_os_str().as_bytes()),
-    };
-    Key::of(&command.digest, &Observation::key_bytes(observations), root)
+/// The keys of the calls of a command that made the same observations, which may be many and are encoded once.
+pub struct Keys<'a> {
+    command: &'a Command,
+    observations: Vec<u8>,
+}
+
+impl<'a> Keys<'a> {
+    /// Those of `command` with `observations`.
+    pub fn new(command: &'a Command, observations: &[Observation]) -> Keys<'a> {
+        Keys { command, observations: Observation::key_bytes(observations) }
+    }
+
+    /// The key of the call that is bound like this.
+    pub fn of(&self, binding: Binding) -> Key {
+        let root = &self.command.root;
+        let bound_to = match binding {
+            Binding::Free => None,
+            // Paths begin with a slash and names have none, so that neither is taken for the other.
+            Binding::Name => Some(root.file_name().unwrap_or_default().as_bytes()),
+            Binding::Root => Some(root.as_os_str().as_bytes()),
+        };
+        Key::of(&self.command.digest, &self.observations, bound_to)
+    }
 }
 
 /// What `command` observes now.

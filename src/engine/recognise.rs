@@ -114,8 +114,9 @@ pub fn recognise(
     let command = recogniser.command(&input, descriptors, &store)?;
     let sought = Sought::new(request, &command, &store).map_err(halted)?;
     let is_stored = |key: &Key| command.project && store.answer(key).ok().flatten().is_some();
-    let bound = [Binding::Name, Binding::Root].map(|binding| sought.key(binding)).into_iter().find(is_stored);
-    let key = bound.unwrap_or_else(|| sought.key(Binding::Free));
+    let keys = sought.keys();
+    let bound = [Binding::Name, Binding::Root].map(|binding| keys.of(binding)).into_iter().find(is_stored);
+    let key = bound.unwrap_or_else(|| keys.of(Binding::Free));
     let observations = sought.observed.observations;
     Ok(Recognised { command, key, observations })
 }

@@ -18,7 +18,7 @@ use crate::store::{Durability, Pending, Recording, Spool, Store};
 
 use super::beyond::Beyond;
 use super::checkout::Mark;
-use super::lookup::{Binding, Sought, key_of};
+use super::lookup::{Binding, Keys, Sought};
 use super::metadata;
 use super::outputs::{self, Before, Bounds, Shelf};
 use super::policy::Policy;
@@ -75,7 +75,7 @@ pub fn record(
         _ => binding,
     });
     let recording = shelf.recording.into_inner();
-    let key = key_of(command, &observations, binding);
+    let key = Keys::new(command, &observations).of(binding);
     let secret = store.secret()?;
     let variables = key::variables(&sought.request.environment, &command.environment, &command.cwd)
         .map_err(|_| Reason::Internal)?;

@@ -93,7 +93,7 @@ fn device(descriptor: BorrowedFd, stat: &Stat) -> Kind {
 
 /// Whether this file is where standard output or standard error leads. Costs nothing once both were looked at.
 pub fn is_behind_a_stream(device: u64, inode: u64) -> bool {
-    [1, 2].map(found).iter().any(|it| it.kind == Kind::File && (it.device, it.inode) == (device, inode))
+    standard_to(device, inode).is_some_and(|stream| kind(stream as RawFd) == Kind::File)
 }
 
 /// Whether a character device of this number is `/dev/null`.
@@ -122,10 +122,10 @@ pub fn same_open_file(one: RawFd, other: RawFd) -> bool {
 }
 
 /// Which of the caller's standard output and standard error leads to this very file, if one does.
-pub(super) fn standard_to(file: &Stat) -> Option<Standard> {
+pub(super) fn standard_to(device: u64, inode: u64) -> Option<Standard> {
     let leads_there = |stream: &Standard| {
         let found = found(*stream as RawFd);
-        found.kind != Kind::Closed && (found.device, found.inode) == (file.st_dev, file.st_ino)
+        found.kind != Kind::Closed && (found.device, found.inode) == (device, inode)
     };
     [Standard::Output, Standard::Error].into_iter().find(leads_there)
 }

@@ -153,7 +153,8 @@ pub fn look(number: RawFd, jobserver: &Jobserver) -> Option<Inherited> {
     let kind = match FileType::from_raw_mode(found.st_mode) {
         _ if flags.contains(OFlags::PATH) => Kind::Inert,
         FileType::Directory => Kind::Inert,
-        FileType::RegularFile => match descriptor::standard_to(&found).filter(|_| access != "read") {
+        FileType::RegularFile => match descriptor::standard_to(found.st_dev, found.st_ino).filter(|_| access != "read")
+        {
             Some(Standard::Output) => Kind::Stream("standard output"),
             Some(_) => Kind::Stream("standard error"),
             None => Kind::File(mark(number, Ok(flags))?),

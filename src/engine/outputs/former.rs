@@ -34,9 +34,6 @@ impl Former {
     pub fn of<'a>(calls: impl IntoIterator<Item = &'a [Output]>) -> Former {
         let mut former = Former::default();
         for output in calls.into_iter().flatten() {
-            if output.kind == OutputKind::Absent {
-                continue;
-            }
             let made = former.made.entry(output.path.clone()).or_default();
             match &output.kind {
                 OutputKind::File { content, mode, .. } => {

@@ -269,16 +269,15 @@ fn check_together(outputs: &[Output]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whether a command that makes a `wanted` may find `stat` at `path`: the same kind, or what it once made
-/// itself. How the command would treat anything else is not known.
+/// Whether a command that makes a `wanted` may find `stat` at `path`: the same kind, or for a link the file that it
+/// once made itself. How the command would treat anything else is not known.
 fn may_be(path: &Path, wanted: Kind, stat: &Stat, former: &Known, grounds: &mut Grounds) -> Result<(), Fault> {
     let kind = Kind::of(stat);
     if kind == wanted {
         return Ok(());
     }
-    // A program that opens a link writes to where it leads; only one that removes it first would leave a file.
-    let is_written_through = wanted == Kind::File && kind == Kind::Link;
-    if wanted != Kind::Folder && !is_written_through && is_of_former(&Found::at(path, *stat, grounds)?, former)? {
+    // Not a file for a link: a program that opens a link writes to where it leads.
+    if wanted == Kind::Link && is_of_former(&Found::at(path, *stat, grounds)?, former)? {
         return Ok(());
     }
     Err(Fault::new(path, format!("is {}, but {} was recorded", kind.name(), wanted.name())))
@@ -328,14 +327,13 @@ fn may_be_cut_off(path: &Path, stat: &Stat) -> Result<(), Fault> {
     if has_more_names { Err(Fault::new(path, "has another name as well, by a hard link")) } else { Ok(()) }
 }
 
-/// Whether a file that gets `mode` may take the place of one with the mode of `stat`: only if that is the same.
+/// Whether a file that gets `mode` may take the place of the file with the mode of `stat`: only if that is the same.
 ///
 /// A program that writes into the file keeps another one, one that makes a new file does not; which of them this
 /// command is, is not known, and a replay that undid a `chmod 600` would tell secrets. Rejected: to allow a mode that a
 /// former call left there, which may itself have found and kept it.
 fn may_have_mode(path: &Path, mode: u32, stat: &Stat) -> Result<(), Fault> {
-    let is_file = Kind::of(stat) == Kind::File;
-    if is_file && stat.st_mode & 0o7777 != mode { Err(Fault::new(path, OTHER_MODE)) } else { Ok(()) }
+    if stat.st_mode & 0o7777 != mode { Err(Fault::new(path, OTHER_MODE)) } else { Ok(()) }
 }
 
 fn is_link(path: &Path, target: &[u8], grounds: &mut Grounds) -> Result<bool, Fault> {
