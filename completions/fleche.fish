@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_fleche_global_optspecs
-    string join \n q/quiet v/verbose h/help V/version
+    string join \n q/quiet v/verbose color= h/help V/version
 end
 
 function __fish_fleche_needs_command
@@ -24,11 +24,15 @@ function __fish_fleche_using_subcommand
     contains -- $cmd[1] $argv
 end
 
+complete -c fleche -n "__fish_fleche_needs_command" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
 complete -c fleche -n "__fish_fleche_needs_command" -s q -l quiet -d 'Say nothing but errors'
 complete -c fleche -n "__fish_fleche_needs_command" -s v -l verbose -d 'Say what was recognised, replayed and stored'
 complete -c fleche -n "__fish_fleche_needs_command" -s h -l help -d 'Print help'
 complete -c fleche -n "__fish_fleche_needs_command" -s V -l version -d 'Print version'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "run" -d 'Run a command, or replay what it did when the same command met the same inputs'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "query" -d 'Print the keys of stored calls, one a line, the most recent first'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "table" -d 'List stored calls, the most recent first'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "show" -d 'Show all that is stored of a call'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "digest" -d 'Print the key of a command, without running it'
@@ -65,6 +69,9 @@ name\t''"
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l probe -d 'A shell command whose output counts, such as \'node --version\'' -r
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l revision -d 'Counts as it stands: change it to forget all that was recorded before' -r
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l stdin-from -d 'Take standard input from a file, or from a value or call that is stored' -r
+complete -c fleche -n "__fish_fleche_using_subcommand run" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l realtime -d 'Replay output at the pace at which it came'
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l gitignore -d 'Leave out of folders and globs what the ignore files of git name, tracked or not'
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l pure -d 'The command reads only its arguments, the files that they name and counted standard input, and writes only its streams'
@@ -74,17 +81,86 @@ complete -c fleche -n "__fish_fleche_using_subcommand run" -l no-stdin -d 'Stand
 complete -c fleche -n "__fish_fleche_using_subcommand run" -s q -l quiet -d 'Say nothing but errors'
 complete -c fleche -n "__fish_fleche_using_subcommand run" -s v -l verbose -d 'Say what was recognised, replayed and stored'
 complete -c fleche -n "__fish_fleche_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l format -d 'Print the columns of `fleche table` in this format' -r -f -a "table\t'With borders, for people'
+json\t'An array of objects'
+jsonl\t'An object a line'
+csv\t'Comma-separated'
+tsv\t'Tab-separated'
+markdown\t'A table for documents'"
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l name -d 'Only commands whose name matches' -r
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l arg -d 'Only calls with an argument that matches; N counts from 0, the command itself' -r
+complete -c fleche -n "__fish_fleche_using_subcommand query" -s t -l tag -d 'Only calls with this tag, or with this value of it' -r
+complete -c fleche -n "__fish_fleche_using_subcommand query" -s p -l project -d 'The same as --tag project=NAME' -r
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l cwd -d 'Only calls from this working directory' -r -F
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l exit -d 'Only calls with this exit code' -r
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l since -d 'Only calls that started then or later: a date, a time, or how long ago, as in `2h`' -r
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l until -d 'Only calls that started before that' -r
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l longer -d 'Only calls that took at least this long' -r
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l input -d 'Only calls that looked at this path, and saw this value there' -r
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l output -d 'Only calls that wrote this path' -r
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l value -d 'Only calls that printed or wrote this value' -r
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l grade -d 'Only calls whose inputs are known in this way' -r -f -a "traced\t''
+declared\t''
+pure\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l where -d 'Only calls for which this SQL expression holds, as in "walltime > 60 and tags ->> \'project\' is null"' -r
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l sort -d 'Order by this column instead of the time: numbers and times from the largest, text from A' -r
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l limit -d 'At most this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l skip -d 'Pass over this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l unique -d 'Only the first call of each value of this column' -r
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l json -d 'Print a JSON object a line, with all columns, tags and arguments'
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l count -d 'Print how many there are'
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l reverse -d 'The other way round'
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l latest -d 'Only the most recent one'
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l oldest -d 'Only the oldest one'
+complete -c fleche -n "__fish_fleche_using_subcommand query" -l only -d 'There must be exactly one, else the answer is no'
+complete -c fleche -n "__fish_fleche_using_subcommand query" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand query" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand query" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l columns -d 'Show these columns, separated by commas: built-in ones, tag.NAME, arg.N, env.NAME, tag.*, arg.*' -r
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l format -d 'How to print [default: table on a terminal, tsv elsewhere]' -r -f -a "table\t'With borders, for people'
+json\t'An array of objects'
+jsonl\t'An object a line'
+csv\t'Comma-separated'
+tsv\t'Tab-separated'
+markdown\t'A table for documents'"
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l name -d 'Only commands whose name matches' -r
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l arg -d 'Only calls with an argument that matches; N counts from 0, the command itself' -r
 complete -c fleche -n "__fish_fleche_using_subcommand table" -s t -l tag -d 'Only calls with this tag, or with this value of it' -r
 complete -c fleche -n "__fish_fleche_using_subcommand table" -s p -l project -d 'The same as --tag project=NAME' -r
-complete -c fleche -n "__fish_fleche_using_subcommand table" -l name -d 'Only commands whose name matches' -r
-complete -c fleche -n "__fish_fleche_using_subcommand table" -l limit -d 'At most this many rows' -r
-complete -c fleche -n "__fish_fleche_using_subcommand table" -l format -d 'How to print [default: table on a terminal, tsv elsewhere]' -r -f -a "table\t''
-tsv\t''
-json\t''
-jsonl\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l cwd -d 'Only calls from this working directory' -r -F
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l exit -d 'Only calls with this exit code' -r
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l since -d 'Only calls that started then or later: a date, a time, or how long ago, as in `2h`' -r
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l until -d 'Only calls that started before that' -r
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l longer -d 'Only calls that took at least this long' -r
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l input -d 'Only calls that looked at this path, and saw this value there' -r
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l output -d 'Only calls that wrote this path' -r
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l value -d 'Only calls that printed or wrote this value' -r
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l grade -d 'Only calls whose inputs are known in this way' -r -f -a "traced\t''
+declared\t''
+pure\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l where -d 'Only calls for which this SQL expression holds, as in "walltime > 60 and tags ->> \'project\' is null"' -r
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l sort -d 'Order by this column instead of the time: numbers and times from the largest, text from A' -r
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l limit -d 'At most this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l skip -d 'Pass over this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l unique -d 'Only the first call of each value of this column' -r
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l args -d 'Show the arguments too, a column each'
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l results -d 'Show what came out too: digests and sizes of the streams, the number of output files'
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l reverse -d 'The other way round'
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l latest -d 'Only the most recent one'
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l oldest -d 'Only the oldest one'
+complete -c fleche -n "__fish_fleche_using_subcommand table" -l only -d 'There must be exactly one, else the answer is no'
 complete -c fleche -n "__fish_fleche_using_subcommand table" -s q -l quiet -d 'Say nothing but errors'
 complete -c fleche -n "__fish_fleche_using_subcommand table" -s v -l verbose -d 'Say what was recognised, replayed and stored'
 complete -c fleche -n "__fish_fleche_using_subcommand table" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand show" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
 complete -c fleche -n "__fish_fleche_using_subcommand show" -l json -d 'Print a JSON object'
 complete -c fleche -n "__fish_fleche_using_subcommand show" -s q -l quiet -d 'Say nothing but errors'
 complete -c fleche -n "__fish_fleche_using_subcommand show" -s v -l verbose -d 'Say what was recognised, replayed and stored'
@@ -110,6 +186,9 @@ name\t''"
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -l probe -d 'A shell command whose output counts, such as \'node --version\'' -r
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -l revision -d 'Counts as it stands: change it to forget all that was recorded before' -r
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -l stdin-from -d 'Take standard input from a file, or from a value or call that is stored' -r
+complete -c fleche -n "__fish_fleche_using_subcommand digest" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -l json -d 'Print a JSON object'
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -l gitignore -d 'Leave out of folders and globs what the ignore files of git name, tracked or not'
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -l pure -d 'The command reads only its arguments, the files that they name and counted standard input, and writes only its streams'

@@ -1,13 +1,14 @@
 //! The command line: which subcommands there are and which of them was asked for.
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::cmd::quick::{self, Loudness};
-use crate::cmd::{digest, run, show, table};
+use crate::cmd::{digest, query, run, show, table};
 use crate::error::{Kind, Result};
-use crate::ui::Talk;
+use crate::ui::{Talk, choose_color};
 
 /// Remember what a command did, and replay it when the same command meets the same inputs.
 #[derive(Parser)]
@@ -32,7 +33,8 @@ struct RunCli {
 #[derive(Subcommand)]
 enum Commands {
     Run(Box<run::Args>),
-    Table(table::Args),
+    Query(Box<query::Args>),
+    Table(Box<table::Args>),
     Show(show::Args),
     Digest(Box<digest::Args>),
 }
@@ -45,6 +47,16 @@ struct TalkArgs {
     /// Say what was recognised, replayed and stored
     #[arg(short, long, global = true)]
     verbose: bool,
+    /// Whether to print in colour [default: auto, on a terminal]
+    #[arg(long, global = true, value_enum, value_name = "WHEN")]
+    color: Option<Color>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
 }
 
 impl TalkArgs {
@@ -57,7 +69,7 @@ impl TalkArgs {
 pub fn run(arguments: Vec<OsString>) -> i32 {
     if arguments.get(1).is_some_and(|word| word == "run") {
         if let Some((Loudness { quiet, verbose }, args)) = quick::read(&arguments[2..]) {
-            return run::run(args, &TalkArgs { quiet, verbose }.talk());
+            return run::run(args, &TalkArgs { quiet, verbose, color: None }.talk());
         }
         return match RunCli::try_parse_from(arguments.into_iter().skip(1)) {
             Ok(RunCli { talk, args }) => run::run(args, &talk.talk()),
@@ -70,19 +82,26 @@ pub fn run(arguments: Vec<OsString>) -> i32 {
         Err(error) => return refuse(&error, if is_run { run::REFUSAL } else { 2 }),
     };
     let talk = cli.talk.talk();
+    choose_color(match cli.talk.color.unwrap_or(Color::Auto) {
+        Color::Auto => !crate::config::forbids_color() && std::io::stdout().is_terminal(),
+        Color::Always => true,
+        Color::Never => false,
+    });
     let done: Result<()> = match cli.command {
         Commands::Run(args) => return run::run(*args, &talk),
-        Commands::Table(args) => table::run(args),
+        Commands::Query(args) => query::run(*args),
+        Commands::Table(args) => table::run(*args),
         Commands::Show(args) => show::run(args),
         Commands::Digest(args) => digest::run(*args, &talk),
     };
     match done {
         Ok(()) => 0,
+        Err(error) if error.kind() == Kind::Unheard => 0,
         Err(error) => {
             talk.error(&error);
             match error.kind() {
                 Kind::No => 1,
-                Kind::Usage | Kind::Failure => 2,
+                Kind::Usage | Kind::Failure | Kind::Unheard => 2,
             }
         }
     }

@@ -11,6 +11,8 @@ pub enum Kind {
     Failure,
     /// The answer is no: nothing found, not cached.
     No,
+    /// Nobody reads what is printed any more, and so has seen enough.
+    Unheard,
 }
 
 /// A message, perhaps a hint that can be typed, and the cause.
@@ -39,6 +41,11 @@ impl Error {
     /// Nothing was found.
     pub fn no(message: impl Into<String>) -> Error {
         Error { kind: Kind::No, message: message.into(), hint: None, source: None }
+    }
+
+    /// The reader of standard output left.
+    pub fn unheard() -> Error {
+        Error { kind: Kind::Unheard, message: "nobody reads standard output".to_owned(), hint: None, source: None }
     }
 
     /// What to type instead.

@@ -56,6 +56,7 @@ fn call(number: u64) -> Call {
         cwd: "/home/somebody/project".into(),
         root: "/home/somebody/project".into(),
         parts: (0..30).map(|part| (format!("part.{part}"), Digest::of(&[part]))).collect(),
+        request: Default::default(),
         variables: (0..20)
             .map(|variable| Variable {
                 name: format!("VARIABLE_{variable}").into(),

@@ -1,9 +1,13 @@
 //! The subcommands: one file each, with its flags and the function that serves them.
 
+mod chosen;
 pub mod digest;
+mod filter;
+pub mod query;
 pub mod quick;
 mod recognise;
 pub mod run;
+mod sheet;
 pub mod show;
 pub mod table;
 

@@ -1,66 +1,48 @@
 //! `fleche table`: the stored calls, a row each.
 
-use std::io::IsTerminal;
-
-use clap::ValueEnum;
-
 use crate::cmd::store;
-use crate::error::{Error, Result};
-use crate::query::{Filter, Table};
-use crate::ui::{self, JsonStyle, TableStyle};
+use crate::error::Result;
+use crate::query::{More, Table, none};
+
+use super::filter;
+use super::sheet::Format;
 
 /// List stored calls, the most recent first
 ///
-/// In a pipe the table is tab-separated, without borders, with sizes in bytes and times in seconds.
+/// In a pipe the table is tab-separated, without borders or colours, with sizes in bytes and times in seconds.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Only calls with this tag, or with this value of it
-    #[arg(short, long = "tag", value_name = "NAME[=VALUE]")]
-    tag: Vec<String>,
-    /// The same as --tag project=NAME
-    #[arg(short, long, value_name = "NAME")]
-    project: Option<String>,
-    /// Only commands whose name matches
-    #[arg(long, value_name = "GLOB")]
-    name: Option<String>,
-    /// At most this many rows
-    #[arg(long, value_name = "N")]
-    limit: Option<u64>,
+    /// Show these columns, separated by commas: built-in ones, tag.NAME, arg.N, env.NAME, tag.*, arg.*
+    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',', conflicts_with_all = ["args", "results"])]
+    columns: Vec<String>,
+    /// Show the arguments too, a column each
+    #[arg(long)]
+    args: bool,
+    /// Show what came out too: digests and sizes of the streams, the number of output files
+    #[arg(long)]
+    results: bool,
     /// How to print [default: table on a terminal, tsv elsewhere]
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Format {
-    Table,
-    Tsv,
-    Json,
-    Jsonl,
+    #[command(flatten)]
+    filter: filter::Args,
 }
 
 /// Prints the rows.
 pub fn run(args: Args) -> Result<()> {
-    let filter = Filter { tags: tags(&args), name: args.name, limit: args.limit };
-    let catalogue = store()?.catalogue()?;
-    let table = Table::of(&catalogue, &filter)?;
-    if table.is_empty() {
-        return Err(Error::no("no call matches"));
+    let filter = args.filter.filter()?;
+    let store = store()?;
+    let catalogue = store.catalogue()?;
+    let selection = filter.resolve(&store, &catalogue)?;
+    let table = if args.columns.is_empty() {
+        let arguments = args.args.then_some(More::Arguments);
+        let results = args.results.then_some(More::Results);
+        Table::usual(&catalogue, &selection, &arguments.into_iter().chain(results).collect::<Vec<_>>())?
+    } else {
+        Table::of(&catalogue, &selection, &args.columns.iter().map(String::as_str).collect::<Vec<_>>())?
+    };
+    match args.format.unwrap_or_else(Format::fitting).print(&table)? {
+        true => Ok(()),
+        false => Err(none()),
     }
-    let default = if std::io::stdout().is_terminal() { Format::Table } else { Format::Tsv };
-    match args.format.unwrap_or(default) {
-        Format::Table => ui::print(&ui::draw(table.columns(), table.rows(), TableStyle::Bordered)),
-        Format::Tsv => ui::print(&ui::draw(table.columns(), table.rows(), TableStyle::TabSeparated)),
-        Format::Json => ui::print(&ui::json(&serde_json::Value::Array(table.json()), JsonStyle::Indented)),
-        Format::Jsonl => ui::print(&table.json().iter().map(|row| ui::json(row, JsonStyle::Line)).collect::<String>()),
-    }
-}
-
-/// Pairs of a name and, where one is asked for, a value.
-fn tags(args: &Args) -> Vec<(String, Option<String>)> {
-    let given = args.tag.iter().map(|word| match word.split_once('=') {
-        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-        None => (word.clone(), None),
-    });
-    given.chain(args.project.clone().map(|project| ("project".to_owned(), Some(project)))).collect()
 }

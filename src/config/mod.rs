@@ -51,7 +51,12 @@ pub fn is_verbose() -> bool {
     variable("FLECHE_VERBOSE").is_some_and(|value| value != "0")
 }
 
-/// A variable of fleche's that is set and not empty; none counts in a program started with another user's rights.
+/// Whether the environment asks for no colours: NO_COLOR (<https://no-color.org>), or a terminal that knows none.
+pub fn forbids_color() -> bool {
+    variable("NO_COLOR").is_some() || variable("TERM").is_some_and(|name| name == "dumb")
+}
+
+/// A variable that is set and not empty; none counts in a program started with another user's rights.
 fn variable(name: &str) -> Option<String> {
     if entry::is_secure() {
         return None;

@@ -88,7 +88,12 @@ impl super::Run<'_> {
             Ok(key) => (self.tell)(Told::Stored { key, why: why.clone(), took: run.usage.wall }),
             Err(reason) => {
                 // Before the lock goes, so that those who wait for it know that waiting does not help.
-                store.note(&Event::NotStored { command: command.digest, reason: reason.name().to_owned() });
+                store.note(&Event::NotStored {
+                    command: command.digest,
+                    reason: reason.name().to_owned(),
+                    detail: if command.is_redacted() { String::new() } else { reason.to_string() },
+                    name: if command.is_redacted() { String::new() } else { command.name() },
+                });
                 (self.tell)(match warning(&reason, &run) {
                     Some(warning) => Told::Warning(warning),
                     None => Told::NotStored { why: why.clone(), hint: hint(&reason), reason },

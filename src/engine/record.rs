@@ -99,6 +99,7 @@ pub fn record(
             .map(|part| (part.name.clone(), blake3::keyed_hash(&secret, &part.value).into()))
             .collect(),
         variables: variables.iter().map(|variable| variable.recorded(&secret)).collect(),
+        request: sought.request.recorded(),
         observations: observations.clone(),
         outcome: Outcome {
             exit,
@@ -120,7 +121,7 @@ pub fn record(
 }
 
 /// Fails if something that would be stored in clear tells of a redacted argument: a name of an output or of an input,
-/// the text of a link, the program, a folder.
+/// the text of a link, the program, a folder, a word of what was declared.
 ///
 /// A path tells of an argument if it holds it, or what stands behind its `=` or `@`, or the last name in that: an
 /// argument may name a file by another path. Storing the path without the word is no way out: a replay has to know
@@ -141,7 +142,8 @@ fn check_untold(observations: &[Observation], outputs: &[Output], sought: &Sough
     });
     let seen = observations.iter().map(|observation| observation.path.as_path());
     let paths = folders.into_iter().chain(seen).chain(outputs.iter().map(|output| output.path.as_path()));
-    match paths.map(|path| path.as_os_str().as_bytes()).chain(links).any(tells) {
+    let words = sought.request.words().map(OsStr::as_bytes);
+    match paths.map(|path| path.as_os_str().as_bytes()).chain(links).chain(words).any(tells) {
         true => Err(Reason::RedactedTold),
         false => Ok(()),
     }

@@ -48,7 +48,7 @@ impl<'a> Replay<'a> {
         let stderr = Source::open(store, outcome.stderr.as_ref())?;
         let warnings = restore(store, sought, outcome, policy)?;
         if policy.mode != Mode::ReadOnly {
-            store.note(&Event::Hit { key: call.key, saved: call.wall });
+            store.note(&Event::Hit { key: call.key, saved: call.wall, name: sought.command.name() });
             store.touch(&call.key);
         }
         Ok(Replay { outcome, stdout, stderr, pace: policy.pace, warnings })

@@ -8,10 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, fstat};
 
 use crate::error::Result;
-use crate::model::{
-    Command, Digest, EnvironmentMode, Part, ProgramRule, Request, StampMemory, Stdin, StdinRule, StdinSource, Streams,
-    Watched,
-};
+use crate::model::{Command, Digest, Part, Request, StampMemory, Stdin, StdinRule, StdinSource, Streams, Watched};
 use crate::sys::{clock, identity, stamp};
 
 use super::environment::environment;
@@ -72,12 +69,12 @@ pub fn command(request: &Request, surroundings: &Surroundings, memory: &dyn Stam
 
     let mut parts = vec![Part::open("format", FORMAT.to_string())];
     parts.extend(arguments);
-    parts.push(Part::open("program.rule", rule_name(request.program)));
+    parts.push(Part::open("program.rule", request.program.name()));
     parts.extend(identity.parts);
     if !request.ignore_cwd {
         parts.push(folder_part(cwd, project.as_deref()));
     }
-    parts.push(Part::open("env-mode", mode_name(request.environment.mode)));
+    parts.push(Part::open("env-mode", request.environment.mode.name()));
     parts.push(Part::open("volatile", volatile::VERSION.to_string()));
     parts.extend(environment.parts);
     parts.extend(stdin_parts(&surroundings.stdin, surroundings.stdin_content));
@@ -125,22 +122,6 @@ fn arguments(request: &Request) -> Result<(Vec<Part>, Vec<bool>)> {
         parts.push(if *redacted { Part::secret(name, value) } else { Part::open(name, value) });
     }
     Ok((parts, redacted))
-}
-
-fn rule_name(rule: ProgramRule) -> &'static str {
-    match rule {
-        ProgramRule::Content => "content",
-        ProgramRule::Path => "path",
-        ProgramRule::Name => "name",
-    }
-}
-
-fn mode_name(mode: EnvironmentMode) -> &'static str {
-    match mode {
-        EnvironmentMode::All => "all",
-        EnvironmentMode::Listed => "listed",
-        EnvironmentMode::Strict => "strict",
-    }
 }
 
 /// The working directory: absolute, or relative to the project's root.

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::codec::text;
-use super::{CommandDigest, Content, Digest, Fields, Key, Malformed, Metadata, Observation, Reader, Writer};
+use super::{
+    CommandDigest, Content, Digest, Fields, Key, Malformed, Metadata, Observation, Outcome, OutputKind, Reader,
+    Request, Writer,
+};
 
 /// The version of a call file's fields; a reader refuses a newer one.
 const FORMAT: u64 = 1;
@@ -63,6 +66,8 @@ pub struct Call {
     pub parts: Vec<(String, Digest)>,
     /// What is known of the environment.
     pub variables: Vec<Variable>,
+    /// How it was asked for, see [`Request::recorded`].
+    pub request: Request,
     /// What was observed, with stamps: the input manifest.
     pub observations: Vec<Observation>,
     /// What came out.
@@ -108,116 +113,6 @@ pub struct Variable {
     pub counted: bool,
 }
 
-/// What a run left behind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// The exit code.
-    pub exit: u8,
-    /// Standard output, or both streams where they were one open file; `None` where it was closed.
-    pub stdout: Option<Content>,
-    /// Standard error, where it was open and another file.
-    pub stderr: Option<Content>,
-    /// The order and the times of what the streams got.
-    pub transcript: Transcript,
-    /// Declared or found outputs; folders come before what is in them.
-    pub outputs: Vec<Output>,
-    /// How far the run moved the offset of a regular file on standard input, in bytes.
-    pub stdin_consumed: Option<u64>,
-}
-
-/// One of the captured streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output, or both.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
-/// The order in which the streams got their bytes, and when.
-///
-/// Kept encoded, about four bytes a chunk, because a command may write for hours.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Transcript(Vec<u8>);
-
-impl Transcript {
-    /// A transcript of these chunks: nanoseconds since the chunk before, stream, length in bytes.
-    pub fn from_chunks(chunks: impl IntoIterator<Item = (u64, Stream, u64)>) -> Transcript {
-        let mut transcript = Transcript::default();
-        for (delay, stream, length) in chunks {
-            transcript.push(delay, stream, length);
-        }
-        transcript
-    }
-
-    /// Appends a chunk that came `delay` nanoseconds after the chunk before.
-    pub fn push(&mut self, delay: u64, stream: Stream, length: u64) {
-        let mut writer = Writer::new();
-        let which = match stream {
-            Stream::Stdout => 0,
-            Stream::Stderr => 1,
-        };
-        writer.number(delay).number(length << 1 | which);
-        self.0.extend_from_slice(&writer.into_bytes());
-    }
-
-    /// The chunks: nanoseconds since the chunk before, stream, length in bytes.
-    pub fn chunks(&self) -> impl Iterator<Item = Result<(u64, Stream, u64), Malformed>> + '_ {
-        let mut reader = Reader::new(&self.0);
-        std::iter::from_fn(move || {
-            if reader.is_empty() {
-                return None;
-            }
-            let chunk = reader.number().and_then(|delay| {
-                let coded = reader.number()?;
-                let stream = if coded & 1 == 0 { Stream::Stdout } else { Stream::Stderr };
-                Ok((delay, stream, coded >> 1))
-            });
-            if chunk.is_err() {
-                reader = Reader::new(&[]);
-            }
-            Some(chunk)
-        })
-    }
-}
-
-/// Something that the command left in the file system.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Output {
-    /// Relative to the root where it lies below it, else absolute.
-    pub path: PathBuf,
-    /// What it is.
-    pub kind: OutputKind,
-}
-
-/// The kinds of output that can be stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OutputKind {
-    /// Declared, but not there after success.
-    Absent,
-    /// A regular file.
-    File {
-        /// Its permission bits, without setuid, setgid and sticky.
-        mode: u32,
-        /// Its bytes.
-        content: Content,
-        /// Its modification time, in nanoseconds since 1970.
-        modified: i64,
-    },
-    /// A folder.
-    Folder {
-        /// Its permission bits.
-        mode: u32,
-        /// Whether it was declared as `DIR/`: everything in it belongs to the command.
-        owned: bool,
-    },
-    /// A symbolic link.
-    Link {
-        /// The text of the link.
-        target: Vec<u8>,
-    },
-}
-
 impl Call {
     /// The bytes of the call, without the frame that its file puts around them.
     pub fn encode(&self) -> Vec<u8> {
@@ -250,6 +145,7 @@ impl Call {
             }
             writer.field("variable", &inner.into_bytes());
         }
+        writer.field("request", &self.request.encode());
         writer.field("observations", &Observation::encode_all(&self.observations));
         self.metadata.encode(&mut writer);
         for (name, value) in &self.tags {
@@ -265,6 +161,7 @@ impl Call {
         let (mut key, mut command, mut grade, mut bound) = (None, None, None, false);
         let (mut argv, mut parts, mut variables, mut observations) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut program, mut cwd, mut root) = (PathBuf::new(), PathBuf::new(), PathBuf::new());
+        let mut request = Request::default();
         let (mut outcome, mut metadata, mut tags) = (Outcome::default(), Metadata::default(), BTreeMap::new());
         for field in Fields::of(bytes) {
             let (name, value) = field?;
@@ -290,6 +187,7 @@ impl Call {
                     counted: reader.number()? == 1,
                     clear: if reader.is_empty() { None } else { Some(OsString::from_vec(reader.bytes()?.to_vec())) },
                 }),
+                b"request" => request = Request::decode(value)?,
                 b"observations" => observations = Observation::decode_all(value)?,
                 b"tag" => {
                     tags.insert(text(reader.bytes()?)?, text(reader.bytes()?)?);
@@ -312,11 +210,21 @@ impl Call {
             root,
             parts,
             variables,
+            request,
             observations,
             outcome,
             metadata,
             tags,
         })
+    }
+
+    /// The name that it goes by: the last component of its first argument.
+    pub fn name(&self) -> &OsStr {
+        let path = match self.argv.first() {
+            Some(Argument::Clear(text)) => Path::new(text),
+            Some(Argument::Redacted) | None => &self.program,
+        };
+        path.file_name().unwrap_or(path.as_os_str())
     }
 
     /// Every value that the call names, inline or not.
@@ -347,88 +255,14 @@ impl Answer {
     }
 }
 
-impl Outcome {
-    fn encode(&self, writer: &mut Writer) {
-        writer.number_field("exit", u64::from(self.exit));
-        for (name, content) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
-            if let Some(content) = content {
-                let mut inner = Writer::new();
-                content.encode(&mut inner);
-                writer.field(name, &inner.into_bytes());
-            }
-        }
-        writer.field("transcript", &self.transcript.0);
-        if let Some(consumed) = self.stdin_consumed {
-            writer.number_field("stdin-consumed", consumed);
-        }
-        for output in &self.outputs {
-            let mut inner = Writer::new();
-            inner.bytes(output.path.as_os_str().as_bytes());
-            match &output.kind {
-                OutputKind::Absent => {
-                    inner.number(0);
-                }
-                OutputKind::File { mode, content, modified } => {
-                    inner.number(1).number(u64::from(*mode)).signed(*modified);
-                    content.encode(&mut inner);
-                }
-                OutputKind::Folder { mode, owned } => {
-                    inner.number(2).number(u64::from(*mode)).number(u64::from(*owned));
-                }
-                OutputKind::Link { target } => {
-                    inner.number(3).bytes(target);
-                }
-            }
-            writer.field("output", &inner.into_bytes());
-        }
-    }
-
-    /// Takes a field if it is one of the outcome's.
-    fn decode_field(&mut self, name: &[u8], value: &[u8]) -> Result<bool, Malformed> {
-        let mut reader = Reader::new(value);
-        match name {
-            b"exit" => self.exit = u8::try_from(reader.number()?).map_err(|_| Malformed("exit"))?,
-            b"stdout" => self.stdout = Some(Content::decode(&mut reader)?),
-            b"stderr" => self.stderr = Some(Content::decode(&mut reader)?),
-            b"transcript" => self.transcript = Transcript(value.to_vec()),
-            b"stdin-consumed" => self.stdin_consumed = Some(reader.number()?),
-            b"output" => {
-                let path = path(reader.bytes()?);
-                let kind = match reader.number()? {
-                    0 => OutputKind::Absent,
-                    1 => OutputKind::File {
-                        mode: permissions(&mut reader)?,
-                        modified: reader.signed()?,
-                        content: Content::decode(&mut reader)?,
-                    },
-                    2 => OutputKind::Folder { mode: permissions(&mut reader)?, owned: reader.number()? == 1 },
-                    3 => OutputKind::Link { target: reader.bytes()?.to_vec() },
-                    _ => return Err(Malformed("output")),
-                };
-                self.outputs.push(Output { path, kind });
-            }
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-}
-
 fn path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
-}
-
-/// Permission bits; setuid, setgid and sticky are never restored, so a file that has them is refused.
-fn permissions(reader: &mut Reader) -> Result<u32, Malformed> {
-    match reader.number()? {
-        mode if mode <= 0o777 => Ok(mode as u32),
-        _ => Err(Malformed("mode")),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Stamp, State, Usage};
+    use crate::model::{Output, Stamp, State, Stream, Transcript, Usage};
 
     fn call() -> Call {
         let content = Content::inline(b"hello\n".to_vec());
@@ -451,6 +285,7 @@ mod tests {
                 Variable { name: "CC".into(), digest: Digest::of(b"cc"), clear: Some("cc".into()), counted: true },
                 Variable { name: "TERM".into(), digest: Digest::of(b"x"), clear: None, counted: false },
             ],
+            request: Request { inputs: vec!["src".into()], pure: false, ..Request::default() },
             observations: vec![
                 Observation { path: "gone".into(), state: State::Absent, stamp: None },
                 Observation {

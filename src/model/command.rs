@@ -1,7 +1,7 @@
 //! What is asked for, once it was looked at: the parts that count and what is needed to run it.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{CommandDigest, Digest, Stamp, Variable, Writer};
 
@@ -129,6 +129,20 @@ pub struct Command {
 }
 
 impl Command {
+    /// The name that the command goes by, for people: the last component of its first argument, or of its program's path
+    /// where that argument is redacted.
+    pub fn name(&self) -> String {
+        let program = self.program_path();
+        let path =
+            if self.redacted.first().is_some_and(|is_hidden| *is_hidden) { &program } else { Path::new(&self.argv[0]) };
+        path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    /// Whether anything of it must not be recorded in clear.
+    pub fn is_redacted(&self) -> bool {
+        self.redacted.contains(&true)
+    }
+
     /// The absolute path of the file to execute; of the name that was asked for where there is none.
     pub fn program_path(&self) -> PathBuf {
         match &self.program {

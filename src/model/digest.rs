@@ -114,6 +114,11 @@ impl Prefix {
     /// Fewer characters than this name too much.
     pub const SHORTEST: usize = 4;
 
+    /// Whether `digest` begins with it.
+    pub fn begins(&self, digest: &Digest) -> bool {
+        digest.hex().starts_with(&self.0)
+    }
+
     /// The characters, in lower case.
     pub fn as_str(&self) -> &str {
         &self.0

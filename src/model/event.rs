@@ -3,6 +3,8 @@
 use super::{CommandDigest, Key};
 
 /// Something that happened to the cache.
+///
+/// It says all that the statistics count, so that they can be made again when the call is long gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A call was stored.
@@ -11,6 +13,8 @@ pub enum Event {
         key: Key,
         /// Bytes that it added to the store.
         bytes: u64,
+        /// The name of its command, for people.
+        name: String,
     },
     /// A call was replayed.
     Hit {
@@ -18,6 +22,8 @@ pub enum Event {
         key: Key,
         /// Wall time that the recorded run took, in nanoseconds.
         saved: u64,
+        /// The name of its command, for people.
+        name: String,
     },
     /// A command ran and nothing was stored.
     NotStored {
@@ -25,6 +31,15 @@ pub enum Event {
         command: CommandDigest,
         /// The name of the reason, see [`Reason::name`](super::Reason::name).
         reason: String,
+        /// The reason in full; empty where that could tell of something redacted.
+        detail: String,
+        /// The name of the command, for people.
+        name: String,
+    },
+    /// A call was written anew with other tags.
+    Tagged {
+        /// The call.
+        key: Key,
     },
     /// A call was removed.
     Evicted {

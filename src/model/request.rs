@@ -1,12 +1,14 @@
 //! What a user asked for on the command line: how a command is to be recognised.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use super::Prefix;
+use super::codec::text;
+use super::{Fields, Malformed, Prefix, Writer};
 
 /// A command and the options that say what identifies it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// The command and its arguments; never empty.
     pub argv: Vec<OsString>,
@@ -50,7 +52,7 @@ pub enum EnvironmentMode {
 }
 
 /// The options that concern the environment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EnvironmentRules {
     /// `--env-mode`.
     pub mode: EnvironmentMode,
@@ -63,7 +65,7 @@ pub struct EnvironmentRules {
 }
 
 /// The options that concern arguments.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ArgumentRules {
     /// `--ignore-arg GLOB`: recorded, not counted.
     pub ignored: Vec<String>,
@@ -106,4 +108,188 @@ pub enum StdinSource {
     File(PathBuf),
     /// `fleche:PREFIX`: a value, or the standard output of a call.
     Stored(Prefix),
+}
+
+impl Request {
+    /// What may be stored of a request beside the arguments, which a call holds apart: the globs that hide some could
+    /// spell them.
+    pub fn recorded(&self) -> Request {
+        let arguments = ArgumentRules { redacted: Vec::new(), ..self.arguments.clone() };
+        Request { argv: Vec::new(), arguments, ..self.clone() }
+    }
+
+    /// Every word of it beside the arguments.
+    pub fn words(&self) -> impl Iterator<Item = &OsStr> {
+        let texts = [
+            &self.excludes,
+            &self.environment.counted,
+            &self.environment.ignored,
+            &self.environment.required,
+            &self.arguments.ignored,
+            &self.arguments.required,
+        ];
+        let words = [&self.inputs, &self.outputs, &self.probes].into_iter().flatten().map(OsString::as_os_str);
+        let source = match &self.stdin {
+            StdinRule::From(StdinSource::File(path)) => Some(path.as_os_str()),
+            _ => None,
+        };
+        let revision = self.revision.iter().map(|text| OsStr::new(text.as_str()));
+        words.chain(texts.into_iter().flatten().map(|text| OsStr::new(text.as_str()))).chain(revision).chain(source)
+    }
+
+    /// The bytes of what [`recorded`](Request::recorded) keeps.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        for (name, words) in [("input", &self.inputs), ("output", &self.outputs), ("probe", &self.probes)] {
+            for word in words {
+                writer.field(name, word.as_bytes());
+            }
+        }
+        let texts = [
+            ("exclude", &self.excludes),
+            ("env", &self.environment.counted),
+            ("ignore-env", &self.environment.ignored),
+            ("require-env", &self.environment.required),
+            ("ignore-arg", &self.arguments.ignored),
+            ("require-arg", &self.arguments.required),
+        ];
+        for (name, texts) in texts {
+            for text in texts {
+                writer.field(name, text.as_bytes());
+            }
+        }
+        for (name, is_set) in [("gitignore", self.gitignore), ("pure", self.pure), ("no-cwd", self.ignore_cwd)] {
+            if is_set {
+                writer.field(name, b"");
+            }
+        }
+        writer.field("env-mode", self.environment.mode.name().as_bytes());
+        writer.field("program", self.program.name().as_bytes());
+        if let Some(revision) = &self.revision {
+            writer.field("revision", revision.as_bytes());
+        }
+        match &self.stdin {
+            StdinRule::Automatic => &mut writer,
+            StdinRule::Input => writer.field("stdin", b""),
+            StdinRule::None => writer.field("no-stdin", b""),
+            StdinRule::From(StdinSource::File(path)) => writer.field("stdin-file", path.as_os_str().as_bytes()),
+            StdinRule::From(StdinSource::Stored(prefix)) => writer.field("stdin-stored", prefix.as_str().as_bytes()),
+        };
+        writer.into_bytes()
+    }
+
+    /// Reads what [`encode`](Request::encode) wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Request, Malformed> {
+        let mut request = Request::default();
+        for field in Fields::of(bytes) {
+            let (name, value) = field?;
+            let word = || OsString::from_vec(value.to_vec());
+            match name {
+                b"input" => request.inputs.push(word()),
+                b"output" => request.outputs.push(word()),
+                b"probe" => request.probes.push(word()),
+                b"exclude" => request.excludes.push(text(value)?),
+                b"env" => request.environment.counted.push(text(value)?),
+                b"ignore-env" => request.environment.ignored.push(text(value)?),
+                b"require-env" => request.environment.required.push(text(value)?),
+                b"ignore-arg" => request.arguments.ignored.push(text(value)?),
+                b"require-arg" => request.arguments.required.push(text(value)?),
+                b"gitignore" => request.gitignore = true,
+                b"pure" => request.pure = true,
+                b"no-cwd" => request.ignore_cwd = true,
+                b"env-mode" => request.environment.mode = EnvironmentMode::from_name(value)?,
+                b"program" => request.program = ProgramRule::from_name(value)?,
+                b"revision" => request.revision = Some(text(value)?),
+                b"stdin" => request.stdin = StdinRule::Input,
+                b"no-stdin" => request.stdin = StdinRule::None,
+                b"stdin-file" => request.stdin = StdinRule::From(StdinSource::File(word().into())),
+                b"stdin-stored" => {
+                    let prefix = text(value)?.parse().map_err(|_| Malformed("digest"))?;
+                    request.stdin = StdinRule::From(StdinSource::Stored(prefix));
+                }
+                _ => {}
+            }
+        }
+        Ok(request)
+    }
+}
+
+impl EnvironmentMode {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            EnvironmentMode::All => "all",
+            EnvironmentMode::Listed => "listed",
+            EnvironmentMode::Strict => "strict",
+        }
+    }
+
+    fn from_name(name: &[u8]) -> Result<EnvironmentMode, Malformed> {
+        [EnvironmentMode::All, EnvironmentMode::Listed, EnvironmentMode::Strict]
+            .into_iter()
+            .find(|mode| mode.name().as_bytes() == name)
+            .ok_or(Malformed("environment mode"))
+    }
+}
+
+impl ProgramRule {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ProgramRule::Content => "content",
+            ProgramRule::Path => "path",
+            ProgramRule::Name => "name",
+        }
+    }
+
+    fn from_name(name: &[u8]) -> Result<ProgramRule, Malformed> {
+        [ProgramRule::Content, ProgramRule::Path, ProgramRule::Name]
+            .into_iter()
+            .find(|rule| rule.name().as_bytes() == name)
+            .ok_or(Malformed("program rule"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_recorded_of_a_request_is_read_back() {
+        let texts = |text: &str| vec![text.to_owned(), String::new()];
+        let words = |bytes: &[u8]| vec![OsString::from_vec(bytes.to_vec()), OsString::new()];
+        let sources = [
+            StdinRule::Automatic,
+            StdinRule::Input,
+            StdinRule::None,
+            StdinRule::From(StdinSource::File("a b".into())),
+            StdinRule::From(StdinSource::Stored("abcd".parse().unwrap())),
+        ];
+        for stdin in sources {
+            let request = Request {
+                argv: words(b"secret"),
+                inputs: words(b"in\xff"),
+                excludes: texts("*.o"),
+                gitignore: true,
+                pure: true,
+                outputs: words(b"out"),
+                environment: EnvironmentRules {
+                    mode: EnvironmentMode::Strict,
+                    counted: texts("CC"),
+                    ignored: texts("X"),
+                    required: texts("Y"),
+                },
+                arguments: ArgumentRules { ignored: texts("-j*"), required: texts("-c"), redacted: texts("secret") },
+                program: ProgramRule::Name,
+                probes: words(b"cc --version"),
+                ignore_cwd: true,
+                stdin,
+                revision: Some("2".into()),
+            };
+            let recorded = request.recorded();
+            assert!(recorded.argv.is_empty() && recorded.arguments.redacted.is_empty());
+            assert_eq!(Request::decode(&request.encode()), Ok(recorded));
+        }
+        assert_eq!(Request::decode(&Request::default().encode()), Ok(Request::default()));
+    }
 }

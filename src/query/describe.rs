@@ -4,14 +4,14 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::model::{Argument, Call, Fact, OutputKind, State};
+use crate::model::{Argument, Call, Fact, OutputKind, State, command_line};
 
 /// The facts about `call`, in the order in which people ask for them.
 pub fn facts(call: &Call) -> Vec<(&'static str, Fact)> {
     let (outcome, metadata) = (&call.outcome, &call.metadata);
     let mut facts = vec![
         ("key", Fact::Text(call.key.to_string())),
-        ("command", Fact::Text(argv(call))),
+        ("command", Fact::Text(command_line(&call.argv))),
         ("program", text(&call.program)),
         ("directory", text(&call.cwd)),
         ("grade", Fact::Text(call.grade.name().to_owned())),
@@ -131,23 +131,6 @@ pub fn json(call: &Call) -> Value {
     })
 }
 
-fn argv(call: &Call) -> String {
-    let words = call.argv.iter().map(|argument| match argument {
-        Argument::Clear(word) => quoted(&word.to_string_lossy()),
-        Argument::Redacted => "[redacted]".to_owned(),
-    });
-    words.collect::<Vec<_>>().join(" ")
-}
-
-/// A word as a shell reads it.
-pub fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%^".contains(c);
-    match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
-}
-
 /// What was at a path, in words.
 pub fn state(state: &State) -> String {
     match state {
@@ -164,17 +147,4 @@ pub fn state(state: &State) -> String {
 
 fn text(path: &Path) -> Fact {
     Fact::Text(path.to_string_lossy().into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_for_a_shell() {
-        assert_eq!(quoted("a.c"), "a.c");
-        assert_eq!(quoted(""), "''");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
-        assert_eq!(quoted("a b"), "'a b'");
-    }
 }

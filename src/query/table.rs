@@ -1,94 +1,108 @@
 //! Calls as rows of named columns.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value, json};
 
-use crate::error::Result;
-use crate::model::{Argument, Fact};
-use crate::store::{Catalogue, Row, Selection};
+use crate::error::{Error, Result};
+use crate::model::Fact;
+use crate::store::{BUILT_IN, Catalogue, Column, Selection};
 
-use super::describe::quoted;
+/// Columns that a table has where nobody chooses.
+const USUAL: [&str; 9] = ["key", "name", "command", "exit", "started", "walltime", "size", "hits", "grade"];
+/// Columns that say what came out.
+const RESULTS: [&str; 5] = ["stdout", "stdout_size", "stderr", "stderr_size", "outputs"];
+const TAGS: &str = "tag.*";
+const ARGUMENTS: &str = "arg.*";
 
-/// Columns that every table has, in this order; tags follow as `tag.NAME`, so that none hides a column.
-const COLUMNS: [&str; 9] = ["key", "name", "command", "exit", "started", "wall", "size", "hits", "grade"];
-
-/// Which calls are wanted; all conditions must hold.
-pub struct Filter {
-    /// Tags that must be there, with this value if one is given.
-    pub tags: Vec<(String, Option<String>)>,
-    /// A glob for the command's name.
-    pub name: Option<String>,
-    /// How many calls at most.
-    pub limit: Option<u64>,
+/// Rows of facts under named columns, read from the catalogue one by one.
+pub struct Table<'a> {
+    catalogue: &'a Catalogue,
+    selection: &'a Selection,
+    columns: Vec<Column>,
 }
 
-/// Rows of facts under named columns.
-pub struct Table {
-    columns: Vec<String>,
-    rows: Vec<Vec<Fact>>,
-}
-
-impl Table {
-    /// The calls that `filter` lets through, the latest first.
-    pub fn of(catalogue: &Catalogue, filter: &Filter) -> Result<Table> {
-        let selection = Selection { name: filter.name.clone(), tags: filter.tags.clone(), limit: filter.limit };
-        let calls = catalogue.rows(&selection)?;
-        let mut tags: Vec<String> = calls.iter().flat_map(|call| call.tags.keys().cloned()).collect();
-        tags.sort();
-        tags.dedup();
-        let rows = calls.iter().map(|call| row(call, &tags)).collect();
-        let tags = tags.iter().map(|name| format!("tag.{name}"));
-        Ok(Table { columns: COLUMNS.iter().map(|&name| name.to_owned()).chain(tags).collect(), rows })
+impl<'a> Table<'a> {
+    /// The calls of a selection under the usual columns and those of `more`.
+    ///
+    /// # Errors
+    ///
+    /// Where the catalogue cannot be read.
+    pub fn usual(catalogue: &'a Catalogue, selection: &'a Selection, more: &[More]) -> Result<Table<'a>> {
+        let more = more.iter().flat_map(|more| match more {
+            More::Arguments => vec![ARGUMENTS],
+            More::Results => RESULTS.to_vec(),
+        });
+        let names: Vec<&str> = USUAL.into_iter().chain(more).chain([TAGS]).collect();
+        Table::of(catalogue, selection, &names)
     }
 
-    /// Whether no call was let through.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+    /// The calls of a selection under all columns.
+    ///
+    /// # Errors
+    ///
+    /// Where the catalogue cannot be read.
+    pub fn whole(catalogue: &'a Catalogue, selection: &'a Selection) -> Result<Table<'a>> {
+        let names: Vec<&str> = BUILT_IN.iter().map(|column| column.name).chain([TAGS, ARGUMENTS]).collect();
+        Table::of(catalogue, selection, &names)
+    }
+
+    /// The calls of a selection under these columns; `tag.*` and `arg.*` stand for as many as there are.
+    ///
+    /// # Errors
+    ///
+    /// Where the catalogue cannot be read, and of kind `Usage` where there is no such column.
+    pub fn of(catalogue: &'a Catalogue, selection: &'a Selection, names: &[&str]) -> Result<Table<'a>> {
+        let mut columns = Vec::new();
+        for name in names {
+            match *name {
+                TAGS => columns.extend(catalogue.tag_names(selection)?.into_iter().map(Column::Tag)),
+                ARGUMENTS => columns.extend((0..catalogue.most_arguments(selection)?).map(Column::Argument)),
+                name => columns.push(column(name)?),
+            }
+        }
+        Ok(Table { catalogue, selection, columns })
     }
 
     /// The names of the columns.
-    pub fn columns(&self) -> &[String] {
-        &self.columns
+    pub fn columns(&self) -> Vec<String> {
+        self.columns.iter().map(Column::name).collect()
     }
 
-    /// A fact for each column and call.
-    pub fn rows(&self) -> &[Vec<Fact>] {
-        &self.rows
-    }
-
-    /// An object for each call; sizes in bytes, times in nanoseconds.
-    pub fn json(&self) -> Vec<Value> {
-        let object = |row: &Vec<Fact>| {
-            let fields: Map<String, Value> = self.columns.iter().cloned().zip(row.iter().map(value)).collect();
-            Value::Object(fields)
-        };
-        self.rows.iter().map(object).collect()
+    /// Shows the rows one by one, a fact for each column.
+    ///
+    /// # Errors
+    ///
+    /// Where the catalogue cannot be read, and what `show` fails with.
+    pub fn each(&self, show: impl FnMut(Vec<Fact>) -> Result<()>) -> Result<()> {
+        self.catalogue.each(self.selection, &self.columns, show)
     }
 }
 
-fn row(call: &Row, tags: &[String]) -> Vec<Fact> {
-    let words = call.argv.iter().map(|argument| match argument {
-        Argument::Clear(word) => quoted(&word.to_string_lossy()),
-        Argument::Redacted => "[redacted]".to_owned(),
-    });
-    let mut facts = vec![
-        Fact::Digest(call.key.0),
-        Fact::Text(call.name.to_string_lossy().into_owned()),
-        Fact::Text(words.collect::<Vec<_>>().join(" ")),
-        Fact::Number(i64::from(call.exit)),
-        Fact::Time(call.started),
-        Fact::Duration(call.wall),
-        Fact::Bytes(call.bytes),
-        Fact::Number(i64::try_from(call.hits).unwrap_or(i64::MAX)),
-        Fact::Text(call.grade.clone()),
-    ];
-    facts.extend(tags.iter().map(|name| tag(&call.tags, name)));
-    facts
+/// Columns that can be had beside the usual ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum More {
+    /// The arguments, one by one.
+    Arguments,
+    /// What came out.
+    Results,
 }
 
-fn tag(tags: &BTreeMap<String, String>, name: &str) -> Fact {
-    tags.get(name).map_or(Fact::Nothing, |value| Fact::Text(value.clone()))
+/// The column of this name.
+///
+/// # Errors
+///
+/// Of kind `Usage` where there is none.
+pub fn column(name: &str) -> Result<Column> {
+    Column::named(name).ok_or_else(|| {
+        let names: Vec<&str> = BUILT_IN.iter().map(|column| column.name).collect();
+        Error::usage(format!("there is no column `{name}`"))
+            .hint(format!("columns are {}, tag.NAME, arg.N and env.NAME", names.join(", ")))
+    })
+}
+
+/// A row as an object; sizes in bytes, times in nanoseconds.
+pub fn object(columns: &[String], row: &[Fact]) -> Value {
+    let fields: Map<String, Value> = columns.iter().cloned().zip(row.iter().map(value)).collect();
+    Value::Object(fields)
 }
 
 fn value(fact: &Fact) -> Value {

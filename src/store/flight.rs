@@ -265,7 +265,7 @@ mod tests {
         let command = call("a").command;
         let lock = leads(world.store.flight(&command, None));
         let waits = followers.each_ref().map(|store| Wait::new(store, store.lock_file().unwrap(), &command));
-        world.store.note(&Event::NotStored { command, reason: "exit".into() });
+        world.store.note(&Event::NotStored { command, reason: "exit".into(), detail: String::new(), name: "x".into() });
         drop(lock);
         for wait in &waits {
             assert!(matches!(wait.flight(None), Flight::Alone));

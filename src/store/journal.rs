@@ -1,7 +1,7 @@
 //! The journal: a line an event, appended by whoever makes it happen, folded into the catalogue by the first question.
 //!
-//! A line is the time in nanoseconds since 1970 (always as wide), what happened, a digest and a detail, separated by
-//! tabs. It is written by one `write(2)`; a line that a full disk cut, and the one that then follows on it, are
+//! A line is the time in nanoseconds since 1970 (always as wide), what happened, a digest, a number or word and, where it
+//! has one, the name of the command, separated by tabs. It is written by one `write(2)`; a line that a full disk cut, and the one that then follows on it, are
 //! passed over.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -17,6 +17,8 @@ pub(super) const OLD: &str = "journal.old";
 
 /// Characters of the time. Were its width not fixed, a line cut within its time would lend the next one its digits.
 const TIME: usize = 20;
+/// Most characters of a name or of a reason.
+const LONGEST_TEXT: usize = 500;
 
 /// A place in the journal.
 #[derive(Clone, Copy, Debug)]
@@ -71,14 +73,20 @@ pub(super) fn open(folder: &Folder, name: &str) -> io::Result<Option<(std::fs::F
 /// The line of an event, newline included.
 pub(super) fn line(time: i64, event: &Event) -> String {
     match event {
-        Event::Stored { key, bytes } => format!("{time:020}\tstored\t{key}\t{bytes}\n"),
-        Event::Hit { key, saved } => format!("{time:020}\thit\t{key}\t{saved}\n"),
-        Event::NotStored { command, reason } => {
-            let reason = reason.replace(|c: char| c.is_control(), " ");
-            format!("{time:020}\tmissed\t{command}\t{reason}\n")
+        Event::Stored { key, bytes, name } => format!("{time:020}\tstored\t{key}\t{bytes}\t{}\n", plain(name)),
+        Event::Hit { key, saved, name } => format!("{time:020}\thit\t{key}\t{saved}\t{}\n", plain(name)),
+        Event::NotStored { command, reason, detail, name } => {
+            let [reason, detail, name] = [reason, detail, name].map(|text| plain(text));
+            format!("{time:020}\tmissed\t{command}\t{reason}\t{name}\t{detail}\n")
         }
+        Event::Tagged { key } => format!("{time:020}\ttagged\t{key}\t\n"),
         Event::Evicted { key } => format!("{time:020}\tevicted\t{key}\t\n"),
     }
+}
+
+/// Text without what would break the line, nor so much of it that the line would not be written at once.
+fn plain(text: &str) -> String {
+    text.chars().take(LONGEST_TEXT).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// The event in a line without its newline; `None` where it is not one.
@@ -87,18 +95,20 @@ pub(super) fn event(line: &[u8]) -> Option<(i64, Event)> {
     let time = fields.next().filter(|time| time.len() == TIME)?.parse().ok()?;
     let kind = fields.next()?;
     let digest = fields.next()?.parse().ok()?;
-    let detail = fields.next()?;
-    if fields.next().is_some() {
-        return None;
-    }
+    let number = fields.next()?;
+    let mut text = || fields.next().map(str::to_owned);
     let event = match kind {
-        "stored" => Event::Stored { key: Key(digest), bytes: detail.parse().ok()? },
-        "hit" => Event::Hit { key: Key(digest), saved: detail.parse().ok()? },
-        "missed" => Event::NotStored { command: CommandDigest(digest), reason: detail.to_owned() },
+        "stored" => Event::Stored { key: Key(digest), bytes: number.parse().ok()?, name: text()? },
+        "hit" => Event::Hit { key: Key(digest), saved: number.parse().ok()?, name: text()? },
+        "missed" => {
+            let (command, reason) = (CommandDigest(digest), number.to_owned());
+            Event::NotStored { command, reason, name: text()?, detail: text()? }
+        }
+        "tagged" => Event::Tagged { key: Key(digest) },
         "evicted" => Event::Evicted { key: Key(digest) },
         _ => return None,
     };
-    Some((time, event))
+    fields.next().is_none().then_some((time, event))
 }
 
 /// The events in `bytes`, whatever else is in them.
@@ -115,11 +125,14 @@ mod tests {
 
     fn any_event() -> impl Strategy<Value = Event> {
         let digest = any::<[u8; 32]>().prop_map(Digest);
-        (digest, any::<u64>(), "[a-z-]{0,20}", 0..4).prop_map(|(digest, number, reason, kind)| match kind {
-            0 => Event::Stored { key: Key(digest), bytes: number },
-            1 => Event::Hit { key: Key(digest), saved: number },
-            2 => Event::NotStored { command: CommandDigest(digest), reason },
-            _ => Event::Evicted { key: Key(digest) },
+        (digest, any::<u64>(), "[a-z-]{0,20}", "[^\\pC]{0,9}", 0..5).prop_map(|(digest, number, reason, name, kind)| {
+            match kind {
+                0 => Event::Stored { key: Key(digest), bytes: number, name },
+                1 => Event::Hit { key: Key(digest), saved: number, name },
+                2 => Event::NotStored { command: CommandDigest(digest), reason: reason.clone(), detail: reason, name },
+                3 => Event::Tagged { key: Key(digest) },
+                _ => Event::Evicted { key: Key(digest) },
+            }
         })
     }
 
@@ -139,20 +152,21 @@ mod tests {
         fn a_cut_line_costs_at_most_itself_and_the_next(time: i64, event in any_event()) {
             let whole = line(time, &event);
             for cut in 1..whole.len() {
-                let bytes = format!("{}{whole}{whole}", &whole[..cut]);
-                prop_assert_eq!(events(bytes.as_bytes()).collect::<Vec<_>>(), vec![(time, event.clone())], "cut {}", cut);
+                let bytes = [&whole.as_bytes()[..cut], whole.as_bytes(), whole.as_bytes()].concat();
+                prop_assert_eq!(events(&bytes).collect::<Vec<_>>(), vec![(time, event.clone())], "cut {}", cut);
             }
         }
     }
 
     #[test]
-    fn a_reason_cannot_break_the_line() {
+    fn a_text_cannot_break_the_line() {
         let command = CommandDigest(Digest::of(b"x"));
-        let written = line(1, &Event::NotStored { command, reason: "a\tb\nc".into() });
-        assert_eq!(
-            event(written.trim_end().as_bytes()),
-            Some((1, Event::NotStored { command, reason: "a b c".into() }))
-        );
+        let told = |text: &str| {
+            let text = || text.to_owned();
+            Event::NotStored { command, reason: text(), detail: text(), name: text() }
+        };
+        let written = line(1, &told("a\tb\nc"));
+        assert_eq!(event(written.trim_end().as_bytes()), Some((1, told("a b c"))));
     }
 
     #[test]

@@ -168,7 +168,8 @@ impl Recording<'_> {
         let written = self.write(call, &bytes, sets.as_deref(), durability);
         written.map_err(|error| unusable(format!("cannot store call {}", call.key.0.short()), error))?;
         self.added += bytes.len() as u64;
-        self.store.note(&Event::Stored { key: call.key, bytes: self.added });
+        let name = call.name().to_string_lossy().into_owned();
+        self.store.note(&Event::Stored { key: call.key, bytes: self.added, name });
         Ok(self.added)
     }
 

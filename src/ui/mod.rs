@@ -1,9 +1,13 @@
 //! What people read and write: messages, tables, sizes, durations, tags.
 
-mod table;
+mod color;
+mod print;
+mod sheet;
 mod talk;
 mod text;
 
-pub use table::{JsonStyle, TableStyle, draw, fact, json, print};
+pub use color::{Style, choose_color, painted};
+pub use print::{JsonStyle, fact, json, print};
+pub use sheet::Sheet;
 pub use talk::Talk;
-pub use text::{duration, escape, parse_size, parse_tag, size, time};
+pub use text::{duration, escape, parse_size, parse_tag, parse_time, size, time};

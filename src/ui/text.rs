@@ -1,9 +1,11 @@
 //! Sizes, durations, times and tags, as people write and read them.
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::error::{Error, Result};
+use crate::sys::clock;
 
 /// Binary units; the decimal ones are accepted too.
 const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
@@ -57,6 +59,20 @@ pub fn time(nanoseconds: i64) -> String {
     }
 }
 
+/// A time in nanoseconds since 1970, from a date, a date and time (local where nothing else is said), seconds since 1970 behind
+/// an `@`, or how long ago it was, as in `2h` or `3d`.
+pub fn parse_time(text: &str) -> std::result::Result<i64, String> {
+    let nanoseconds = |time: Timestamp| i64::try_from(time.as_nanosecond()).ok();
+    let local = |time: DateTime| time.to_zoned(TimeZone::system()).ok().map(|time| time.timestamp());
+    let ago = |time: std::time::Duration| Some(clock::now() - i64::try_from(time.as_nanos()).ok()?);
+    let since_1970 = |text: &str| text.strip_prefix('@')?.parse::<i64>().ok()?.checked_mul(1_000_000_000);
+    since_1970(text)
+        .or_else(|| text.parse().ok().and_then(nanoseconds))
+        .or_else(|| text.parse().ok().and_then(local).and_then(nanoseconds))
+        .or_else(|| humantime::parse_duration(text).ok().and_then(ago))
+        .ok_or_else(|| "a time is a date, as in 2026-11-20 or 2026-11-20T18:30, or how long ago, as in 2h".to_owned())
+}
+
 /// `text` with control characters shown and not sent, so that nothing recorded can drive a terminal.
 pub fn escape(text: &str) -> String {
     if !text.chars().any(char::is_control) {
@@ -97,6 +113,19 @@ mod tests {
         assert_eq!(duration(1_500), "1 µs");
         assert_eq!(duration(61_000_000_000), "1 min 1 s");
         assert_eq!(duration(7_260_000_000_000), "2 h 1 min");
+    }
+
+    #[test]
+    fn times_are_dates_or_ages() {
+        assert_eq!(parse_time("@7"), Ok(7_000_000_000));
+        assert_eq!(parse_time("1970-01-01T00:00:02Z"), Ok(2_000_000_000));
+        assert_eq!(parse_time("1970-01-01T01:00:02+01:00"), Ok(2_000_000_000));
+        let day = 86_400_000_000_000;
+        let offset = parse_time("1970-01-11").unwrap() - 10 * day;
+        assert!(offset.abs() <= day && parse_time("1970-01-11T00:00:01") == Ok(10 * day + offset + 1_000_000_000));
+        let (before, age, after) = (clock::now(), parse_time("1h").unwrap(), clock::now());
+        assert!((before..=after).contains(&(age + 3_600_000_000_000)));
+        assert!(parse_time("yesteryear").is_err() && parse_time("").is_err() && parse_time("2026-13-01").is_err());
     }
 
     #[test]

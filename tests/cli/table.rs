@@ -73,7 +73,7 @@ fn every_column_is_there() {
     run(&world, &["--project", "alpha", "--tag", "kind=test"], &["echo", "one"]);
     let text = table(&world, &[]).stdout();
     let (header, rows) = text.split_once('\n').unwrap();
-    assert_eq!(header, "key\tname\tcommand\texit\tstarted\twall\tsize\thits\tgrade\ttag.kind\ttag.project");
+    assert_eq!(header, "key\tname\tcommand\texit\tstarted\twalltime\tsize\thits\tgrade\ttag.kind\ttag.project");
     let expected = [
         "<key>\tprintf\tprintf three\t0\t<number>\t<number>\t<number>\t0\tpure\t\t",
         "<key>\techo\techo two\t0\t<number>\t<number>\t<number>\t0\tpure\tbuild\tbeta",

@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
-use crate::model::{Argument, Call, Content, Digest, Key, Observation, OutputKind, Writer};
+use crate::model::{Argument, Call, Digest, Key, Observation, OutputKind, Reader, Writer};
 
-/// Ids of paths that were met lately; a build asks for the same ones again and again.
-pub(super) type PathIds = HashMap<Vec<u8>, i64>;
+/// Ids of paths and words that were met lately; a build asks for the same ones again and again.
+#[derive(Default)]
+pub(super) struct Ids {
+    paths: HashMap<Vec<u8>, i64>,
+    words: HashMap<Vec<u8>, i64>,
+}
 
-/// More paths than this are not remembered.
+/// More of either than this are not remembered.
 const REMEMBERED: usize = 100_000;
 
 /// What is known of a call's file beside its content.
@@ -37,30 +40,16 @@ pub(super) fn number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// The name that a call goes by: the last component of its first argument.
-pub(super) fn name(call: &Call) -> &[u8] {
-    let path = match call.argv.first() {
-        Some(Argument::Clear(text)) => Path::new(text),
-        Some(Argument::Redacted) | None => &call.program,
-    };
-    path.file_name().unwrap_or(path.as_os_str()).as_bytes()
-}
-
 /// Removes a call.
 pub(super) fn remove(connection: &Connection, key: &Key) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM call WHERE key = ?1")?.execute([&key.0.0]).map(drop)
 }
 
 /// Adds a call, or puts it in the place of a former one of its key; hits stay.
-pub(super) fn insert(
-    connection: &Connection,
-    call: &Call,
-    facts: &FileFacts,
-    ids: &mut PathIds,
-) -> rusqlite::Result<()> {
-    let path_set = path_set(connection, &call.observations, ids)?;
-    let id = insert_call(connection, call, facts, path_set)?;
-    for table in ["argument", "tag", "call_value"] {
+pub(super) fn insert(connection: &Connection, call: &Call, facts: &FileFacts, ids: &mut Ids) -> rusqlite::Result<()> {
+    let path_set = path_set(connection, &call.observations, &mut ids.paths)?;
+    let id = insert_call(connection, call, facts, path_set, &mut ids.words)?;
+    for table in ["argument", "tag", "variable", "call_value"] {
         connection.prepare_cached(&format!("DELETE FROM {table} WHERE call = ?1"))?.execute([id])?;
     }
     let mut statement = connection.prepare_cached("INSERT INTO argument (call, n, text) VALUES (?1, ?2, ?3)")?;
@@ -74,11 +63,25 @@ pub(super) fn insert(
     for (name, value) in &call.tags {
         statement.execute(params![id, name, value])?;
     }
+    let mut statement = connection.prepare_cached("INSERT INTO variable (call, name, value) VALUES (?1, ?2, ?3)")?;
+    for variable in &call.variables {
+        if let Some(value) = &variable.clear {
+            statement.execute(params![id, text(variable.name.as_bytes()), text(value.as_bytes())])?;
+        }
+    }
     insert_values(connection, call, id)
 }
 
-fn insert_call(connection: &Connection, call: &Call, facts: &FileFacts, path_set: i64) -> rusqlite::Result<i64> {
-    let length = |content: &Option<Content>| content.as_ref().map(|content| number(content.length));
+fn insert_call(
+    connection: &Connection,
+    call: &Call,
+    facts: &FileFacts,
+    path_set: i64,
+    words: &mut HashMap<Vec<u8>, i64>,
+) -> rusqlite::Result<i64> {
+    let mut word = |bytes: &[u8]| id_of(connection, "word", "text", bytes, words);
+    let mut optional = |text: &Option<String>| text.as_ref().map(|text| word(text.as_bytes())).transpose();
+    let (git_commit, git_branch) = (optional(&call.metadata.git_commit)?, optional(&call.metadata.git_branch)?);
     let (outcome, metadata) = (&call.outcome, &call.metadata);
     let elsewhere = call.values().filter(|content| content.inline.is_none());
     let bytes = elsewhere.fold(facts.bytes, |sum, content| sum.saturating_add(content.length));
@@ -89,24 +92,24 @@ fn insert_call(connection: &Connection, call: &Call, facts: &FileFacts, path_set
             ":grade": call.grade.name(),
             ":bound": call.bound,
             ":exit": outcome.exit,
-            ":program": text(call.program.as_os_str().as_bytes()),
-            ":name": text(name(call)),
-            ":cwd": text(call.cwd.as_os_str().as_bytes()),
-            ":root": text(call.root.as_os_str().as_bytes()),
+            ":program": word(call.program.as_os_str().as_bytes())?,
+            ":name": text(call.name().as_bytes()),
+            ":cwd": word(call.cwd.as_os_str().as_bytes())?,
+            ":root": word(call.root.as_os_str().as_bytes())?,
             ":started": metadata.usage.started,
             ":stopped": metadata.usage.stopped,
             ":wall": number(metadata.usage.wall),
             ":user_time": number(metadata.usage.user_time),
             ":system_time": number(metadata.usage.system_time),
             ":peak_memory": number(metadata.usage.peak_memory),
-            ":host": metadata.host,
-            ":user": metadata.user,
-            ":version": metadata.version,
-            ":git_commit": metadata.git_commit,
-            ":git_branch": metadata.git_branch,
-            ":stdout_length": length(&outcome.stdout),
-            ":stderr_length": length(&outcome.stderr),
+            ":host": word(metadata.host.as_bytes())?,
+            ":user": word(metadata.user.as_bytes())?,
+            ":version": word(metadata.version.as_bytes())?,
+            ":git_commit": git_commit,
+            ":git_branch": git_branch,
             ":outputs": outcome.outputs.len() as i64,
+            ":inputs": call.observations.len() as i64,
+            ":file_bytes": number(facts.bytes),
             ":bytes": number(bytes),
             ":last_used": facts.used,
             ":path_set": path_set,
@@ -118,30 +121,29 @@ fn insert_call(connection: &Connection, call: &Call, facts: &FileFacts, path_set
 const INSERT_CALL: &str = "
 INSERT INTO call (
     key, command, grade, bound, exit, program, name, cwd, root, started, stopped, wall, user_time, system_time,
-    peak_memory, host, user, version, git_commit, git_branch, stdout_length, stderr_length, outputs, bytes,
-    last_used, path_set
+    peak_memory, host, user, version, git_commit, git_branch, outputs, inputs, file_bytes, bytes, last_used, path_set
 ) VALUES (
     :key, :command, :grade, :bound, :exit, :program, :name, :cwd, :root, :started, :stopped, :wall, :user_time,
-    :system_time, :peak_memory, :host, :user, :version, :git_commit, :git_branch, :stdout_length, :stderr_length,
-    :outputs, :bytes, :last_used, :path_set
+    :system_time, :peak_memory, :host, :user, :version, :git_commit, :git_branch, :outputs, :inputs, :file_bytes,
+    :bytes, :last_used, :path_set
 ) ON CONFLICT (key) DO UPDATE SET
     command = excluded.command, grade = excluded.grade, bound = excluded.bound, exit = excluded.exit,
     program = excluded.program, name = excluded.name, cwd = excluded.cwd, root = excluded.root,
     started = excluded.started, stopped = excluded.stopped, wall = excluded.wall, user_time = excluded.user_time,
     system_time = excluded.system_time, peak_memory = excluded.peak_memory, host = excluded.host,
     user = excluded.user, version = excluded.version, git_commit = excluded.git_commit,
-    git_branch = excluded.git_branch, stdout_length = excluded.stdout_length,
-    stderr_length = excluded.stderr_length, outputs = excluded.outputs, bytes = excluded.bytes,
-    last_used = max(last_used, excluded.last_used), path_set = excluded.path_set
+    git_branch = excluded.git_branch, outputs = excluded.outputs, inputs = excluded.inputs,
+    file_bytes = excluded.file_bytes, bytes = excluded.bytes, last_used = max(last_used, excluded.last_used), path_set = excluded.path_set
 RETURNING id";
 
 fn insert_values(connection: &Connection, call: &Call, id: i64) -> rusqlite::Result<()> {
-    let insert = "INSERT INTO call_value (call, n, path, digest, length) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let insert = "INSERT INTO call_value (call, n, path, digest, length, inline) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let mut statement = connection.prepare_cached(insert)?;
     for (n, content) in [(0, &call.outcome.stdout), (1, &call.outcome.stderr)] {
-        // Nearly every call has an empty stream; their one value is no way to find any of them.
-        if let Some(content) = content.as_ref().filter(|content| content.length > 0) {
-            statement.execute(params![id, n, None::<i64>, content.digest.0, number(content.length)])?;
+        if let Some(content) = content {
+            // Nearly every call has an empty stream; their one value is no way to find any of them.
+            let digest = (content.length > 0).then_some(content.digest.0);
+            statement.execute(params![id, n, None::<i64>, digest, number(content.length), content.inline.is_some()])?;
         }
     }
     for (n, output) in (2i64..).zip(&call.outcome.outputs) {
@@ -151,13 +153,18 @@ fn insert_values(connection: &Connection, call: &Call, id: i64) -> rusqlite::Res
         };
         let digest = content.map(|content| content.digest.0);
         let length = content.map(|content| number(content.length));
-        statement.execute(params![id, n, text(output.path.as_os_str().as_bytes()), digest, length])?;
+        let is_inline = content.is_some_and(|content| content.inline.is_some());
+        statement.execute(params![id, n, text(output.path.as_os_str().as_bytes()), digest, length, is_inline])?;
     }
     Ok(())
 }
 
 /// The id of a set of paths, which is added where it is new.
-fn path_set(connection: &Connection, observations: &[Observation], ids: &mut PathIds) -> rusqlite::Result<i64> {
+fn path_set(
+    connection: &Connection,
+    observations: &[Observation],
+    ids: &mut HashMap<Vec<u8>, i64>,
+) -> rusqlite::Result<i64> {
     let mut named = Writer::new();
     for observation in observations {
         named.bytes(observation.path.as_os_str().as_bytes());
@@ -169,7 +176,7 @@ fn path_set(connection: &Connection, observations: &[Observation], ids: &mut Pat
     }
     let mut paths = Vec::with_capacity(observations.len());
     for observation in observations {
-        paths.push(path_id(connection, observation.path.as_os_str().as_bytes(), ids)?);
+        paths.push(id_of(connection, "path", "path", observation.path.as_os_str().as_bytes(), ids)?);
     }
     paths.sort_unstable();
     paths.dedup();
@@ -182,19 +189,37 @@ fn path_set(connection: &Connection, observations: &[Observation], ids: &mut Pat
     connection.prepare_cached(insert)?.query_row(params![digest.0, packed.into_bytes()], |row| row.get(0))
 }
 
-fn path_id(connection: &Connection, path: &[u8], ids: &mut PathIds) -> rusqlite::Result<i64> {
-    if let Some(id) = ids.get(path) {
+/// Whether a packed list of path ids holds one.
+pub(super) fn holds(packed: &[u8], wanted: i64) -> bool {
+    let mut reader = Reader::new(packed);
+    let mut id = 0;
+    while !reader.is_empty() && id < wanted {
+        let Ok(difference) = reader.number() else { return false };
+        id = difference.try_into().map_or(i64::MAX, |difference: i64| id.saturating_add(difference));
+    }
+    id == wanted
+}
+
+/// The id of a text in a table of texts, to which it is added where it is new.
+fn id_of(
+    connection: &Connection,
+    table: &str,
+    column: &str,
+    bytes: &[u8],
+    ids: &mut HashMap<Vec<u8>, i64>,
+) -> rusqlite::Result<i64> {
+    if let Some(id) = ids.get(bytes) {
         return Ok(*id);
     }
-    let mut known = connection.prepare_cached("SELECT id FROM path WHERE path = ?1")?;
-    let id = match known.query_row([text(path)], |row| row.get(0)).optional()? {
+    let mut known = connection.prepare_cached(&format!("SELECT id FROM {table} WHERE {column} = ?1"))?;
+    let id = match known.query_row([text(bytes)], |row| row.get(0)).optional()? {
         Some(id) => id,
         None => connection
-            .prepare_cached("INSERT INTO path (path) VALUES (?1) RETURNING id")?
-            .query_row([text(path)], |row| row.get(0))?,
+            .prepare_cached(&format!("INSERT INTO {table} ({column}) VALUES (?1) RETURNING id"))?
+            .query_row([text(bytes)], |row| row.get(0))?,
     };
     if ids.len() < REMEMBERED {
-        ids.insert(path.to_vec(), id);
+        ids.insert(bytes.to_vec(), id);
     }
     Ok(id)
 }

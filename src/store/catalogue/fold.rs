@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::super::folder::{Folder, call_name, read_at};
 use super::super::{Store, journal};
-use super::entry::{self, FileFacts, PathIds, number};
+use super::entry::{self, FileFacts, Ids, number};
 use crate::model::{Digest, Event, Key, Reason};
 use crate::sys::{clock, stamp};
 
@@ -26,7 +26,7 @@ const DAY: i64 = 86_400 * 1_000_000_000;
 
 /// Reads what is new in the store into the catalogue.
 pub(super) fn fold(connection: &mut Connection, store: &Store) -> rusqlite::Result<()> {
-    let mut fold = Fold { store, ids: PathIds::new(), fresh: HashSet::new(), unread: 0 };
+    let mut fold = Fold { store, ids: Ids::default(), fresh: HashSet::new(), unread: 0 };
     for shard in 0..=255 {
         fold.survey(connection, shard)?;
     }
@@ -40,7 +40,7 @@ pub(super) fn fold(connection: &mut Connection, store: &Store) -> rusqlite::Resu
 
 struct Fold<'store> {
     store: &'store Store,
-    ids: PathIds,
+    ids: Ids,
     /// Calls that were read just now.
     fresh: HashSet<Key>,
     /// How many calls could not be read now, and perhaps can be another time.
@@ -131,29 +131,31 @@ impl Fold<'_> {
     fn event(&mut self, transaction: &Transaction, time: i64, event: &Event) -> rusqlite::Result<()> {
         let day = time.div_euclid(DAY);
         match event {
-            Event::Stored { key, bytes } => {
+            Event::Stored { key, bytes, name } => {
                 self.read(transaction, key)?;
-                count(transaction, &Count { bytes: *bytes, ..Count::of(day, "stored", name_of(transaction, key)?) })
+                count(transaction, &Count { bytes: *bytes, ..Count::of(day, "stored", name) })
             }
-            Event::Hit { key, saved } => {
+            Event::Tagged { key } => self.read(transaction, key),
+            Event::Hit { key, saved, name } => {
                 let used = "UPDATE call SET hits = hits + 1, last_used = max(last_used, ?2) WHERE key = ?1";
                 transaction.prepare_cached(used)?.execute(params![key.0.0, time])?;
-                count(transaction, &Count { saved: *saved, ..Count::of(day, "hit", name_of(transaction, key)?) })
+                count(transaction, &Count { saved: *saved, ..Count::of(day, "hit", name) })
             }
-            Event::NotStored { command, reason } => {
-                let mut known = transaction.prepare_cached("SELECT name FROM call WHERE command = ?1 LIMIT 1")?;
-                let name = known.query_row([&command.0.0], text_bytes).optional()?.unwrap_or_default();
+            Event::NotStored { command, reason, detail, name } => {
+                let refused = "INSERT INTO refusal (command, time, reason, detail) VALUES (?1, ?2, ?3, ?4)
+                    ON CONFLICT (command) DO UPDATE
+                    SET time = excluded.time, reason = excluded.reason, detail = excluded.detail";
+                transaction.prepare_cached(refused)?.execute(params![command.0.0, time, reason, detail])?;
                 count(transaction, &Count { reason, ..Count::of(day, "missed", name) })
             }
             Event::Evicted { key } => {
-                let name = name_of(transaction, key)?;
                 // It may have been stored again since, and then begins anew.
                 if matches!(self.store.folder.stat(&call_name(key)), Ok(None)) {
                     entry::remove(transaction, key)?;
                 } else {
                     transaction.prepare_cached("UPDATE call SET hits = 0 WHERE key = ?1")?.execute([&key.0.0])?;
                 }
-                count(transaction, &Count::of(day, "evicted", name))
+                count(transaction, &Count::of(day, "evicted", ""))
             }
         }
     }
@@ -196,14 +198,14 @@ fn head(file: &File) -> Option<Vec<u8>> {
 struct Count<'event> {
     day: i64,
     event: &'static str,
-    name: Vec<u8>,
+    name: &'event str,
     reason: &'event str,
     saved: u64,
     bytes: u64,
 }
 
-impl Count<'_> {
-    fn of(day: i64, event: &'static str, name: Vec<u8>) -> Count<'static> {
+impl<'event> Count<'event> {
+    fn of(day: i64, event: &'static str, name: &'event str) -> Count<'event> {
         Count { day, event, name, reason: "", saved: 0, bytes: 0 }
     }
 }
@@ -214,16 +216,7 @@ fn count(transaction: &Transaction, count: &Count) -> rusqlite::Result<()> {
         SET count = count + 1, saved = saved + excluded.saved, bytes = bytes + excluded.bytes";
     let mut statement = transaction.prepare_cached(add)?;
     let (saved, bytes) = (number(count.saved), number(count.bytes));
-    statement.execute(params![count.day, entry::text(&count.name), count.event, count.reason, saved, bytes]).map(drop)
-}
-
-fn name_of(transaction: &Transaction, key: &Key) -> rusqlite::Result<Vec<u8>> {
-    let mut known = transaction.prepare_cached("SELECT name FROM call WHERE key = ?1")?;
-    Ok(known.query_row([&key.0.0], text_bytes).optional()?.unwrap_or_default())
-}
-
-fn text_bytes(row: &rusqlite::Row) -> rusqlite::Result<Vec<u8>> {
-    Ok(row.get_ref(0)?.as_bytes()?.to_vec())
+    statement.execute(params![count.day, count.name, count.event, count.reason, saved, bytes]).map(drop)
 }
 
 #[cfg(test)]
@@ -232,7 +225,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::store::catalogue::Catalogue;
+    use crate::store::catalogue::{Catalogue, Selection};
     use crate::store::testing::{World, call};
 
     fn statistics(catalogue: &Catalogue) -> Vec<(String, String, i64, i64)> {
@@ -247,14 +240,23 @@ mod tests {
         (event.into(), name.into(), count, saved)
     }
 
+    fn hit_of(call: &crate::model::Call) -> Event {
+        Event::Hit { key: call.key, saved: 5, name: "cc".into() }
+    }
+
     #[test]
     fn every_line_counts_once() {
         let world = World::new();
         let stored = world.record(call("a"));
-        let hit = || world.store.note(&Event::Hit { key: stored.key, saved: 5 });
+        let hit = || world.store.note(&hit_of(&stored));
         hit();
-        world.store.note(&Event::NotStored { command: call("b").command, reason: "exit".into() });
-        let expected = [line("hit", "cc", 1, 5), line("missed", "exit", 1, 0), line("stored", "cc", 1, 0)];
+        world.store.note(&Event::NotStored {
+            command: call("b").command,
+            reason: "exit".into(),
+            detail: String::new(),
+            name: "b".into(),
+        });
+        let expected = [line("hit", "cc", 1, 5), line("missed", "bexit", 1, 0), line("stored", "cc", 1, 0)];
         assert_eq!(statistics(&world.store.catalogue().unwrap()), expected);
         assert_eq!(statistics(&world.store.catalogue().unwrap()), expected);
         hit();
@@ -274,16 +276,17 @@ mod tests {
         fs::write(&file, newer).unwrap();
         let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(99);
         File::open(file.parent().unwrap()).unwrap().set_modified(long_ago).unwrap();
-        assert_eq!(world.store.catalogue().unwrap().recent(9).unwrap(), []);
+        let count = || world.store.catalogue().unwrap().count(&Selection::default()).unwrap();
+        assert_eq!(count(), 0);
         fs::write(&file, whole).unwrap();
-        assert_eq!(world.store.catalogue().unwrap().recent(9).unwrap().len(), 1);
+        assert_eq!(count(), 1);
     }
 
     #[test]
     fn a_line_without_an_end_waits_for_it_and_rubbish_is_passed_over() {
         let world = World::new();
         let stored = world.record(call("a"));
-        let whole = journal::line(9, &Event::Hit { key: stored.key, saved: 5 });
+        let whole = journal::line(9, &hit_of(&stored));
         let mut file = world.store.folder.open_to_append(journal::CURRENT).unwrap();
         file.write_all(&[b"rubbish\n\xff\tmore\n", &whole.as_bytes()[..30]].concat()).unwrap();
         assert_eq!(statistics(&world.store.catalogue().unwrap()), [line("stored", "cc", 1, 0)]);
@@ -295,7 +298,7 @@ mod tests {
     fn a_large_journal_makes_room_and_nothing_is_counted_twice_or_lost() {
         let world = World::new();
         let stored = world.record(call("a"));
-        let hit = journal::line(9, &Event::Hit { key: stored.key, saved: 5 });
+        let hit = journal::line(9, &hit_of(&stored));
         let many = ROTATED as usize / hit.len() + 1;
         let mut late = world.store.folder.open_to_append(journal::CURRENT).unwrap();
         late.write_all(hit.repeat(many).as_bytes()).unwrap();
@@ -303,7 +306,7 @@ mod tests {
         assert_eq!(hits(&world.store.catalogue().unwrap()), many as i64);
         assert!(!world.store.folder().join(journal::CURRENT).exists());
         late.write_all(hit.as_bytes()).unwrap();
-        world.store.note(&Event::Hit { key: stored.key, saved: 5 });
+        world.store.note(&hit_of(&stored));
         assert_eq!(hits(&world.store.catalogue().unwrap()), many as i64 + 2);
         assert_eq!(hits(&world.store.catalogue().unwrap()), many as i64 + 2);
         fs::remove_file(world.store.folder().join("index.sqlite")).unwrap();
@@ -316,7 +319,7 @@ mod tests {
         let stored = world.record(call("a"));
         world.store.catalogue().unwrap();
         // Emptied in place: the inode number stays.
-        let hit = |time| journal::line(time, &Event::Hit { key: stored.key, saved: 5 });
+        let hit = |time| journal::line(time, &hit_of(&stored));
         fs::write(world.store.folder().join(journal::CURRENT), [hit(1), hit(2), hit(3)].concat()).unwrap();
         assert_eq!(statistics(&world.store.catalogue().unwrap())[0], line("hit", "cc", 3, 15));
     }

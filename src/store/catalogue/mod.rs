@@ -4,11 +4,13 @@
 //! catalogue that is lost, damaged, locked or cannot be written is never a reason to refuse an answer: it is put aside
 //! and rebuilt, or built in memory. Only what a newer fleche made is left alone.
 
+mod column;
 mod entry;
 mod fold;
 mod prefixes;
 mod rows;
 mod schema;
+mod selection;
 
 use std::cell::Cell;
 use std::mem;
@@ -16,10 +18,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::functions::FunctionFlags;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::fstatfs;
 
-pub use rows::{Row, Selection};
+pub use column::{BUILT_IN, BuiltIn, Column};
+pub use selection::{Condition, PathQuestion, Selection};
 
 use super::folder::Folder;
 use super::{Access, Store};
@@ -124,6 +129,7 @@ impl Store {
         connection.pragma_update(None, "foreign_keys", true)?;
         schema::migrate(&mut connection)?;
         fold::fold(&mut connection, self)?;
+        only_answer(&mut connection)?;
         Ok(Catalogue { connection, folder: None, damaged: Cell::new(false) })
     }
 
@@ -134,6 +140,26 @@ impl Store {
     fn made_by_newer(&self) -> Error {
         Error::failure(format!("a newer fleche made the catalogue `{}`", self.file().display()))
     }
+}
+
+/// From now on the connection answers questions and changes nothing, whoever spells them.
+fn only_answer(connection: &mut Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_UTF8;
+    connection.create_scalar_function("holds", 2, flags, |context| {
+        let (paths, path) = (context.get_raw(0).as_blob()?, context.get_raw(1).as_i64()?);
+        Ok(entry::holds(paths, path))
+    })?;
+    connection.execute_batch(&column::view())?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.authorizer(Some(|asked: AuthContext<'_>| match asked.action {
+        AuthAction::Function { function_name } if function_name.eq_ignore_ascii_case("load_extension") => {
+            Authorization::Deny
+        }
+        AuthAction::Select | AuthAction::Read { .. } | AuthAction::Function { .. } | AuthAction::Recursive => {
+            Authorization::Allow
+        }
+        _ => Authorization::Deny,
+    }))
 }
 
 impl Catalogue {
@@ -192,14 +218,20 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::model::{Event, Key};
+    use crate::model::{Event, Fact, Key};
     use crate::store::testing::{World, call, everything};
 
     /// All that the catalogue knows of calls, in a fixed order.
-    fn known(catalogue: &Catalogue) -> Vec<Row> {
-        let mut rows = catalogue.rows(&Selection::default()).unwrap();
-        rows.sort_by_key(|row| row.key);
-        rows
+    fn known(catalogue: &Catalogue) -> Vec<Vec<Fact>> {
+        let tags = ["project", "more"].map(|name| Column::Tag(name.into()));
+        let columns: Vec<Column> = BUILT_IN.iter().map(Column::BuiltIn).chain(tags).collect();
+        let by_key = Selection { sort: Column::named("key"), ..Selection::default() };
+        catalogue.rows(&by_key, &columns).unwrap()
+    }
+
+    fn hits(rows: &[Vec<Fact>]) -> i64 {
+        let place = BUILT_IN.iter().position(|column| column.name == "hits").unwrap();
+        rows.iter().map(|row| if let Fact::Number(hits) = row[place] { hits } else { 0 }).sum()
     }
 
     fn world_of(names: &[&str]) -> World {
@@ -219,7 +251,7 @@ mod tests {
     #[test]
     fn what_is_folded_step_by_step_is_what_is_rebuilt_at_once() {
         let world = world_of(&["a", "b"]);
-        let hit = |name: &str| world.store.note(&Event::Hit { key: call(name).key, saved: 7 });
+        let hit = |name: &str| world.store.note(&Event::Hit { key: call(name).key, saved: 7, name: "cc".into() });
         known(&world.store.catalogue().unwrap());
         hit("a");
         hit("a");
@@ -231,7 +263,7 @@ mod tests {
         changed.tags.insert("more".into(), "yes".into());
         world.record(changed);
         let folded = known(&world.store.catalogue().unwrap());
-        assert_eq!(folded.iter().map(|row| row.hits).sum::<u64>(), 3);
+        assert_eq!(hits(&folded), 3);
         assert_eq!(folded.len(), 2);
         remove_index(&world);
         assert_eq!(known(&world.store.catalogue().unwrap()), folded);
@@ -281,7 +313,9 @@ mod tests {
             let mut bytes = whole.clone();
             bytes[page..page + 512].fill(0xa5);
             fs::write(&file, bytes).unwrap();
-            let asked = world.store.catalogue().and_then(|catalogue| catalogue.rows(&Selection::default()));
+            let asked = world.store.catalogue().and_then(|catalogue| {
+                catalogue.rows(&Selection::default(), &[Column::BuiltIn(&BUILT_IN[0]), Column::BuiltIn(&BUILT_IN[2])])
+            });
             if asked.is_err() {
                 // It was put aside: asking again helps.
                 assert_eq!(known(&world.store.catalogue().unwrap()).len(), 3, "{page}");

@@ -53,7 +53,7 @@ impl Catalogue {
 
     /// The empty value is not listed with every call whose stream was empty.
     fn knows_empty_value(&self) -> rusqlite::Result<bool> {
-        let question = "SELECT 1 FROM call WHERE stdout_length = 0 OR stderr_length = 0 LIMIT 1";
+        let question = "SELECT 1 FROM call_value WHERE length = 0 LIMIT 1";
         self.connection.prepare_cached(question)?.exists([])
     }
 }

@@ -8,7 +8,8 @@ use super::Trouble;
 const APPLICATION: i32 = 0x666c_6563;
 
 /// Each brings the version before it up by one. Append; never edit what was released.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE call (
     id INTEGER PRIMARY KEY,
     key BLOB NOT NULL UNIQUE,
@@ -99,7 +100,103 @@ CREATE TABLE journal (
     head BLOB NOT NULL,             -- its first bytes: an inode number can come again
     read INTEGER NOT NULL           -- bytes
 );
-"];
+",
+    "
+-- All of it is read anew from the files, so the tables that change need not keep what is in them.
+DROP TABLE call_value;
+DROP TABLE argument;
+DROP TABLE tag;
+DROP TABLE call;
+DELETE FROM path_set;
+DELETE FROM path;
+DELETE FROM shard;
+DELETE FROM journal;
+DELETE FROM statistic;
+
+-- Words that calls share: folders, programs, machines, users.
+CREATE TABLE word (
+    id INTEGER PRIMARY KEY,
+    text TEXT NOT NULL UNIQUE       -- a BLOB where it is not UTF-8, like all text from the file system
+);
+
+CREATE TABLE call (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL UNIQUE,
+    command BLOB NOT NULL,
+    grade TEXT NOT NULL,
+    bound INTEGER NOT NULL,
+    exit INTEGER NOT NULL,
+    name TEXT NOT NULL,             -- the last component of the first argument
+    program INTEGER NOT NULL REFERENCES word,
+    cwd INTEGER NOT NULL REFERENCES word,
+    root INTEGER NOT NULL REFERENCES word,
+    started INTEGER NOT NULL,       -- nanoseconds since 1970
+    stopped INTEGER NOT NULL,       -- nanoseconds since 1970
+    wall INTEGER NOT NULL,          -- nanoseconds
+    user_time INTEGER NOT NULL,     -- nanoseconds
+    system_time INTEGER NOT NULL,   -- nanoseconds
+    peak_memory INTEGER NOT NULL,   -- bytes
+    host INTEGER NOT NULL REFERENCES word,
+    user INTEGER NOT NULL REFERENCES word,
+    version INTEGER NOT NULL REFERENCES word,
+    git_commit INTEGER REFERENCES word,
+    git_branch INTEGER REFERENCES word,
+    outputs INTEGER NOT NULL,       -- how many
+    inputs INTEGER NOT NULL,        -- how many paths were observed
+    file_bytes INTEGER NOT NULL,    -- of its own file
+    bytes INTEGER NOT NULL,         -- of its own file and of the values that it names
+    last_used INTEGER NOT NULL,     -- nanoseconds since 1970
+    hits INTEGER NOT NULL DEFAULT 0,
+    path_set INTEGER NOT NULL REFERENCES path_set
+);
+CREATE INDEX call_started ON call (started);
+CREATE INDEX call_wall ON call (wall);
+CREATE INDEX call_name ON call (name, started);
+CREATE INDEX call_command ON call (command);
+
+CREATE TABLE argument (
+    call INTEGER NOT NULL REFERENCES call ON DELETE CASCADE,
+    n INTEGER NOT NULL,
+    text TEXT,                      -- NULL where it was redacted
+    PRIMARY KEY (call, n)
+) WITHOUT ROWID;
+
+CREATE TABLE tag (
+    call INTEGER NOT NULL REFERENCES call ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (call, name)
+) WITHOUT ROWID;
+CREATE INDEX tag_name ON tag (name, value);
+
+-- Only what was recorded in clear.
+CREATE TABLE variable (
+    call INTEGER NOT NULL REFERENCES call ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (call, name)
+) WITHOUT ROWID;
+
+CREATE TABLE call_value (
+    call INTEGER NOT NULL REFERENCES call ON DELETE CASCADE,
+    n INTEGER NOT NULL,             -- 0 standard output, 1 standard error, 2 and up the outputs
+    path TEXT,                      -- of an output
+    digest BLOB,                    -- NULL for an output that has no bytes, and for an empty stream
+    length INTEGER,                 -- bytes
+    inline INTEGER NOT NULL,        -- whether the call's own file holds the bytes
+    PRIMARY KEY (call, n)
+) WITHOUT ROWID;
+CREATE INDEX call_value_digest ON call_value (digest) WHERE digest IS NOT NULL;
+
+-- Why the last run of a command was not stored.
+CREATE TABLE refusal (
+    command BLOB PRIMARY KEY,
+    time INTEGER NOT NULL,          -- nanoseconds since 1970
+    reason TEXT NOT NULL,
+    detail TEXT NOT NULL            -- empty where it was redacted
+) WITHOUT ROWID;
+",
+];
 
 /// Refuses what a newer fleche made, before anything is written.
 pub(super) fn check(connection: &Connection) -> Result<(), Trouble> {

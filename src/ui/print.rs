@@ -1,22 +1,12 @@
-//! Tables and single facts on standard output.
+//! Texts and single facts on standard output.
 
 use std::io::{self, Write};
 
-use comfy_table::{ContentArrangement, Table, presets};
-
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::Fact;
 
+use super::sheet::not_written;
 use super::{duration, escape, size, time};
-
-/// How a table is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TableStyle {
-    /// With borders, for people.
-    Bordered,
-    /// Tab-separated with raw numbers, for programs.
-    TabSeparated,
-}
 
 /// How JSON is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,29 +15,6 @@ pub enum JsonStyle {
     Indented,
     /// On one line, for programs that read line by line.
     Line,
-}
-
-/// A table with a header line.
-pub fn draw(columns: &[String], rows: &[Vec<Fact>], style: TableStyle) -> String {
-    match style {
-        TableStyle::TabSeparated => {
-            let mut text = format!("{}\n", columns.join("\t"));
-            for row in rows {
-                let cells: Vec<String> = row.iter().map(|cell| fact(cell, false)).collect();
-                text.push_str(&format!("{}\n", cells.join("\t")));
-            }
-            text
-        }
-        TableStyle::Bordered => {
-            let mut table = Table::new();
-            table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
-            table.set_header(columns);
-            for row in rows {
-                table.add_row(row.iter().map(|cell| fact(cell, true)));
-            }
-            format!("{table}\n")
-        }
-    }
 }
 
 /// A fact for a person, or raw: bytes and seconds as numbers, digests whole.
@@ -81,13 +48,12 @@ pub fn json(value: &serde_json::Value, style: JsonStyle) -> String {
     text.chars().map(spelled).collect()
 }
 
-/// Writes to standard output. A reader that left has seen enough.
+/// Writes to standard output.
+///
+/// # Errors
+///
+/// Where it takes no more, of kind [`Unheard`](crate::error::Kind::Unheard) where nobody reads it.
 pub fn print(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::failure("cannot write standard output").because(why))
-        }
-        _ => Ok(()),
-    }
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(not_written)
 }

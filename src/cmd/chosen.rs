@@ -1,0 +1,90 @@
+//! Calls named one by one, on the command line or on standard input, or chosen by filters.
+
+use std::io::{self, BufRead};
+
+use crate::error::{Error, Result};
+use crate::model::{Key, Prefix};
+use crate::query::none;
+use crate::store::{Catalogue, Named, Store};
+
+use super::filter;
+
+/// The first line of what `fleche table` prints into a pipe, when its other columns were cut off.
+const HEADING: &str = "key";
+
+/// Which calls.
+#[derive(Debug, Default, clap::Args)]
+#[group(skip)]
+pub struct Args {
+    /// Keys, or the first four or more characters of them; `-` reads them from standard input
+    #[arg(value_name = "KEY")]
+    keys: Vec<String>,
+    #[command(flatten)]
+    filter: filter::Args,
+}
+
+/// What was chosen.
+pub enum Chosen {
+    /// Nothing was said: it is for the subcommand to know what that means.
+    Everything(Vec<Key>),
+    /// These.
+    These(Vec<Key>),
+}
+
+impl Args {
+    /// The calls, in the order of the filter or as they were named.
+    ///
+    /// # Errors
+    ///
+    /// Where keys and filters are both given, where a key is unknown or ambiguous, and, of kind `No`, where no call
+    /// matches the filters.
+    pub fn calls(self, store: &Store, catalogue: &Catalogue) -> Result<Chosen> {
+        let filter = self.filter.filter()?;
+        if self.keys.is_empty() {
+            let is_all = filter.is_empty();
+            let keys = catalogue.keys(&filter.resolve(store, catalogue)?)?;
+            return match (is_all, keys.is_empty()) {
+                (true, _) => Ok(Chosen::Everything(keys)),
+                (false, true) => Err(none()),
+                (false, false) => Ok(Chosen::These(keys)),
+            };
+        }
+        if !filter.is_empty() {
+            return Err(Error::usage("keys and filters cannot be combined"));
+        }
+        let keys = words(self.keys)?.iter().map(|word| call(store, word)).collect::<Result<_>>()?;
+        Ok(Chosen::These(keys))
+    }
+}
+
+/// The words, with those of standard input in the place of `-`: one a line, a heading passed over.
+pub fn words(given: Vec<String>) -> Result<Vec<String>> {
+    let mut words = Vec::new();
+    for word in given {
+        if word != "-" {
+            words.push(word);
+            continue;
+        }
+        for (number, line) in io::stdin().lock().lines().enumerate() {
+            let line = line.map_err(|why| Error::failure("cannot read standard input").because(why))?;
+            let word = line.trim();
+            if !(word.is_empty() || number == 0 && word == HEADING) {
+                words.push(word.to_owned());
+            }
+        }
+    }
+    Ok(words)
+}
+
+/// A digest's beginning.
+pub fn prefix(word: &str) -> Result<Prefix> {
+    word.parse().map_err(|why: String| Error::usage(why))
+}
+
+/// The call of this name.
+pub fn call(store: &Store, word: &str) -> Result<Key> {
+    match store.resolve(&prefix(word)?)? {
+        Named::Call(key) => Ok(key),
+        Named::Value(digest) => Err(Error::no(format!("{} is a value, not a call", digest.short()))),
+    }
+}

@@ -1,0 +1,48 @@
+//! `fleche query`: the keys of the calls that match.
+
+use crate::cmd::store;
+use crate::error::Result;
+use crate::query::{Table, none};
+use crate::ui::{self, Sheet};
+
+use super::filter;
+use super::sheet::Format;
+
+/// Print the keys of stored calls, one a line, the most recent first
+#[derive(clap::Args)]
+pub struct Args {
+    /// Print a JSON object a line, with all columns, tags and arguments
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+    /// Print how many there are
+    #[arg(long, conflicts_with_all = ["json", "format"])]
+    count: bool,
+    /// Print the columns of `fleche table` in this format
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Format>,
+    #[command(flatten)]
+    filter: filter::Args,
+}
+
+/// Prints the keys.
+pub fn run(args: Args) -> Result<()> {
+    let filter = args.filter.filter()?;
+    let store = store()?;
+    let catalogue = store.catalogue()?;
+    let selection = filter.resolve(&store, &catalogue)?;
+    if args.count {
+        let count = catalogue.count(&selection)?;
+        ui::print(&format!("{count}\n"))?;
+        return if count > 0 { Ok(()) } else { Err(none()) };
+    }
+    let found = match args.format {
+        Some(format) => format.print(&Table::usual(&catalogue, &selection, &[])?)?,
+        None if args.json => Format::Jsonl.print(&Table::whole(&catalogue, &selection)?)?,
+        None => {
+            let mut lines = Sheet::lines();
+            Table::of(&catalogue, &selection, &["key"])?.each(|row| lines.row(&row))?;
+            lines.end()?
+        }
+    };
+    if found { Ok(()) } else { Err(none()) }
+}
