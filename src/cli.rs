@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::cmd::quick::{self, Loudness};
-use crate::cmd::{digest, query, run, show, table};
+use crate::cmd::{digest, evict, expand, graph, query, run, show, shrink, stats, table, tag};
 use crate::error::{Kind, Result};
 use crate::ui::{Talk, choose_color};
 
@@ -37,6 +37,12 @@ enum Commands {
     Table(Box<table::Args>),
     Show(show::Args),
     Digest(Box<digest::Args>),
+    Expand(expand::Args),
+    Shrink(shrink::Args),
+    Tag(Box<tag::Args>),
+    Evict(Box<evict::Args>),
+    Graph(Box<graph::Args>),
+    Stats(Box<stats::Args>),
 }
 
 #[derive(clap::Args)]
@@ -93,6 +99,12 @@ pub fn run(arguments: Vec<OsString>) -> i32 {
         Commands::Table(args) => table::run(*args),
         Commands::Show(args) => show::run(args),
         Commands::Digest(args) => digest::run(*args, &talk),
+        Commands::Expand(args) => expand::run(args, &talk),
+        Commands::Shrink(args) => shrink::run(args, &talk),
+        Commands::Tag(args) => tag::run(*args, &talk),
+        Commands::Evict(args) => evict::run(*args, &talk),
+        Commands::Graph(args) => graph::run(*args),
+        Commands::Stats(args) => stats::run(*args),
     };
     match done {
         Ok(()) => 0,

@@ -75,7 +75,7 @@ impl super::Run<'_> {
         sought.observed.guard();
         let before = outputs::before(&sought.places);
         let beyond = Beyond::now();
-        let mut capture = Capture::new(store, sought, self.policy);
+        let mut capture = Capture::new(store, sought, self.policy, why);
         let launch = Launch { program, argv: &command.argv, environment: &command.environment, stdin: input };
         let (stdout, stderr) = capture.sinks();
         let run = match exec::capture(&launch, command.streams, forward, stdout, stderr) {
