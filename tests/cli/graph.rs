@@ -47,26 +47,26 @@ fn a_tree_has_what_made_the_inputs_below_each_call() {
 #[test]
 fn what_was_shown_above_is_not_unfolded_again() {
     let world = World::new();
-    world.shell("fleche run --pure -- echo seed > seed").prints("");
+    world.shell("fleche run --pure -- echo grain > seed").prints("");
     for words in [
         &["-i", "seed", "-o", "a", "--", "cp", "seed", "a"][..],
-        &["-i", "a", "-o", "l", "--", "sh", "-c", "sed s/e/l/ a > l"],
-        &["-i", "a", "-o", "r", "--", "sh", "-c", "sed s/e/r/ a > r"],
+        &["-i", "a", "-o", "l", "--", "sh", "-c", "sed s/g/l/ a > l"],
+        &["-i", "a", "-o", "r", "--", "sh", "-c", "sed s/g/r/ a > r"],
     ] {
         world.fleche(["run"].iter().chain(words)).prints("");
     }
     world.fleche(["run", "-i", "l", "-i", "r", "--", "wc", "-c", "l", "r"]).run();
     let text = world.fleche(["graph", &key(&world, "r")]).run().stdout();
     let commands: Vec<&str> =
-        text.lines().map(|line| line.split_once(": ").map_or(&line[13..], |(_, rest)| &rest[13..])).collect();
+        text.lines().map(|line| line.split_once(": ").map_or_else(|| &line[13..], |(_, rest)| &rest[13..])).collect();
     assert_eq!(
         commands,
         [
             "wc -c l r",
-            "sh -c 'sed s/e/l/ a > l'",
+            "sh -c 'sed s/g/l/ a > l'",
             "cp seed a",
-            "echo seed",
-            "sh -c 'sed s/e/r/ a > r'",
+            "echo grain",
+            "sh -c 'sed s/g/r/ a > r'",
             "cp seed a (above)"
         ],
         "{text}"
