@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::cmd::quick::{self, Loudness};
-use crate::cmd::{digest, query, run, show, table};
+use crate::cmd::{bind, completions, digest, load, query, run, show, table};
 use crate::error::{Kind, Result};
 use crate::ui::{Talk, choose_color};
 
@@ -37,6 +37,9 @@ enum Commands {
     Table(Box<table::Args>),
     Show(show::Args),
     Digest(Box<digest::Args>),
+    Load(Box<load::Args>),
+    Bind(Box<bind::Args>),
+    Completions(completions::Args),
 }
 
 #[derive(clap::Args)]
@@ -76,6 +79,12 @@ pub fn run(arguments: Vec<OsString>) -> i32 {
             Err(error) => refuse(&error, run::REFUSAL),
         };
     }
+    // Behind the look for `run`, so that it costs a run nothing; no other command line begins like this.
+    if arguments.get(1).is_some_and(|word| word == "--")
+        && let Some(question) = crate::config::completion_question()
+    {
+        return completions::answer(&question, Cli::command(), &arguments[2..]);
+    }
     let is_run = first_word(&arguments).is_some_and(|word| word == "run");
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
@@ -93,6 +102,9 @@ pub fn run(arguments: Vec<OsString>) -> i32 {
         Commands::Table(args) => table::run(*args),
         Commands::Show(args) => show::run(args),
         Commands::Digest(args) => digest::run(*args, &talk),
+        Commands::Load(args) => load::run(*args, &talk),
+        Commands::Bind(args) => bind::run(*args),
+        Commands::Completions(args) => completions::run(&args),
     };
     match done {
         Ok(()) => 0,

@@ -1,14 +1,19 @@
 //! The subcommands: one file each, with its flags and the function that serves them.
 
+pub mod bind;
+mod candidates;
 mod chosen;
+pub mod completions;
 pub mod digest;
 mod filter;
+pub mod load;
 pub mod query;
 pub mod quick;
 mod recognise;
 pub mod run;
 mod sheet;
 pub mod show;
+mod subject;
 pub mod table;
 
 use crate::config;

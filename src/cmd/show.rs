@@ -13,7 +13,7 @@ use crate::ui::{self, JsonStyle};
 #[derive(clap::Args)]
 pub struct Args {
     /// The call's key, or the first four or more characters of it
-    #[arg(value_name = "KEY")]
+    #[arg(value_name = "KEY", add = super::candidates::keys())]
     key: Prefix,
     /// Print a JSON object
     #[arg(long)]

@@ -16,6 +16,7 @@ use crate::model::{
 };
 use crate::store::{Durability, Pending, Recording, Spool, Store};
 
+use super::arguments::Arguments;
 use super::beyond::Beyond;
 use super::checkout::Mark;
 use super::lookup::{Binding, Keys, Sought};
@@ -35,15 +36,16 @@ pub struct Capture<'a> {
     store: &'a Store,
     sought: &'a Sought<'a>,
     policy: &'a Policy,
+    arguments: &'a Arguments,
     stdout: Spool,
     stderr: Spool,
 }
 
 impl<'a> Capture<'a> {
     /// Ready to take bytes.
-    pub fn new(store: &'a Store, sought: &'a Sought<'a>, policy: &'a Policy) -> Capture<'a> {
+    pub fn new(store: &'a Store, sought: &'a Sought<'a>, policy: &'a Policy, arguments: &'a Arguments) -> Capture<'a> {
         let spool = || store.spool(policy.max_entry);
-        Capture { store, sought, policy, stdout: spool(), stderr: spool() }
+        Capture { store, sought, policy, arguments, stdout: spool(), stderr: spool() }
     }
 
     /// Where standard output and standard error go.
@@ -60,11 +62,12 @@ pub fn record(
     before: &Before,
     beyond: &Beyond,
 ) -> Result<crate::model::Key, Reason> {
-    let Capture { store, sought, policy, stdout, stderr } = capture;
+    let Capture { store, sought, policy, arguments: copies, stdout, stderr } = capture;
     let command = sought.command;
     let exit = storable_exit(run, policy)?;
     beyond.check_unused(command)?;
     let observations = key::confirm(sought.request, command, &sought.observed, store, &[store.folder().to_owned()])?;
+    copies.confirm(store)?;
     let shelf = Shelved::new(store, Mark::of(sought))?;
     let stdout = shelf.keep_stream(command.streams.stdout, stdout)?;
     let stderr = shelf.keep_stream(command.streams.stderr && !command.streams.same, stderr)?;

@@ -11,6 +11,7 @@
 //! 3. Everything is reached from one open folder that belongs to the user alone (`folder`).
 //! 4. A read-only store writes nothing at all, not even what would mend it.
 
+mod arguments;
 mod calls;
 mod catalogue;
 mod flight;
@@ -36,7 +37,8 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-pub use catalogue::{BUILT_IN, BuiltIn, Catalogue, Column, Condition, PathQuestion, Selection};
+pub use arguments::ArgumentCopy;
+pub use catalogue::{BUILT_IN, BuiltIn, Catalogue, Column, Condition, PathQuestion, Peek, Selection};
 pub use flight::{Flight, FlightLock};
 pub use pending::Pending;
 pub use recording::{Durability, Recording};

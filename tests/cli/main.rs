@@ -1,6 +1,9 @@
 //! What a user sees: a throw-away world, a command, the exact output.
 
+mod arguments;
 mod bad_input;
+mod bind;
+mod completions;
 mod descriptors;
 mod digest;
 mod documents;
@@ -8,6 +11,7 @@ mod doubts;
 mod flight;
 mod inputs;
 mod key;
+mod load;
 mod make;
 mod mask;
 mod outputs;
