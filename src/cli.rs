@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::cmd::quick::{self, Loudness};
-use crate::cmd::{digest, evict, expand, graph, query, run, show, shrink, stats, table, tag};
+use crate::cmd::{bind, completions, digest, evict, expand, graph, load, query, run, show, shrink, stats, table, tag};
 use crate::error::{Kind, Result};
 use crate::ui::{Talk, choose_color};
 
@@ -43,6 +43,9 @@ enum Commands {
     Evict(Box<evict::Args>),
     Graph(Box<graph::Args>),
     Stats(Box<stats::Args>),
+    Load(Box<load::Args>),
+    Bind(Box<bind::Args>),
+    Completions(completions::Args),
 }
 
 #[derive(clap::Args)]
@@ -82,6 +85,12 @@ pub fn run(arguments: Vec<OsString>) -> i32 {
             Err(error) => refuse(&error, run::REFUSAL),
         };
     }
+    // Behind the look for `run`, so that it costs a run nothing; no other command line begins like this.
+    if arguments.get(1).is_some_and(|word| word == "--")
+        && let Some(question) = crate::config::completion_question()
+    {
+        return completions::answer(&question, Cli::command(), &arguments[2..]);
+    }
     let is_run = first_word(&arguments).is_some_and(|word| word == "run");
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
@@ -105,6 +114,9 @@ pub fn run(arguments: Vec<OsString>) -> i32 {
         Commands::Evict(args) => evict::run(*args, &talk),
         Commands::Graph(args) => graph::run(*args),
         Commands::Stats(args) => stats::run(*args),
+        Commands::Load(args) => load::run(*args, &talk),
+        Commands::Bind(args) => bind::run(*args),
+        Commands::Completions(args) => completions::run(&args),
     };
     match done {
         Ok(()) => 0,

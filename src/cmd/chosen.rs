@@ -17,7 +17,7 @@ const HEADING: &str = "key";
 #[group(skip)]
 pub struct Args {
     /// Keys, or the first four or more characters of them; `-` reads them from standard input
-    #[arg(value_name = "KEY")]
+    #[arg(value_name = "KEY", add = super::candidates::keys())]
     keys: Vec<String>,
     #[command(flatten)]
     filter: filter::Args,

@@ -13,6 +13,8 @@ use crate::query::{Filter, column};
 use crate::store::{Condition, PathQuestion, Selection};
 use crate::ui;
 
+use super::candidates;
+
 /// Conditions, all of which must hold; without one every call is meant.
 #[derive(Debug, Default, clap::Args)]
 #[group(skip)]
@@ -24,10 +26,10 @@ pub struct Args {
     #[arg(long, value_name = "[N=]GLOB", allow_hyphen_values = true, help_heading = "Which calls")]
     arg: Vec<String>,
     /// Only calls with this tag, or with this value of it
-    #[arg(short, long, value_name = "NAME[=VALUE]", help_heading = "Which calls")]
+    #[arg(short, long, value_name = "NAME[=VALUE]", add = candidates::tags(), help_heading = "Which calls")]
     tag: Vec<String>,
     /// The same as --tag project=NAME
-    #[arg(short, long, value_name = "NAME", help_heading = "Which calls")]
+    #[arg(short, long, value_name = "NAME", add = candidates::projects(), help_heading = "Which calls")]
     project: Option<String>,
     /// Only calls from this working directory
     #[arg(long, value_name = "DIR", help_heading = "Which calls")]
@@ -64,7 +66,7 @@ pub struct Args {
     condition: Vec<String>,
 
     /// Order by this column instead of the time: numbers and times from the largest, text from A
-    #[arg(long, value_name = "COLUMN", help_heading = "Order and number")]
+    #[arg(long, value_name = "COLUMN", add = candidates::columns(), help_heading = "Order and number")]
     sort: Option<String>,
     /// The other way round
     #[arg(long, help_heading = "Order and number")]
@@ -76,7 +78,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t, hide_default_value = true, help_heading = "Order and number")]
     skip: u64,
     /// Only the first call of each value of this column
-    #[arg(long, value_name = "COLUMN", help_heading = "Order and number")]
+    #[arg(long, value_name = "COLUMN", add = candidates::columns(), help_heading = "Order and number")]
     unique: Option<String>,
     /// Only the most recent one
     #[arg(long, conflicts_with_all = ["oldest", "sort", "limit", "reverse"], help_heading = "Order and number")]

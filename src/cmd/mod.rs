@@ -1,11 +1,15 @@
 //! The subcommands: one file each, with its flags and the function that serves them.
 
+pub mod bind;
+mod candidates;
 mod chosen;
+pub mod completions;
 pub mod digest;
 pub mod evict;
 pub mod expand;
 mod filter;
 pub mod graph;
+pub mod load;
 pub mod query;
 pub mod quick;
 mod recognise;
@@ -14,6 +18,7 @@ mod sheet;
 pub mod show;
 pub mod shrink;
 pub mod stats;
+mod subject;
 pub mod table;
 pub mod tag;
 

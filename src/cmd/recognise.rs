@@ -1,13 +1,15 @@
 //! The flags that say what identifies a command, shared by every subcommand that takes one.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use clap::ValueEnum;
+use clap::{ValueEnum, ValueHint};
 
 use crate::error::{Error, Result};
-use crate::model::{ArgumentRules, EnvironmentMode, EnvironmentRules, ProgramRule, Request, StdinRule, StdinSource};
+use crate::model::{
+    ArgumentRules, EnvironmentMode, EnvironmentRules, ProgramRule, Reference, Request, SCHEME, StdinRule, StdinSource,
+};
 
 use super::quick::Words;
 
@@ -15,11 +17,25 @@ use super::quick::Words;
 #[derive(Debug, Default, clap::Args)]
 #[group(skip)]
 pub struct Args {
+    #[command(flatten)]
+    flags: Flags,
+    /// The command and its arguments
+    ///
+    /// Where an argument is `fleche:PREFIX`, or ends in that behind a `=`, the command gets the path of a read-only copy of
+    /// the stored value; of a call its standard output, with `/stderr` behind it that, with `/PATH` an output.
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// How to recognise a command.
+#[derive(Debug, Default, clap::Args)]
+#[group(skip)]
+pub struct Flags {
     /// A file, folder or glob that the command reads
     ///
     /// A folder means its whole tree. A glob that matches nothing is an error; a path that is not
     /// there counts as absent. May be given several times.
-    #[arg(short, long = "input", value_name = "PATH|GLOB", help_heading = "Inputs and outputs")]
+    #[arg(short, long = "input", value_name = "PATH|GLOB", value_hint = ValueHint::AnyPath, help_heading = "Inputs and outputs")]
     input: Vec<OsString>,
     /// Leave out of folders and globs what matches
     ///
@@ -35,7 +51,7 @@ pub struct Args {
     /// A file, glob or `DIR/` that the command writes
     ///
     /// `DIR/` owns the whole folder: a replay removes from it what former runs of this command made.
-    #[arg(short, long = "output", value_name = "PATH|GLOB|DIR/", help_heading = "Inputs and outputs")]
+    #[arg(short, long = "output", value_name = "PATH|GLOB|DIR/", value_hint = ValueHint::AnyPath, help_heading = "Inputs and outputs")]
     output: Vec<OsString>,
 
     /// Which variables count: all but the volatile ones, only those of --env, or those and nothing else is seen
@@ -72,6 +88,9 @@ pub struct Args {
     /// Counts as it stands: change it to forget all that was recorded before
     #[arg(long, value_name = "TEXT", help_heading = "Command")]
     revision: Option<String>,
+    /// Leave arguments such as `fleche:PREFIX` as they are
+    #[arg(long, help_heading = "Command")]
+    no_expand: bool,
 
     /// Standard input is input: it is read to its end, counted and given to the command
     ///
@@ -82,13 +101,9 @@ pub struct Args {
     /// Standard input is not input: the command gets /dev/null
     #[arg(long, group = "standard-input", help_heading = "Standard input")]
     no_stdin: bool,
-    /// Take standard input from a file, or from a value or call that is stored
-    #[arg(long, group = "standard-input", value_name = "FILE|fleche:PREFIX", help_heading = "Standard input")]
+    /// Take standard input from a file, or from a stored value: `fleche:PREFIX`, `fleche:KEY/stderr`, `fleche:KEY/OUTPUT`
+    #[arg(long, group = "standard-input", value_name = "FILE|fleche:PREFIX", value_hint = ValueHint::AnyPath, help_heading = "Standard input")]
     stdin_from: Option<OsString>,
-
-    /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
-    command: Vec<OsString>,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -110,31 +125,40 @@ enum ProgramWhat {
 impl Args {
     /// Takes a plain flag as clap would, see [`quick`](super::quick); `false` leaves it to clap.
     pub(super) fn take(&mut self, flag: &str, words: &mut Words) -> bool {
+        let flags = &mut self.flags;
         match flag {
-            "-i" | "--input" => words.value().map(|value| self.input.push(value)).is_some(),
-            "-o" | "--output" => words.value().map(|value| self.output.push(value)).is_some(),
-            "-x" | "--exclude" => words.text().map(|glob| self.exclude.push(glob)).is_some(),
-            "--env" => words.text().map(|glob| self.env.push(glob)).is_some(),
-            "--ignore-env" => words.text().map(|glob| self.ignore_env.push(glob)).is_some(),
-            "--pure" => !std::mem::replace(&mut self.pure, true),
-            "--gitignore" => !std::mem::replace(&mut self.gitignore, true),
-            "--no-cwd" => !std::mem::replace(&mut self.no_cwd, true),
-            "--no-stdin" => !std::mem::replace(&mut self.no_stdin, true),
+            "-i" | "--input" => words.value().map(|value| flags.input.push(value)).is_some(),
+            "-o" | "--output" => words.value().map(|value| flags.output.push(value)).is_some(),
+            "-x" | "--exclude" => words.text().map(|glob| flags.exclude.push(glob)).is_some(),
+            "--env" => words.text().map(|glob| flags.env.push(glob)).is_some(),
+            "--ignore-env" => words.text().map(|glob| flags.ignore_env.push(glob)).is_some(),
+            "--pure" => !std::mem::replace(&mut flags.pure, true),
+            "--gitignore" => !std::mem::replace(&mut flags.gitignore, true),
+            "--no-cwd" => !std::mem::replace(&mut flags.no_cwd, true),
+            "--no-stdin" => !std::mem::replace(&mut flags.no_stdin, true),
             _ => false,
         }
     }
 
     /// Takes the command, if there is one and no two flags contradict each other.
     pub(super) fn complete(mut self, command: Vec<OsString>) -> Option<Args> {
-        let contradicts = self.pure && !(self.input.is_empty() && self.output.is_empty());
+        let contradicts = self.flags.pure && !(self.flags.input.is_empty() && self.flags.output.is_empty());
         self.command = command;
         (!self.command.is_empty() && !contradicts).then_some(self)
     }
 
     /// The request that these flags spell.
     pub fn request(self) -> Result<Request> {
+        self.flags.request(self.command)
+    }
+}
+
+impl Flags {
+    /// The request for `command` that these flags spell.
+    pub fn request(self, command: Vec<OsString>) -> Result<Request> {
         Ok(Request {
-            argv: self.command,
+            argv: command,
+            stored: Vec::new(),
             inputs: self.input,
             excludes: self.exclude,
             gitignore: self.gitignore,
@@ -169,16 +193,164 @@ impl Args {
                 _ => StdinRule::Automatic,
             },
             revision: self.revision,
+            literal: self.no_expand,
         })
     }
 }
 
 fn stdin_source(word: OsString) -> Result<StdinSource> {
-    match word.as_bytes().strip_prefix(b"fleche:") {
+    match word.as_bytes().strip_prefix(SCHEME.as_bytes()) {
         None => Ok(StdinSource::File(PathBuf::from(word))),
-        Some(prefix) => match std::str::from_utf8(prefix).map_err(|_| "not a digest".to_owned()).and_then(str::parse) {
-            Ok(prefix) => Ok(StdinSource::Stored(prefix)),
+        Some(text) => match Reference::parse(text) {
+            Ok(reference) => Ok(StdinSource::Stored(reference)),
             Err(why) => Err(Error::usage(format!("--stdin-from {}: {why}", word.display()))),
         },
+    }
+}
+
+/// The words that spell `request`, its command last: read again they give the same request.
+pub fn words(request: &Request) -> Vec<OsString> {
+    let mut words = Spelling::default();
+    words.all("--input", &request.inputs);
+    words.all("--exclude", &request.excludes);
+    words.flag("--gitignore", request.gitignore);
+    words.flag("--pure", request.pure);
+    words.all("--output", &request.outputs);
+    words.one("--env-mode", Some(request.environment.mode.name()).filter(|name| *name != EnvironmentMode::All.name()));
+    words.all("--env", &request.environment.counted);
+    words.all("--ignore-env", &request.environment.ignored);
+    words.all("--require-env", &request.environment.required);
+    words.all("--ignore-arg", &request.arguments.ignored);
+    words.all("--require-arg", &request.arguments.required);
+    words.all("--redact-arg", &request.arguments.redacted);
+    words.one("--program", Some(request.program.name()).filter(|name| *name != ProgramRule::Content.name()));
+    words.all("--probe", &request.probes);
+    words.flag("--no-cwd", request.ignore_cwd);
+    words.one("--revision", request.revision.as_ref());
+    words.flag("--no-expand", request.literal);
+    words.flag("--stdin", request.stdin == StdinRule::Input);
+    words.flag("--no-stdin", request.stdin == StdinRule::None);
+    words.one(
+        "--stdin-from",
+        match &request.stdin {
+            StdinRule::From(StdinSource::File(path)) => Some(path.clone().into_os_string()),
+            StdinRule::From(StdinSource::Stored(reference)) => Some(reference.word()),
+            _ => None,
+        },
+    );
+    words.0.push("--".into());
+    words.0.extend(request.argv.iter().cloned());
+    words.0
+}
+
+/// Words of a command line.
+#[derive(Default)]
+pub struct Spelling(pub Vec<OsString>);
+
+impl Spelling {
+    /// A flag without a value, where it is set.
+    pub fn flag(&mut self, name: &str, is_set: bool) {
+        if is_set {
+            self.0.push(name.into());
+        }
+    }
+
+    /// A flag with a value, where there is one.
+    pub fn one(&mut self, name: &str, value: Option<impl AsRef<OsStr>>) {
+        let Some(value) = value else { return };
+        let value = value.as_ref();
+        if value.as_bytes().starts_with(b"-") {
+            // Standing by itself it would be another flag.
+            let mut word = OsString::from(name);
+            word.push("=");
+            word.push(value);
+            self.0.push(word);
+        } else {
+            self.0.extend([name.into(), value.to_owned()]);
+        }
+    }
+
+    /// The same for each of some values.
+    pub fn all(&mut self, name: &str, values: impl IntoIterator<Item = impl AsRef<OsStr>>) {
+        values.into_iter().for_each(|value| self.one(name, Some(value)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use clap::{Args as _, Command, FromArgMatches};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(words: &[OsString]) -> Request {
+        let command = Args::augment_args(Command::new("run"));
+        let words = [OsString::from("fleche")].into_iter().chain(words.iter().cloned());
+        let mut matches = command.try_get_matches_from(words).unwrap();
+        Args::from_arg_matches_mut(&mut matches).unwrap().request().unwrap()
+    }
+
+    fn word() -> impl Strategy<Value = OsString> {
+        prop_oneof![
+            prop::sample::select(vec!["", "-", "--", "-x", "--input", "a b", "a=b", "=", "fleche:abcd"])
+                .prop_map(Into::into),
+            prop::collection::vec(1u8..=255, 0..5).prop_map(OsString::from_vec),
+        ]
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            prop::sample::select(vec!["", "-", "--", "-x", "--env", "a b", "*"]).prop_map(String::from),
+            ".{0,4}"
+        ]
+    }
+
+    fn few<T: std::fmt::Debug>(one: impl Strategy<Value = T>) -> impl Strategy<Value = Vec<T>> {
+        prop::collection::vec(one, 0..3)
+    }
+
+    fn stdin() -> impl Strategy<Value = StdinRule> {
+        let file = word().prop_filter("that is no file", |word| !word.as_bytes().starts_with(b"fleche:"));
+        let reference = Reference::parse(b"abcd/a b").unwrap();
+        prop_oneof![
+            Just(StdinRule::Automatic),
+            Just(StdinRule::Input),
+            Just(StdinRule::None),
+            file.prop_map(|word| StdinRule::From(StdinSource::File(word.into()))),
+            Just(StdinRule::From(StdinSource::Stored(reference))),
+        ]
+    }
+
+    prop_compose! {
+        fn request()(
+            argv in prop::collection::vec(word(), 1..4),
+            (inputs, outputs, probes) in (few(word()), few(word()), few(word())),
+            texts in prop::collection::vec(few(text()), 7),
+            flags in prop::collection::vec(any::<bool>(), 4),
+            mode in prop::sample::select(vec![EnvironmentMode::All, EnvironmentMode::Listed, EnvironmentMode::Strict]),
+            program in prop::sample::select(vec![ProgramRule::Content, ProgramRule::Path, ProgramRule::Name]),
+            stdin in stdin(),
+            revision in prop::option::of(text()),
+        ) -> Request {
+            let mut texts = texts.into_iter();
+            let mut next = || texts.next().unwrap();
+            let pure = flags[0] && inputs.is_empty() && outputs.is_empty();
+            Request {
+                argv, stored: Vec::new(), inputs, outputs, probes, pure, program, stdin, revision,
+                excludes: next(),
+                environment: EnvironmentRules { mode, counted: next(), ignored: next(), required: next() },
+                arguments: ArgumentRules { ignored: next(), required: next(), redacted: next() },
+                gitignore: flags[1], ignore_cwd: flags[2], literal: flags[3],
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_spelt_is_read_as_it_was(request in request()) {
+            prop_assert_eq!(read(&words(&request)), request);
+        }
     }
 }

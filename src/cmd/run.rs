@@ -1,17 +1,20 @@
 //! `fleche run`: run a command once, and replay it ever after.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 
 use crate::config;
 use crate::engine::{self, Ending, Mode, Mtime, Pace, Policy, Told};
 use crate::error::{Error, Result};
 use crate::ui::{self, Talk};
 
-use super::recognise;
+use super::candidates;
+use super::recognise::{self, Spelling};
 
 /// The exit status when fleche itself refuses to start a command, as in env(1) and timeout(1).
 pub const REFUSAL: i32 = 125;
@@ -22,11 +25,21 @@ pub const REFUSAL: i32 = 125;
 /// 127 if it is not found. Standard output and error are the command's, byte for byte.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(flatten)]
+    recognise: recognise::Args,
+}
+
+/// What to do with the call.
+#[derive(Debug, Default, clap::Args)]
+#[group(skip)]
+pub struct Flags {
     /// A tag for the call; FLECHE_TAGS (`a=1,b=2`) gives more
-    #[arg(short, long = "tag", value_name = "NAME=VALUE", help_heading = "Record")]
+    #[arg(short, long = "tag", value_name = "NAME=VALUE", add = candidates::tags(), help_heading = "Record")]
     tag: Vec<String>,
     /// The same as --tag project=NAME; FLECHE_PROJECT gives a default
-    #[arg(short, long, value_name = "NAME", help_heading = "Record")]
+    #[arg(short, long, value_name = "NAME", add = candidates::projects(), help_heading = "Record")]
     project: Option<String>,
     /// Store runs that end with these exit codes too, as in `1,2`
     #[arg(long, value_name = "CODE", value_delimiter = ',', help_heading = "Record")]
@@ -56,9 +69,6 @@ pub struct Args {
     /// Wait at most this long for another run of the same command [default: as long as it lives]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Replay")]
     wait: Option<Duration>,
-
-    #[command(flatten)]
-    recognise: recognise::Args,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -80,20 +90,7 @@ enum ModeName {
 impl Args {
     /// What these flags are where only `recognise` and `tag` were given, see [`quick`](super::quick).
     pub(super) fn plain(recognise: recognise::Args, tag: Vec<String>) -> Args {
-        Args {
-            tag,
-            project: None,
-            cache_exit: Vec::new(),
-            max_entry: None,
-            ttl: None,
-            stale: None,
-            failure_ttl: None,
-            realtime: false,
-            mtime: MtimeWhen::default(),
-            mode: None,
-            wait: None,
-            recognise,
-        }
+        Args { flags: Flags { tag, ..Flags::default() }, recognise }
     }
 }
 
@@ -110,21 +107,13 @@ pub fn run(args: Args, talk: &Talk) -> i32 {
 
 fn attempt(args: Args, talk: &Talk) -> std::result::Result<Ending, (Error, i32)> {
     let refused = |error| (error, REFUSAL);
-    let policy = ManuallyDrop::new(policy(&args).map_err(refused)?);
+    let policy = ManuallyDrop::new(policy(&args.flags).map_err(refused)?);
     let request = ManuallyDrop::new(args.recognise.request().map_err(refused)?);
     engine::run(&request, &policy, &config::cache_folder(), &|told| tell(talk, &told)).map_err(refused)
 }
 
-fn policy(args: &Args) -> Result<Policy> {
-    let mode = match args.mode {
-        Some(mode) => mode,
-        None => match config::mode() {
-            None => ModeName::On,
-            Some(word) => ModeName::from_str(&word, false).map_err(|_| {
-                Error::usage(format!("FLECHE_MODE is `{word}`, which is no mode")).hint("on, off, read-only or refresh")
-            })?,
-        },
-    };
+fn policy(args: &Flags) -> Result<Policy> {
+    let mode = mode(args)?.unwrap_or(ModeName::On);
     Ok(Policy {
         mode: match mode {
             ModeName::On => Mode::On,
@@ -149,8 +138,37 @@ fn policy(args: &Args) -> Result<Policy> {
     })
 }
 
+/// The mode that the flags or the environment ask for.
+fn mode(args: &Flags) -> Result<Option<ModeName>> {
+    let Some(word) = config::mode().filter(|_| args.mode.is_none()) else { return Ok(args.mode) };
+    ModeName::from_str(&word, false).map(Some).map_err(|_| {
+        Error::usage(format!("FLECHE_MODE is `{word}`, which is no mode")).hint("on, off, read-only or refresh")
+    })
+}
+
+/// The words that spell these flags, with what the environment adds to them; `recorded` are tags that those of the flags
+/// and of the environment outrank.
+pub fn words(args: &Flags, recorded: BTreeMap<String, String>) -> Result<Vec<OsString>> {
+    let mut words = Spelling::default();
+    let mut all = recorded;
+    all.extend(tags(args)?);
+    words.all("--tag", all.iter().map(|(name, value)| format!("{name}={value}")));
+    words.all("--cache-exit", args.cache_exit.iter().map(u8::to_string));
+    words.one("--max-entry", args.max_entry.map(|bytes| bytes.to_string()));
+    let time = |time: Option<Duration>| time.map(|time| humantime::format_duration(time).to_string());
+    words.one("--ttl", time(args.ttl));
+    words.one("--stale", time(args.stale));
+    words.one("--failure-ttl", time(args.failure_ttl));
+    words.flag("--realtime", args.realtime);
+    let name = |value: Option<PossibleValue>| value.map(|value| value.get_name().to_owned());
+    words.one("--mtime", name(args.mtime.to_possible_value()).filter(|_| !matches!(args.mtime, MtimeWhen::Now)));
+    words.one("--mode", name(mode(args)?.and_then(|mode| mode.to_possible_value())));
+    words.one("--wait", time(args.wait));
+    Ok(words.0)
+}
+
 /// The tags of a call: the environment's, then the flags', the later one winning.
-fn tags(args: &Args) -> Result<BTreeMap<String, String>> {
+fn tags(args: &Flags) -> Result<BTreeMap<String, String>> {
     let mut tags = BTreeMap::new();
     let from_environment = config::tags();
     for word in from_environment.iter().chain(&args.tag) {

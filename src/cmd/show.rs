@@ -15,7 +15,7 @@ use crate::ui::{self, JsonStyle};
 #[derive(clap::Args)]
 pub struct Args {
     /// A call's key or a value's digest, or the first four or more characters of it
-    #[arg(value_name = "KEY", required = true)]
+    #[arg(value_name = "KEY", required = true, add = super::candidates::keys())]
     keys: Vec<Prefix>,
     /// Print a JSON object for each
     #[arg(long)]

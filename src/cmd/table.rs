@@ -13,7 +13,7 @@ use super::sheet::Format;
 #[derive(clap::Args)]
 pub struct Args {
     /// Show these columns, separated by commas: built-in ones, tag.NAME, arg.N, env.NAME, tag.*, arg.*
-    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',', conflicts_with_all = ["args", "results"])]
+    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',', add = super::candidates::columns(), conflicts_with_all = ["args", "results"])]
     columns: Vec<String>,
     /// Show the arguments too, a column each
     #[arg(long)]

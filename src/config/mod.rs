@@ -56,6 +56,26 @@ pub fn forbids_color() -> bool {
     variable("NO_COLOR").is_some() || variable("TERM").is_some_and(|name| name == "dumb")
 }
 
+/// What a shell asks for that completes a line, see `fleche completions`.
+#[derive(Debug)]
+pub struct CompletionQuestion {
+    /// `COMPLETE`: which shell.
+    pub shell: String,
+    /// Which of the words is being typed, counted from 0, where it need not be the last one.
+    pub index: Option<usize>,
+    /// What to put between answers.
+    pub separator: String,
+}
+
+/// Whether a shell asks; `COMPLETE` and what the scripts of `clap_complete` set beside it.
+pub fn completion_question() -> Option<CompletionQuestion> {
+    Some(CompletionQuestion {
+        shell: variable("COMPLETE")?,
+        index: variable("_CLAP_COMPLETE_INDEX").and_then(|index| index.parse().ok()),
+        separator: variable("_CLAP_IFS").unwrap_or_else(|| "\n".to_owned()),
+    })
+}
+
 /// A variable that is set and not empty; none counts in a program started with another user's rights.
 fn variable(name: &str) -> Option<String> {
     if entry::is_secure() {

@@ -32,6 +32,7 @@ impl super::Run<'_> {
                 Err(Missed::Because(_)) => {}
             }
         }
+        self.arguments.prepare()?;
         let input = self.input.take();
         match self.capture(store, &sought, input, Forward::Caller, lock, &why) {
             Ok(status) => Ok(Ending::Status(status)),
@@ -51,7 +52,8 @@ impl super::Run<'_> {
         let Ok(Apart { descriptor, input }) = self.input.apart() else { return };
         // Where no process can be made, the next caller tries again.
         let _ = exec::background(descriptor.as_ref().map(AsFd::as_fd), || {
-            if let Flight::Leads(lock) = store.flight(&sought.command.digest, Some(std::time::Duration::ZERO))
+            if self.arguments.prepare().is_ok()
+                && let Flight::Leads(lock) = store.flight(&sought.command.digest, Some(std::time::Duration::ZERO))
                 && !matches!(sought.find(store, self.policy), Ok((_, Freshness::Fresh)))
             {
                 let _ = self.capture(store, sought, input, Forward::Nowhere, Some(lock), &Reason::Expired);
@@ -75,8 +77,9 @@ impl super::Run<'_> {
         sought.observed.guard();
         let before = outputs::before(&sought.places);
         let beyond = Beyond::now();
-        let mut capture = Capture::new(store, sought, self.policy, why);
-        let launch = Launch { program, argv: &command.argv, environment: &command.environment, stdin: input };
+        let mut capture = Capture::new(store, sought, self.policy, &self.arguments, why);
+        let argv = self.arguments.executed(&command.argv);
+        let launch = Launch { program, argv: &argv, environment: &command.environment, stdin: input };
         let (stdout, stderr) = capture.sinks();
         let run = match exec::capture(&launch, command.streams, forward, stdout, stderr) {
             Ok(run) => run,

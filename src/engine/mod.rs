@@ -3,9 +3,11 @@
 //! No fault of the cache crosses into the command's path: what goes wrong inside is a
 //! [`Reason`], and a reason means that the command runs as if fleche were not there.
 
+mod arguments;
 mod beyond;
 mod checkout;
 mod execute;
+mod load;
 mod lookup;
 mod metadata;
 mod outputs;
@@ -27,10 +29,13 @@ use crate::store::{FlightLock, Store};
 use crate::sys::signal;
 
 pub use crate::exec::end_like;
+pub use arguments::{Meant, meant, piece};
+pub use load::{stored, unpack};
 pub use outputs::Mtime;
 pub use policy::{MAX_ENTRY, MAX_INPUT, Mode, Pace, Policy};
 pub use recognise::recognise;
 
+use arguments::Arguments;
 use lookup::Freshness;
 use recognise::Recogniser;
 use standard_input::StandardInput;
@@ -114,6 +119,8 @@ struct Run<'a> {
     policy: &'a Policy,
     tell: &'a dyn Fn(Told),
     input: StandardInput,
+    /// Those that are copies of stored values.
+    arguments: Arguments,
 }
 
 /// Replays the command or runs it and records what it did.
@@ -127,7 +134,19 @@ pub fn run(
 ) -> Result<Ending> {
     // A panic inside the cache is caught and becomes a reason; its text would be noise to the user.
     panic::set_hook(Box::new(|_| {}));
-    let mut run = Run { request, policy, tell, input: StandardInput::default() };
+    let found;
+    let (request, arguments) = match arguments::are_named_in(request) {
+        false => (request, Arguments::default()),
+        true => {
+            let unusable = |reason: &Reason| Error::failure(format!("arguments name stored values: {reason}"));
+            // Writable in every mode: the command has to find a copy of its own.
+            let store = Store::open(folder.as_ref().map_err(unusable)?).map_err(|reason| unusable(&reason))?;
+            let (resolved, arguments) = arguments::resolved(request, store)?;
+            found = resolved;
+            (&found, arguments)
+        }
+    };
+    let mut run = Run { request, policy, tell, input: StandardInput::default(), arguments };
     match run.through_cache(folder) {
         Ok(ending) => Ok(ending),
         Err(Halt::Refuse(error)) => Err(error),
@@ -234,8 +253,9 @@ impl Run<'_> {
             Program::NotExecutable => return Ok(not_started(name, 126, &rustix::io::Errno::ACCESS.into())),
         };
         self.input.prepare_plain(&self.request.stdin)?;
-        let launch =
-            Launch { program: &program, argv: &self.request.argv, environment: &environment, stdin: self.input.take() };
+        self.arguments.prepare()?;
+        let argv = self.arguments.executed(&self.request.argv);
+        let launch = Launch { program: &program, argv: &argv, environment: &environment, stdin: self.input.take() };
         Ok(start_failed(name, &exec::replace(&launch)))
     }
 }

@@ -14,6 +14,7 @@ use crate::sys::descriptor::{self, Kind};
 use crate::sys::entry::{self, Standard, standard};
 
 use super::Halt;
+use super::arguments;
 use super::beyond;
 use super::lookup::{Binding, Sought};
 use super::policy::MAX_INPUT;
@@ -100,23 +101,77 @@ pub fn recognise(
     streams: Option<Streams>,
     folder: &std::result::Result<PathBuf, Reason>,
 ) -> Result<Recognised> {
-    let unusable = |reason: Reason| Error::failure(reason.to_string());
-    let store = Store::open_to_look(folder.as_ref().map_err(|reason| unusable(reason.clone()))?).map_err(unusable)?;
-    let halted = |halt: Halt| match halt {
-        Halt::Refuse(error) => error,
-        Halt::Plain(reason) => unusable(reason),
-    };
-    let mut recogniser = Recogniser::new(request).map_err(unusable)?;
-    recogniser.streams = streams.unwrap_or(recogniser.streams);
-    let input = StandardInput::prepare(&request.stdin, &store, MAX_INPUT).map_err(halted)?;
-    input.check_whole().map_err(unusable)?;
-    let descriptors = beyond::counted(request).map_err(unusable)?;
-    let command = recogniser.command(&input, descriptors, &store)?;
-    let sought = Sought::new(request, &command, &store).map_err(halted)?;
-    let is_stored = |key: &Key| command.project && store.answer(key).ok().flatten().is_some();
+    let found = Found::of(request, folder)?;
+    let streams = streams.unwrap_or_else(self::streams);
+    let command = found.command(streams)?;
+    let sought = found.sought(&command)?;
+    let is_stored = |key: &Key| command.project && found.store.answer(key).ok().flatten().is_some();
     let keys = sought.keys();
     let bound = [Binding::Name, Binding::Root].map(|binding| keys.of(binding)).into_iter().find(is_stored);
     let key = bound.unwrap_or_else(|| keys.of(Binding::Free));
     let observations = sought.observed.observations;
     Ok(Recognised { command, key, observations })
+}
+
+/// The keys of all calls that may answer `request` now, for the streams as they are and for each of `streams`; and the
+/// store, which is not written to.
+pub fn keys_now(
+    request: &Request,
+    streams: &[Streams],
+    folder: &std::result::Result<PathBuf, Reason>,
+) -> Result<(Store, Vec<Key>)> {
+    let found = Found::of(request, folder)?;
+    let mut all = Vec::new();
+    for streams in [self::streams()].iter().chain(streams) {
+        let command = found.command(*streams)?;
+        let sought = found.sought(&command)?;
+        let keys = sought.keys();
+        all.extend([Binding::Free, Binding::Name, Binding::Root].map(|binding| keys.of(binding)));
+    }
+    Ok((found.store, all))
+}
+
+/// A request, looked at without writing anything.
+struct Found {
+    request: Request,
+    store: Store,
+    input: StandardInput,
+    descriptors: String,
+}
+
+impl Found {
+    fn of(request: &Request, folder: &std::result::Result<PathBuf, Reason>) -> Result<Found> {
+        let open =
+            || Store::open_to_look(folder.as_ref().map_err(|reason| unusable(reason.clone()))?).map_err(unusable);
+        let store = open()?;
+        let request = match arguments::are_named_in(request) {
+            true => arguments::resolved(request, open()?)?.0,
+            false => request.clone(),
+        };
+        let input = StandardInput::prepare(&request.stdin, &store, MAX_INPUT).map_err(halted)?;
+        input.check_whole().map_err(unusable)?;
+        let descriptors = beyond::counted(&request).map_err(unusable)?;
+        Ok(Found { request, store, input, descriptors })
+    }
+
+    fn command(&self, streams: Streams) -> Result<Command> {
+        let mut recogniser = Recogniser::new(&self.request).map_err(unusable)?;
+        recogniser.streams = streams;
+        recogniser.command(&self.input, self.descriptors.clone(), &self.store)
+    }
+
+    fn sought<'a>(&'a self, command: &'a Command) -> Result<Sought<'a>> {
+        Sought::new(&self.request, command, &self.store).map_err(halted)
+    }
+}
+
+fn unusable(reason: Reason) -> Error {
+    Error::failure(reason.to_string())
+}
+
+fn halted(halt: Halt) -> Error {
+    match halt {
+        Halt::Refuse(error) => error,
+        Halt::Plain(reason) => unusable(reason),
+    }
 }

@@ -16,6 +16,7 @@ use crate::model::{
 };
 use crate::store::{Durability, Pending, Recording, Spool, Store};
 
+use super::arguments::Arguments;
 use super::beyond::Beyond;
 use super::checkout::Mark;
 use super::lookup::{Binding, Keys, Sought};
@@ -35,6 +36,7 @@ pub struct Capture<'a> {
     store: &'a Store,
     sought: &'a Sought<'a>,
     policy: &'a Policy,
+    arguments: &'a Arguments,
     why: &'a Reason,
     stdout: Spool,
     stderr: Spool,
@@ -42,9 +44,15 @@ pub struct Capture<'a> {
 
 impl<'a> Capture<'a> {
     /// Ready to take bytes of a command that has to run for this reason.
-    pub fn new(store: &'a Store, sought: &'a Sought<'a>, policy: &'a Policy, why: &'a Reason) -> Capture<'a> {
+    pub fn new(
+        store: &'a Store,
+        sought: &'a Sought<'a>,
+        policy: &'a Policy,
+        arguments: &'a Arguments,
+        why: &'a Reason,
+    ) -> Capture<'a> {
         let spool = || store.spool(policy.max_entry);
-        Capture { store, sought, policy, why, stdout: spool(), stderr: spool() }
+        Capture { store, sought, policy, arguments, why, stdout: spool(), stderr: spool() }
     }
 
     /// Where standard output and standard error go.
@@ -61,11 +69,12 @@ pub fn record(
     before: &Before,
     beyond: &Beyond,
 ) -> Result<crate::model::Key, Reason> {
-    let Capture { store, sought, policy, why, stdout, stderr } = capture;
+    let Capture { store, sought, policy, arguments: copies, why, stdout, stderr } = capture;
     let command = sought.command;
     let exit = storable_exit(run, policy)?;
     beyond.check_unused(command)?;
     let observations = key::confirm(sought.request, command, &sought.observed, store, &[store.folder().to_owned()])?;
+    copies.confirm(store)?;
     let shelf = Shelved::new(store, Mark::of(sought))?;
     let stdout = shelf.keep_stream(command.streams.stdout, stdout)?;
     let stderr = shelf.keep_stream(command.streams.stderr && !command.streams.same, stderr)?;

@@ -148,7 +148,7 @@ fn restore(store: &Store, sought: &Sought, outcome: &Outcome, policy: &Policy) -
 }
 
 /// The values of a store, as restoring wants them.
-struct Values<'a>(&'a Store);
+pub struct Values<'a>(pub &'a Store);
 
 impl Stock for Values<'_> {
     fn open(&self, content: &Content) -> Result<Stored, Reason> {

@@ -8,12 +8,13 @@ use std::path::Path;
 
 use crate::error::{Error, cause};
 use crate::exec::Input;
-use crate::model::{Digest, Reason, Stdin, StdinRule, StdinSource};
-use crate::store::{Named, Store, Value};
+use crate::model::{Digest, Reason, Reference, Stdin, StdinRule, StdinSource};
+use crate::store::{Store, Value};
 use crate::sys::descriptor::{self, Kind, Watch};
 use crate::sys::entry::{Standard, standard};
 
 use super::Halt;
+use super::arguments::{Meant, meant};
 
 /// Bytes read at a time.
 const CHUNK: usize = 256 << 10;
@@ -68,8 +69,8 @@ impl StandardInput {
         match rule {
             StdinRule::None => self.instead = Some(Input::Null),
             StdinRule::From(StdinSource::File(path)) => self.instead = Some(Input::File(open(path)?.into())),
-            StdinRule::From(StdinSource::Stored(prefix)) => {
-                let message = format!("standard input fleche:{} needs the cache", prefix.as_str());
+            StdinRule::From(StdinSource::Stored(reference)) => {
+                let message = format!("standard input `{}` needs the cache", reference.word().display());
                 return Err(Error::failure(message).into());
             }
             StdinRule::Automatic | StdinRule::Input => {}
@@ -160,7 +161,7 @@ impl StandardInput {
     fn from_source(source: &StdinSource, store: &Store) -> Result<StandardInput, Halt> {
         let file = match source {
             StdinSource::File(path) => open_to_count(path)?,
-            StdinSource::Stored(prefix) => stored(store, prefix)?,
+            StdinSource::Stored(reference) => stored(store, reference)?,
         };
         let content = digest(&file).map_err(|why| Reason::StdinUnreadable(cause(&why)))?;
         Ok(StandardInput::counted(Stdin::From, content, file.into()))
@@ -245,14 +246,12 @@ fn not_regular(path: &Path) -> Reason {
     Reason::StdinUnreadable(format!("`{path}` is not a regular file, but `--stdin < {path}` reads it ahead"))
 }
 
-/// The value that a prefix names, or the standard output of the call.
-fn stored(store: &Store, prefix: &crate::model::Prefix) -> Result<File, Halt> {
-    let gone = || Error::no(format!("standard input fleche:{} is not stored", prefix.as_str()));
-    let content = match store.resolve(prefix)? {
-        Named::Call(key) => store.call(&key).ok().flatten().and_then(|call| call.outcome.stdout).ok_or_else(gone)?,
-        Named::Value(digest) => store.content(&digest)?.ok_or_else(gone)?,
-    };
-    match store.value(&content).map_err(|_| gone())? {
+/// The value that is named, or what is meant of a call.
+fn stored(store: &Store, reference: &Reference) -> Result<File, Halt> {
+    let word = reference.word();
+    let named = |why: Error| Error::usage(format!("standard input `{}`: {why}", word.display()));
+    let Meant { content, .. } = meant(reference, store).map_err(named)?;
+    match store.value(&content).map_err(|reason| named(Error::failure(reason.to_string())))? {
         Value::File { file, .. } => Ok(file),
         Value::Bytes(bytes) => {
             let mut file = store.temporary().map_err(|why| Reason::StdinUnreadable(cause(&why)))?;

@@ -117,7 +117,9 @@ fn arguments(request: &Request) -> Result<(Vec<Part>, Vec<bool>)> {
         if position > 0 && ignored.name(word) {
             continue;
         }
-        let name = format!("arg.{}", parts.len());
+        // Another name, because the same text can be meant as it stands.
+        let kind = if request.stored.contains(&position) { ".stored" } else { "" };
+        let name = format!("arg.{}{kind}", parts.len());
         let value = word.as_bytes();
         parts.push(if *redacted { Part::secret(name, value) } else { Part::open(name, value) });
     }

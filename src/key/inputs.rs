@@ -1,7 +1,7 @@
 //! From declared words and from arguments to the paths that are looked at.
 
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -107,7 +107,7 @@ pub fn gather<'a>(
     }
     if request.pure {
         gathering.most = MOST;
-        gathering.arguments(&command.argv)?;
+        gathering.arguments(request)?;
     }
     Ok(gathering)
 }
@@ -234,9 +234,12 @@ impl Gathering<'_> {
     }
 
     /// What the arguments of a pure command may name.
-    fn arguments(&mut self, argv: &[OsString]) -> Result<(), ObserveError> {
+    ///
+    /// A stored value is counted by its digest, wherever its copy lies.
+    fn arguments(&mut self, request: &Request) -> Result<(), ObserveError> {
         self.folders.insert(self.cwd.to_owned());
-        for name in argv.iter().skip(1).flat_map(|argument| names(argument.as_bytes())) {
+        let words = request.argv.iter().enumerate().skip(1).filter(|(at, _)| !request.stored.contains(at));
+        for name in words.flat_map(|(_, argument)| names(argument.as_bytes())) {
             let (path, found) = self.locate(Path::new(OsStr::from_bytes(name)))?;
             self.folders.extend(path.parent().map(Path::to_owned));
             if found.kind() == Some(FileType::Directory) {

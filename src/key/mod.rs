@@ -23,6 +23,6 @@ mod tests;
 
 pub use command::{DESCRIPTORS, Surroundings, command};
 pub use environment::{missing_requirement, variable, variables, visible_environment};
-pub use observe::{ObserveError, Observed, confirm, is_worth_remembering, observe};
+pub use observe::{ObserveError, Observed, confirm, confirm_file, is_worth_remembering, observe};
 pub use pattern::is_glob;
 pub use program::resolve_program;

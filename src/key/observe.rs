@@ -234,6 +234,15 @@ fn unreadable(path: PathBuf, why: &io::Error) -> Reason {
     Reason::InputUnreadable(path, io::Error::from(why.kind()).to_string())
 }
 
+/// Whether a file is what it was before the run.
+///
+/// # Errors
+///
+/// The reason not to store the call: that it changed, or cannot be read any more.
+pub fn confirm_file(watched: &Watched, memory: &dyn StampMemory) -> Result<(), Reason> {
+    confirm_watched(watched, &Stdin::Uncounted, rustix::stdio::stdin(), memory)
+}
+
 /// Whether a file that belongs to the command itself is what it was.
 fn confirm_watched(
     watched: &Watched,

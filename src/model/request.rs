@@ -5,13 +5,15 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use super::codec::text;
-use super::{Fields, Malformed, Prefix, Writer};
+use super::{Fields, Malformed, Reference, Writer};
 
 /// A command and the options that say what identifies it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// The command and its arguments; never empty.
     pub argv: Vec<OsString>,
+    /// Which of `argv`, by their places in it, name a stored value. Empty as long as nobody looked.
+    pub stored: Vec<usize>,
     /// `-i`: paths and globs that are inputs.
     pub inputs: Vec<OsString>,
     /// `-x`: globs that leave things out of folders and globs.
@@ -36,6 +38,8 @@ pub struct Request {
     pub stdin: StdinRule,
     /// `--revision`.
     pub revision: Option<String>,
+    /// `--no-expand`: what looks like the name of a stored value in an argument is none.
+    pub literal: bool,
 }
 
 /// Which environment variables count in the command digest.
@@ -106,8 +110,8 @@ pub enum StdinRule {
 pub enum StdinSource {
     /// A file.
     File(PathBuf),
-    /// `fleche:PREFIX`: a value, or the standard output of a call.
-    Stored(Prefix),
+    /// `fleche:PREFIX...`: a value, or something of a call.
+    Stored(Reference),
 }
 
 impl Request {
@@ -115,7 +119,7 @@ impl Request {
     /// spell them.
     pub fn recorded(&self) -> Request {
         let arguments = ArgumentRules { redacted: Vec::new(), ..self.arguments.clone() };
-        Request { argv: Vec::new(), arguments, ..self.clone() }
+        Request { argv: Vec::new(), stored: Vec::new(), arguments, ..self.clone() }
     }
 
     /// Every word of it beside the arguments.
@@ -158,7 +162,13 @@ impl Request {
                 writer.field(name, text.as_bytes());
             }
         }
-        for (name, is_set) in [("gitignore", self.gitignore), ("pure", self.pure), ("no-cwd", self.ignore_cwd)] {
+        let flags = [
+            ("gitignore", self.gitignore),
+            ("pure", self.pure),
+            ("no-cwd", self.ignore_cwd),
+            ("no-expand", self.literal),
+        ];
+        for (name, is_set) in flags {
             if is_set {
                 writer.field(name, b"");
             }
@@ -173,7 +183,9 @@ impl Request {
             StdinRule::Input => writer.field("stdin", b""),
             StdinRule::None => writer.field("no-stdin", b""),
             StdinRule::From(StdinSource::File(path)) => writer.field("stdin-file", path.as_os_str().as_bytes()),
-            StdinRule::From(StdinSource::Stored(prefix)) => writer.field("stdin-stored", prefix.as_str().as_bytes()),
+            StdinRule::From(StdinSource::Stored(reference)) => {
+                writer.field("stdin-stored", reference.text().as_bytes())
+            }
         };
         writer.into_bytes()
     }
@@ -197,6 +209,7 @@ impl Request {
                 b"gitignore" => request.gitignore = true,
                 b"pure" => request.pure = true,
                 b"no-cwd" => request.ignore_cwd = true,
+                b"no-expand" => request.literal = true,
                 b"env-mode" => request.environment.mode = EnvironmentMode::from_name(value)?,
                 b"program" => request.program = ProgramRule::from_name(value)?,
                 b"revision" => request.revision = Some(text(value)?),
@@ -204,8 +217,8 @@ impl Request {
                 b"no-stdin" => request.stdin = StdinRule::None,
                 b"stdin-file" => request.stdin = StdinRule::From(StdinSource::File(word().into())),
                 b"stdin-stored" => {
-                    let prefix = text(value)?.parse().map_err(|_| Malformed("digest"))?;
-                    request.stdin = StdinRule::From(StdinSource::Stored(prefix));
+                    let reference = Reference::parse(value).map_err(|_| Malformed("digest"))?;
+                    request.stdin = StdinRule::From(StdinSource::Stored(reference));
                 }
                 _ => {}
             }
@@ -263,11 +276,13 @@ mod tests {
             StdinRule::Input,
             StdinRule::None,
             StdinRule::From(StdinSource::File("a b".into())),
-            StdinRule::From(StdinSource::Stored("abcd".parse().unwrap())),
+            StdinRule::From(StdinSource::Stored(Reference::parse(b"abcd").unwrap())),
+            StdinRule::From(StdinSource::Stored(Reference::parse(b"abcd/a/\xff").unwrap())),
         ];
         for stdin in sources {
             let request = Request {
                 argv: words(b"secret"),
+                stored: vec![1],
                 inputs: words(b"in\xff"),
                 excludes: texts("*.o"),
                 gitignore: true,
@@ -285,6 +300,7 @@ mod tests {
                 ignore_cwd: true,
                 stdin,
                 revision: Some("2".into()),
+                literal: true,
             };
             let recorded = request.recorded();
             assert!(recorded.argv.is_empty() && recorded.arguments.redacted.is_empty());

@@ -1,6 +1,7 @@
 //! Command lines as a shell reads them.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 use super::Argument;
 
@@ -21,6 +22,18 @@ pub fn quoted(word: impl AsRef<OsStr>) -> String {
         true => word.into_owned(),
         false => format!("'{}'", word.replace('\'', "'\\''")),
     }
+}
+
+/// A word as a shell reads it, byte for byte.
+pub fn shell_word(word: &OsStr) -> Vec<u8> {
+    let word = word.as_bytes();
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./=:,+@%".contains(byte);
+    // zsh looks for a program behind a `=` at the beginning.
+    if !word.is_empty() && word.iter().all(is_plain) && word[0] != b'=' {
+        return word.to_vec();
+    }
+    let pieces: Vec<&[u8]> = word.split(|byte| *byte == b'\'').collect();
+    [b"'", pieces.join(b"'\\''".as_slice()).as_slice(), b"'"].concat()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! 3. Everything is reached from one open folder that belongs to the user alone (`folder`).
 //! 4. A read-only store writes nothing at all, not even what would mend it.
 
+mod arguments;
 mod calls;
 mod catalogue;
 mod flight;
@@ -37,8 +38,9 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+pub use arguments::ArgumentCopy;
 pub use catalogue::{
-    BUILT_IN, BuiltIn, Catalogue, Column, Condition, Counted, Maker, PathQuestion, Period, Selection, Totals,
+    BUILT_IN, BuiltIn, Catalogue, Column, Condition, Counted, Maker, PathQuestion, Peek, Period, Selection, Totals,
 };
 pub use flight::{Flight, FlightLock};
 pub use pending::Pending;

@@ -1,12 +1,15 @@
 //! Texts and single facts on standard output.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Read, Write};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Fact;
 
 use super::sheet::not_written;
 use super::{duration, escape, size, time};
+
+/// Bytes read at a time.
+const CHUNK: usize = 256 << 10;
 
 /// How JSON is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,4 +66,22 @@ pub fn draws_bars() -> bool {
 pub fn print(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(not_written)
+}
+
+/// Writes all of `source` to standard output, byte for byte.
+///
+/// # Errors
+///
+/// As [`print()`], and where the source cannot be read.
+pub fn send(source: &mut impl Read) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match source.read(&mut chunk) {
+            Ok(0) => return stdout.flush().map_err(not_written),
+            Ok(read) => stdout.write_all(&chunk[..read]).map_err(not_written)?,
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+            Err(why) => return Err(Error::failure("cannot read what is to be printed").because(why)),
+        }
+    }
 }

@@ -1,6 +1,9 @@
 //! What a user sees: a throw-away world, a command, the exact output.
 
+mod arguments;
 mod bad_input;
+mod bind;
+mod completions;
 mod descriptors;
 mod digest;
 mod documents;
@@ -11,6 +14,7 @@ mod flight;
 mod graph;
 mod inputs;
 mod key;
+mod load;
 mod make;
 mod mask;
 mod outputs;

@@ -773,7 +773,7 @@ fn arguments_arrive_byte_for_byte() {
         probe("empty, with blanks, options, dashes", "exec {} probe args '' ' a  b ' '*' --help -- -v -- '' --pure ''"),
         probe("no text", "exec {} probe args \"$(printf 'a\\377\\376b')\" \"$(printf 'x\\n\\001\\033y')\""),
         probe("only the name", "exec {} probe exit 0"),
-        probe("words of fleche's own", "exec {} probe args run --mode off fleche:0123 --version"),
+        probe("words of fleche's own", "exec {} probe args run --mode off fleche:run --version"),
         probe("60,000 of them", "exec {} probe args $(seq 1 60000)").brief(),
         probe("as long as they may be", "exec {} probe args \"$(printf %0131071d 0)\"").brief(),
         probe("longer than they may be", "{} probe args \"$(printf %0131072d 0)\" 2>/dev/null; echo $?").brief(),

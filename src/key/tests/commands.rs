@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use crate::error::{Error, Result};
 use crate::key::{Surroundings, command};
 use crate::model::{
-    Command, CommandDigest, Digest, EnvironmentMode, Part, Prefix, ProgramRule, Request, Stdin, StdinRule, StdinSource,
-    Streams,
+    Command, CommandDigest, Digest, EnvironmentMode, Part, ProgramRule, Reference, Request, Stdin, StdinRule,
+    StdinSource, Streams,
 };
 
 use super::world::{Memory, World, surroundings, words};
@@ -114,7 +114,7 @@ const COUNTED: &[(&str, Change)] = &[
         s.stdin_content = Some((Digest::of(b"1"), 1));
     }),
     ("another file as standard input", |_, r, s| {
-        r.stdin = StdinRule::From(StdinSource::Stored("abcd".parse::<Prefix>().unwrap()));
+        r.stdin = StdinRule::From(StdinSource::Stored(Reference::parse(b"abcd").unwrap()));
         s.stdin = Stdin::From;
         s.stdin_content = Some((Digest::of(b"1"), 1));
     }),

@@ -107,7 +107,7 @@ pub const BUILT_IN: [BuiltIn; 30] = [
 ];
 
 /// The arguments in hex, separated by spaces, `-` for a redacted one: so they come in one answer, whatever their bytes.
-const COMMAND_LINE: &str = "(SELECT group_concat(iif(text IS NULL, '-', 'x' || hex(text)), ' ' ORDER BY n)
+pub(super) const COMMAND_LINE: &str = "(SELECT group_concat(iif(text IS NULL, '-', 'x' || hex(text)), ' ' ORDER BY n)
     FROM argument WHERE call = call.id)";
 
 impl Column {
@@ -211,10 +211,7 @@ impl Column {
             Kind::Bytes => Fact::Bytes(unsigned()?),
             Kind::Duration => Fact::Duration(unsigned()?),
             Kind::Time => Fact::Time(value.as_i64()?),
-            Kind::CommandLine => {
-                let arguments: Option<Vec<Argument>> = value.as_str()?.split(' ').map(argument).collect();
-                Fact::Text(command_line(&arguments.ok_or(FromSqlError::InvalidType)?))
-            }
+            Kind::CommandLine => Fact::Text(command_line_of(value.as_str()?).ok_or(FromSqlError::InvalidType)?),
         })
     }
 }
@@ -277,6 +274,12 @@ fn short(value: ValueRef) -> Result<Fact, FromSqlError> {
     let others = near.iter().chain([&empty]).filter(|other| *other != digest);
     let shared = others.map(|other| digest.shared_characters(other)).max();
     Ok(Fact::Short(*digest, shared.map_or(0, |most| most + 1)))
+}
+
+/// What [`COMMAND_LINE`] gave, for a person.
+pub(super) fn command_line_of(text: &str) -> Option<String> {
+    let arguments: Option<Vec<Argument>> = text.split(' ').map(argument).collect();
+    Some(command_line(&arguments?))
 }
 
 fn argument(word: &str) -> Option<Argument> {

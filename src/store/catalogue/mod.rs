@@ -7,6 +7,7 @@
 mod column;
 mod entry;
 mod fold;
+mod peek;
 mod prefixes;
 mod rows;
 mod schema;
@@ -25,6 +26,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::fstatfs;
 
 pub use column::{BUILT_IN, BuiltIn, Column};
+pub use peek::Peek;
 pub use selection::{Condition, PathQuestion, Selection};
 pub use statistics::{Counted, Maker, Period, Totals};
 

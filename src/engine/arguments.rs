@@ -1,0 +1,201 @@
+//! Stored values as arguments: what `fleche:PREFIX` counts as, and what the command gets for it.
+//!
+//! It counts as the value's whole digest, so that all ways to name a value are one command, and the same in every cache
+//! folder. The command gets the path of a copy, which is made only when the command is going to run.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path};
+
+use crate::error::{Error, Result};
+use crate::key;
+use crate::model::{Call, Content, OutputKind, Reason, Reference, Request};
+use crate::store::{ArgumentCopy, Named, Store};
+
+/// The file name of a value of which nothing else is known.
+const VALUE: &str = "value";
+/// Behind a call's key: its standard error.
+const STDERR: &str = "stderr";
+
+/// A stored value that somebody named.
+#[derive(Debug)]
+pub struct Meant {
+    /// Which one.
+    pub content: Content,
+    /// The file name for it: of an output its own.
+    pub name: OsString,
+}
+
+/// What `reference` means.
+///
+/// # Errors
+///
+/// Of kind `No` where nothing is called so, of kind `Usage` where several things are or where it makes no sense.
+pub fn meant(reference: &Reference, store: &Store) -> Result<Meant> {
+    let within = reference.within.as_deref();
+    match store.resolve(&reference.prefix)? {
+        Named::Call(key) => {
+            let short = key.0.short();
+            let call = store.call(&key).map_err(|reason| Error::failure(reason.to_string()))?;
+            piece(&call.ok_or_else(|| Error::no(format!("no call {short} is stored")))?, within)
+        }
+        Named::Value(digest) => {
+            let short = digest.short();
+            let content = store.content(&digest)?.ok_or_else(|| Error::no(format!("value {short} is not stored")))?;
+            let name = within.unwrap_or(OsStr::new(VALUE));
+            match is_file_name(name) {
+                true => Ok(Meant { content, name: name.to_owned() }),
+                false => Err(Error::usage(format!("{short} is a value, in which there is no `{}`", name.display()))),
+            }
+        }
+    }
+}
+
+/// What is meant of `call`: standard output, `stderr`, or the output with this path.
+///
+/// # Errors
+///
+/// Of kind `No` where there is no such thing.
+pub fn piece(call: &Call, within: Option<&OsStr>) -> Result<Meant> {
+    let short = call.key.0.short();
+    let stream = |content: &Option<Content>, name: &str, words: &str| match content {
+        Some(content) => Ok(Meant { content: content.clone(), name: name.into() }),
+        None => Err(Error::no(format!("call {short} has no {words} of its own"))),
+    };
+    let Some(path) = within else { return stream(&call.outcome.stdout, "stdout", "standard output") };
+    if path == STDERR {
+        return stream(&call.outcome.stderr, STDERR, "standard error");
+    }
+    // `./stderr` is an output of that name.
+    let path: &Path = Path::new(path);
+    let path = path.strip_prefix(".").unwrap_or(path);
+    let output = call.outcome.outputs.iter().find(|output| output.path == path);
+    let no = |what: &str| Error::no(format!("`{}` of call {short} {what}", path.display()));
+    match output.map(|output| &output.kind) {
+        Some(OutputKind::File { content, .. }) => {
+            Ok(Meant { content: content.clone(), name: path.file_name().unwrap_or(OsStr::new(VALUE)).to_owned() })
+        }
+        Some(OutputKind::Folder { .. }) => Err(no("is a folder")),
+        Some(OutputKind::Link { .. }) => Err(no("is a symbolic link")),
+        Some(OutputKind::Absent) => Err(no("was not there after the run")),
+        None => Err(Error::no(format!("call {short} has no output `{}`", path.display()))),
+    }
+}
+
+fn is_file_name(name: &OsStr) -> bool {
+    let mut parts = Path::new(name).components();
+    let is_one = matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
+    is_one && !name.as_bytes().contains(&0)
+}
+
+/// The arguments of a command that are copies of stored values; mostly there are none.
+#[derive(Default)]
+pub struct Arguments {
+    named: Vec<Argument>,
+    /// Where the values and the copies are.
+    store: Option<Store>,
+    /// The copies, once they are made.
+    copies: OnceCell<Vec<ArgumentCopy>>,
+}
+
+/// One of them.
+struct Argument {
+    /// Its place among the arguments.
+    position: usize,
+    /// What stands before the path, up to a `=`.
+    before: OsString,
+    meant: Meant,
+}
+
+/// Whether a stored value is named among the arguments. Costs a look at each byte of them.
+pub fn are_named_in(request: &Request) -> bool {
+    !request.literal && request.argv.iter().skip(1).any(|word| Reference::place_in(word).is_some())
+}
+
+/// The request with the whole digest of each value in the place of what was typed, and the arguments in question.
+///
+/// # Errors
+///
+/// Where one of them names nothing or several things; it says which.
+pub fn resolved(request: &Request, store: Store) -> Result<(Request, Arguments)> {
+    let (mut request, mut named) = (request.clone(), Vec::new());
+    request.stored.clear();
+    for (position, word) in request.argv.iter_mut().enumerate().skip(1) {
+        let Some(at) = Reference::place_in(word) else { continue };
+        let (before, text) = word.as_bytes().split_at(at);
+        let meant = Reference::parse(&text[crate::model::SCHEME.len()..])
+            .map_err(Error::usage)
+            .and_then(|reference| meant(&reference, &store))
+            .map_err(|why| {
+                let message = format!("argument `{}`: {why}", word.display());
+                Error::usage(message).hint("`--no-expand` leaves such words as they are")
+            })?;
+        let before = OsString::from_vec(before.to_vec());
+        *word = canonical(&before, &meant);
+        request.stored.push(position);
+        named.push(Argument { position, before, meant });
+    }
+    Ok((request, Arguments { named, store: Some(store), copies: OnceCell::new() }))
+}
+
+/// What counts and is recorded; read again it means the same.
+fn canonical(before: &OsStr, meant: &Meant) -> OsString {
+    let mut word = before.to_owned();
+    word.push(crate::model::SCHEME);
+    word.push(meant.content.digest.hex());
+    word.push("/");
+    word.push(&meant.name);
+    word
+}
+
+impl Arguments {
+    /// What the command gets for `argv`.
+    pub fn executed<'a>(&self, argv: &'a [OsString]) -> Cow<'a, [OsString]> {
+        let Some(store) = &self.store else { return Cow::Borrowed(argv) };
+        let mut argv = argv.to_vec();
+        for Argument { position, before, meant } in &self.named {
+            let mut word = before.clone();
+            word.push(store.argument_path(&meant.content.digest, &meant.name));
+            argv[*position] = word;
+        }
+        Cow::Owned(argv)
+    }
+
+    /// Sees to it that the copies are there and right; to be called just before the command is started.
+    ///
+    /// # Errors
+    ///
+    /// Where one cannot be made; the command has no use for the others.
+    pub fn prepare(&self) -> Result<()> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let copy = |argument: &Argument| {
+            store.argument(&argument.meant.content, &argument.meant.name).map_err(|reason| {
+                let word = canonical(&argument.before, &argument.meant);
+                Error::failure(format!("argument `{}`: {reason}", word.display()))
+            })
+        };
+        // Both looks before the command is started: a copy that is made may be the neighbour of another.
+        self.named.iter().try_for_each(|argument| copy(argument).map(drop))?;
+        let copies = self.named.iter().map(copy).collect::<Result<_>>()?;
+        // Who prepares twice has the copies of the first time, which is more than enough to see a change.
+        let _ = self.copies.set(copies);
+        Ok(())
+    }
+
+    /// Whether the run left the copies as they were, and nothing beside them.
+    ///
+    /// # Errors
+    ///
+    /// The reason not to store the call.
+    pub fn confirm(&self, store: &Store) -> std::result::Result<(), Reason> {
+        for copy in self.copies.get().into_iter().flatten() {
+            key::confirm_file(&copy.watched, store)?;
+            if copy.has_other_neighbours() {
+                return Err(Reason::InputChanged(copy.watched.path.clone()));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,226 @@
+//! Private read-only copies of values, each in a place of its own, for commands that name them as arguments.
+//!
+//! `args/<digest>/<file name>`: the same path each time, because a command may print it. Never a hard link to the value:
+//! root and whoever changes the mode could write through it. So a copy is believed only after it was read.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{AtFlags, Mode, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, fchmod, ioctl_ficlone, utimensat};
+use rustix::io::Errno;
+
+use super::{Store, Value, hash, unusable};
+use crate::model::{Content, Digest, Reason, Stamp, Watched};
+use crate::sys::beneath::Beneath;
+use crate::sys::{clock, identity, stamp};
+
+const FOLDER: &str = "args";
+/// A regular file that nobody writes to, as `stat(2)` tells it.
+const READ_ONLY_FILE: u32 = 0o100_444;
+/// How often a copy is made that somebody else spoils at once.
+const TRIES: u32 = 3;
+
+/// A copy of a value, as it was before the run that gets it.
+#[derive(Clone, Debug)]
+pub struct ArgumentCopy {
+    /// The file.
+    pub watched: Watched,
+    /// All that is in its folder, in order.
+    neighbours: Vec<(OsString, Option<Stamp>)>,
+}
+
+impl ArgumentCopy {
+    /// Whether something was made, changed or removed beside it since.
+    pub fn has_other_neighbours(&self) -> bool {
+        let folder = self.watched.path.parent().unwrap_or(&self.watched.path);
+        !Beneath::open(folder).and_then(|folder| neighbours(&folder)).is_ok_and(|now| now == self.neighbours)
+    }
+}
+
+impl Store {
+    /// Where the copy of a value lies that is called `name`.
+    pub fn argument_path(&self, digest: &Digest, name: &OsStr) -> PathBuf {
+        self.folder().join(FOLDER).join(digest.hex()).join(name)
+    }
+
+    /// The copy of a value that is called `name`, whole and read-only; made where it is not.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::value`], and [`Reason::StoreUnusable`] where no copy can be made.
+    pub fn argument(&self, content: &Content, name: &OsStr) -> Result<ArgumentCopy, Reason> {
+        let what = || format!("cannot copy value {}", content.digest.short());
+        let failed = |why: io::Error| unusable(what(), why);
+        let folder = self.argument_folder(&content.digest).map_err(failed)?;
+        for _ in 0..TRIES {
+            if let Some(stamp) = whole(&folder, content, name).map_err(failed)? {
+                let path = self.argument_path(&content.digest, name);
+                let watched = Watched { path, stamp, settled: false, digest: content.digest };
+                let neighbours = neighbours(&folder).map_err(failed)?;
+                return Ok(ArgumentCopy { watched, neighbours });
+            }
+            copy(&folder, &self.value(content)?, name).map_err(failed)?;
+        }
+        Err(Reason::StoreUnusable(format!("{}: somebody changes it", what())))
+    }
+
+    /// Removes the copies of values that no command was given for so long; gives the number of bytes that they had.
+    ///
+    /// # Errors
+    ///
+    /// Where the folder of all copies cannot be read; of one that cannot be removed nothing is said.
+    pub fn sweep_arguments(&self, older_than: Duration) -> io::Result<u64> {
+        let mut freed = 0;
+        let longest = i64::try_from(older_than.as_nanos()).unwrap_or(i64::MAX);
+        for name in self.folder.names(FOLDER)? {
+            let Ok(name) = String::from_utf8(name) else { continue };
+            let name = format!("{FOLDER}/{name}");
+            let used = self.folder.stat(&name)?.map(|stat| stamp::from_stat(&stat).modified);
+            if used.is_some_and(|used| clock::now().saturating_sub(used) > longest) {
+                let path = self.folder().join(name);
+                let bytes = size(&path);
+                freed += if fs::remove_dir_all(&path).is_ok() { bytes } else { 0 };
+            }
+        }
+        Ok(freed)
+    }
+
+    /// The folder of a value's copies, which was used now.
+    fn argument_folder(&self, digest: &Digest) -> io::Result<Beneath> {
+        let name = format!("{FOLDER}/{}", digest.hex());
+        self.folder.make_folder(FOLDER)?;
+        self.folder.make_folder(&name)?;
+        // By the folder's time and not by the file's: a changed time would look like a change of the file.
+        let at = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+        let times = Timestamps { last_access: at(UTIME_OMIT), last_modification: at(UTIME_NOW) };
+        match utimensat(self.folder.directory(), &name, &times, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(()) | Err(Errno::ROFS) => {}
+            Err(why) => return Err(why.into()),
+        }
+        Beneath::open(self.folder())?.open_folder(Path::new(&name))
+    }
+}
+
+/// The stamp of the copy, if all is right with it.
+fn whole(folder: &Beneath, content: &Content, name: &OsStr) -> io::Result<Option<Stamp>> {
+    let Some(stat) = folder.stat(name)? else { return Ok(None) };
+    let is_ours = stat.st_mode == READ_ONLY_FILE && stat.st_uid == identity::effective_user() && stat.st_nlink == 1;
+    if !is_ours || stat.st_size as u64 != content.length {
+        return Ok(None);
+    }
+    let Ok(file) = folder.open_file(name) else { return Ok(None) };
+    // Taken before it is read: what changes meanwhile has another one after the run.
+    let stamp = stamp::of_file(&file)?;
+    let is_whole = stamp == stamp::from_stat(&stat) && hash::digest(&file, content.length)? == Some(content.digest);
+    Ok(is_whole.then_some(stamp))
+}
+
+/// Puts a new copy in place, whatever is there.
+fn copy(folder: &Beneath, value: &Value, name: &OsStr) -> io::Result<()> {
+    let (staged, file) = folder.stage()?;
+    let placed = fill(&file, value).and_then(|()| {
+        fchmod(&file, Mode::from_raw_mode(READ_ONLY_FILE & 0o777))?;
+        folder.replace(&staged, name).or_else(|_| {
+            folder.set_aside(name)?;
+            folder.replace(&staged, name)
+        })
+    });
+    if placed.is_err() {
+        // The folder will be swept.
+        let _ = folder.unlink(&staged);
+    }
+    placed
+}
+
+fn fill(mut to: &File, value: &Value) -> io::Result<()> {
+    match value {
+        Value::Bytes(bytes) => to.write_all(bytes),
+        Value::File { file, .. } if ioctl_ficlone(to, file).is_ok() => Ok(()),
+        Value::File { file, .. } => io::copy(&mut &*file, &mut to).map(drop),
+    }
+}
+
+fn neighbours(folder: &Beneath) -> io::Result<Vec<(OsString, Option<Stamp>)>> {
+    let mut names = folder.entries()?;
+    names.sort_unstable();
+    let stamp = |name: &OsString| Ok(folder.stat(name)?.as_ref().map(stamp::from_stat));
+    names.into_iter().map(|name| stamp(&name).map(|stamp| (name, stamp))).collect()
+}
+
+/// The bytes of the files in a folder.
+fn size(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|found| found.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use super::*;
+    use crate::store::testing::World;
+
+    #[test]
+    fn a_copy_is_whole_read_only_and_no_hard_link() {
+        let world = World::new();
+        for content in [world.keep(&[7; 100_000]), Content::inline(b"small".to_vec())] {
+            let copy = world.store.argument(&content, OsStr::new("a.c")).unwrap();
+            let found = fs::metadata(&copy.watched.path).unwrap();
+            assert_eq!((found.mode(), found.nlink(), found.len()), (READ_ONLY_FILE, 1, content.length));
+            assert_eq!(Digest::of(&fs::read(&copy.watched.path).unwrap()), content.digest);
+            let again = world.store.argument(&content, OsStr::new("a.c")).unwrap();
+            assert_eq!(again.watched.stamp, copy.watched.stamp);
+            assert!(!again.has_other_neighbours());
+            fs::write(copy.watched.path.with_file_name("beside"), "").unwrap();
+            assert!(again.has_other_neighbours());
+        }
+    }
+
+    #[test]
+    fn whatever_else_is_in_its_place_is_replaced() {
+        let world = World::new();
+        let content = world.keep(&[7; 100_000]);
+        let path = world.store.argument_path(&content.digest, OsStr::new("x"));
+        let spoil: [&dyn Fn(); 5] = [
+            &|| fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap(),
+            &|| fs::write(&path, vec![8; 100_000]).unwrap(),
+            &|| symlink("/etc/passwd", &path).unwrap(),
+            &|| fs::hard_link(world.store.folder().join("other"), &path).unwrap(),
+            &|| {
+                fs::create_dir(&path).unwrap();
+                fs::write(path.join("in"), "").unwrap();
+            },
+        ];
+        for (number, spoil) in spoil.iter().enumerate() {
+            world.store.argument(&content, OsStr::new("x")).unwrap();
+            match number {
+                0 => {}
+                3 => fs::rename(&path, world.store.folder().join("other")).unwrap(),
+                _ => fs::remove_file(&path).unwrap(),
+            }
+            spoil();
+            if number == 1 {
+                fs::set_permissions(&path, PermissionsExt::from_mode(0o444)).unwrap();
+            }
+            world.store.argument(&content, OsStr::new("x")).unwrap();
+            let found = fs::symlink_metadata(&path).unwrap();
+            assert_eq!((found.mode(), found.nlink()), (READ_ONLY_FILE, 1), "{number}");
+            assert!(fs::read(&path).unwrap() == [7; 100_000]);
+        }
+    }
+
+    #[test]
+    fn a_sweep_takes_what_was_not_used_for_long() {
+        let world = World::new();
+        let (old, new) = (world.keep(&[7; 100_000]), world.keep(&[8; 100_000]));
+        let paths = [&old, &new].map(|content| world.store.argument(content, OsStr::new("x")).unwrap().watched.path);
+        let day = Duration::from_secs(86_400);
+        let folder = File::open(paths[0].parent().unwrap()).unwrap();
+        folder.set_modified(std::time::SystemTime::now() - 2 * day).unwrap();
+        assert_eq!(world.store.sweep_arguments(day).unwrap(), 100_000);
+        assert_eq!(paths.map(|path| path.exists()), [false, true]);
+    }
+}
