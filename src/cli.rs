@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::cmd::quick::{self, Loudness};
-use crate::cmd::{digest, query, run, show, table};
+use crate::cmd::{digest, gc, query, reindex, run, show, table, verify};
 use crate::error::{Kind, Result};
 use crate::ui::{Talk, choose_color};
 
@@ -37,6 +37,9 @@ enum Commands {
     Table(Box<table::Args>),
     Show(show::Args),
     Digest(Box<digest::Args>),
+    Gc(gc::Args),
+    Verify(Box<verify::Args>),
+    Reindex(reindex::Args),
 }
 
 #[derive(clap::Args)]
@@ -93,6 +96,9 @@ pub fn run(arguments: Vec<OsString>) -> i32 {
         Commands::Table(args) => table::run(*args),
         Commands::Show(args) => show::run(args),
         Commands::Digest(args) => digest::run(*args, &talk),
+        Commands::Gc(args) => gc::run(args, &talk),
+        Commands::Verify(args) => verify::run(*args, &talk),
+        Commands::Reindex(args) => reindex::run(args, &talk),
     };
     match done {
         Ok(()) => 0,
