@@ -59,11 +59,16 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     }
     // Bringing the catalogue up to date moves damaged calls: only where there are none, or none any more.
     let is_damaged = |fault: &Fault| matches!(fault.subject, Subject::Call(_));
-    if everything && (args.repair || !faults.iter().any(is_damaged))
+    if everything
+        && (args.repair || !faults.iter().any(is_damaged))
         && let Some(fault) = store()?.verify_catalogue()?
     {
         let row = row(&fault);
-        if args.json { sheet.object(&object(&columns, &row))? } else { sheet.row(&row)? };
+        if args.json {
+            sheet.object(&object(&columns, &row))?
+        } else {
+            sheet.row(&row)?
+        };
         if args.repair {
             store()?.repair(&fault, &show)?;
         }

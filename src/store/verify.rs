@@ -264,7 +264,7 @@ impl Store {
         let mut unnamed: BTreeSet<Digest> = damaged.keys().copied().collect();
         let named = |part| self.checked("calls", part, |key| self.elsewhere(&Key(key)));
         let take = |names: Vec<(Digest, Key)>| {
-            names.iter().for_each(|(digest, _)| drop(unnamed.remove(digest)));
+            unnamed.retain(|digest| !names.iter().any(|(named, _)| named == digest));
             tell(names.iter().filter_map(|(digest, key)| fault(digest, Some(*key))).collect())
         };
         in_parallel(PARTS, named, take, &|_, _| {})?;

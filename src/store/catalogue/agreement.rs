@@ -21,7 +21,9 @@ impl Store {
             let listed = || -> rusqlite::Result<HashSet<Key>> {
                 let question = "SELECT key FROM call WHERE key BETWEEN ?1 AND ?2";
                 let mut statement = catalogue.connection.prepare_cached(question)?;
-                statement.query_map(params_from_iter([first, last]), |row| row.get(0).map(|key| Key(Digest(key))))?.collect()
+                statement
+                    .query_map(params_from_iter([first, last]), |row| row.get(0).map(|key| Key(Digest(key))))?
+                    .collect()
             };
             let listed = listed().map_err(|error| catalogue.failed(error))?;
             // What came or went since the catalogue was opened is no fault, and is seen by asking again.

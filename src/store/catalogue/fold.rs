@@ -12,8 +12,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::super::folder::{Folder, call_name, read_at};
 use super::super::{Progress, Store, journal};
-use super::ledger::{self, Standing};
 use super::entry::{self, FileFacts, Ids, number};
+use super::ledger::{self, Standing};
 use crate::model::{Digest, Event, Key, Reason};
 use crate::sys::{clock, stamp};
 

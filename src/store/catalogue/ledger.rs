@@ -75,8 +75,7 @@ pub(super) fn digest(store: &Store) -> Option<Vec<u8>> {
 
 /// Takes over the ledger if the catalogue does not know what is in it.
 pub(super) fn reconcile(transaction: &Transaction, store: &Store) -> rusqlite::Result<Standing> {
-    let known: Option<Vec<u8>> =
-        transaction.query_row("SELECT digest FROM ledger", [], |row| row.get(0)).optional()?;
+    let known: Option<Vec<u8>> = transaction.query_row("SELECT digest FROM ledger", [], |row| row.get(0)).optional()?;
     let present = digest(store);
     if known == present {
         return Ok(Standing::InStep);

@@ -89,9 +89,8 @@ impl Catalogue {
     fn reached(&self, question: &str, shard: u8, gone: &HashSet<Key>) -> Result<HashSet<Digest>, Error> {
         let (mut first, mut last) = ([0; 32], [0xff; 32]);
         (first[0], last[0]) = (shard, shard);
-        let rows = self.facts(question, [first, last], |row| {
-            Ok((Digest(row.get(0)?), row.get::<_, Option<[u8; 32]>>(1)?))
-        })?;
+        let rows =
+            self.facts(question, [first, last], |row| Ok((Digest(row.get(0)?), row.get::<_, Option<[u8; 32]>>(1)?)))?;
         let stays = |key: &Option<[u8; 32]>| key.is_none_or(|key| !gone.contains(&Key(Digest(key))));
         Ok(rows.into_iter().filter(|(_, key)| stays(key)).map(|(digest, _)| digest).collect())
     }

@@ -45,7 +45,10 @@ impl Store {
                 uncalled.filter_map(|command| self.unneeded(Thing::PathSets(command))).for_each(&mut show);
             }
             let stamps = format!("stamps/{shard:02x}");
-            self.texts_in(&stamps)?.into_iter().filter_map(|name| self.unneeded(Thing::Stamp(name))).for_each(&mut show);
+            self.texts_in(&stamps)?
+                .into_iter()
+                .filter_map(|name| self.unneeded(Thing::Stamp(name)))
+                .for_each(&mut show);
         }
         for name in self.texts_in("tmp")? {
             self.unneeded(Thing::Temporary(name)).into_iter().for_each(&mut show);

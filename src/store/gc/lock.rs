@@ -44,7 +44,10 @@ impl LockFile {
                     waited += PAUSE;
                 }
                 Ok(false) => {
-                    return Err(Error::failure(format!("others used the cache for all of {} seconds", PATIENCE.as_secs())));
+                    return Err(Error::failure(format!(
+                        "others used the cache for all of {} seconds",
+                        PATIENCE.as_secs()
+                    )));
                 }
                 Err(why) => return Err(Error::failure("cannot lock the cache").because(why)),
             }

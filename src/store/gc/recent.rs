@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use super::Thing;
 use crate::error::Error;
 use crate::model::{Call, CommandDigest, Digest, Event, Key, Reason};
-use crate::store::journal::{self, Mark};
 use crate::store::Store;
+use crate::store::journal::{self, Mark};
 
 /// What is needed by calls that the plan does not know, or that were used after it was made.
 pub(super) struct Recent<'store> {
