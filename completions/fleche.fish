@@ -36,6 +36,9 @@ complete -c fleche -n "__fish_fleche_needs_command" -f -a "query" -d 'Print the 
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "table" -d 'List stored calls, the most recent first'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "show" -d 'Show all that is stored of a call'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "digest" -d 'Print the key of a command, without running it'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "gc" -d 'Remove what no call needs, and calls beyond the limits that are given'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "verify" -d 'Check that stored calls and their values are whole'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "reindex" -d 'Build the catalogue of calls anew from their files'
 complete -c fleche -n "__fish_fleche_using_subcommand run" -s t -l tag -d 'A tag for the call; FLECHE_TAGS (`a=1,b=2`) gives more' -r
 complete -c fleche -n "__fish_fleche_using_subcommand run" -s p -l project -d 'The same as --tag project=NAME; FLECHE_PROJECT gives a default' -r
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l cache-exit -d 'Store runs that end with these exit codes too, as in `1,2`' -r
@@ -198,3 +201,51 @@ complete -c fleche -n "__fish_fleche_using_subcommand digest" -l no-stdin -d 'St
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -s q -l quiet -d 'Say nothing but errors'
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -s v -l verbose -d 'Say what was recognised, replayed and stored'
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand gc" -l max-size -d 'Leave at most so many bytes of calls and their values, as in 20GiB' -r
+complete -c fleche -n "__fish_fleche_using_subcommand gc" -l max-age -d 'Remove calls that were not used for so long, as in 30d' -r
+complete -c fleche -n "__fish_fleche_using_subcommand gc" -l grace -d 'Leave files alone that are younger' -r
+complete -c fleche -n "__fish_fleche_using_subcommand gc" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand gc" -s n -l dry-run -d 'Print what would be removed, and remove nothing'
+complete -c fleche -n "__fish_fleche_using_subcommand gc" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand gc" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand gc" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l name -d 'Only commands whose name matches' -r
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l arg -d 'Only calls with an argument that matches; N counts from 0, the command itself' -r
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -s t -l tag -d 'Only calls with this tag, or with this value of it' -r
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -s p -l project -d 'The same as --tag project=NAME' -r
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l cwd -d 'Only calls from this working directory' -r -F
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l exit -d 'Only calls with this exit code' -r
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l since -d 'Only calls that started then or later: a date, a time, or how long ago, as in `2h`' -r
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l until -d 'Only calls that started before that' -r
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l longer -d 'Only calls that took at least this long' -r
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l input -d 'Only calls that looked at this path, and saw this value there' -r
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l output -d 'Only calls that wrote this path' -r
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l value -d 'Only calls that printed or wrote this value' -r
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l grade -d 'Only calls whose inputs are known in this way' -r -f -a "traced\t''
+declared\t''
+pure\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l where -d 'Only calls for which this SQL expression holds, as in "walltime > 60 and tags ->> \'project\' is null"' -r
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l sort -d 'Order by this column instead of the time: numbers and times from the largest, text from A' -r
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l limit -d 'At most this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l skip -d 'Pass over this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l unique -d 'Only the first call of each value of this column' -r
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l repair -d 'Put what is damaged aside, and calls that lost a value: the next run makes them anew'
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l json -d 'Print a JSON object a fault'
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l reverse -d 'The other way round'
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l latest -d 'Only the most recent one'
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l oldest -d 'Only the oldest one'
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l only -d 'There must be exactly one, else the answer is no'
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand reindex" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand reindex" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand reindex" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand reindex" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -204,7 +204,11 @@ mod tests {
                 if ledger.exists() {
                     fs::write(
                         &ledger,
-                        if number % 2 == 0 { "" } else { "something that is no ledger at all, and long enough" },
+                        if number.is_multiple_of(2) {
+                            ""
+                        } else {
+                            "something that is no ledger at all, and long enough"
+                        },
                     )
                     .unwrap();
                 }
