@@ -10,6 +10,8 @@
 //!    moved to `quarantine/` and is a miss.
 //! 3. Everything is reached from one open folder that belongs to the user alone (`folder`).
 //! 4. A read-only store writes nothing at all, not even what would mend it.
+//! 5. What a call needs is not removed (`gc`), and a catalogue can be made again from the files, of which the journal and the
+//!    ledger that it leaves behind tell what no call's file does (`catalogue`).
 
 mod calls;
 mod catalogue;

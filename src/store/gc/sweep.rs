@@ -12,7 +12,9 @@ use crate::sys::{clock, stamp};
 
 /// Files that are removed before recordings get their turn.
 const BATCH: usize = 256;
-/// For how long: a recording that waits looks for its chance every twenty milliseconds.
+/// The longest that they wait for it, in nanoseconds; they give up after a second.
+const LONGEST: u64 = 200_000_000;
+/// How long their turn is: a recording that waits looks for its chance every twenty milliseconds.
 const TURN: std::time::Duration = std::time::Duration::from_millis(25);
 
 impl Store {
@@ -24,15 +26,24 @@ impl Store {
             let needed = self.needed(&reached, &evicted(&plan.removals), progress)?;
             let mut recent = Recent::since(self, plan.since, needed);
             let lock = LockFile::open(self)?;
-            for (number, batch) in reached.chunks(BATCH).enumerate() {
-                if number > 0 {
-                    clock::pause(TURN);
-                }
-                progress((number * BATCH) as u64, reached.len() as u64);
-                let _exclusive = lock.exclusive()?;
+            let mut done = 0;
+            while done < reached.len() {
+                progress(done as u64, reached.len() as u64);
+                // Most of what happened is read while recordings still go on.
                 recent.read_on()?;
-                for removal in batch {
+                let exclusive = lock.exclusive()?;
+                let began = clock::monotonic();
+                recent.read_on()?;
+                for removal in reached[done..].iter().take(BATCH) {
                     self.remove_unless_needed(removal, &mut recent, &mut freed)?;
+                    done += 1;
+                    if clock::monotonic().saturating_sub(began) > LONGEST {
+                        break;
+                    }
+                }
+                drop(exclusive);
+                if done < reached.len() {
+                    clock::pause(TURN);
                 }
             }
         }
