@@ -209,10 +209,11 @@ impl Fold<'_> {
     /// append: it is read again next time.
     fn rotate(&self, transaction: &Transaction, standing: Standing) -> rusqlite::Result<()> {
         let folder = &self.store.folder;
-        let Ok(Some(stat)) = folder.stat(journal::CURRENT) else { return Ok(()) };
+        let Ok(stat) = folder.stat(journal::CURRENT) else { return Ok(()) };
+        let (inode, length) = stat.map_or((0, 0), |stat| (stat.st_ino, stat.st_size as u64));
         let ledger = folder.stat(ledger::FILE).ok().flatten().map_or(0, |stat| stat.st_size as u64);
         // Not below the ledger's own size, or a large one would be written for every few megabytes.
-        let is_full = stat.st_size as u64 > ROTATED.max(ledger);
+        let is_full = length > ROTATED.max(ledger);
         let is_due = is_full || standing == Standing::Lost;
         if standing == Standing::Newer || !is_due || !ledger::write(transaction, self.store)? {
             return Ok(());
@@ -221,7 +222,7 @@ impl Fold<'_> {
             return Ok(());
         }
         // The one before it is gone, and its inode number may come again.
-        transaction.execute("DELETE FROM journal WHERE inode <> ?1", [number(stat.st_ino)]).map(drop)
+        transaction.execute("DELETE FROM journal WHERE inode <> ?1", [number(inode)]).map(drop)
     }
 }
 

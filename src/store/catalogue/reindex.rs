@@ -285,4 +285,22 @@ mod tests {
         assert!(!current.exists() && old.exists());
         assert_eq!(dump(&world), before);
     }
+
+    #[test]
+    fn a_lost_ledger_is_written_anew_by_the_next_question() {
+        let world = World::new();
+        world.record(call("a"));
+        world.store.used(&call("a").key, 3, "cc".into());
+        happen(&world, &Step::Rotate, 0);
+        let before = dump(&world);
+        let ledger = world.store.folder().join("ledger");
+        for number in [0, 1] {
+            happen(&world, &Step::LoseLedger, number);
+            assert!(fs::metadata(&ledger).unwrap().len() > 100);
+            fs::remove_file(&ledger).unwrap();
+            assert_eq!(dump(&world), before);
+            remove_catalogue(&world);
+            assert_eq!(dump(&world), before);
+        }
+    }
 }
