@@ -6,7 +6,10 @@ use std::io::IsTerminal;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::cmd::quick::{self, Loudness};
-use crate::cmd::{bind, completions, digest, evict, expand, graph, load, query, run, show, shrink, stats, table, tag};
+use crate::cmd::{
+    bind, completions, digest, evict, expand, gc, graph, load, query, reindex, run, show, shrink, stats, table, tag,
+    verify,
+};
 use crate::error::{Kind, Result};
 use crate::ui::{Talk, choose_color};
 
@@ -46,6 +49,9 @@ enum Commands {
     Load(Box<load::Args>),
     Bind(Box<bind::Args>),
     Completions(completions::Args),
+    Gc(gc::Args),
+    Verify(Box<verify::Args>),
+    Reindex(reindex::Args),
 }
 
 #[derive(clap::Args)]
@@ -117,6 +123,9 @@ pub fn run(arguments: Vec<OsString>) -> i32 {
         Commands::Load(args) => load::run(*args, &talk),
         Commands::Bind(args) => bind::run(*args),
         Commands::Completions(args) => completions::run(&args),
+        Commands::Gc(args) => gc::run(args, &talk),
+        Commands::Verify(args) => verify::run(*args, &talk),
+        Commands::Reindex(args) => reindex::run(args, &talk),
     };
     match done {
         Ok(()) => 0,

@@ -16,7 +16,7 @@ use crate::ui;
 use super::candidates;
 
 /// Conditions, all of which must hold; without one every call is meant.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Default, PartialEq, Eq, clap::Args)]
 #[group(skip)]
 pub struct Args {
     /// Only commands whose name matches
@@ -91,7 +91,7 @@ pub struct Args {
     only: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum GradeName {
     Traced,
     Declared,
