@@ -6,8 +6,10 @@ mod filter;
 pub mod query;
 pub mod quick;
 mod recognise;
+pub mod rerun;
 pub mod run;
 mod sheet;
+pub mod shell;
 pub mod show;
 pub mod table;
 

@@ -14,6 +14,7 @@ use crate::sys::descriptor::{self, Kind};
 use crate::sys::entry::{self, Standard, standard};
 
 use super::Halt;
+use super::again::Scene;
 use super::beyond;
 use super::lookup::{Binding, Sought};
 use super::policy::MAX_INPUT;
@@ -24,13 +25,14 @@ pub struct Recogniser<'a> {
     request: &'a Request,
     cwd: PathBuf,
     streams: Streams,
+    scene: &'a Scene,
 }
 
 impl<'a> Recogniser<'a> {
     /// Looks around.
-    pub fn new(request: &'a Request) -> std::result::Result<Recogniser<'a>, Reason> {
+    pub fn new(request: &'a Request, scene: &'a Scene) -> std::result::Result<Recogniser<'a>, Reason> {
         let cwd = std::env::current_dir().map_err(|why| Reason::InputUnreadable(".".into(), cause(&why)))?;
-        Ok(Recogniser { request, cwd, streams: streams() })
+        Ok(Recogniser { request, cwd, streams: scene.streams.unwrap_or_else(streams), scene })
     }
 
     /// A device such as `/dev/full` refuses every write, which only the command itself can answer.
@@ -43,8 +45,8 @@ impl<'a> Recogniser<'a> {
 
     /// The command, with all that counts.
     pub fn command(&self, input: &StandardInput, descriptors: String, memory: &dyn StampMemory) -> Result<Command> {
-        let environment = environment();
-        let visible = || key::visible_environment(&self.request.environment, &self::environment());
+        let environment = self.scene.environment();
+        let visible = || key::visible_environment(&self.request.environment, &self.scene.environment());
         let probe = |line: &std::ffi::OsStr| exec::probe(line, &self.cwd, &visible()?);
         let surroundings = Surroundings {
             cwd: self.cwd.clone(),
@@ -106,8 +108,8 @@ pub fn recognise(
         Halt::Refuse(error) => error,
         Halt::Plain(reason) => unusable(reason),
     };
-    let mut recogniser = Recogniser::new(request).map_err(unusable)?;
-    recogniser.streams = streams.unwrap_or(recogniser.streams);
+    let scene = Scene { streams, ..Scene::default() };
+    let recogniser = Recogniser::new(request, &scene).map_err(unusable)?;
     let input = StandardInput::prepare(&request.stdin, &store, MAX_INPUT).map_err(halted)?;
     input.check_whole().map_err(unusable)?;
     let descriptors = beyond::counted(request).map_err(unusable)?;

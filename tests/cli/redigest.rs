@@ -1,0 +1,1 @@
+//! Keys of an older format are made anew.
