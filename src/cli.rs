@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::cmd::quick::{self, Loudness};
-use crate::cmd::{digest, query, rerun, run, shell, show, table};
+use crate::cmd::{digest, query, redigest, rerun, run, shell, show, table};
 use crate::error::{Kind, Result};
 use crate::ui::{Talk, choose_color};
 
@@ -50,6 +50,7 @@ enum Commands {
     Digest(Box<digest::Args>),
     Shell(Box<shell::Args>),
     Rerun(Box<rerun::Args>),
+    Redigest(redigest::Args),
 }
 
 #[derive(clap::Args)]
@@ -117,6 +118,7 @@ pub fn run(arguments: Vec<OsString>) -> i32 {
         Commands::Table(args) => table::run(*args),
         Commands::Show(args) => show::run(args),
         Commands::Digest(args) => digest::run(*args, &talk),
+        Commands::Redigest(args) => redigest::run(args, &talk),
     };
     match done {
         Ok(()) => 0,

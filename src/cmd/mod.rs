@@ -6,6 +6,7 @@ mod filter;
 pub mod query;
 pub mod quick;
 mod recognise;
+pub mod redigest;
 pub mod rerun;
 pub mod run;
 mod sheet;

@@ -11,8 +11,10 @@ mod lookup;
 mod metadata;
 mod outputs;
 mod policy;
+mod proof;
 mod recognise;
 mod record;
+mod redigest;
 mod replay;
 mod standard_input;
 
@@ -34,6 +36,7 @@ pub use again::again;
 pub use outputs::Mtime;
 pub use policy::{MAX_ENTRY, MAX_INPUT, Mode, Nested, Pace, Policy};
 pub use recognise::recognise;
+pub use redigest::{Deed, Redigest, redigest};
 
 use again::Scene;
 use lookup::Freshness;

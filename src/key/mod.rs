@@ -22,7 +22,8 @@ mod walk;
 mod tests;
 
 pub use command::{
-    DESCRIPTORS, FORMAT, FORMAT_PART, STDIN, STREAMS, Surroundings, VOLATILE, command, stdin_name, streams_name,
+    DESCRIPTORS, FORMAT, FORMAT_PART, STDIN, STREAMS, Surroundings, TRUSTED_FROM, VOLATILE, command, stdin_name,
+    streams_name,
 };
 pub use environment::{missing_requirement, variable, variables, visible_environment};
 pub use observe::{ObserveError, Observed, confirm, is_worth_remembering, observe};

@@ -80,6 +80,7 @@ pub(super) fn line(time: i64, event: &Event) -> String {
             format!("{time:020}\tmissed\t{command}\t{reason}\t{name}\t{detail}\n")
         }
         Event::Tagged { key } => format!("{time:020}\ttagged\t{key}\t\n"),
+        Event::Renamed { from, to } => format!("{time:020}\trenamed\t{from}\t{to}\n"),
         Event::Evicted { key } => format!("{time:020}\tevicted\t{key}\t\n"),
     }
 }
@@ -105,6 +106,7 @@ pub(super) fn event(line: &[u8]) -> Option<(i64, Event)> {
             Event::NotStored { command, reason, name: text()?, detail: text()? }
         }
         "tagged" => Event::Tagged { key: Key(digest) },
+        "renamed" => Event::Renamed { from: Key(digest), to: Key(number.parse().ok()?) },
         "evicted" => Event::Evicted { key: Key(digest) },
         _ => return None,
     };
