@@ -36,6 +36,12 @@ complete -c fleche -n "__fish_fleche_needs_command" -f -a "query" -d 'Print the 
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "table" -d 'List stored calls, the most recent first'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "show" -d 'Show all that is stored of a call'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "digest" -d 'Print the key of a command, without running it'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "expand" -d 'Print the whole digests of which these are the beginnings, one a line'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "shrink" -d 'Print for each digest the shortest beginning that names it, one a line'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "tag" -d 'Add tags to stored calls, or take them away'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "evict" -d 'Forget calls: the same command runs again'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "graph" -d 'Show which call made the inputs of which'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "stats" -d 'Show hits, misses, the time saved and the bytes stored'
 complete -c fleche -n "__fish_fleche_using_subcommand run" -s t -l tag -d 'A tag for the call; FLECHE_TAGS (`a=1,b=2`) gives more' -r
 complete -c fleche -n "__fish_fleche_using_subcommand run" -s p -l project -d 'The same as --tag project=NAME; FLECHE_PROJECT gives a default' -r
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l cache-exit -d 'Store runs that end with these exit codes too, as in `1,2`' -r
@@ -198,3 +204,146 @@ complete -c fleche -n "__fish_fleche_using_subcommand digest" -l no-stdin -d 'St
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -s q -l quiet -d 'Say nothing but errors'
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -s v -l verbose -d 'Say what was recognised, replayed and stored'
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand expand" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand expand" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand expand" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand expand" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand shrink" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand shrink" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand shrink" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand shrink" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l remove -d 'Take this tag away' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l name -d 'Only commands whose name matches' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l arg -d 'Only calls with an argument that matches; N counts from 0, the command itself' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -s t -l tag -d 'Only calls with this tag, or with this value of it' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -s p -l project -d 'The same as --tag project=NAME' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l cwd -d 'Only calls from this working directory' -r -F
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l exit -d 'Only calls with this exit code' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l since -d 'Only calls that started then or later: a date, a time, or how long ago, as in `2h`' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l until -d 'Only calls that started before that' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l longer -d 'Only calls that took at least this long' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l input -d 'Only calls that looked at this path, and saw this value there' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l output -d 'Only calls that wrote this path' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l value -d 'Only calls that printed or wrote this value' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l grade -d 'Only calls whose inputs are known in this way' -r -f -a "traced\t''
+declared\t''
+pure\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l where -d 'Only calls for which this SQL expression holds, as in "walltime > 60 and tags ->> \'project\' is null"' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l sort -d 'Order by this column instead of the time: numbers and times from the largest, text from A' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l limit -d 'At most this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l skip -d 'Pass over this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l unique -d 'Only the first call of each value of this column' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l reverse -d 'The other way round'
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l latest -d 'Only the most recent one'
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l oldest -d 'Only the oldest one'
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l only -d 'There must be exactly one, else the answer is no'
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l name -d 'Only commands whose name matches' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l arg -d 'Only calls with an argument that matches; N counts from 0, the command itself' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -s t -l tag -d 'Only calls with this tag, or with this value of it' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -s p -l project -d 'The same as --tag project=NAME' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l cwd -d 'Only calls from this working directory' -r -F
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l exit -d 'Only calls with this exit code' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l since -d 'Only calls that started then or later: a date, a time, or how long ago, as in `2h`' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l until -d 'Only calls that started before that' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l longer -d 'Only calls that took at least this long' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l input -d 'Only calls that looked at this path, and saw this value there' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l output -d 'Only calls that wrote this path' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l value -d 'Only calls that printed or wrote this value' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l grade -d 'Only calls whose inputs are known in this way' -r -f -a "traced\t''
+declared\t''
+pure\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l where -d 'Only calls for which this SQL expression holds, as in "walltime > 60 and tags ->> \'project\' is null"' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l sort -d 'Order by this column instead of the time: numbers and times from the largest, text from A' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l limit -d 'At most this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l skip -d 'Pass over this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l unique -d 'Only the first call of each value of this column' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l dry-run -d 'Print what would be forgotten, and forget nothing'
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l reverse -d 'The other way round'
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l latest -d 'Only the most recent one'
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l oldest -d 'Only the oldest one'
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l only -d 'There must be exactly one, else the answer is no'
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l format -d 'How to print' -r -f -a "tree\t'A tree of lines'
+dot\t'For Graphviz'
+mermaid\t'For Mermaid, as in Markdown pages'
+json\t'An object with calls and edges'"
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l name -d 'Only commands whose name matches' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l arg -d 'Only calls with an argument that matches; N counts from 0, the command itself' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -s t -l tag -d 'Only calls with this tag, or with this value of it' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -s p -l project -d 'The same as --tag project=NAME' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l cwd -d 'Only calls from this working directory' -r -F
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l exit -d 'Only calls with this exit code' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l since -d 'Only calls that started then or later: a date, a time, or how long ago, as in `2h`' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l until -d 'Only calls that started before that' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l longer -d 'Only calls that took at least this long' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l input -d 'Only calls that looked at this path, and saw this value there' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l output -d 'Only calls that wrote this path' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l value -d 'Only calls that printed or wrote this value' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l grade -d 'Only calls whose inputs are known in this way' -r -f -a "traced\t''
+declared\t''
+pure\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l where -d 'Only calls for which this SQL expression holds, as in "walltime > 60 and tags ->> \'project\' is null"' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l sort -d 'Order by this column instead of the time: numbers and times from the largest, text from A' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l limit -d 'At most this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l skip -d 'Pass over this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l unique -d 'Only the first call of each value of this column' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l reverse -d 'The other way round'
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l latest -d 'Only the most recent one'
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l oldest -d 'Only the oldest one'
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l only -d 'There must be exactly one, else the answer is no'
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l format -d 'How to print' -r -f -a "text\t'For people; with --by tab-separated in a pipe'
+json\t'An object; times in nanoseconds, sizes in bytes'"
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l by -d 'Print one table in full: a row a command name, a day or a reason' -r -f -a "name\t''
+day\t''
+reason\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l name -d 'Only commands whose name matches' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l arg -d 'Only calls with an argument that matches; N counts from 0, the command itself' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -s t -l tag -d 'Only calls with this tag, or with this value of it' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -s p -l project -d 'The same as --tag project=NAME' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l cwd -d 'Only calls from this working directory' -r -F
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l exit -d 'Only calls with this exit code' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l since -d 'Only calls that started then or later: a date, a time, or how long ago, as in `2h`' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l until -d 'Only calls that started before that' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l longer -d 'Only calls that took at least this long' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l input -d 'Only calls that looked at this path, and saw this value there' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l output -d 'Only calls that wrote this path' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l value -d 'Only calls that printed or wrote this value' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l grade -d 'Only calls whose inputs are known in this way' -r -f -a "traced\t''
+declared\t''
+pure\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l where -d 'Only calls for which this SQL expression holds, as in "walltime > 60 and tags ->> \'project\' is null"' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l sort -d 'Order by this column instead of the time: numbers and times from the largest, text from A' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l limit -d 'At most this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l skip -d 'Pass over this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l unique -d 'Only the first call of each value of this column' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l reverse -d 'The other way round'
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l latest -d 'Only the most recent one'
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l oldest -d 'Only the oldest one'
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l only -d 'There must be exactly one, else the answer is no'
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::cmd::quick::{self, Loudness};
-use crate::cmd::{digest, query, redigest, rerun, run, shell, show, table};
+use crate::cmd::{digest, evict, expand, graph, query, redigest, rerun, run, shell, show, shrink, stats, table, tag};
 use crate::error::{Kind, Result};
 use crate::ui::{Talk, choose_color};
 
@@ -51,6 +51,12 @@ enum Commands {
     Shell(Box<shell::Args>),
     Rerun(Box<rerun::Args>),
     Redigest(redigest::Args),
+    Expand(expand::Args),
+    Shrink(shrink::Args),
+    Tag(Box<tag::Args>),
+    Evict(Box<evict::Args>),
+    Graph(Box<graph::Args>),
+    Stats(Box<stats::Args>),
 }
 
 #[derive(clap::Args)]
@@ -119,6 +125,12 @@ pub fn run(arguments: Vec<OsString>) -> i32 {
         Commands::Show(args) => show::run(args),
         Commands::Digest(args) => digest::run(*args, &talk),
         Commands::Redigest(args) => redigest::run(args, &talk),
+        Commands::Expand(args) => expand::run(args, &talk),
+        Commands::Shrink(args) => shrink::run(args, &talk),
+        Commands::Tag(args) => tag::run(*args, &talk),
+        Commands::Evict(args) => evict::run(*args, &talk),
+        Commands::Graph(args) => graph::run(*args),
+        Commands::Stats(args) => stats::run(*args),
     };
     match done {
         Ok(()) => 0,
@@ -138,9 +150,10 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// Where the subcommand is: the first word that is no option; none of the options before it takes a value.
+/// Where the subcommand is: the first word that is no option; nor the value of one.
 fn first_word(arguments: &[OsString]) -> Option<usize> {
-    (1..arguments.len()).find(|at| !arguments[*at].as_encoded_bytes().starts_with(b"-"))
+    let is_value = |at: usize| arguments[at - 1] == "--color";
+    (1..arguments.len()).find(|at| !arguments[*at].as_encoded_bytes().starts_with(b"-") && !is_value(*at))
 }
 
 /// Prints what clap has to say: help and version on standard output with status 0, complaints on standard error.

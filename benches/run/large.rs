@@ -155,7 +155,7 @@ fn memory(case: &Case, build: &Build, samples: &Samples) -> Row {
 
 fn contender<'a>(name: &str, words: Vec<OsString>, cache: &'a Cache, stdout: Stdout, length: u64) -> Contender<'a> {
     let environment = &cache.environment;
-    Contender { name: name.to_owned(), words, environment, stdout, length, before: Box::new(|| Ok(())) }
+    Contender { name: name.to_owned(), words, environment, stdout, length, exit: 0, before: Box::new(|| Ok(())) }
 }
 
 fn words(command: &[&str]) -> Vec<OsString> {

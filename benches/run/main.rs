@@ -6,6 +6,7 @@ mod calls;
 mod crowd;
 mod large;
 mod process;
+mod questions;
 mod race;
 mod report;
 mod seed;
@@ -44,6 +45,9 @@ struct Options {
     /// Store --calls calls in DIR, and do nothing else
     #[arg(long, value_name = "DIR")]
     seed: Option<PathBuf>,
+    /// Ask the store below this folder, filled if it is not there, and leave it; with --only questions
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
     /// What cargo adds
     #[arg(long, hide = true)]
     bench: bool,
@@ -64,6 +68,8 @@ enum Group {
     Capture,
     /// 64 processes at once
     Crowd,
+    /// Questions to a million calls; takes several minutes and 9 GB, and is left out unless it is named
+    Questions,
 }
 
 /// What all parts share.
@@ -145,6 +151,9 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     large::measure(&bench, &mut report)?;
     if bench.does(Group::Crowd) {
         crowd::measure(&bench, &mut report)?;
+    }
+    if bench.options.only.contains(&Group::Questions) {
+        questions::measure(&bench, &mut report)?;
     }
     println!("{}", report.table());
     Ok(())

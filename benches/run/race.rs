@@ -25,6 +25,8 @@ pub struct Contender<'a> {
     pub stdout: Stdout,
     /// Bytes that it must write to a pipe or file.
     pub length: u64,
+    /// The exit code that it must end with.
+    pub exit: i32,
     /// Done before each run and not timed.
     pub before: Box<dyn FnMut() -> io::Result<()> + 'a>,
 }
@@ -136,7 +138,7 @@ impl Track {
             }
             Stdout::File(path) => Target::File(File::create(path)?),
         };
-        let (wall, peak, length) = self.time(&argv, &environment, target)?;
+        let (wall, peak, length) = self.time(&argv, &environment, target, contender.exit)?;
         match length {
             Some(length) if length != contender.length => {
                 Err(format!("{length} bytes of output instead of {}", contender.length).into())
@@ -151,6 +153,7 @@ impl Track {
         argv: &Strings,
         environment: &Strings,
         mut target: Target,
+        exit: i32,
     ) -> Result<(Duration, u64, Option<u64>), Box<dyn Error>> {
         let stdout = match &target {
             Target::Null | Target::Pipe(_, None) => self.null.as_fd(),
@@ -172,7 +175,7 @@ impl Track {
         }
         let ended = process::wait(pid)?;
         let wall = started.elapsed();
-        self.check(&ended)?;
+        self.check(&ended, exit)?;
         let length = match target {
             Target::Null => None,
             Target::Pipe(..) => Some(received),
@@ -181,8 +184,9 @@ impl Track {
         Ok((wall, ended.peak, length))
     }
 
-    fn check(&mut self, ended: &process::Ended) -> Result<(), Box<dyn Error>> {
-        if ended.status == 0 && self.complaints.metadata()?.len() == 0 {
+    fn check(&mut self, ended: &process::Ended, exit: i32) -> Result<(), Box<dyn Error>> {
+        // The exit code stands in the second byte of a wait status.
+        if ended.status == exit << 8 && self.complaints.metadata()?.len() == 0 {
             return Ok(());
         }
         let mut said = String::new();

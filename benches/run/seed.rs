@@ -6,10 +6,15 @@ use std::path::Path;
 use std::thread;
 
 use fleche::model::{
-    Argument, Call, CommandDigest, Content, Digest, Grade, Key, Metadata, Observation, Outcome, PathSet, Stamp, State,
-    Stream, Transcript, Usage, Variable,
+    Argument, Call, CommandDigest, Content, Digest, Grade, Key, Metadata, Observation, Outcome, Output, OutputKind,
+    PathSet, Sink, Stamp, State, Stream, Transcript, Usage, Variable,
 };
 use fleche::store::{Durability, Store};
+
+/// One call in so many has an output too large for its own file.
+const WITH_VALUE: u64 = 20;
+/// Bytes of such an output.
+const VALUE: usize = 20_000;
 
 /// Stores `count` calls in `folder`, each of a command of its own, as large as those of a C compiler with a few inputs.
 pub fn fill(folder: &Path, count: u64) -> Result<(), Box<dyn Error>> {
@@ -31,9 +36,17 @@ fn open(folder: &Path) -> Result<Store, String> {
 fn store(folder: &Path, numbers: impl Iterator<Item = u64>) -> Result<(), String> {
     let store = open(folder)?;
     for number in numbers {
-        let call = call(number);
+        let mut call = call(number);
         let path_set = PathSet { key: call.key, observations: call.observations.clone() };
-        let recording = store.recording().map_err(|reason| reason.to_string())?;
+        let mut recording = store.recording().map_err(|reason| reason.to_string())?;
+        if number % WITH_VALUE == 0 {
+            let mut spool = store.spool(u64::MAX);
+            spool.accept(number.to_le_bytes().repeat(VALUE / 8));
+            let value = spool.finish().and_then(|pending| recording.keep(pending));
+            let content = value.map_err(|reason| reason.to_string())?;
+            let kind = OutputKind::File { mode: 0o644, content, modified: 0 };
+            call.outcome.outputs.push(Output { path: format!("build/file{number}.o").into(), kind });
+        }
         recording.store(&call, Durability::Buffered, Some(path_set)).map_err(|reason| reason.to_string())?;
     }
     Ok(())
@@ -67,7 +80,7 @@ fn call(number: u64) -> Call {
             .collect(),
         observations,
         outcome: Outcome {
-            stdout: Some(Content::inline(vec![b'x'; 100])),
+            stdout: Some(Content::inline(format!("{number:0100}").into_bytes())),
             stderr: Some(Content::inline(Vec::new())),
             transcript: Transcript::from_chunks([(1_000_000, Stream::Stdout, 100)]),
             ..Outcome::default()
@@ -75,10 +88,24 @@ fn call(number: u64) -> Call {
         metadata: Metadata {
             host: "host".into(),
             user: "somebody".into(),
-            usage: Usage { wall: 200_000_000, ..Usage::default() },
+            // As mixed as those of a year of builds: in no order.
+            usage: Usage {
+                started: 1_700_000_000_000_000_000
+                    + (number.wrapping_mul(2_654_435_761) % 31_536_000) as i64 * 1_000_000_000,
+                wall: number.wrapping_mul(40_503) % 90_000 * 1_000_000,
+                ..Usage::default()
+            },
             ..Metadata::default()
         },
-        tags: BTreeMap::from([("project".to_owned(), "alpha".to_owned())]),
+        tags: BTreeMap::from([("project".to_owned(), project(number))]),
+    }
+}
+
+/// One of a hundred; `alpha` is the first.
+fn project(number: u64) -> String {
+    match number % 100 {
+        0 => "alpha".to_owned(),
+        other => format!("project-{other}"),
     }
 }
 

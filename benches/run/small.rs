@@ -222,6 +222,7 @@ impl Lane<'_> {
             program: program.to_owned(),
             limit,
             contender: Contender {
+                exit: 0,
                 name: format!("{case} ({program})"),
                 words,
                 environment: &cache.environment,

@@ -128,9 +128,13 @@ impl World {
 
     /// A cache of this name; nothing is made.
     pub fn cache(&self, name: &str) -> Cache {
-        let home = self.path(name);
+        self.cache_at(&self.path(name))
+    }
+
+    /// The cache below this folder; nothing is made.
+    pub fn cache_at(&self, home: &Path) -> Cache {
         let mut environment: Vec<OsString> = SESSION.iter().map(OsString::from).collect();
-        for (name, value) in [("HOME=", &home), ("XDG_CACHE_HOME=", &home), ("PWD=", &self.path("work"))] {
+        for (name, value) in [("HOME=", home), ("XDG_CACHE_HOME=", home), ("PWD=", &self.path("work"))] {
             let mut entry = OsString::from(name);
             entry.push(value);
             environment.push(entry);

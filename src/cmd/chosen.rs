@@ -26,12 +26,17 @@ pub struct Args {
 /// What was chosen.
 pub enum Chosen {
     /// Nothing was said: it is for the subcommand to know what that means.
-    Everything(Vec<Key>),
+    Everything,
     /// These.
     These(Vec<Key>),
 }
 
 impl Args {
+    /// As if these had been given on the command line.
+    pub fn new(keys: Vec<String>, filter: filter::Args) -> Args {
+        Args { keys, filter }
+    }
+
     /// The calls, in the order of the filter or as they were named.
     ///
     /// # Errors
@@ -41,18 +46,16 @@ impl Args {
     pub fn calls(self, store: &Store, catalogue: &Catalogue) -> Result<Chosen> {
         let filter = self.filter.filter()?;
         if self.keys.is_empty() {
-            let is_all = filter.is_empty();
+            if filter.is_empty() {
+                return Ok(Chosen::Everything);
+            }
             let keys = catalogue.keys(&filter.resolve(store, catalogue)?)?;
-            return match (is_all, keys.is_empty()) {
-                (true, _) => Ok(Chosen::Everything(keys)),
-                (false, true) => Err(none()),
-                (false, false) => Ok(Chosen::These(keys)),
-            };
+            return if keys.is_empty() { Err(none()) } else { Ok(Chosen::These(keys)) };
         }
         if !filter.is_empty() {
             return Err(Error::usage("keys and filters cannot be combined"));
         }
-        let keys = words(self.keys)?.iter().map(|word| call(store, word)).collect::<Result<_>>()?;
+        let keys = words(self.keys)?.iter().map(|word| call(store, catalogue, word)).collect::<Result<_>>()?;
         Ok(Chosen::These(keys))
     }
 }
@@ -76,14 +79,19 @@ pub fn words(given: Vec<String>) -> Result<Vec<String>> {
     Ok(words)
 }
 
+/// The words, or, where there are none, those of standard input.
+pub fn words_or_input(given: Vec<String>) -> Result<Vec<String>> {
+    words(if given.is_empty() { vec!["-".to_owned()] } else { given })
+}
+
 /// A digest's beginning.
 pub fn prefix(word: &str) -> Result<Prefix> {
     word.parse().map_err(|why: String| Error::usage(why))
 }
 
 /// The call of this name.
-pub fn call(store: &Store, word: &str) -> Result<Key> {
-    match store.resolve(&prefix(word)?)? {
+pub fn call(store: &Store, catalogue: &Catalogue, word: &str) -> Result<Key> {
+    match store.resolve_by(catalogue, &prefix(word)?)? {
         Named::Call(key) => Ok(key),
         Named::Value(digest) => Err(Error::no(format!("{} is a value, not a call", digest.short()))),
     }

@@ -2,7 +2,10 @@
 
 mod chosen;
 pub mod digest;
+pub mod evict;
+pub mod expand;
 mod filter;
+pub mod graph;
 pub mod query;
 pub mod quick;
 mod recognise;
@@ -12,11 +15,40 @@ pub mod run;
 mod sheet;
 pub mod shell;
 pub mod show;
+pub mod shrink;
+pub mod stats;
 pub mod table;
+pub mod tag;
 
 use crate::config;
 use crate::error::{Error, Result};
 use crate::store::Store;
+use crate::ui::{self, Talk};
+
+/// The store, to be changed.
+fn store_to_change() -> Result<Store> {
+    match config::mode().as_deref() {
+        Some("read-only") => Err(Error::failure("the cache is read-only").hint("FLECHE_MODE=on")),
+        _ => store(),
+    }
+}
+
+/// Prints what `translated` makes of each word, a line each; words that it cannot translate are complained about in their
+/// order, and the last complaint is the result.
+fn translate(words: Vec<String>, talk: &Talk, translated: impl Fn(&str) -> Result<String>) -> Result<()> {
+    let mut last = Ok(());
+    for word in words {
+        match translated(&word) {
+            Ok(text) => ui::print(&format!("{text}\n"))?,
+            Err(error) => {
+                if let Err(before) = std::mem::replace(&mut last, Err(error)) {
+                    talk.error(&before);
+                }
+            }
+        }
+    }
+    last
+}
 
 /// The store that questions are put to.
 fn store() -> Result<Store> {

@@ -36,8 +36,8 @@ pub fn run(args: Args) -> Result<()> {
         return if count > 0 { Ok(()) } else { Err(none()) };
     }
     let found = match args.format {
-        Some(format) => format.print(&Table::usual(&catalogue, &selection, &[])?)?,
-        None if args.json => Format::Jsonl.print(&Table::whole(&catalogue, &selection)?)?,
+        Some(format) => format.print(Table::usual(&catalogue, &selection, &[])?)?,
+        None if args.json => Format::Jsonl.print(Table::whole(&catalogue, &selection)?)?,
         None => {
             let mut lines = Sheet::lines();
             Table::of(&catalogue, &selection, &["key"])?.each(|row| lines.row(&row))?;

@@ -21,7 +21,7 @@ pub struct Args {
 
 /// Makes the keys anew.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
-    let store = super::store()?;
+    let store = if args.dry_run { super::store() } else { super::store_to_change() }?;
     // The oldest first, as they were stored: what was made last is to be found first.
     let mut keys = store.catalogue()?.keys(&Selection::default())?;
     keys.reverse();

@@ -52,7 +52,7 @@ fn attempt(args: Args, talk: &Talk) -> Result<Ending> {
         );
     }
     let store = super::store()?;
-    let key = chosen::call(&store, &word)?;
+    let key = chosen::call(&store, &store.catalogue()?, &word)?;
     let call = stored(&store, &key)?;
     let is_told = Cell::new(false);
     let tell = |told: Told| {

@@ -32,7 +32,8 @@ impl Format {
     }
 
     /// Prints a table row by row; says whether there was one.
-    pub fn print(self, table: &Table) -> Result<bool> {
+    pub fn print(self, table: Table) -> Result<bool> {
+        let table = if matches!(self, Format::Table | Format::Markdown) { table.for_people() } else { table };
         let columns = table.columns();
         let mut sheet = match self {
             Format::Table => Sheet::drawn(&columns),

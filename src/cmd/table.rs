@@ -41,7 +41,7 @@ pub fn run(args: Args) -> Result<()> {
     } else {
         Table::of(&catalogue, &selection, &args.columns.iter().map(String::as_str).collect::<Vec<_>>())?
     };
-    match args.format.unwrap_or_else(Format::fitting).print(&table)? {
+    match args.format.unwrap_or_else(Format::fitting).print(table)? {
         true => Ok(()),
         false => Err(none()),
     }

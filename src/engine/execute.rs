@@ -75,7 +75,7 @@ impl super::Run<'_> {
         sought.observed.guard();
         let before = outputs::before(&sought.places);
         let beyond = Beyond::now();
-        let mut capture = Capture::new(store, sought, self.policy);
+        let mut capture = Capture::new(store, sought, self.policy, why);
         let environment = &self.told_to_nested(&command.environment);
         let launch = Launch { program, argv: &command.argv, environment, stdin: input };
         let (stdout, stderr) = capture.sinks();
@@ -83,9 +83,8 @@ impl super::Run<'_> {
             Ok(run) => run,
             Err(error) => return Err((error, launch.stdin)),
         };
-        let stored =
-            panic::catch_unwind(AssertUnwindSafe(|| record(capture, &run, &self.input, &before, &beyond, why)))
-                .unwrap_or(Err(Reason::Internal));
+        let stored = panic::catch_unwind(AssertUnwindSafe(|| record(capture, &run, &self.input, &before, &beyond)))
+            .unwrap_or(Err(Reason::Internal));
         match stored {
             Ok(key) => (self.tell)(Told::Stored { key, why: why.clone(), took: run.usage.wall }),
             Err(reason) => {

@@ -36,15 +36,16 @@ pub struct Capture<'a> {
     store: &'a Store,
     sought: &'a Sought<'a>,
     policy: &'a Policy,
+    why: &'a Reason,
     stdout: Spool,
     stderr: Spool,
 }
 
 impl<'a> Capture<'a> {
-    /// Ready to take bytes.
-    pub fn new(store: &'a Store, sought: &'a Sought<'a>, policy: &'a Policy) -> Capture<'a> {
+    /// Ready to take bytes of a command that has to run for this reason.
+    pub fn new(store: &'a Store, sought: &'a Sought<'a>, policy: &'a Policy, why: &'a Reason) -> Capture<'a> {
         let spool = || store.spool(policy.max_entry);
-        Capture { store, sought, policy, stdout: spool(), stderr: spool() }
+        Capture { store, sought, policy, why, stdout: spool(), stderr: spool() }
     }
 
     /// Where standard output and standard error go.
@@ -60,9 +61,8 @@ pub fn record(
     input: &StandardInput,
     before: &Before,
     beyond: &Beyond,
-    why: &Reason,
 ) -> Result<crate::model::Key, Reason> {
-    let Capture { store, sought, policy, stdout, stderr } = capture;
+    let Capture { store, sought, policy, why, stdout, stderr } = capture;
     let command = sought.command;
     let exit = storable_exit(run, policy)?;
     beyond.check_unused(command)?;
@@ -76,7 +76,8 @@ pub fn record(
         (OutputKind::Link { target }, Some(mark)) => binding.max(mark.of_link(target)),
         _ => binding,
     });
-    let recording = shelf.recording.into_inner();
+    let mut recording = shelf.recording.into_inner();
+    recording.because(why);
     let key = Keys::new(command, &observations).of(binding);
     let secret = store.secret()?;
     let variables = key::variables(&sought.request.environment, &command.environment, &command.cwd)

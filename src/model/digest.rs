@@ -34,11 +34,23 @@ impl Digest {
         blake3::Hash::from_bytes(self.0).to_hex().to_string()
     }
 
+    /// How many hex characters of it are also those of `other`.
+    pub fn shared_characters(&self, other: &Digest) -> usize {
+        let same = self.0.iter().zip(&other.0).take_while(|(a, b)| a == b).count();
+        let half = self.0.get(same).zip(other.0.get(same)).is_some_and(|(a, b)| a >> 4 == b >> 4);
+        2 * same + usize::from(half)
+    }
+
+    /// The first `length` characters, or twelve where that is more: never fewer than people are used to.
+    pub fn shortened(&self, length: usize) -> String {
+        let mut hex = self.hex();
+        hex.truncate(length.max(SHORT));
+        hex
+    }
+
     /// The first twelve characters of [`hex`](Digest::hex), enough for people and accepted as a prefix.
     pub fn short(&self) -> String {
-        let mut hex = self.hex();
-        hex.truncate(SHORT);
-        hex
+        self.shortened(SHORT)
     }
 }
 
@@ -163,6 +175,15 @@ mod tests {
         let digest = Digest::of(b"fleche");
         assert_eq!(digest.hex().parse(), Ok(digest));
         assert_eq!(digest.hex().to_uppercase().parse(), Ok(digest));
+    }
+
+    #[test]
+    fn shared_characters_are_those_of_the_hex_form() {
+        let digest = |hex: &str| format!("{hex:0<64}").parse::<Digest>().unwrap();
+        for (one, other, shared) in [("ab", "b", 0), ("ab", "a", 1), ("abc", "abd", 2), ("abcd", "abce", 3)] {
+            assert_eq!(digest(one).shared_characters(&digest(other)), shared, "{one} {other}");
+        }
+        assert_eq!(digest("ab").shared_characters(&digest("ab")), 64);
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub enum Event {
         bytes: u64,
         /// The name of its command, for people.
         name: String,
+        /// Why it had to run: the name of the reason.
+        why: String,
     },
     /// A call was replayed.
     Hit {

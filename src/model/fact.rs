@@ -13,6 +13,8 @@ pub enum Fact {
     Number(i64),
     /// A digest.
     Digest(Digest),
+    /// A digest that is shown short to people, and how many characters that takes.
+    Short(Digest, usize),
     /// Bytes.
     Bytes(u64),
     /// Nanoseconds.

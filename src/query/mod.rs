@@ -2,7 +2,11 @@
 
 pub mod describe;
 mod filter;
+mod graph;
+mod stats;
 mod table;
 
 pub use filter::{Filter, none};
+pub use graph::Graph;
+pub use stats::{History, Worth};
 pub use table::{More, Table, column, object};

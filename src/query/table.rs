@@ -62,6 +62,12 @@ impl<'a> Table<'a> {
         Ok(Table { catalogue, selection, columns })
     }
 
+    /// The same with digests that are shown short, each as long as it has to be to name what it names.
+    pub fn for_people(mut self) -> Table<'a> {
+        self.columns = self.columns.into_iter().map(Column::shortened).collect();
+        self
+    }
+
     /// The names of the columns.
     pub fn columns(&self) -> Vec<String> {
         self.columns.iter().map(Column::name).collect()
@@ -110,7 +116,7 @@ fn value(fact: &Fact) -> Value {
         Fact::Nothing => Value::Null,
         Fact::Text(text) => json!(text),
         Fact::Number(number) => json!(number),
-        Fact::Digest(digest) => json!(digest.hex()),
+        Fact::Digest(digest) | Fact::Short(digest, _) => json!(digest.hex()),
         Fact::Bytes(bytes) => json!(bytes),
         Fact::Duration(nanoseconds) => json!(nanoseconds),
         Fact::Time(nanoseconds) => json!(nanoseconds),

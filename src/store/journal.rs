@@ -73,7 +73,9 @@ pub(super) fn open(folder: &Folder, name: &str) -> io::Result<Option<(std::fs::F
 /// The line of an event, newline included.
 pub(super) fn line(time: i64, event: &Event) -> String {
     match event {
-        Event::Stored { key, bytes, name } => format!("{time:020}\tstored\t{key}\t{bytes}\t{}\n", plain(name)),
+        Event::Stored { key, bytes, name, why } => {
+            format!("{time:020}\tstored\t{key}\t{bytes}\t{}\t{}\n", plain(name), plain(why))
+        }
         Event::Hit { key, saved, name } => format!("{time:020}\thit\t{key}\t{saved}\t{}\n", plain(name)),
         Event::NotStored { command, reason, detail, name } => {
             let [reason, detail, name] = [reason, detail, name].map(|text| plain(text));
@@ -99,7 +101,7 @@ pub(super) fn event(line: &[u8]) -> Option<(i64, Event)> {
     let number = fields.next()?;
     let mut text = || fields.next().map(str::to_owned);
     let event = match kind {
-        "stored" => Event::Stored { key: Key(digest), bytes: number.parse().ok()?, name: text()? },
+        "stored" => Event::Stored { key: Key(digest), bytes: number.parse().ok()?, name: text()?, why: text()? },
         "hit" => Event::Hit { key: Key(digest), saved: number.parse().ok()?, name: text()? },
         "missed" => {
             let (command, reason) = (CommandDigest(digest), number.to_owned());
@@ -127,12 +129,13 @@ mod tests {
 
     fn any_event() -> impl Strategy<Value = Event> {
         let digest = any::<[u8; 32]>().prop_map(Digest);
-        (digest, any::<u64>(), "[a-z-]{0,20}", "[^\\pC]{0,9}", 0..5).prop_map(|(digest, number, reason, name, kind)| {
+        (digest, any::<u64>(), "[a-z-]{0,20}", "[^\\pC]{0,9}", 0..6).prop_map(|(digest, number, reason, name, kind)| {
             match kind {
-                0 => Event::Stored { key: Key(digest), bytes: number, name },
+                0 => Event::Stored { key: Key(digest), bytes: number, name, why: reason },
                 1 => Event::Hit { key: Key(digest), saved: number, name },
                 2 => Event::NotStored { command: CommandDigest(digest), reason: reason.clone(), detail: reason, name },
                 3 => Event::Tagged { key: Key(digest) },
+                4 => Event::Renamed { from: Key(digest), to: Key(Digest::of(reason.as_bytes())) },
                 _ => Event::Evicted { key: Key(digest) },
             }
         })

@@ -28,8 +28,9 @@ mod resolve;
 mod secret;
 mod spool;
 mod stamps;
+mod tagging;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod value;
 
 use std::fs::File;
@@ -37,7 +38,9 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-pub use catalogue::{BUILT_IN, BuiltIn, Catalogue, Column, Condition, PathQuestion, Selection};
+pub use catalogue::{
+    BUILT_IN, BuiltIn, Catalogue, Column, Condition, Counted, Maker, PathQuestion, Period, Selection, Totals,
+};
 pub use flight::{Flight, FlightLock};
 pub use pending::Pending;
 pub use recording::{Durability, Recording};

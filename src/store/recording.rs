@@ -45,6 +45,8 @@ pub struct Recording<'store> {
     kept: BTreeSet<Digest>,
     /// Bytes that were added to the store.
     added: u64,
+    /// Why the command had to run, for the journal.
+    why: Reason,
 }
 
 /// The shared lock against garbage collection; one for all recordings of a store, because its
@@ -71,7 +73,14 @@ impl Store {
             return Err(Reason::ReadOnly);
         }
         let gc = self.gc_shared()?;
-        Ok(Recording { store: self, _gc: gc, inline_left: INLINE_TOTAL, kept: BTreeSet::new(), added: 0 })
+        Ok(Recording {
+            store: self,
+            _gc: gc,
+            inline_left: INLINE_TOTAL,
+            kept: BTreeSet::new(),
+            added: 0,
+            why: Reason::NoCall,
+        })
     }
 
     /// The shared lock; `None` where locks are impossible, so that nobody can take the exclusive one either.
@@ -100,6 +109,11 @@ impl Store {
 }
 
 impl Recording<'_> {
+    /// Says why the command had to run, where it is for another reason than that there was no call.
+    pub fn because(&mut self, why: &Reason) {
+        self.why = why.clone();
+    }
+
     /// Keeps bytes of the call: a small value for its own file, a large one in `values/`.
     ///
     /// # Errors
@@ -166,7 +180,7 @@ impl Recording<'_> {
     pub fn store(mut self, call: &Call, durability: Durability, path_set: Option<PathSet>) -> Result<u64, Reason> {
         self.place(call, durability, path_set)?;
         let name = call.name().to_string_lossy().into_owned();
-        self.store.note(&Event::Stored { key: call.key, bytes: self.added, name });
+        self.store.note(&Event::Stored { key: call.key, bytes: self.added, name, why: self.why.name().to_owned() });
         Ok(self.added)
     }
 

@@ -2,8 +2,8 @@
 
 use rustix::fs::FileType;
 
-use super::Store;
 use super::folder::{call_name, value_name};
+use super::{Catalogue, Store};
 use crate::error::Error;
 use crate::model::{Content, Digest, Key, Prefix};
 
@@ -49,10 +49,21 @@ impl Store {
         {
             return Ok(named);
         }
-        let catalogue = self.catalogue()?;
+        self.resolve_by(&self.catalogue()?, prefix)
+    }
+
+    /// The same by a catalogue that is open already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::resolve`].
+    pub fn resolve_by(&self, catalogue: &Catalogue, prefix: &Prefix) -> Result<Named, Error> {
         let mut candidates: Vec<_> = catalogue.calls_with_prefix(prefix)?.into_iter().map(Named::Call).collect();
         candidates.extend(catalogue.values_with_prefix(prefix)?.into_iter().map(Named::Value));
-        candidates.extend(self.value_files_with_prefix(prefix)?.into_iter().map(Named::Value));
+        if candidates.is_empty() {
+            // What no call names must not make ambiguous what a table showed a moment ago.
+            candidates.extend(self.value_files_with_prefix(prefix)?.into_iter().map(Named::Value));
+        }
         candidates.sort_by_key(Named::digest);
         candidates.dedup();
         match candidates[..] {
@@ -60,6 +71,29 @@ impl Store {
             [one] => Ok(one),
             _ => Err(ambiguous(prefix, &candidates)),
         }
+    }
+
+    /// The shortest prefix that [`Store::resolve`] understands as this digest.
+    ///
+    /// # Errors
+    ///
+    /// Where the catalogue cannot be read.
+    pub fn shortest(&self, catalogue: &Catalogue, named: &Named) -> Result<Prefix, Error> {
+        let digest = named.digest();
+        let mut others = catalogue.neighbours(&digest)?;
+        let is_unnamed = matches!(named, Named::Value(_)) && !catalogue.names_value(&digest)?;
+        if is_unnamed {
+            let shard = digest
+                .hex()
+                .get(..Prefix::SHORTEST)
+                .unwrap_or_default()
+                .parse()
+                .map_err(|why: String| Error::failure(why))?;
+            others.extend(self.value_files_with_prefix(&shard)?);
+        }
+        let shared = others.iter().filter(|other| **other != digest).map(|other| digest.shared_characters(other)).max();
+        let length = shared.map_or(Prefix::SHORTEST, |most| (most + 1).max(Prefix::SHORTEST));
+        digest.hex()[..length.min(64)].parse().map_err(|why: String| Error::failure(why))
     }
 
     /// The reference to a value of which only the digest is known; `None` where the store has no such value.
@@ -124,9 +158,8 @@ fn ambiguous(prefix: &Prefix, candidates: &[Named]) -> Error {
 
 /// How long a prefix must be to name one of `candidates`, which are sorted.
 fn characters_needed(candidates: &[Named]) -> usize {
-    let hex: Vec<_> = candidates.iter().map(|named| named.digest().hex()).collect();
-    let shared = |pair: &[String]| pair[0].bytes().zip(pair[1].bytes()).take_while(|(a, b)| a == b).count();
-    hex.windows(2).map(shared).max().map_or(Prefix::SHORTEST, |most| (most + 1).max(Prefix::SHORTEST))
+    let shared = |pair: &[Named]| pair[0].digest().shared_characters(&pair[1].digest());
+    candidates.windows(2).map(shared).max().map_or(Prefix::SHORTEST, |most| (most + 1).max(Prefix::SHORTEST))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ mod talk;
 mod text;
 
 pub use color::{Style, choose_color, painted};
-pub use print::{JsonStyle, fact, json, print};
+pub use print::{JsonStyle, draws_bars, fact, json, print};
 pub use sheet::Sheet;
 pub use talk::Talk;
-pub use text::{duration, escape, parse_size, parse_tag, parse_time, size, time};
+pub use text::{day, duration, escape, parse_size, parse_tag, parse_time, size, time};

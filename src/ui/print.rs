@@ -1,6 +1,6 @@
 //! Texts and single facts on standard output.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use crate::error::Result;
 use crate::model::Fact;
@@ -25,6 +25,8 @@ pub fn fact(fact: &Fact, human: bool) -> String {
         (Fact::Number(number), _) => number.to_string(),
         (Fact::Digest(digest), true) => digest.short(),
         (Fact::Digest(digest), false) => digest.hex(),
+        (Fact::Short(digest, length), true) => digest.shortened(*length),
+        (Fact::Short(digest, _), false) => digest.hex(),
         (Fact::Bytes(bytes), true) => size(*bytes),
         (Fact::Bytes(bytes), false) => bytes.to_string(),
         (Fact::Duration(nanoseconds), true) => duration(*nanoseconds),
@@ -46,6 +48,11 @@ pub fn json(value: &serde_json::Value, style: JsonStyle) -> String {
     }
     let spelled = |c: char| if is_harmless(c) { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) };
     text.chars().map(spelled).collect()
+}
+
+/// Whether standard output is for people, who read bars and borders.
+pub fn draws_bars() -> bool {
+    io::stdout().is_terminal()
 }
 
 /// Writes to standard output.

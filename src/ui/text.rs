@@ -59,6 +59,12 @@ pub fn time(nanoseconds: i64) -> String {
     }
 }
 
+/// A day, counted from 1970.
+pub fn day(number: i64) -> String {
+    let time = Timestamp::from_second(number.saturating_mul(86_400));
+    time.map_or_else(|_| "-".to_owned(), |time| time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d").to_string())
+}
+
 /// A time in nanoseconds since 1970, from a date, a date and time (local where nothing else is said), seconds since 1970 behind
 /// an `@`, or how long ago it was, as in `2h` or `3d`.
 pub fn parse_time(text: &str) -> std::result::Result<i64, String> {

@@ -13,6 +13,8 @@ use crate::model::{Argument, Digest, Fact, command_line};
 pub enum Column {
     /// One that every call has.
     BuiltIn(&'static BuiltIn),
+    /// One of the digests that every call has, with how many characters name it.
+    Short(&'static BuiltIn),
     /// `tag.NAME`.
     Tag(String),
     /// `arg.N`, counted from 0, which is the command itself.
@@ -35,6 +37,8 @@ pub struct BuiltIn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Digest,
+    /// One that nothing is stored under, and which therefore has no short form.
+    Unnamed,
     Text,
     Number,
     Flag,
@@ -99,7 +103,7 @@ pub const BUILT_IN: [BuiltIn; 30] = [
     column("version", Kind::Text, "(SELECT text FROM word WHERE id = call.version)", "fleche's version"),
     column("git_commit", Kind::Text, "(SELECT text FROM word WHERE id = call.git_commit)", "git commit"),
     column("git_branch", Kind::Text, "(SELECT text FROM word WHERE id = call.git_branch)", "git branch"),
-    column("digest", Kind::Digest, "call.command", "digest of the command alone"),
+    column("digest", Kind::Unnamed, "call.command", "digest of the command alone"),
 ];
 
 /// The arguments in hex, separated by spaces, `-` for a redacted one: so they come in one answer, whatever their bytes.
@@ -120,10 +124,18 @@ impl Column {
         }
     }
 
+    /// The same for people, to whom digests are shown short.
+    pub fn shortened(self) -> Column {
+        match self {
+            Column::BuiltIn(column) if column.kind == Kind::Digest => Column::Short(column),
+            other => other,
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> String {
         match self {
-            Column::BuiltIn(column) => column.name.to_owned(),
+            Column::BuiltIn(column) | Column::Short(column) => column.name.to_owned(),
             Column::Tag(name) => format!("tag.{name}"),
             Column::Argument(number) => format!("arg.{number}"),
             Column::Variable(name) => format!("env.{name}"),
@@ -138,6 +150,7 @@ impl Column {
         };
         match self {
             Column::BuiltIn(column) => column.expression.to_owned(),
+            Column::Short(column) => with_neighbours(column.expression),
             Column::Tag(name) => {
                 let n = parameter(Value::Text(name.clone()));
                 format!("(SELECT value FROM tag WHERE call = call.id AND tag.name = ?{n})")
@@ -158,7 +171,9 @@ impl Column {
     /// Whether a list begins with its largest or latest, because that is what people look for first.
     pub fn is_quantity(&self) -> bool {
         match self {
-            Column::BuiltIn(column) => !matches!(column.kind, Kind::Digest | Kind::Text | Kind::CommandLine),
+            Column::BuiltIn(column) | Column::Short(column) => {
+                !matches!(column.kind, Kind::Digest | Kind::Unnamed | Kind::Text | Kind::CommandLine)
+            }
             Column::Tag(_) | Column::Argument(_) | Column::Variable(_) => false,
         }
     }
@@ -166,7 +181,7 @@ impl Column {
     /// Whether some calls have none.
     pub(super) fn is_optional(&self) -> bool {
         match self {
-            Column::BuiltIn(column) => {
+            Column::BuiltIn(column) | Column::Short(column) => {
                 matches!(
                     column.name,
                     "stdout" | "stdout_size" | "stderr" | "stderr_size" | "git_commit" | "git_branch" | "command"
@@ -180,6 +195,7 @@ impl Column {
     pub(super) fn fact(&self, value: ValueRef) -> Result<Fact, FromSqlError> {
         let kind = match self {
             Column::BuiltIn(column) => column.kind,
+            Column::Short(_) => return short(value),
             Column::Tag(_) | Column::Argument(_) | Column::Variable(_) => Kind::Text,
         };
         if value == ValueRef::Null {
@@ -187,10 +203,8 @@ impl Column {
         }
         let unsigned = || value.as_i64().map(|number| number.max(0) as u64);
         Ok(match kind {
-            Kind::Digest => {
-                let bytes = value.as_blob()?.try_into().map_err(|_| FromSqlError::InvalidType)?;
-                Fact::Digest(Digest(bytes))
-            }
+            Kind::Digest => Fact::Digest(digest(value)?),
+            Kind::Unnamed => Fact::Text(digest(value)?.hex()),
             Kind::Text => Fact::Text(String::from_utf8_lossy(value.as_bytes()?).into_owned()),
             Kind::Number => Fact::Number(value.as_i64()?),
             Kind::Flag => Fact::Text(if value.as_i64()? == 0 { "no" } else { "yes" }.to_owned()),
@@ -210,7 +224,7 @@ pub(super) fn view() -> String {
     let column = |column: &BuiltIn| {
         let BuiltIn { name, expression, kind, .. } = column;
         match kind {
-            Kind::Digest => format!("lower(hex({expression})) AS {name}"),
+            Kind::Digest | Kind::Unnamed => format!("lower(hex({expression})) AS {name}"),
             Kind::Duration | Kind::Time => format!("{expression} / 1e9 AS {name}"),
             Kind::CommandLine => {
                 "(SELECT group_concat(text, ' ' ORDER BY n) FROM argument WHERE call = call.id) AS command".to_owned()
@@ -228,6 +242,41 @@ pub(super) fn view() -> String {
         FROM call",
         columns.join(", ")
     )
+}
+
+fn digest(value: ValueRef) -> Result<Digest, FromSqlError> {
+    value.as_blob()?.try_into().map(Digest).map_err(|_| FromSqlError::InvalidType)
+}
+
+/// A digest and the calls and values next to it, in hex, so that whoever shows it short knows how short.
+fn with_neighbours(digest: &str) -> String {
+    let next = |order: &str, table: &str, column: &str| {
+        let side = if order == "DESC" { "<" } else { ">" };
+        format!(
+            "coalesce((SELECT hex(near.{column}) FROM {table} AS near WHERE near.{column} {side} {digest}
+                ORDER BY near.{column} {order} LIMIT 1), '')"
+        )
+    };
+    let near = [
+        next("DESC", "call", "key"),
+        next("ASC", "call", "key"),
+        next("DESC", "call_value", "digest"),
+        next("ASC", "call_value", "digest"),
+    ];
+    format!("(hex({digest}) || {})", near.join(" || "))
+}
+
+/// What [`with_neighbours`] told.
+fn short(value: ValueRef) -> Result<Fact, FromSqlError> {
+    let hex = value.as_str_or_null()?.unwrap_or_default();
+    let digests: Option<Vec<Digest>> =
+        hex.as_bytes().chunks(64).map(|hex| std::str::from_utf8(hex).ok()?.parse().ok()).collect();
+    let digests = digests.ok_or(FromSqlError::InvalidType)?;
+    let Some((digest, near)) = digests.split_first() else { return Ok(Fact::Nothing) };
+    let empty = Digest::of(b"");
+    let others = near.iter().chain([&empty]).filter(|other| *other != digest);
+    let shared = others.map(|other| digest.shared_characters(other)).max();
+    Ok(Fact::Short(*digest, shared.map_or(0, |most| most + 1)))
 }
 
 fn argument(word: &str) -> Option<Argument> {

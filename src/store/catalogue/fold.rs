@@ -131,9 +131,9 @@ impl Fold<'_> {
     fn event(&mut self, transaction: &Transaction, time: i64, event: &Event) -> rusqlite::Result<()> {
         let day = time.div_euclid(DAY);
         match event {
-            Event::Stored { key, bytes, name } => {
+            Event::Stored { key, bytes, name, why } => {
                 self.read(transaction, key)?;
-                count(transaction, &Count { bytes: *bytes, ..Count::of(day, "stored", name) })
+                count(transaction, &Count { bytes: *bytes, reason: why, ..Count::of(day, "stored", name) })
             }
             Event::Tagged { key } => self.read(transaction, key),
             Event::Renamed { from, to } => {
@@ -264,7 +264,7 @@ mod tests {
             detail: String::new(),
             name: "b".into(),
         });
-        let expected = [line("hit", "cc", 1, 5), line("missed", "bexit", 1, 0), line("stored", "cc", 1, 0)];
+        let expected = [line("hit", "cc", 1, 5), line("missed", "bexit", 1, 0), line("stored", "ccno-call", 1, 0)];
         assert_eq!(statistics(&world.store.catalogue().unwrap()), expected);
         assert_eq!(statistics(&world.store.catalogue().unwrap()), expected);
         hit();
@@ -297,7 +297,7 @@ mod tests {
         let whole = journal::line(9, &hit_of(&stored));
         let mut file = world.store.folder.open_to_append(journal::CURRENT).unwrap();
         file.write_all(&[b"rubbish\n\xff\tmore\n", &whole.as_bytes()[..30]].concat()).unwrap();
-        assert_eq!(statistics(&world.store.catalogue().unwrap()), [line("stored", "cc", 1, 0)]);
+        assert_eq!(statistics(&world.store.catalogue().unwrap()), [line("stored", "ccno-call", 1, 0)]);
         file.write_all(&whole.as_bytes()[30..]).unwrap();
         assert_eq!(statistics(&world.store.catalogue().unwrap())[0], line("hit", "cc", 1, 5));
     }

@@ -11,6 +11,7 @@ mod prefixes;
 mod rows;
 mod schema;
 mod selection;
+mod statistics;
 
 use std::cell::Cell;
 use std::mem;
@@ -25,6 +26,7 @@ use rustix::fs::fstatfs;
 
 pub use column::{BUILT_IN, BuiltIn, Column};
 pub use selection::{Condition, PathQuestion, Selection};
+pub use statistics::{Counted, Maker, Period, Totals};
 
 use super::folder::Folder;
 use super::{Access, Store};

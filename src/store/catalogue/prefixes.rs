@@ -46,6 +46,36 @@ impl Catalogue {
         Ok(keys.into_iter().map(Key).collect())
     }
 
+    /// The calls and named values next to a digest, before and after it: whatever else shares its beginning shares less.
+    ///
+    /// # Errors
+    ///
+    /// Where the catalogue cannot be read.
+    pub fn neighbours(&self, digest: &Digest) -> Result<Vec<Digest>, Error> {
+        let question = "SELECT digest FROM (
+                SELECT max(key) AS digest FROM call WHERE key < ?1 UNION ALL SELECT min(key) FROM call WHERE key > ?1
+                UNION ALL SELECT max(digest) FROM call_value WHERE digest < ?1
+                UNION ALL SELECT min(digest) FROM call_value WHERE digest > ?1
+            ) WHERE digest IS NOT NULL";
+        let mut found = digests(&self.connection, question, [digest.0]).map_err(|error| self.failed(error))?;
+        found.push(Digest::of(b""));
+        Ok(found)
+    }
+
+    /// Whether a call names this value.
+    ///
+    /// # Errors
+    ///
+    /// Where the catalogue cannot be read.
+    pub fn names_value(&self, digest: &Digest) -> Result<bool, Error> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT 1 FROM call_value WHERE digest = ?1 LIMIT 1")
+            .map_err(|error| self.failed(error))?;
+        let is_named = statement.exists([digest.0]).map_err(|error| self.failed(error))?;
+        Ok(is_named || *digest == Digest::of(b""))
+    }
+
     fn digests_with_prefix(&self, question: &str, prefix: &Prefix) -> Result<Vec<Digest>, Error> {
         let (Some(first), Some(last)) = (filled(prefix, '0'), filled(prefix, 'f')) else { return Ok(Vec::new()) };
         digests(&self.connection, question, [first.0, last.0]).map_err(|error| self.failed(error))

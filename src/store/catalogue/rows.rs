@@ -142,10 +142,11 @@ impl Catalogue {
     /// What to say where a question has no answer: the user's own SQL may be to blame.
     fn not_answered(&self, selection: &Selection, error: rusqlite::Error) -> Error {
         let theirs = |condition: &Condition| matches!(condition, Condition::Where(_));
-        let is_of_sql = matches!(
-            error.sqlite_error_code(),
-            Some(ErrorCode::Unknown | ErrorCode::AuthorizationForStatementDenied | ErrorCode::TypeMismatch)
-        );
+        let is_of_sql = matches!(error, rusqlite::Error::SqlInputError { .. })
+            || matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::Unknown | ErrorCode::AuthorizationForStatementDenied | ErrorCode::TypeMismatch)
+            );
         match selection.conditions.iter().any(theirs) && is_of_sql {
             true => Error::usage("`--where` is not understood").because(message(&error)),
             false => self.failed(error),

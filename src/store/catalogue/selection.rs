@@ -138,11 +138,8 @@ impl Spelt {
     }
 
     pub fn order(&mut self, selection: &Selection) -> String {
-        let newest_first = if selection.reverse { "call.id" } else { "call.id DESC" };
-        let Some(column) = &selection.sort else {
-            let direction = if selection.reverse { "" } else { " DESC" };
-            return format!("call.started{direction}, {newest_first}");
-        };
+        let newest_first = if selection.reverse { "call.started, call.id" } else { "call.started DESC, call.id DESC" };
+        let Some(column) = &selection.sort else { return newest_first.to_owned() };
         let expression = column.expression(&mut self.bound);
         let missing_last = if column.is_optional() { format!("{expression} IS NULL, ") } else { String::new() };
         let direction = if column.is_quantity() != selection.reverse { " DESC" } else { "" };

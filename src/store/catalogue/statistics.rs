@@ -1,0 +1,153 @@
+//! What happened so far, and how much is stored.
+
+use rusqlite::types::Value;
+use rusqlite::{params, params_from_iter};
+
+use super::Catalogue;
+use super::selection::{Selection, Spelt};
+use crate::error::Result;
+use crate::model::{Digest, Key};
+
+/// How often something happened on one day, to commands of one name, for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The day, in days since 1970, UTC.
+    pub day: i64,
+    /// The name of the command; empty where it is not known.
+    pub name: String,
+    /// `stored`, `hit`, `missed` (it ran and was not stored) or `evicted`.
+    pub event: String,
+    /// Why it had to run (`stored`) or was not stored (`missed`): the name of a reason.
+    pub reason: String,
+    /// How often.
+    pub count: u64,
+    /// Nanoseconds that it saved.
+    pub saved: u64,
+    /// Bytes that it added to the store.
+    pub bytes: u64,
+}
+
+/// Which part of the past is meant.
+#[derive(Clone, Debug, Default)]
+pub struct Period {
+    /// A glob for the names of commands.
+    pub name: Option<String>,
+    /// The first day, in days since 1970.
+    pub first: Option<i64>,
+    /// The last day, in days since 1970.
+    pub last: Option<i64>,
+}
+
+/// How much some calls are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// How many.
+    pub calls: u64,
+    /// Bytes in the store that they need, a value that several of them name counted once.
+    pub bytes: u64,
+    /// How often they were replayed.
+    pub hits: u64,
+    /// Nanoseconds that these replays saved.
+    pub saved: u64,
+}
+
+impl Catalogue {
+    /// What happened in a period, the earliest first.
+    ///
+    /// # Errors
+    ///
+    /// Where the catalogue cannot be read.
+    pub fn statistics(&self, period: &Period) -> Result<Vec<Counted>> {
+        let question = "SELECT day, name, event, reason, count, saved, bytes FROM statistic
+            WHERE (?1 IS NULL OR name GLOB ?1) AND day BETWEEN ?2 AND ?3 ORDER BY day, name, event, reason";
+        let number = |row: &rusqlite::Row, column| row.get::<_, i64>(column).map(|number| number.max(0) as u64);
+        let read = |row: &rusqlite::Row| {
+            Ok(Counted {
+                day: row.get(0)?,
+                name: row.get(1)?,
+                event: row.get(2)?,
+                reason: row.get(3)?,
+                count: number(row, 4)?,
+                saved: number(row, 5)?,
+                bytes: number(row, 6)?,
+            })
+        };
+        let ask = || -> rusqlite::Result<Vec<Counted>> {
+            let mut statement = self.connection.prepare(question)?;
+            let bound = params![period.name, period.first.unwrap_or(i64::MIN), period.last.unwrap_or(i64::MAX)];
+            statement.query_map(bound, read)?.collect()
+        };
+        ask().map_err(|error| self.failed(error))
+    }
+
+    /// How much the calls of a selection are.
+    ///
+    /// # Errors
+    ///
+    /// Where the catalogue cannot be read.
+    pub fn totals(&self, selection: &Selection) -> Result<Totals> {
+        let Spelt { text: ids, bound } = Spelt::ids(selection);
+        let question = format!(
+            "WITH chosen AS MATERIALIZED ({ids})
+            SELECT count(*), coalesce(sum(file_bytes), 0), coalesce(sum(hits), 0),
+                CAST(coalesce(total(CAST(hits AS REAL) * wall), 0) AS INTEGER),
+                (SELECT coalesce(sum(length), 0) FROM (
+                    SELECT DISTINCT digest, length FROM call_value
+                    WHERE inline = 0 AND digest IS NOT NULL AND call IN (SELECT id FROM chosen)
+                ))
+            FROM call WHERE id IN (SELECT id FROM chosen)"
+        );
+        let read = |row: &rusqlite::Row| {
+            let number = |column| row.get::<_, i64>(column).map(|number| number.max(0) as u64);
+            Ok(Totals {
+                calls: number(0)?,
+                bytes: number(1)?.saturating_add(number(4)?),
+                hits: number(2)?,
+                saved: number(3)?,
+            })
+        };
+        let ask = |bound: Vec<Value>| self.connection.query_row(&question, params_from_iter(bound), read);
+        ask(bound).map_err(|error| self.failed(error))
+    }
+
+    /// The calls that made a value, each with the path at which it left it (none for standard output) and the time at which it
+    /// ended, in nanoseconds since 1970; the latest first.
+    ///
+    /// # Errors
+    ///
+    /// Where the catalogue cannot be read.
+    pub fn makers(&self, digest: &Digest) -> Result<Vec<Maker>> {
+        let question = "SELECT key, path, stopped, (SELECT text FROM word WHERE id = root)
+            FROM call_value JOIN call ON call.id = call_value.call
+            WHERE digest = ?1 AND n <> 1 ORDER BY stopped DESC, call.id DESC";
+        let bytes = |row: &rusqlite::Row, column| -> rusqlite::Result<Option<Vec<u8>>> {
+            Ok(row.get_ref(column)?.as_bytes_or_null()?.map(<[u8]>::to_vec))
+        };
+        let read = |row: &rusqlite::Row| {
+            Ok(Maker {
+                key: Key(Digest(row.get(0)?)),
+                path: bytes(row, 1)?,
+                stopped: row.get(2)?,
+                root: bytes(row, 3)?.unwrap_or_default(),
+            })
+        };
+        let ask = || -> rusqlite::Result<Vec<Maker>> {
+            let mut statement = self.connection.prepare_cached(question)?;
+            statement.query_map([digest.0], read)?.collect()
+        };
+        ask().map_err(|error| self.failed(error))
+    }
+}
+
+/// A call that made a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Maker {
+    /// The call.
+    pub key: Key,
+    /// Where it left the value, as the call holds it; none for standard output.
+    pub path: Option<Vec<u8>>,
+    /// When it ended, in nanoseconds since 1970.
+    pub stopped: i64,
+    /// What its paths are relative to.
+    pub root: Vec<u8>,
+}
