@@ -6,7 +6,10 @@ use std::io::IsTerminal;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::cmd::quick::{self, Loudness};
-use crate::cmd::{digest, evict, expand, graph, query, redigest, rerun, run, shell, show, shrink, stats, table, tag};
+use crate::cmd::{
+    digest, evict, expand, gc, graph, query, redigest, reindex, rerun, run, shell, show, shrink, stats, table, tag,
+    verify,
+};
 use crate::error::{Kind, Result};
 use crate::ui::{Talk, choose_color};
 
@@ -57,6 +60,9 @@ enum Commands {
     Evict(Box<evict::Args>),
     Graph(Box<graph::Args>),
     Stats(Box<stats::Args>),
+    Gc(gc::Args),
+    Verify(Box<verify::Args>),
+    Reindex(reindex::Args),
 }
 
 #[derive(clap::Args)]
@@ -131,6 +137,9 @@ pub fn run(arguments: Vec<OsString>) -> i32 {
         Commands::Evict(args) => evict::run(*args, &talk),
         Commands::Graph(args) => graph::run(*args),
         Commands::Stats(args) => stats::run(*args),
+        Commands::Gc(args) => gc::run(args, &talk),
+        Commands::Verify(args) => verify::run(*args, &talk),
+        Commands::Reindex(args) => reindex::run(args, &talk),
     };
     match done {
         Ok(()) => 0,

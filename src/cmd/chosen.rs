@@ -37,6 +37,11 @@ impl Args {
         Args { keys, filter }
     }
 
+    /// Whether neither keys nor filters were given.
+    pub fn is_everything(&self) -> bool {
+        self.keys.is_empty() && self.filter == filter::Args::default()
+    }
+
     /// The calls, in the order of the filter or as they were named.
     ///
     /// # Errors

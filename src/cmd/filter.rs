@@ -14,7 +14,7 @@ use crate::store::{Condition, PathQuestion, Selection};
 use crate::ui;
 
 /// Conditions, all of which must hold; without one every call is meant.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Default, PartialEq, Eq, clap::Args)]
 #[group(skip)]
 pub struct Args {
     /// Only commands whose name matches
@@ -89,7 +89,7 @@ pub struct Args {
     only: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum GradeName {
     Traced,
     Declared,

@@ -5,11 +5,14 @@ pub mod digest;
 pub mod evict;
 pub mod expand;
 mod filter;
+pub mod gc;
 pub mod graph;
 pub mod query;
 pub mod quick;
+mod recheck;
 mod recognise;
 pub mod redigest;
+pub mod reindex;
 pub mod rerun;
 pub mod run;
 mod sheet;
@@ -19,6 +22,7 @@ pub mod shrink;
 pub mod stats;
 pub mod table;
 pub mod tag;
+pub mod verify;
 
 use crate::config;
 use crate::error::{Error, Result};
@@ -54,4 +58,10 @@ fn translate(words: Vec<String>, talk: &Talk, translated: impl Fn(&str) -> Resul
 fn store() -> Result<Store> {
     let folder = config::cache_folder().map_err(|reason| Error::failure(reason.to_string()))?;
     Store::open(&folder).map_err(|reason| Error::failure(reason.to_string()))
+}
+
+/// The same, to be looked at: what is damaged stays where it is.
+fn looking_store() -> Result<Store> {
+    let folder = config::cache_folder().map_err(|reason| Error::failure(reason.to_string()))?;
+    Store::open_to_look(&folder).map_err(|reason| Error::failure(reason.to_string()))
 }

@@ -4,7 +4,7 @@ use crate::engine::{self, Deed, Redigest};
 use crate::error::{Error, Result};
 use crate::model::Key;
 use crate::store::Selection;
-use crate::ui::{self, Talk};
+use crate::ui::{self, Progress, Talk};
 
 /// Make keys of an older format anew, so that a newer fleche finds the calls again
 ///
@@ -25,6 +25,7 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     // The oldest first, as they were stored: what was made last is to be found first.
     let mut keys = store.catalogue()?.keys(&Selection::default())?;
     keys.reverse();
+    let progress = Progress::new("redigesting", talk);
     let deed = if args.dry_run { Deed::Planned } else { Deed::Done };
     let (mut lines, mut left) = (String::new(), 0);
     let mut tell = |key: &Key, becomes: &Redigest| match becomes {
@@ -35,7 +36,8 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
             talk.detail(&format!("{} is left as it is: {why}", key.0.short()));
         }
     };
-    let done = engine::redigest(&store, &keys, deed, &|_, _| {}, &mut tell);
+    let done = engine::redigest(&store, &keys, deed, &|done, of| progress.show(done, of), &mut tell);
+    drop(progress);
     ui::print(&lines)?;
     done.map_err(|reason| Error::failure(reason.to_string()))?;
     if left > 0 && !talk.is_verbose() {

@@ -65,7 +65,8 @@ impl Mirror {
     }
 
     fn take_inputs(&self, call: &Call) -> Result<(), String> {
-        let failed = |path: &Path, why: io::Error| format!("input `{}` cannot be copied: {}", path.display(), cause(&why));
+        let failed =
+            |path: &Path, why: io::Error| format!("input `{}` cannot be copied: {}", path.display(), cause(&why));
         let mut folders = Vec::new();
         for seen in call.observations.iter().filter(|seen| seen.path.is_relative()) {
             let target = self.root.join(&seen.path);
@@ -231,7 +232,9 @@ fn leads_out(word: &[u8]) -> bool {
     }
     // `-I/usr`, where a letter is an option and no name.
     let is_glued = word.starts_with(b"-") && word.get(2) == Some(&b'/');
-    is_glued || climbs(word) || [&b"$HOME"[..], b"${HOME", b"OLDPWD"].iter().any(|name| memmem::find(word, name).is_some())
+    is_glued
+        || climbs(word)
+        || [&b"$HOME"[..], b"${HOME", b"OLDPWD"].iter().any(|name| memmem::find(word, name).is_some())
 }
 
 /// Whether `..` stands in it where it may be a folder.
@@ -249,8 +252,26 @@ mod tests {
     #[test]
     fn a_word_that_may_lead_out_is_seen() {
         for word in [
-            "/etc/passwd", "--out=/x", "a >/tmp/x", "cat</x", "cd ..", "../x", "a/../x", "~/x", "x=~/y", "$HOME/x", "-I/usr",
-            "'/x'", "\"/x\"", "s|/x|y|", "..", "cp a ../b", "${HOME}", "cd $OLDPWD", "(/x)", "a:/x",
+            "/etc/passwd",
+            "--out=/x",
+            "a >/tmp/x",
+            "cat</x",
+            "cd ..",
+            "../x",
+            "a/../x",
+            "~/x",
+            "x=~/y",
+            "$HOME/x",
+            "-I/usr",
+            "'/x'",
+            "\"/x\"",
+            "s|/x|y|",
+            "..",
+            "cp a ../b",
+            "${HOME}",
+            "cd $OLDPWD",
+            "(/x)",
+            "a:/x",
         ] {
             assert!(leads_out(word.as_bytes()), "{word}");
         }
@@ -258,7 +279,9 @@ mod tests {
 
     #[test]
     fn a_word_that_stays_is_none() {
-        for word in ["a/b", "a > /dev/null", "s/a/b/", "1..9", "a...b", "-o", "x~", "src/*.c", "a b/c", "2>/dev/stderr", ""] {
+        for word in
+            ["a/b", "a > /dev/null", "s/a/b/", "1..9", "a...b", "-o", "x~", "src/*.c", "a b/c", "2>/dev/stderr", ""]
+        {
             assert!(!leads_out(word.as_bytes()), "{word}");
         }
     }

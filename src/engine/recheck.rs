@@ -12,13 +12,13 @@ use crate::exec::{self, Forward, Launch, Status};
 use crate::model::{Call, Command, Content, Output, OutputKind, Program, Reason, Stdin};
 use crate::store::{Pending, Store};
 
+use super::Halt;
 use super::again::{go_to, with_variable};
 use super::lookup::Sought;
 use super::mirror::{Mirror, OwnedFolders, way_out};
 use super::outputs::{self, Bounds, Former, Places, Shelf};
 use super::policy::MAX_ENTRY;
 use super::proof::{Proven, proven};
-use super::Halt;
 
 /// What another run of a recorded command showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,11 +39,13 @@ pub enum Verdict {
 pub fn recheck(store: &Store, call: &Call) -> Verdict {
     let is_owned = |output: &Output| matches!(output.kind, OutputKind::Folder { owned: true, .. });
     match attempt(store, call, OwnedFolders::Missing) {
-        Ok(Verdict::Different(what)) if call.outcome.outputs.iter().any(is_owned) => match attempt(store, call, OwnedFolders::Made) {
-            Ok(Verdict::Same) => Verdict::Same,
-            Ok(Verdict::Interrupted(signal)) => Verdict::Interrupted(signal),
-            _ => Verdict::Different(what),
-        },
+        Ok(Verdict::Different(what)) if call.outcome.outputs.iter().any(is_owned) => {
+            match attempt(store, call, OwnedFolders::Made) {
+                Ok(Verdict::Same) => Verdict::Same,
+                Ok(Verdict::Interrupted(signal)) => Verdict::Interrupted(signal),
+                _ => Verdict::Different(what),
+            }
+        }
         Ok(verdict) => verdict,
         Err(why) => Verdict::Skipped(why),
     }
@@ -88,14 +90,16 @@ fn attempt(store: &Store, call: &Call, owned: OwnedFolders) -> Result<Verdict, S
         differing.push(format!("exit status {exit}, not {}", call.outcome.exit));
     }
     for (name, recorded, spool) in streams {
-        let seen = shelf.look(&spool.finish().map_err(|reason| reason.to_string())?).map_err(|reason| reason.to_string())?;
+        let seen =
+            shelf.look(&spool.finish().map_err(|reason| reason.to_string())?).map_err(|reason| reason.to_string())?;
         if recorded.as_ref().is_some_and(|recorded| recorded.digest != seen.digest) {
             differing.push(name.to_owned());
         }
     }
     let bounds = Bounds { before: &before, ended: run.usage.stopped, most: MAX_ENTRY, inputs: 0o777 };
     let nothing = || Former::known(Former::default);
-    let made = outputs::collect(&places, &bounds, &nothing(), &nothing(), &shelf).map_err(|reason| reason.to_string())?;
+    let made =
+        outputs::collect(&places, &bounds, &nothing(), &nothing(), &shelf).map_err(|reason| reason.to_string())?;
     differing.extend(differing_output(&call.outcome.outputs, &made).map(|path| format!("output `{}`", path.display())));
     Ok(match differing.is_empty() {
         true => Verdict::Same,

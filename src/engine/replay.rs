@@ -11,7 +11,7 @@ use rustix::pipe::fcntl_setpipe_size;
 
 use crate::error::cause;
 use crate::exec::{Status, Target};
-use crate::model::{Answer, Content, Event, Outcome, Reason, Stream};
+use crate::model::{Answer, Content, Outcome, Reason, Stream};
 use crate::store::{Store, Value};
 use crate::sys::clock;
 use crate::sys::descriptor::{self, Watch};
@@ -48,8 +48,7 @@ impl<'a> Replay<'a> {
         let stderr = Source::open(store, outcome.stderr.as_ref())?;
         let warnings = restore(store, sought, outcome, policy)?;
         if policy.mode != Mode::ReadOnly {
-            store.note(&Event::Hit { key: call.key, saved: call.wall, name: sought.command.name() });
-            store.touch(&call.key);
+            store.used(&call.key, call.wall, sought.command.name());
         }
         Ok(Replay { outcome, stdout, stderr, pace: policy.pace, warnings })
     }

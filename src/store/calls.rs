@@ -1,15 +1,16 @@
 //! Calls and the path sets of commands: reading them, marking their use, removing them.
 
-use rustix::fs::{AtFlags, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
+use rustix::fs::{AtFlags, Stat, Timespec, Timestamps, UTIME_OMIT, utimensat};
 
 use super::folder::{Found, call_name, paths_name};
 use super::frame::{self, Fault, Kind};
-use super::{Access, Store, held, unusable};
+use super::{Access, Store, held, journal, unusable};
 use crate::model::{Answer, Call, CommandDigest, Event, Key, PathSets, Reason};
 use crate::sys::{clock, stamp};
 
 /// The last use of a call is written at most this often, in nanoseconds.
 const TOUCH_INTERVAL: u64 = 300_000_000_000;
+const SECOND: i64 = 1_000_000_000;
 
 impl Store {
     /// The call of this key; `None` where none is stored.
@@ -83,19 +84,43 @@ impl Store {
         })
     }
 
-    /// Marks the call as used now, unless it was within five minutes. Costs no system call after [`Store::answer`] of it.
-    pub fn touch(&self, key: &Key) {
-        if self.access == Access::ReadOnly {
-            return;
+    /// What is wrong with the path sets of a command; `None` where they are whole, absent or newer.
+    pub(super) fn path_sets_fault(&self, command: &CommandDigest) -> Option<String> {
+        let decoded = match self.folder.read(&paths_name(command), frame::MOST) {
+            Ok(Found::Absent) => return None,
+            Ok(Found::Wrong(why)) => return Some(why),
+            Err(why) => return Some(crate::error::cause(&why)),
+            Ok(Found::Bytes(bytes, _)) => decode_path_sets(command, &bytes),
+        };
+        match decoded {
+            Err(Fault::Damaged(why)) => Some(why),
+            Ok(_) | Err(Fault::Newer) => None,
         }
+    }
+
+    /// Notes that a call whose recorded run took `saved` nanoseconds was replayed for the command called `name`. Its file
+    /// is marked as used, unless it was within five minutes, at the very time that the journal tells, so that the last use
+    /// is the same whoever is asked. Costs one system call more than [`Store::note`], and none after [`Store::answer`].
+    pub fn used(&self, key: &Key, saved: u64, name: String) {
+        let now = clock::now();
+        let event = Event::Hit { key: *key, saved, name };
+        if self.access == Access::ReadWrite && journal::append(&self.folder, now, &event).is_ok() {
+            self.touch(key, now);
+        }
+    }
+
+    fn touch(&self, key: &Key, now: i64) {
         let seen = held(&self.seen).filter(|(seen, _)| seen == key).map(|(_, modified)| modified);
         let name = call_name(key);
         let used = seen.or_else(|| {
             let stat = self.folder.stat(&name).ok().flatten()?;
             Some(stamp::from_stat(&stat).modified)
         });
-        if used.is_some_and(|used| clock::now().abs_diff(used) > TOUCH_INTERVAL) {
-            let times = Timestamps { last_access: at(UTIME_OMIT), last_modification: at(UTIME_NOW) };
+        if used.is_some_and(|used| now.abs_diff(used) > TOUCH_INTERVAL) {
+            let last_modification =
+                Timespec { tv_sec: now.div_euclid(SECOND), tv_nsec: now.rem_euclid(SECOND) as rustix::fs::Nsecs };
+            let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+            let times = Timestamps { last_access, last_modification };
             // Nobody misses a last use that could not be written.
             let _ = utimensat(self.folder.directory(), name, &times, AtFlags::SYMLINK_NOFOLLOW);
         }
@@ -134,10 +159,6 @@ fn decode_path_sets(command: &CommandDigest, bytes: &[u8]) -> Result<PathSets, F
         return Err(Fault::Damaged("it belongs to another command".into()));
     }
     Ok(sets)
-}
-
-fn at(nanoseconds: rustix::fs::Nsecs) -> Timespec {
-    Timespec { tv_sec: 0, tv_nsec: nanoseconds }
 }
 
 #[cfg(test)]
@@ -257,7 +278,7 @@ mod tests {
                 } else {
                     *held(&world.store.seen) = None;
                 }
-                world.store.touch(&stored.key);
+                world.store.used(&stored.key, 7, "cc".into());
                 assert_eq!(modified() != before, touched);
             }
         }

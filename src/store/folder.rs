@@ -15,14 +15,12 @@ use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use crate::model::{CommandDigest, Digest, Key};
-use crate::sys::{clock, identity};
+use crate::sys::{clock, identity, temporary};
 
 /// Flags that every open has: nothing is inherited by commands, no link is followed, no FIFO waited for.
 const CAREFUL: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
 const PRIVATE: Mode = Mode::from_raw_mode(0o600);
 const PRIVATE_FOLDER: Mode = Mode::from_raw_mode(0o700);
-/// Random characters in the name of a temporary file.
-const TEMPORARY_NAME: usize = 12;
 
 /// An open directory and its path.
 #[derive(Debug)]
@@ -188,16 +186,25 @@ impl Folder {
     }
 
     fn try_temporary(&self) -> io::Result<Temporary> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix("").rand_bytes(TEMPORARY_NAME);
-        // Opened from our directory, so that nobody who can move the folder's parents can slip a file in.
-        builder.make_in(self.path.join("tmp"), |path| {
-            let name = Path::new("tmp").join(path.file_name().unwrap_or_default());
-            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | CAREFUL;
-            let file = File::from(openat(&self.directory, name, flags, PRIVATE)?);
-            give_to_owner(&file)?;
-            Ok(file)
-        })
+        loop {
+            // Whose it is stands in its name, so that garbage collection knows what nobody makes any more.
+            let own = temporary::name();
+            let mut builder = tempfile::Builder::new();
+            builder.prefix(&own).rand_bytes(0);
+            // Opened from our directory, so that nobody who can move the folder's parents can slip a file in.
+            let made = builder.make_in(self.path.join("tmp"), |path| {
+                let name = Path::new("tmp").join(path.file_name().unwrap_or_default());
+                let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | CAREFUL;
+                let file = File::from(openat(&self.directory, name, flags, PRIVATE)?);
+                give_to_owner(&file)?;
+                Ok(file)
+            });
+            match made {
+                // Left behind by a process that had our number.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => return other,
+            }
+        }
     }
 
     /// Opens a temporary file once more, to read it from its beginning.
@@ -290,6 +297,16 @@ impl Folder {
             Ok(()) => Ok(true),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes a file, or a folder with all that is in it; says whether there was something.
+    pub fn remove_all(&self, name: &str) -> io::Result<bool> {
+        match self.remove(name) {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                std::fs::remove_dir_all(self.path.join(name)).map(|()| true)
+            }
+            other => other,
         }
     }
 

@@ -8,8 +8,10 @@ use crate::model::Malformed;
 const NAME: &[u8; 6] = b"fleche";
 /// Raised when an older fleche must not read what follows.
 const VERSION: u8 = 1;
-const HEADER: usize = NAME.len() + 2;
-const FRAME: usize = HEADER + blake3::OUT_LEN;
+/// Bytes before the digest.
+pub(super) const HEADER: usize = NAME.len() + 2;
+/// Bytes before the body.
+pub(super) const FRAME: usize = HEADER + blake3::OUT_LEN;
 
 /// Largest framed file in bytes; an input manifest of a million paths has about a hundred million.
 pub(super) const MOST: u64 = 256 << 20;
@@ -21,6 +23,7 @@ pub(super) enum Kind {
     Call = b'c',
     PathSets = b'p',
     Stamp = b's',
+    Ledger = b'l',
 }
 
 /// Why a frame was not opened.

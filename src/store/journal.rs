@@ -27,6 +27,13 @@ pub(super) struct Mark {
     offset: u64,
 }
 
+impl Mark {
+    /// Whether there was a journal.
+    pub fn is_somewhere(self) -> bool {
+        self.inode != 0
+    }
+}
+
 /// Appends a line.
 pub(super) fn append(folder: &Folder, time: i64, event: &Event) -> io::Result<()> {
     folder.open_to_append(CURRENT)?.write_all(line(time, event).as_bytes())
@@ -37,6 +44,15 @@ pub(super) fn end(folder: &Folder) -> Mark {
     match folder.stat(CURRENT) {
         Ok(Some(stat)) => Mark { inode: stat.st_ino, offset: stat.st_size as u64 },
         _ => Mark { inode: 0, offset: 0 },
+    }
+}
+
+/// Whether all that was appended since `mark` is still there: the journal may have been renamed once, not twice.
+pub(super) fn knows(folder: &Folder, mark: Mark) -> bool {
+    let inode = |name| folder.stat(name).ok().flatten().map(|stat| stat.st_ino);
+    match mark.inode {
+        0 => inode(OLD).is_none(),
+        marked => [CURRENT, OLD].iter().any(|name| inode(name) == Some(marked)),
     }
 }
 

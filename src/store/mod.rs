@@ -16,6 +16,7 @@ mod catalogue;
 mod flight;
 mod folder;
 mod frame;
+mod gc;
 mod hash;
 mod holder;
 mod ingest;
@@ -32,6 +33,7 @@ mod tagging;
 #[cfg(test)]
 pub(crate) mod testing;
 mod value;
+mod verify;
 
 use std::fs::File;
 use std::io;
@@ -42,11 +44,13 @@ pub use catalogue::{
     BUILT_IN, BuiltIn, Catalogue, Column, Condition, Counted, Maker, PathQuestion, Period, Selection, Totals,
 };
 pub use flight::{Flight, FlightLock};
+pub use gc::{Cause, Freed, Limits, Plan, Removal, Thing};
 pub use pending::Pending;
 pub use recording::{Durability, Recording};
 pub use resolve::Named;
 pub use spool::Spool;
 pub use value::Value;
+pub use verify::{Fault, Subject, Trouble};
 
 use crate::error::Error;
 use crate::model::{Event, Key, Reason};
@@ -57,6 +61,9 @@ use folder::Folder;
 pub const INLINE_LIMIT: u64 = 16 << 10;
 /// Most bytes of values that one call's own file holds.
 pub const INLINE_TOTAL: u64 = 64 << 10;
+
+/// Shown how much of a long work is done: so many of so many.
+pub type Progress<'a> = &'a dyn Fn(u64, u64);
 
 /// Whether a store may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -39,10 +39,19 @@ pub fn is_temporary(name: &OsStr) -> bool {
 /// another process. So the name says where its number counts, and one from elsewhere, or from before the machine was
 /// started, is never held to be dead. Nor is one whose number another process has got since.
 pub fn is_dead(name: &OsStr) -> bool {
-    let Some((Some(place), process)) = parts(name) else { return false };
-    let process = std::str::from_utf8(process).ok().and_then(|digits| digits.parse().ok()).and_then(Pid::from_raw);
-    here().is_some_and(|here| here.as_bytes() == place)
-        && process.is_some_and(|process| test_kill_process(process) == Err(Errno::SRCH))
+    maker(name).is_some_and(|process| test_kill_process(process) == Err(Errno::SRCH))
+}
+
+/// Whether `name` is one that [`name`] gave to a process that lives, or whose number another process has got since.
+pub fn is_alive(name: &OsStr) -> bool {
+    maker(name).is_some_and(|process| test_kill_process(process) != Err(Errno::SRCH))
+}
+
+/// The process of a temporary name, if its number counts here.
+fn maker(name: &OsStr) -> Option<Pid> {
+    let (Some(place), process) = parts(name)? else { return None };
+    let process = std::str::from_utf8(process).ok()?.parse().ok()?;
+    here().filter(|here| here.as_bytes() == place).and_then(|_| Pid::from_raw(process))
 }
 
 /// Where the process of a temporary name is one, and its number.

@@ -2,12 +2,14 @@
 
 mod color;
 mod print;
+mod progress;
 mod sheet;
 mod talk;
 mod text;
 
 pub use color::{Style, choose_color, painted};
 pub use print::{JsonStyle, draws_bars, fact, json, print};
+pub use progress::Progress;
 pub use sheet::Sheet;
 pub use talk::Talk;
 pub use text::{day, duration, escape, parse_size, parse_tag, parse_time, size, time};

@@ -29,6 +29,11 @@ impl Talk {
         Talk { level }
     }
 
+    /// Whether nothing but errors is wanted.
+    pub fn is_quiet(&self) -> bool {
+        self.level == Level::Quiet
+    }
+
     /// Whether details are wanted.
     pub fn is_verbose(&self) -> bool {
         self.level == Level::Verbose

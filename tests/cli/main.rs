@@ -18,6 +18,7 @@ mod policy;
 mod probe;
 mod query;
 mod readme;
+mod recheck;
 mod redigest;
 mod rerun;
 mod shell;

@@ -45,7 +45,7 @@ pub(super) fn remove(connection: &Connection, key: &Key) -> rusqlite::Result<()>
     connection.prepare_cached("DELETE FROM call WHERE key = ?1")?.execute([&key.0.0]).map(drop)
 }
 
-/// Adds a call, or puts it in the place of a former one of its key; hits stay.
+/// Adds a call, or puts it in the place of a former one of its key; what is known of its use stays.
 pub(super) fn insert(connection: &Connection, call: &Call, facts: &FileFacts, ids: &mut Ids) -> rusqlite::Result<()> {
     let path_set = path_set(connection, &call.observations, &mut ids.paths)?;
     let id = insert_call(connection, call, facts, path_set, &mut ids.words)?;
@@ -121,11 +121,12 @@ fn insert_call(
 const INSERT_CALL: &str = "
 INSERT INTO call (
     key, command, grade, bound, exit, program, name, cwd, root, started, stopped, wall, user_time, system_time,
-    peak_memory, host, user, version, git_commit, git_branch, outputs, inputs, file_bytes, bytes, last_used, path_set
+    peak_memory, host, user, version, git_commit, git_branch, outputs, inputs, file_bytes, bytes, path_set, hits, last_used
 ) VALUES (
     :key, :command, :grade, :bound, :exit, :program, :name, :cwd, :root, :started, :stopped, :wall, :user_time,
     :system_time, :peak_memory, :host, :user, :version, :git_commit, :git_branch, :outputs, :inputs, :file_bytes,
-    :bytes, :last_used, :path_set
+    :bytes, :path_set, coalesce((SELECT hits FROM usage WHERE usage.key = :key), 0),
+    max(:last_used, coalesce((SELECT last_used FROM usage WHERE usage.key = :key), :last_used))
 ) ON CONFLICT (key) DO UPDATE SET
     command = excluded.command, grade = excluded.grade, bound = excluded.bound, exit = excluded.exit,
     program = excluded.program, name = excluded.name, cwd = excluded.cwd, root = excluded.root,
@@ -133,7 +134,8 @@ INSERT INTO call (
     system_time = excluded.system_time, peak_memory = excluded.peak_memory, host = excluded.host,
     user = excluded.user, version = excluded.version, git_commit = excluded.git_commit,
     git_branch = excluded.git_branch, outputs = excluded.outputs, inputs = excluded.inputs,
-    file_bytes = excluded.file_bytes, bytes = excluded.bytes, last_used = max(last_used, excluded.last_used), path_set = excluded.path_set
+    file_bytes = excluded.file_bytes, bytes = excluded.bytes, path_set = excluded.path_set,
+    hits = excluded.hits, last_used = excluded.last_used
 RETURNING id";
 
 fn insert_values(connection: &Connection, call: &Call, id: i64) -> rusqlite::Result<()> {

@@ -11,8 +11,9 @@ use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::super::folder::{Folder, call_name, read_at};
-use super::super::{Store, journal};
+use super::super::{Progress, Store, journal};
 use super::entry::{self, FileFacts, Ids, number};
+use super::ledger::{self, Standing};
 use crate::model::{Digest, Event, Key, Reason};
 use crate::sys::{clock, stamp};
 
@@ -24,18 +25,54 @@ const ROTATED: u64 = 4 << 20;
 const HEAD: usize = 64;
 const DAY: i64 = 86_400 * 1_000_000_000;
 
-/// Reads what is new in the store into the catalogue.
-pub(super) fn fold(connection: &mut Connection, store: &Store) -> rusqlite::Result<()> {
+/// How often the journals are read again because somebody rotated them meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// Whose books are brought up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Books {
+    /// Those of the store: there is one at a time who writes them, and so the journal can make room.
+    Kept,
+    /// A copy.
+    Copied,
+}
+
+/// Reads what is new in the store into the catalogue; shows how many of the folders of calls were compared.
+pub(super) fn fold(
+    connection: &mut Connection,
+    store: &Store,
+    books: Books,
+    progress: Progress,
+) -> rusqlite::Result<()> {
     let mut fold = Fold { store, ids: Ids::default(), fresh: HashSet::new(), unread: 0 };
     for shard in 0..=255 {
+        progress(u64::from(shard), 256);
         fold.survey(connection, shard)?;
     }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for name in [journal::OLD, journal::CURRENT] {
-        fold.journal(&transaction, name)?;
+    progress(256, 256);
+    for attempt in 1.. {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = ledger::digest(store);
+        let standing = ledger::reconcile(&transaction, store)?;
+        for name in [journal::OLD, journal::CURRENT] {
+            fold.journal(&transaction, name)?;
+        }
+        // Another ledger: between two looks one journal took the place of another, and a third was not seen.
+        let is_torn = books == Books::Copied && ledger::digest(store) != before;
+        if is_torn && attempt < ATTEMPTS {
+            transaction.rollback()?;
+            // What was taken in of it is forgotten.
+            fold.ids = Ids::default();
+            fold.fresh.clear();
+            continue;
+        }
+        if books == Books::Kept {
+            fold.rotate(&transaction, standing)?;
+        }
+        transaction.commit()?;
+        break;
     }
-    fold.rotate(&transaction)?;
-    transaction.commit()
+    Ok(())
 }
 
 struct Fold<'store> {
@@ -145,6 +182,9 @@ impl Fold<'_> {
                 transaction.prepare_cached(inherited)?.execute([&to.0.0, &from.0.0]).map(drop)
             }
             Event::Hit { key, saved, name } => {
+                let noted = "INSERT INTO usage (key, hits, last_used) VALUES (?1, 1, ?2)
+                    ON CONFLICT (key) DO UPDATE SET hits = hits + 1, last_used = max(last_used, excluded.last_used)";
+                transaction.prepare_cached(noted)?.execute(params![key.0.0, time])?;
                 let used = "UPDATE call SET hits = hits + 1, last_used = max(last_used, ?2) WHERE key = ?1";
                 transaction.prepare_cached(used)?.execute(params![key.0.0, time])?;
                 count(transaction, &Count { saved: *saved, ..Count::of(day, "hit", name) })
@@ -157,24 +197,35 @@ impl Fold<'_> {
                 count(transaction, &Count { reason, ..Count::of(day, "missed", name) })
             }
             Event::Evicted { key } => {
-                // It may have been stored again since, and then begins anew.
-                if matches!(self.store.folder.stat(&call_name(key)), Ok(None)) {
-                    entry::remove(transaction, key)?;
-                } else {
-                    transaction.prepare_cached("UPDATE call SET hits = 0 WHERE key = ?1")?.execute([&key.0.0])?;
+                transaction.prepare_cached("DELETE FROM usage WHERE key = ?1")?.execute([&key.0.0])?;
+                match self.store.folder.stat(&call_name(key)) {
+                    Ok(None) => entry::remove(transaction, key)?,
+                    // It was stored again since, and begins anew.
+                    Ok(Some(stat)) => {
+                        let anew = "UPDATE call SET hits = 0, last_used = ?2 WHERE key = ?1";
+                        let modified = stamp::from_stat(&stat).modified;
+                        transaction.prepare_cached(anew)?.execute(params![key.0.0, modified])?;
+                    }
+                    Err(_) => {}
                 }
                 count(transaction, &Count::of(day, "evicted", ""))
             }
         }
     }
 
-    /// Lets a large journal make room, once it was read. Who has it open may still append: it is read again next time.
-    fn rotate(&self, transaction: &Transaction) -> rusqlite::Result<()> {
-        if self.store.access == super::Access::ReadOnly {
+    /// Lets a large journal make room, once it was read and the ledger holds what was in it. Who has it open may still
+    /// append: it is read again next time.
+    fn rotate(&self, transaction: &Transaction, standing: Standing) -> rusqlite::Result<()> {
+        let folder = &self.store.folder;
+        let Ok(Some(stat)) = folder.stat(journal::CURRENT) else { return Ok(()) };
+        let ledger = folder.stat(ledger::FILE).ok().flatten().map_or(0, |stat| stat.st_size as u64);
+        // Not below the ledger's own size, or a large one would be written for every few megabytes.
+        let is_full = stat.st_size as u64 > ROTATED.max(ledger);
+        let is_due = is_full || standing == Standing::Lost;
+        if standing == Standing::Newer || !is_due || !ledger::write(transaction, self.store)? {
             return Ok(());
         }
-        let Ok(Some(stat)) = self.store.folder.stat(journal::CURRENT) else { return Ok(()) };
-        if stat.st_size as u64 <= ROTATED || self.store.folder.replace(journal::CURRENT, journal::OLD).is_err() {
+        if !is_full || folder.replace(journal::CURRENT, journal::OLD).is_err() {
             return Ok(());
         }
         // The one before it is gone, and its inode number may come again.

@@ -4,10 +4,14 @@
 //! catalogue that is lost, damaged, locked or cannot be written is never a reason to refuse an answer: it is put aside
 //! and rebuilt, or built in memory. Only what a newer fleche made is left alone.
 
+mod agreement;
 mod column;
 mod entry;
 mod fold;
+mod ledger;
 mod prefixes;
+mod reachable;
+mod reindex;
 mod rows;
 mod schema;
 mod selection;
@@ -25,11 +29,14 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::fstatfs;
 
 pub use column::{BUILT_IN, BuiltIn, Column};
+use fold::Books;
+pub(super) use ledger::{FILE as LEDGER, fault as ledger_fault};
+pub(super) use reachable::CallFacts;
 pub use selection::{Condition, PathQuestion, Selection};
 pub use statistics::{Counted, Maker, Period, Totals};
 
 use super::folder::Folder;
-use super::{Access, Store};
+use super::{Access, Progress, Store};
 use crate::error::Error;
 
 const FILE: &str = "index.sqlite";
@@ -78,26 +85,24 @@ impl Store {
             return self.catalogue_in_memory();
         }
         match self.catalogue_in_file() {
-            Err(Trouble::Sql(error)) => match error.sqlite_error_code() {
-                Some(
-                    ErrorCode::DatabaseBusy
-                    | ErrorCode::DatabaseLocked
-                    | ErrorCode::DiskFull
-                    | ErrorCode::ReadOnly
-                    | ErrorCode::SystemIoFailure,
-                ) => self.catalogue_in_memory(),
-                // Corrupt, no database, no file, tables that are not ours.
-                _ => {
-                    put_aside(&self.folder);
-                    self.catalogue_in_file().or_else(|_| self.catalogue_in_memory())
-                }
-            },
-            Err(Trouble::Newer) => Err(self.made_by_newer()),
+            Err(Trouble::Sql(error)) if is_of_the_moment(&error) => self.catalogue_in_memory(),
+            Err(Trouble::Sql(_)) => {
+                put_aside(&self.folder);
+                self.catalogue_in_file().or_else(|_| self.catalogue_in_memory())
+            }
+            Err(Trouble::Newer) => Err(self.unopened(Trouble::Newer)),
             Ok(catalogue) => Ok(catalogue),
         }
     }
 
     fn catalogue_in_file(&self) -> Result<Catalogue, Trouble> {
+        let mut catalogue = self.prepared(self.live()?, Books::Kept)?;
+        catalogue.folder = Some(self.folder.clone());
+        Ok(catalogue)
+    }
+
+    /// The catalogue's file, with its tables, as it was left.
+    fn live(&self) -> Result<Connection, Trouble> {
         if !matches!(self.folder.stat(FILE), Ok(Some(_))) {
             // Made here, so that it and the files that SQLite puts beside it are for the user alone.
             let _ = self.folder.open_or_create(FILE);
@@ -106,42 +111,60 @@ impl Store {
         let connection = Connection::open_with_flags(self.file(), flags)?;
         // Not WAL where its index cannot be shared memory (network file systems).
         let mode = if is_local(&self.folder) { "WAL" } else { "DELETE" };
-        let mut catalogue = self.prepared(connection, mode)?;
-        catalogue.folder = Some(self.folder.clone());
-        Ok(catalogue)
+        laid_out(connection, mode, "NORMAL")
     }
 
     /// A catalogue of the files as they are, which nobody else sees and nothing remembers.
     fn catalogue_in_memory(&self) -> Result<Catalogue, Error> {
         let built = Connection::open_in_memory().map_err(Trouble::from);
-        built.and_then(|connection| self.prepared(connection, "MEMORY")).map_err(|trouble| match trouble {
-            Trouble::Newer => self.made_by_newer(),
-            Trouble::Sql(error) => failed(error),
-        })
+        let built = built.and_then(|connection| self.prepared(laid_out(connection, "MEMORY", "OFF")?, Books::Copied));
+        built.map_err(|trouble| self.unopened(trouble))
     }
 
-    fn prepared(&self, mut connection: Connection, journal_mode: &str) -> Result<Catalogue, Trouble> {
-        connection.busy_timeout(PATIENCE)?;
-        connection.set_prepared_statement_cache_capacity(64);
-        // A file that shrinks under a mapping would kill the process.
-        connection.pragma_update(None, "mmap_size", 0)?;
-        schema::check(&connection)?;
-        connection.pragma_update(None, "journal_mode", journal_mode)?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        schema::migrate(&mut connection)?;
-        fold::fold(&mut connection, self)?;
+    fn prepared(&self, mut connection: Connection, books: Books) -> Result<Catalogue, Trouble> {
+        fold::fold(&mut connection, self, books, &|_, _| {})?;
         only_answer(&mut connection)?;
         Ok(Catalogue { connection, folder: None, damaged: Cell::new(false) })
+    }
+
+    fn unopened(&self, trouble: Trouble) -> Error {
+        match trouble {
+            Trouble::Newer => Error::failure(format!("a newer fleche made the catalogue `{}`", self.file().display())),
+            Trouble::Sql(error) => failed(error),
+        }
     }
 
     fn file(&self) -> std::path::PathBuf {
         Path::join(self.folder.path(), FILE)
     }
+}
 
-    fn made_by_newer(&self) -> Error {
-        Error::failure(format!("a newer fleche made the catalogue `{}`", self.file().display()))
-    }
+/// Whether the file is not to blame. Else it is corrupt, no database, no file, or has tables that are not ours.
+fn is_of_the_moment(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::DiskFull
+                | ErrorCode::ReadOnly
+                | ErrorCode::SystemIoFailure
+        )
+    )
+}
+
+/// A connection whose database has the tables of this version.
+fn laid_out(mut connection: Connection, journal_mode: &str, synchronous: &str) -> Result<Connection, Trouble> {
+    connection.busy_timeout(PATIENCE)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    // A file that shrinks under a mapping would kill the process.
+    connection.pragma_update(None, "mmap_size", 0)?;
+    schema::check(&connection)?;
+    connection.pragma_update(None, "journal_mode", journal_mode)?;
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    schema::migrate(&mut connection)?;
+    Ok(connection)
 }
 
 /// From now on the connection answers questions and changes nothing, whoever spells them.

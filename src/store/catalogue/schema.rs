@@ -8,7 +8,7 @@ use super::Trouble;
 const APPLICATION: i32 = 0x666c_6563;
 
 /// Each brings the version before it up by one. Append; never edit what was released.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
 CREATE TABLE call (
     id INTEGER PRIMARY KEY,
@@ -195,6 +195,21 @@ CREATE TABLE refusal (
     reason TEXT NOT NULL,
     detail TEXT NOT NULL            -- empty where it was redacted
 ) WITHOUT ROWID;
+",
+    "
+-- Hits and last uses by key alone, so that they follow from the journal and from nothing else: a call that went into
+-- quarantine and was stored again keeps its hits, whether or not somebody asked in between.
+CREATE TABLE usage (
+    key BLOB PRIMARY KEY,
+    hits INTEGER NOT NULL,
+    last_used INTEGER NOT NULL      -- nanoseconds since 1970
+) WITHOUT ROWID;
+INSERT INTO usage (key, hits, last_used) SELECT key, hits, last_used FROM call WHERE hits > 0;
+
+-- Which ledger this catalogue began with or wrote last; at most one row.
+CREATE TABLE ledger (
+    digest BLOB NOT NULL            -- at the head of its file
+);
 ",
 ];
 

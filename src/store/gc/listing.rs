@@ -1,0 +1,118 @@
+//! Listing the files that no call needs.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::io;
+
+use rustix::fs::FileType;
+
+use super::plan::{Maker, Unneeded};
+use super::{Seen, Thing};
+use crate::error::Error;
+use crate::model::{CommandDigest, Digest, Key};
+use crate::store::{Catalogue, Progress, Store};
+use crate::sys::{stamp, temporary};
+
+/// What SQLite adds to the name of a database for its journal.
+const JOURNAL: &str = "-journal";
+/// Parts of the listing: values and path sets by the first byte of their names.
+const PARTS: u64 = 512;
+
+impl Store {
+    /// Shows every file that no call needs, but for those calls that are `gone`.
+    pub(super) fn each_unneeded(
+        &self,
+        catalogue: &Catalogue,
+        gone: &HashSet<Key>,
+        progress: Progress,
+        mut show: impl FnMut(Unneeded),
+    ) -> Result<(), Error> {
+        for shard in 0..=255u8 {
+            progress(u64::from(shard), PARTS);
+            let present = self.digests_in("values", shard)?;
+            if !present.is_empty() {
+                let named = catalogue.values_named(shard, gone)?;
+                let unnamed = present.into_iter().filter(|digest| !named.contains(digest));
+                unnamed.filter_map(|digest| self.unneeded(Thing::Value(digest))).for_each(&mut show);
+            }
+        }
+        for shard in 0..=255u8 {
+            progress(256 + u64::from(shard), PARTS);
+            let present = self.digests_in("paths", shard)?;
+            if !present.is_empty() {
+                let called = catalogue.commands_called(shard, gone)?;
+                let uncalled = present.into_iter().map(CommandDigest).filter(|command| !called.contains(command));
+                uncalled.filter_map(|command| self.unneeded(Thing::PathSets(command))).for_each(&mut show);
+            }
+            let stamps = format!("stamps/{shard:02x}");
+            self.texts_in(&stamps)?
+                .into_iter()
+                .filter_map(|name| self.unneeded(Thing::Stamp(name)))
+                .for_each(&mut show);
+        }
+        for name in self.texts_in("tmp")? {
+            self.unneeded(Thing::Temporary(name)).into_iter().for_each(&mut show);
+        }
+        for name in self.texts_in("quarantine")? {
+            self.unneeded(Thing::Quarantined(name)).into_iter().for_each(&mut show);
+        }
+        progress(PARTS, PARTS);
+        Ok(())
+    }
+
+    /// The digests that files in one of the 256 folders of a kind are named by.
+    pub(in crate::store) fn digests_in(&self, kind: &str, shard: u8) -> Result<Vec<Digest>, Error> {
+        let folder = format!("{kind}/{shard:02x}");
+        let names = self.names_in(&folder)?;
+        let digest = |name: Vec<u8>| format!("{shard:02x}{}", String::from_utf8(name).ok()?).parse().ok();
+        Ok(names.into_iter().filter_map(digest).collect())
+    }
+
+    /// The paths, below the store's folder, of the files in one of its folders. What is not text no store made.
+    fn texts_in(&self, folder: &str) -> Result<Vec<String>, Error> {
+        let path = |name: Vec<u8>| Some(format!("{folder}/{}", String::from_utf8(name).ok()?));
+        Ok(self.names_in(folder)?.into_iter().filter_map(path).collect())
+    }
+
+    /// The names in a folder, which must be one if it is there: behind a link others might be hidden.
+    fn names_in(&self, folder: &str) -> Result<Vec<Vec<u8>>, Error> {
+        let names = || -> io::Result<Vec<Vec<u8>>> {
+            match self.folder.stat(folder)? {
+                None => Ok(Vec::new()),
+                Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => self.folder.names(folder),
+                Some(_) => Err(io::ErrorKind::NotADirectory.into()),
+            }
+        };
+        names().map_err(|why| Error::failure(format!("cannot list `{folder}` of the cache")).because(why))
+    }
+
+    /// A thing as it is now; `None` where it is gone or is no file of its kind.
+    fn unneeded(&self, thing: Thing) -> Option<Unneeded> {
+        let stat = self.folder.stat(&thing.file()).ok().flatten()?;
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        if !is_file && !matches!(thing, Thing::Quarantined(_)) {
+            return None;
+        }
+        let maker = match &thing {
+            Thing::Temporary(name) => maker(name),
+            _ => Maker::Unknown,
+        };
+        Some(Unneeded { bytes: stat.st_size as u64, seen: seen(&stat), maker, thing })
+    }
+}
+
+/// What identifies a state of a file.
+pub(super) fn seen(stat: &rustix::fs::Stat) -> Seen {
+    let stamp = stamp::from_stat(stat);
+    Seen { inode: stamp.inode, modified: stamp.modified, changed: stamp.changed }
+}
+
+fn maker(path: &str) -> Maker {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let name = OsStr::new(name.strip_suffix(JOURNAL).unwrap_or(name));
+    match (temporary::is_dead(name), temporary::is_alive(name)) {
+        (true, _) => Maker::Dead,
+        (_, true) => Maker::Alive,
+        _ => Maker::Unknown,
+    }
+}
