@@ -191,10 +191,11 @@ impl Recording<'_> {
     /// [`Reason::Damaged`] where it is not there, [`Reason::StoreUnusable`] where it cannot be touched.
     pub(super) fn adopt(&mut self, content: &Content) -> Result<(), Reason> {
         let touched = self.touch_value(&content.digest, content.length);
-        match touched.map_err(|error| unusable("cannot touch a value", error))? {
-            true => Ok(drop(self.kept.insert(content.digest))),
-            false => Err(Reason::Damaged(format!("value {} is gone", content.digest.short()))),
+        if !touched.map_err(|error| unusable("cannot touch a value", error))? {
+            return Err(Reason::Damaged(format!("value {} is gone", content.digest.short())));
         }
+        self.kept.insert(content.digest);
+        Ok(())
     }
 
     /// Writes the call and its path set.
