@@ -195,7 +195,7 @@ impl Store {
     fn call_faults(&self, key: &Key) -> Vec<Fault> {
         let is_gone = |digest: &Digest| matches!(self.folder.stat(&value_name(digest)), Ok(None));
         self.each_content(key, |content| match &content.inline {
-            Some(_) => self.value(content).err().map(|reason| (Trouble::Damaged, reason.to_string())),
+            Some(_) => self.inline_fault(content),
             None => is_gone(&content.digest).then(|| (Trouble::Missing, "it is gone".to_owned())),
         })
     }
@@ -203,7 +203,7 @@ impl Store {
     /// The same, and what is wrong with its values.
     fn whole_call(&self, key: &Key) -> Vec<Fault> {
         self.each_content(key, |content| match &content.inline {
-            Some(_) => self.value(content).err().map(|reason| (Trouble::Damaged, reason.to_string())),
+            Some(_) => self.inline_fault(content),
             None => match self.value_fault(&content.digest) {
                 None if matches!(self.folder.stat(&value_name(&content.digest)), Ok(None)) => {
                     Some((Trouble::Missing, "it is gone".to_owned()))
@@ -217,7 +217,11 @@ impl Store {
         let call = match self.call(key) {
             Ok(Some(call)) => call,
             Ok(None) => return Vec::new(),
-            Err(Reason::Damaged(why)) => return vec![Fault::of(Trouble::Damaged, Subject::Call(*key), why)],
+            Err(Reason::Damaged(why)) => {
+                let named = format!("call {}: ", key.0.short());
+                let why = why.strip_prefix(&named).unwrap_or(&why).to_owned();
+                return vec![Fault::of(Trouble::Damaged, Subject::Call(*key), why)];
+            }
             Err(reason) => return vec![Fault::of(Trouble::Unreadable, Subject::Call(*key), reason.to_string())],
         };
         let mut seen = BTreeSet::new();
@@ -229,6 +233,10 @@ impl Store {
         let faults: Vec<Fault> = contents.filter_map(fault).collect();
         // Somebody may have evicted it meanwhile, and its values after it.
         if faults.is_empty() || self.call(key).is_ok_and(|call| call.is_none()) { Vec::new() } else { faults }
+    }
+
+    fn inline_fault(&self, content: &Content) -> Option<(Trouble, String)> {
+        self.value(content).err().map(|_| (Trouble::Damaged, "its digest is wrong".to_owned()))
     }
 
     /// What is wrong with the file of a value; nothing where there is none.
@@ -264,7 +272,7 @@ impl Store {
         let mut unnamed: BTreeSet<Digest> = damaged.keys().copied().collect();
         let named = |part| self.checked("calls", part, |key| self.elsewhere(&Key(key)));
         let take = |names: Vec<(Digest, Key)>| {
-            names.iter().for_each(|(digest, _)| drop(unnamed.remove(digest)));
+            unnamed.retain(|digest| !names.iter().any(|(named, _)| named == digest));
             tell(names.iter().filter_map(|(digest, key)| fault(digest, Some(*key))).collect())
         };
         in_parallel(PARTS, named, take, &|_, _| {})?;

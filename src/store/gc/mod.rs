@@ -14,6 +14,8 @@ mod lock;
 mod plan;
 mod recent;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 

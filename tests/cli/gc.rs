@@ -1,0 +1,160 @@
+//! `fleche gc`: what goes, what stays, and that every replay stays possible.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::world::{Session, World};
+
+/// Larger than what a call's own file holds.
+const LARGE: usize = 20_000;
+
+/// A world with a tool that prints as many bytes as `LARGE`, made from its input, and says so each time it runs.
+fn world() -> World {
+    let world = World::new();
+    world.counted("tool", &format!("yes \"$(cat \"$1\")\" | head -c {LARGE}"));
+    world
+}
+
+/// Runs the tool on a file of this name and content; gives what it prints.
+fn run(world: &World, name: &str, options: &[&str]) -> String {
+    world.write(name, name);
+    let words = ["run", "-i", name].iter().chain(options).chain(&["--", "./tool", name]).copied().collect::<Vec<_>>();
+    let outcome = world.fleche(words).run();
+    assert_eq!((outcome.code(), outcome.stderr()), (0, String::new()));
+    assert_eq!(outcome.stdout().len(), LARGE);
+    outcome.stdout()
+}
+
+fn gc(world: &World, words: &[&str]) -> Session {
+    world.fleche(["gc"].iter().chain(words))
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok);
+    entries.filter(|entry| entry.file_type().is_file()).map(|entry| entry.into_path()).collect()
+}
+
+/// Removes the calls of the tool with this file as its argument, and nothing that they name.
+fn forget(world: &World, name: &str) {
+    let keys = world.fleche(["query", "--arg", &format!("1={name}")]).run().stdout();
+    for key in keys.lines() {
+        fs::remove_file(world.cache().join("calls").join(&key[..2]).join(&key[2..])).unwrap();
+    }
+}
+
+#[test]
+fn what_no_call_needs_goes_and_all_others_still_replay() {
+    let world = world();
+    let kept: Vec<String> = ["a", "b", "c"].iter().map(|name| run(&world, name, &[])).collect();
+    run(&world, "d", &[]);
+    gc(&world, &["--grace", "0s", "-v"]).ends(0, "", "fleche: removed 0 calls, 0 values and 0 other files: 0 B\n");
+    forget(&world, "d");
+    let outcome = gc(&world, &["--grace", "0s", "-v"]).run();
+    let said = outcome.stderr();
+    assert_eq!(said, "fleche: removed 0 calls, 1 value and 0 other files: 19.5 KiB\n");
+    assert_eq!(files(&world.cache().join("values")).len(), 3);
+    let before = world.executions("tool");
+    for (name, printed) in ["a", "b", "c"].iter().zip(kept) {
+        assert_eq!(run(&world, name, &[]), printed);
+    }
+    assert_eq!(world.executions("tool"), before);
+    run(&world, "d", &[]);
+    assert_eq!(world.executions("tool"), before + 1);
+}
+
+#[test]
+fn what_is_young_stays_and_success_is_silent() {
+    let world = world();
+    run(&world, "a", &[]);
+    forget(&world, "a");
+    gc(&world, &[]).prints("");
+    assert_eq!(files(&world.cache().join("values")).len(), 1);
+    gc(&world, &["--grace", "0s"]).prints("");
+    assert_eq!(files(&world.cache().join("values")).len(), 0);
+}
+
+#[test]
+fn a_dry_run_says_what_would_go_and_removes_nothing() {
+    let world = world();
+    run(&world, "a", &[]);
+    run(&world, "b", &["--tag", "pin=1"]);
+    gc(&world, &["--dry-run"]).prints("");
+    let key = world.fleche(["query", "--arg", "1=a"]).run().stdout().trim().to_owned();
+    let call = world.cache().join("calls").join(&key[..2]).join(&key[2..]);
+    let size = fs::metadata(call).unwrap().len();
+    let before = files(&world.cache().join("values"));
+    let printed = gc(&world, &["--dry-run", "--max-size", "0", "--grace", "0s"]).run().stdout();
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines[..2], ["what\tname\twhy\tsize", &format!("call\t{key}\tleast recently used\t{size}")]);
+    assert!(lines[2].starts_with("value\t") && lines[2].ends_with("\tno call needs it\t20000"), "{printed}");
+    assert_eq!(lines.len(), 3);
+    assert_eq!(files(&world.cache().join("values")), before);
+}
+
+#[test]
+fn limits_evict_what_was_not_used_for_longest_and_never_what_is_pinned() {
+    let world = world();
+    run(&world, "pinned", &["--tag", "pin="]);
+    for name in ["a", "b", "c"] {
+        run(&world, name, &[]);
+    }
+    // Used again, and so the last to go.
+    run(&world, "a", &[]);
+    let left = |world: &World| world.fleche(["table", "--columns", "arg.1", "--sort", "arg.1"]).run().stdout();
+    gc(&world, &["--max-size", "70k", "--grace", "0s"]).prints("");
+    assert_eq!(left(&world), "arg.1\na\nc\npinned\n");
+    gc(&world, &["--max-age", "1h"]).prints("");
+    gc(&world, &["--max-size", "50k", "--grace", "0s"]).prints("");
+    assert_eq!(left(&world), "arg.1\na\npinned\n");
+    gc(&world, &["--max-age", "0s", "--grace", "0s", "-v"]).run();
+    assert_eq!(left(&world), "arg.1\npinned\n");
+    let before = world.executions("tool");
+    run(&world, "pinned", &["--tag", "pin="]);
+    assert_eq!(world.executions("tool"), before);
+}
+
+#[test]
+fn gc_beside_a_hundred_recordings_takes_nothing_that_they_need() {
+    let world = world();
+    let line = "i=0; while [ $i -lt 100 ]; do echo $((i % 30)) > n$i; fleche run -i n$i -- ./tool n$i > o$i || exit 1
+        i=$((i + 1)); done & pid=$!
+        while kill -0 $pid 2>/dev/null; do fleche gc --grace 0s --max-size 300k || exit 1; done; wait $pid && echo done";
+    let outcome = world.shell(line).run();
+    assert_eq!((outcome.stdout(), outcome.stderr()), ("done\n".into(), String::new()));
+    world.fleche(["verify"]).prints("");
+    for number in 0..100 {
+        assert_eq!(fs::metadata(world.path(format!("o{number}"))).unwrap().len(), LARGE as u64);
+    }
+}
+
+#[test]
+fn wherever_gc_is_killed_nothing_is_lost() {
+    if std::process::Command::new("strace").arg("-V").output().is_err() {
+        println!("skipped: there is no strace");
+        return;
+    }
+    let mut killed = 0;
+    for (syscall, steps) in
+        [("unlinkat", 5), ("fcntl", 8), ("openat", 40), ("write", 3), ("pwrite64", 30), ("fstat", 9)]
+    {
+        let world = world();
+        for name in ["a", "b", "c", "d"] {
+            run(&world, name, &[]);
+        }
+        world.fleche(["reindex"]).prints("");
+        for step in (1..=steps).step_by(if steps > 10 { 6 } else { 1 }) {
+            forget(&world, "a");
+            run(&world, "e", &[]);
+            let inject = format!("inject={syscall}:signal=KILL:when={step}");
+            let fleche = env!("CARGO_BIN_EXE_fleche");
+            let words = ["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={syscall}"), "-e", &inject, fleche];
+            let gc = ["gc", "--grace", "0s", "--max-size", "90k"];
+            killed += usize::from(world.program("strace", words.iter().chain(&gc)).run().code() == 137);
+            world.fleche(["verify"]).prints("");
+            run(&world, "a", &[]);
+        }
+        world.fleche(["gc", "--grace", "0s"]).prints("");
+        world.fleche(["verify"]).prints("");
+    }
+    assert!(killed > 15, "only {killed} were killed");
+}
