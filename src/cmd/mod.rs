@@ -31,9 +31,15 @@ use crate::ui::{self, Talk};
 
 /// The store, to be changed.
 fn store_to_change() -> Result<Store> {
+    check_changeable()?;
+    store()
+}
+
+/// Refuses to change what the environment says is not to be changed.
+fn check_changeable() -> Result<()> {
     match config::mode().as_deref() {
         Some("read-only") => Err(Error::failure("the cache is read-only").hint("FLECHE_MODE=on")),
-        _ => store(),
+        _ => Ok(()),
     }
 }
 

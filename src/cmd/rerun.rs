@@ -40,6 +40,7 @@ fn attempt(args: Args, talk: &Talk) -> Result<Ending> {
     if args.run.names_mode() {
         return Err(Error::usage("--mode says what `fleche run` does; rerun always runs and stores"));
     }
+    super::check_changeable()?;
     let policy = Policy { mode: Mode::Refresh, nested: Nested::Refreshed, ..run::policy(&args.run)? };
     let request = args.run.request()?;
     let folder = config::cache_folder();

@@ -1,9 +1,9 @@
 //! Keys of an older format are made anew, and those calls are found again.
 
-use fleche::model::{Call, CommandDigest, Digest, Event, Key};
+use fleche::model::{Call, CommandDigest, Digest, Event, Key, Observation, Part};
 use fleche::store::{Durability, Store};
 
-use crate::world::{Session, World, tool, world};
+use crate::world::{Session, World, search_path, tool, world};
 
 /// The last line of what fleche prints.
 #[track_caller]
@@ -78,6 +78,70 @@ fn is_left(world: &World, redigest: Session, former: Key, why: &str) {
     redigest.arg("-v").ends(0, "", &format!("fleche: {} is left as it is: {why}\n", former.0.short()));
     world.fleche(["show", &former.to_string()]).run();
     assert_eq!(key(world), former);
+}
+
+/// The call that was stored last as a fleche of format 1 would have stored it that codes everything else as this one does:
+/// under the key that it would have had. The environment is that of the world.
+fn aged_in_the_same_coding(world: &World, digest: Session, bound_to: Option<&[u8]>) -> (Key, Key) {
+    let shown: serde_json::Value = serde_json::from_slice(&digest.run().stdout).unwrap();
+    let home = world.home();
+    let part = |part: &serde_json::Value| {
+        let (name, shown) = (part["name"].as_str().unwrap(), part["value"].as_str().unwrap());
+        let value = match name {
+            "env.HOME" => home.to_str().unwrap(),
+            "env.PATH" => search_path(),
+            "env.LANG" => "C",
+            "env.TZ" => "UTC",
+            _ => shown,
+        };
+        Part::open(name, value)
+    };
+    let mut parts: Vec<Part> = shown["parts"].as_array().unwrap().iter().map(part).collect();
+    let written = |call: &Call| assert_eq!(Part::digest(&parts), call.command);
+    let now = key(world);
+    written(&Store::open(&world.cache()).unwrap().call(&now).unwrap().unwrap());
+    parts[0] = Part::open("format", "1");
+    aged(world, |call, _| {
+        call.command = Part::digest(&parts);
+        call.key = Key::of(&call.command, &Observation::key_bytes(&call.observations), bound_to);
+    })
+}
+
+#[test]
+fn a_call_of_a_project_stays_where_its_result_belongs() {
+    let world = World::new();
+    let checkouts = ["one/alpha", "two/alpha", "two/beta"];
+    for checkout in checkouts {
+        world.write(format!("{checkout}/fleche.toml"), "");
+        world.write(format!("{checkout}/input"), "1\n");
+    }
+    let root = world.path("one/alpha");
+    let bound = root.to_str().unwrap().as_bytes();
+    for (line, bound_to, hits) in [
+        ("cat input; echo free", None, [true, true, true]),
+        ("cat input; echo in alpha", Some(&b"alpha"[..]), [true, true, false]),
+        ("cat input; pwd", Some(bound), [true, false, false]),
+    ] {
+        let fleche = |verb: &[&str], checkout: &str| {
+            let words = [verb, &["-i", "input", "--", "sh", "-c", line]].concat();
+            world.fleche(words).current_dir(world.path(checkout))
+        };
+        assert_eq!(fleche(&["run"], checkouts[0]).run().code(), 0);
+        let (former, now) = aged_in_the_same_coding(&world, fleche(&["digest", "--json"], checkouts[0]), bound_to);
+        redigest(&world).prints(&format!("{former}\t{now}\n"));
+        let is_hit = |checkout: &str| fleche(&["run", "-v"], checkout).run().stderr().starts_with("fleche: hit");
+        assert_eq!(checkouts.map(is_hit), hits, "{line}");
+        std::fs::remove_dir_all(world.cache()).unwrap();
+    }
+}
+
+#[test]
+fn a_record_that_its_key_does_not_belong_to_is_left() {
+    let world = world("cat input");
+    tool(&world, &[]).prints("1\n");
+    let digest = world.fleche(["digest", "--json", "-i", "input", "--", "./tool"]);
+    let (former, _) = aged_in_the_same_coding(&world, digest, Some(b"elsewhere"));
+    is_left(&world, redigest(&world), former, "its key is not that of its record");
 }
 
 #[test]

@@ -112,6 +112,8 @@ fn what_the_record_does_not_hold_is_refused() {
     let both = world.fleche(["rerun", "-i", "input", &redacted]).run();
     let hint = "fleche: how the command is recognised is in its record\nhint: fleche rerun OPTIONS -- COMMAND\n";
     both.check(125, "", hint);
+    let read_only = world.fleche(["rerun", "-i", "input", "--", "./tool"]).env("FLECHE_MODE", "read-only");
+    read_only.ends(125, "", "fleche: the cache is read-only\nhint: FLECHE_MODE=on\n");
     assert_eq!(world.fleche(["rerun"]).run().code(), 125);
     assert_eq!(world.fleche(["rerun", "--mode", "off", "--", "true"]).run().code(), 125);
     assert_eq!(world.executions("tool"), 2);
