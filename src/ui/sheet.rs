@@ -2,7 +2,7 @@
 
 use std::io::{self, StdoutLock, Write};
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Row, Table, Width, presets};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
@@ -41,6 +41,16 @@ impl Sheet {
         let mut table = Table::new();
         table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(columns.iter().map(|name| escape(name)));
+        if let Some(width) = terminal_width() {
+            // What is long gives way, and is cut rather than wrapped: a row stays a line.
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+            for (column, name) in table.column_iter_mut().zip(columns) {
+                column.set_constraint(match is_long(name) {
+                    true => ColumnConstraint::LowerBoundary(Width::Fixed(least_width(name))),
+                    false => ColumnConstraint::ContentWidth,
+                });
+            }
+        }
         Sheet::new(Format::Drawn(Box::new(table), Cells::ForPeople))
     }
 
@@ -92,10 +102,12 @@ impl Sheet {
         let written = match &mut self.format {
             Format::Drawn(table, cells) => {
                 let people = facts.iter().map(|cell| fact(cell, true));
-                match cells {
-                    Cells::ForPeople => table.add_row(people),
-                    Cells::ForMarkdown => table.add_row(people.map(|text| for_markdown(&text))),
+                let mut row = match cells {
+                    Cells::ForPeople => Row::from(people),
+                    Cells::ForMarkdown => Row::from(people.map(|text| for_markdown(&text))),
                 };
+                row.max_height(1);
+                table.add_row(row);
                 Ok(())
             }
             Format::Separated(columns) => {
@@ -152,6 +164,24 @@ impl Sheet {
         ended.and_then(|()| self.out.flush()).map_err(not_written)?;
         Ok(true)
     }
+}
+
+/// The columns of the terminal that standard output is, if it is one.
+fn terminal_width() -> Option<u16> {
+    rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok().map(|size| size.ws_col).filter(|width| *width > 0)
+}
+
+/// Whether cells of this column may be long, and still say something when they are cut.
+fn is_long(column: &str) -> bool {
+    let is_path = ["command", "program", "cwd", "root"].contains(&column);
+    is_path || ["arg.", "tag.", "env."].iter().any(|space| column.starts_with(space))
+}
+
+/// Characters that a column keeps with its padding, however narrow the terminal is.
+fn least_width(column: &str) -> u16 {
+    const SHORT_COMMAND: usize = 24;
+    let least = if column == "command" { SHORT_COMMAND } else { column.chars().count() };
+    u16::try_from(least + 4).unwrap_or(u16::MAX)
 }
 
 fn line(cells: impl Iterator<Item = String>, separator: &str) -> String {

@@ -132,7 +132,8 @@ fn an_ambiguous_prefix_is_an_error_that_helps() {
     assert!(said.ends_with(" characters tell them apart\n"), "{said}");
     let alike: Vec<&String> = digests.iter().filter(|digest| digest.starts_with(&shared)).collect();
     assert!(alike.iter().all(|digest| said.contains(&format!("value {}", &digest[..12]))), "{said}");
-    assert_eq!(world.fleche(["show", &alike[0][..12]]).run().code(), 1);
+    let shown = world.fleche(["show", &alike[0][..12]]).run().stdout();
+    assert!(shown.starts_with(&format!("value         {}\n", alike[0])), "{shown}");
 }
 
 /// Digests of all outputs of all calls, sorted.
@@ -150,13 +151,31 @@ fn digests(world: &World) -> Vec<String> {
 }
 
 #[test]
-fn a_value_is_no_call() {
+fn a_value_is_shown_with_the_calls_that_name_it() {
     let (world, key) = world();
-    let call: serde_json::Value = serde_json::from_slice(&world.fleche(["show", "--json", &key]).run().stdout).unwrap();
-    let value = call["stdout"]["digest"].as_str().unwrap();
-    let said = format!("fleche: {} is a value, not a call\n", &value[..12]);
-    world.fleche(["show", value]).ends(1, "", &said);
-    world.fleche(["show", &value[..12]]).ends(1, "", &said);
+    let tool = world.path("tool");
+    let value = blake3::hash(b"out\n").to_hex().to_string();
+    let expected = format!(
+        "value         {value}\nsize          4\nstored        in the files of its calls\n\
+         named by      {}  {} 'x y'\n",
+        &key[..12],
+        tool.display()
+    );
+    world.fleche(["show", &value]).prints(&expected);
+    world.fleche(["show", &value[..9].to_uppercase()]).prints(&expected);
+    let said: serde_json::Value =
+        serde_json::from_slice(&world.fleche(["show", "--json", &value]).run().stdout).unwrap();
+    assert_eq!((&said["bytes"], &said["inline"], &said["named_by"][0]["key"]), (&4.into(), &true.into(), &key.into()));
+}
+
+#[test]
+fn several_are_shown_with_an_empty_line_between() {
+    let (world, key) = world();
+    let value = blake3::hash(b"out\n").to_hex().to_string();
+    let text = world.fleche(["show", &value, &key[..8]]).run().stdout();
+    let parts: Vec<&str> = text.split("\n\n").collect();
+    assert_eq!(parts.len(), 2);
+    assert!(parts[0].starts_with("value ") && parts[1].starts_with("key "), "{text}");
 }
 
 #[test]

@@ -52,14 +52,15 @@ impl Catalogue {
     ///
     /// Where the catalogue cannot be read.
     pub fn neighbours(&self, digest: &Digest) -> Result<Vec<Digest>, Error> {
-        let question = "SELECT digest FROM (
-                SELECT max(key) AS digest FROM call WHERE key < ?1 UNION ALL SELECT min(key) FROM call WHERE key > ?1
-                UNION ALL SELECT max(digest) FROM call_value WHERE digest < ?1
-                UNION ALL SELECT min(digest) FROM call_value WHERE digest > ?1
-            ) WHERE digest IS NOT NULL";
-        let mut found = digests(&self.connection, question, [digest.0]).map_err(|error| self.failed(error))?;
-        found.push(Digest::of(b""));
-        Ok(found)
+        // A condition on the whole would make SQLite look at every row of each part.
+        let question = "SELECT max(key) FROM call WHERE key < ?1 UNION ALL SELECT min(key) FROM call WHERE key > ?1
+            UNION ALL SELECT max(digest) FROM call_value WHERE digest < ?1
+            UNION ALL SELECT min(digest) FROM call_value WHERE digest > ?1";
+        let ask = || -> rusqlite::Result<Vec<Option<[u8; 32]>>> {
+            self.connection.prepare_cached(question)?.query_map([digest.0], |row| row.get(0))?.collect()
+        };
+        let found = ask().map_err(|error| self.failed(error))?;
+        Ok(found.into_iter().flatten().map(Digest).chain([Digest::of(b"")]).collect())
     }
 
     /// Whether a call names this value.

@@ -111,16 +111,12 @@ impl Catalogue {
         end: &str,
         read: impl Fn(&rusqlite::Row) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>> {
-        // Without conditions every row belongs to one of them, and none needs to be looked up.
-        let is_all = *selection == Selection { sort: None, reverse: false, ..selection.clone() }
-            && selection.conditions.is_empty()
-            && selection.unique.is_none()
-            && (selection.skip, selection.limit) == (0, None);
-        let spelt = if is_all {
-            Spelt { text: format!("{beginning} {end}"), bound: Vec::new() }
-        } else {
+        let spelt = if selection.chooses() {
             let Spelt { text, bound } = Spelt::ids(selection);
             Spelt { text: format!("{beginning} WHERE call IN ({text}) {end}"), bound }
+        } else {
+            // Every row belongs to one of them, and none needs to be looked up.
+            Spelt { text: format!("{beginning} {end}"), bound: Vec::new() }
         };
         self.list(selection, spelt, read)
     }
@@ -177,8 +173,8 @@ fn question(selection: &Selection, columns: &[Column]) -> Spelt {
     let text = std::mem::take(&mut spelt.text);
     spelt.text = "SELECT call.id FROM call".to_owned();
     spelt.tail(selection);
-    spelt.text = format!("{text}{}) ORDER BY ", spelt.text);
-    let order = spelt.order(selection);
-    spelt.text.push_str(&order);
+    // Behind `+`, no index gives the order: SQLite would walk all of it to find the few.
+    let order = spelt.order(selection).replace("call.", "+call.");
+    spelt.text = format!("{text}{}) ORDER BY {order}", spelt.text);
     spelt
 }

@@ -187,6 +187,7 @@ CREATE TABLE call_value (
     PRIMARY KEY (call, n)
 ) WITHOUT ROWID;
 CREATE INDEX call_value_digest ON call_value (digest) WHERE digest IS NOT NULL;
+CREATE INDEX call_value_file ON call_value (digest, length) WHERE inline = 0;
 
 -- Why the last run of a command was not stored.
 CREATE TABLE refusal (

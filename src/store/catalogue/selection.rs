@@ -25,6 +25,14 @@ pub struct Selection {
     pub limit: Option<u64>,
 }
 
+impl Selection {
+    /// Whether it leaves any call out.
+    pub(super) fn chooses(&self) -> bool {
+        let Selection { conditions, unique, skip, limit, .. } = self;
+        !conditions.is_empty() || unique.is_some() || *skip > 0 || limit.is_some()
+    }
+}
+
 /// Something that must hold of a call. Globs are those of SQLite: `*`, `?` and `[...]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
@@ -137,6 +145,7 @@ impl Spelt {
         }
     }
 
+    /// What follows `ORDER BY`.
     pub fn order(&mut self, selection: &Selection) -> String {
         let newest_first = if selection.reverse { "call.started, call.id" } else { "call.started DESC, call.id DESC" };
         let Some(column) = &selection.sort else { return newest_first.to_owned() };

@@ -87,15 +87,22 @@ impl Catalogue {
     /// Where the catalogue cannot be read.
     pub fn totals(&self, selection: &Selection) -> Result<Totals> {
         let Spelt { text: ids, bound } = Spelt::ids(selection);
+        let (chosen, of_calls, of_values) = match selection.chooses() {
+            true => (
+                format!("WITH chosen AS MATERIALIZED ({ids})"),
+                "WHERE id IN (SELECT id FROM chosen)",
+                "AND call IN (SELECT id FROM chosen)",
+            ),
+            false => (String::new(), "", ""),
+        };
+        let bound = if selection.chooses() { bound } else { Vec::new() };
         let question = format!(
-            "WITH chosen AS MATERIALIZED ({ids})
-            SELECT count(*), coalesce(sum(file_bytes), 0), coalesce(sum(hits), 0),
-                CAST(coalesce(total(CAST(hits AS REAL) * wall), 0) AS INTEGER),
+            "{chosen} SELECT count(*), coalesce(sum(file_bytes), 0), coalesce(sum(hits), 0),
+                CAST(total(CAST(hits AS REAL) * wall) AS INTEGER),
                 (SELECT coalesce(sum(length), 0) FROM (
-                    SELECT DISTINCT digest, length FROM call_value
-                    WHERE inline = 0 AND digest IS NOT NULL AND call IN (SELECT id FROM chosen)
+                    SELECT DISTINCT digest, length FROM call_value WHERE inline = 0 {of_values}
                 ))
-            FROM call WHERE id IN (SELECT id FROM chosen)"
+            FROM call {of_calls}"
         );
         let read = |row: &rusqlite::Row| {
             let number = |column| row.get::<_, i64>(column).map(|number| number.max(0) as u64);
