@@ -34,7 +34,7 @@ complete -c fleche -n "__fish_fleche_needs_command" -s V -l version -d 'Print ve
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "run" -d 'Run a command, or replay what it did when the same command met the same inputs'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "query" -d 'Print the keys of stored calls, one a line, the most recent first'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "table" -d 'List stored calls, the most recent first'
-complete -c fleche -n "__fish_fleche_needs_command" -f -a "show" -d 'Show all that is stored of a call'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "show" -d 'Show all that is stored of a call, or of a value and which calls name it'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "digest" -d 'Print the key of a command, without running it'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "shell" -d 'Run a shell as `fleche run` would, for `make SHELL=\'fleche shell\'`'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "rerun" -d 'Run a command again whatever is stored, and store it anew'
@@ -173,7 +173,7 @@ complete -c fleche -n "__fish_fleche_using_subcommand table" -s h -l help -d 'Pr
 complete -c fleche -n "__fish_fleche_using_subcommand show" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c fleche -n "__fish_fleche_using_subcommand show" -l json -d 'Print a JSON object'
+complete -c fleche -n "__fish_fleche_using_subcommand show" -l json -d 'Print a JSON object for each'
 complete -c fleche -n "__fish_fleche_using_subcommand show" -s q -l quiet -d 'Say nothing but errors'
 complete -c fleche -n "__fish_fleche_using_subcommand show" -s v -l verbose -d 'Say what was recognised, replayed and stored'
 complete -c fleche -n "__fish_fleche_using_subcommand show" -s h -l help -d 'Print help'
