@@ -34,8 +34,17 @@ complete -c fleche -n "__fish_fleche_needs_command" -s V -l version -d 'Print ve
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "run" -d 'Run a command, or replay what it did when the same command met the same inputs'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "query" -d 'Print the keys of stored calls, one a line, the most recent first'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "table" -d 'List stored calls, the most recent first'
-complete -c fleche -n "__fish_fleche_needs_command" -f -a "show" -d 'Show all that is stored of a call'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "show" -d 'Show all that is stored of a call, or of a value and which calls name it'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "digest" -d 'Print the key of a command, without running it'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "shell" -d 'Run a shell as `fleche run` would, for `make SHELL=\'fleche shell\'`'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "rerun" -d 'Run a command again whatever is stored, and store it anew'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "redigest" -d 'Make keys of an older format anew, so that a newer fleche finds the calls again'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "expand" -d 'Print the whole digests of which these are the beginnings, one a line'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "shrink" -d 'Print for each digest the shortest beginning that names it, one a line'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "tag" -d 'Add tags to stored calls, or take them away'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "evict" -d 'Forget calls: the same command runs again'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "graph" -d 'Show which call made the inputs of which'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "stats" -d 'Show hits, misses, the time saved and the bytes stored'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "gc" -d 'Remove what no call needs, and calls beyond the limits that are given'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "verify" -d 'Check that stored calls and their values are whole'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "reindex" -d 'Build the catalogue of calls anew from their files'
@@ -164,7 +173,7 @@ complete -c fleche -n "__fish_fleche_using_subcommand table" -s h -l help -d 'Pr
 complete -c fleche -n "__fish_fleche_using_subcommand show" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c fleche -n "__fish_fleche_using_subcommand show" -l json -d 'Print a JSON object'
+complete -c fleche -n "__fish_fleche_using_subcommand show" -l json -d 'Print a JSON object for each'
 complete -c fleche -n "__fish_fleche_using_subcommand show" -s q -l quiet -d 'Say nothing but errors'
 complete -c fleche -n "__fish_fleche_using_subcommand show" -s v -l verbose -d 'Say what was recognised, replayed and stored'
 complete -c fleche -n "__fish_fleche_using_subcommand show" -s h -l help -d 'Print help'
@@ -201,6 +210,247 @@ complete -c fleche -n "__fish_fleche_using_subcommand digest" -l no-stdin -d 'St
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -s q -l quiet -d 'Say nothing but errors'
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -s v -l verbose -d 'Say what was recognised, replayed and stored'
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l shell -d 'The shell that runs the line' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l tag -d 'A tag for the call; FLECHE_TAGS (`a=1,b=2`) gives more' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l project -d 'The same as --tag project=NAME; FLECHE_PROJECT gives a default' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l cache-exit -d 'Store runs that end with these exit codes too, as in `1,2`' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l max-entry -d 'Do not store a stream or an output larger than this [default: 4GiB], nor what --stdin has to read ahead [default: 256MiB]' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l ttl -d 'Do not replay a call that is older' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l stale -d 'Replay a call that is older than --ttl by up to this, and run the command again in the background' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l failure-ttl -d 'Do not replay a call with a non-zero exit code that is older' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l mtime -d 'The modification time of restored files: now, unchanged where the file is right already, or as recorded' -r -f -a "now\t''
+keep\t''
+recorded\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l mode -d 'on: replay and store; off: run only; read-only: never store; refresh: run and store anew [default: $FLECHE_MODE, else on]' -r -f -a "on\t''
+off\t''
+read-only\t''
+refresh\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l wait -d 'Wait at most this long for another run of the same command [default: as long as it lives]' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l input -d 'A file, folder or glob that the command reads' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l exclude -d 'Leave out of folders and globs what matches' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l output -d 'A file, glob or `DIR/` that the command writes' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l env-mode -d 'Which variables count: all but the volatile ones, only those of --env, or those and nothing else is seen' -r -f -a "all\t''
+listed\t''
+strict\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l env -d 'A variable that counts, and may be recorded in clear' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l ignore-env -d 'A variable that does not count' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l require-env -d 'A variable without which nothing is stored' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l ignore-arg -d 'An argument that does not count' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l require-arg -d 'An argument without which nothing is stored' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l redact-arg -d 'An argument that counts but is never recorded in clear' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l program -d 'What of the program counts: its path and content, its path, or its name' -r -f -a "content\t''
+path\t''
+name\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l probe -d 'A shell command whose output counts, such as \'node --version\'' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l revision -d 'Counts as it stands: change it to forget all that was recorded before' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l stdin-from -d 'Take standard input from a file, or from a value or call that is stored' -r
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l realtime -d 'Replay output at the pace at which it came'
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l gitignore -d 'Leave out of folders and globs what the ignore files of git name, tracked or not'
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l pure -d 'The command reads only its arguments, the files that they name and counted standard input, and writes only its streams'
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l no-cwd -d 'The working directory does not count'
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l stdin -d 'Standard input is input: it is read to its end, counted and given to the command'
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -l no-stdin -d 'Standard input is not input: the command gets /dev/null'
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand shell" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -s t -l tag -d 'A tag for the call; FLECHE_TAGS (`a=1,b=2`) gives more' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -s p -l project -d 'The same as --tag project=NAME; FLECHE_PROJECT gives a default' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l cache-exit -d 'Store runs that end with these exit codes too, as in `1,2`' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l max-entry -d 'Do not store a stream or an output larger than this [default: 4GiB], nor what --stdin has to read ahead [default: 256MiB]' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l ttl -d 'Do not replay a call that is older' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l stale -d 'Replay a call that is older than --ttl by up to this, and run the command again in the background' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l failure-ttl -d 'Do not replay a call with a non-zero exit code that is older' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l mtime -d 'The modification time of restored files: now, unchanged where the file is right already, or as recorded' -r -f -a "now\t''
+keep\t''
+recorded\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l wait -d 'Wait at most this long for another run of the same command [default: as long as it lives]' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -s i -l input -d 'A file, folder or glob that the command reads' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -s x -l exclude -d 'Leave out of folders and globs what matches' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -s o -l output -d 'A file, glob or `DIR/` that the command writes' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l env-mode -d 'Which variables count: all but the volatile ones, only those of --env, or those and nothing else is seen' -r -f -a "all\t''
+listed\t''
+strict\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l env -d 'A variable that counts, and may be recorded in clear' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l ignore-env -d 'A variable that does not count' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l require-env -d 'A variable without which nothing is stored' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l ignore-arg -d 'An argument that does not count' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l require-arg -d 'An argument without which nothing is stored' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l redact-arg -d 'An argument that counts but is never recorded in clear' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l program -d 'What of the program counts: its path and content, its path, or its name' -r -f -a "content\t''
+path\t''
+name\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l probe -d 'A shell command whose output counts, such as \'node --version\'' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l revision -d 'Counts as it stands: change it to forget all that was recorded before' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l stdin-from -d 'Take standard input from a file, or from a value or call that is stored' -r
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l mode -d 'on: replay and store; off: run only; read-only: never store; refresh: run and store anew [default: $FLECHE_MODE, else on]' -r -f -a "on\t''
+off\t''
+read-only\t''
+refresh\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l realtime -d 'Replay output at the pace at which it came'
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l gitignore -d 'Leave out of folders and globs what the ignore files of git name, tracked or not'
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l pure -d 'The command reads only its arguments, the files that they name and counted standard input, and writes only its streams'
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l no-cwd -d 'The working directory does not count'
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l stdin -d 'Standard input is input: it is read to its end, counted and given to the command'
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -l no-stdin -d 'Standard input is not input: the command gets /dev/null'
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand rerun" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand redigest" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand redigest" -l dry-run -d 'Print what would be done, and do nothing'
+complete -c fleche -n "__fish_fleche_using_subcommand redigest" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand redigest" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand redigest" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand expand" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand expand" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand expand" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand expand" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand shrink" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand shrink" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand shrink" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand shrink" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l remove -d 'Take this tag away' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l name -d 'Only commands whose name matches' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l arg -d 'Only calls with an argument that matches; N counts from 0, the command itself' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -s t -l tag -d 'Only calls with this tag, or with this value of it' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -s p -l project -d 'The same as --tag project=NAME' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l cwd -d 'Only calls from this working directory' -r -F
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l exit -d 'Only calls with this exit code' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l since -d 'Only calls that started then or later: a date, a time, or how long ago, as in `2h`' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l until -d 'Only calls that started before that' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l longer -d 'Only calls that took at least this long' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l input -d 'Only calls that looked at this path, and saw this value there' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l output -d 'Only calls that wrote this path' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l value -d 'Only calls that printed or wrote this value' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l grade -d 'Only calls whose inputs are known in this way' -r -f -a "traced\t''
+declared\t''
+pure\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l where -d 'Only calls for which this SQL expression holds, as in "walltime > 60 and tags ->> \'project\' is null"' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l sort -d 'Order by this column instead of the time: numbers and times from the largest, text from A' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l limit -d 'At most this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l skip -d 'Pass over this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l unique -d 'Only the first call of each value of this column' -r
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l reverse -d 'The other way round'
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l latest -d 'Only the most recent one'
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l oldest -d 'Only the oldest one'
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -l only -d 'There must be exactly one, else the answer is no'
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand tag" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l name -d 'Only commands whose name matches' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l arg -d 'Only calls with an argument that matches; N counts from 0, the command itself' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -s t -l tag -d 'Only calls with this tag, or with this value of it' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -s p -l project -d 'The same as --tag project=NAME' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l cwd -d 'Only calls from this working directory' -r -F
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l exit -d 'Only calls with this exit code' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l since -d 'Only calls that started then or later: a date, a time, or how long ago, as in `2h`' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l until -d 'Only calls that started before that' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l longer -d 'Only calls that took at least this long' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l input -d 'Only calls that looked at this path, and saw this value there' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l output -d 'Only calls that wrote this path' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l value -d 'Only calls that printed or wrote this value' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l grade -d 'Only calls whose inputs are known in this way' -r -f -a "traced\t''
+declared\t''
+pure\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l where -d 'Only calls for which this SQL expression holds, as in "walltime > 60 and tags ->> \'project\' is null"' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l sort -d 'Order by this column instead of the time: numbers and times from the largest, text from A' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l limit -d 'At most this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l skip -d 'Pass over this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l unique -d 'Only the first call of each value of this column' -r
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l dry-run -d 'Print what would be forgotten, and forget nothing'
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l reverse -d 'The other way round'
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l latest -d 'Only the most recent one'
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l oldest -d 'Only the oldest one'
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -l only -d 'There must be exactly one, else the answer is no'
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand evict" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l format -d 'How to print' -r -f -a "tree\t'A tree of lines'
+dot\t'For Graphviz'
+mermaid\t'For Mermaid, as in Markdown pages'
+json\t'An object with calls and edges'"
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l name -d 'Only commands whose name matches' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l arg -d 'Only calls with an argument that matches; N counts from 0, the command itself' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -s t -l tag -d 'Only calls with this tag, or with this value of it' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -s p -l project -d 'The same as --tag project=NAME' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l cwd -d 'Only calls from this working directory' -r -F
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l exit -d 'Only calls with this exit code' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l since -d 'Only calls that started then or later: a date, a time, or how long ago, as in `2h`' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l until -d 'Only calls that started before that' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l longer -d 'Only calls that took at least this long' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l input -d 'Only calls that looked at this path, and saw this value there' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l output -d 'Only calls that wrote this path' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l value -d 'Only calls that printed or wrote this value' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l grade -d 'Only calls whose inputs are known in this way' -r -f -a "traced\t''
+declared\t''
+pure\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l where -d 'Only calls for which this SQL expression holds, as in "walltime > 60 and tags ->> \'project\' is null"' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l sort -d 'Order by this column instead of the time: numbers and times from the largest, text from A' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l limit -d 'At most this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l skip -d 'Pass over this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l unique -d 'Only the first call of each value of this column' -r
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l reverse -d 'The other way round'
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l latest -d 'Only the most recent one'
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l oldest -d 'Only the oldest one'
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -l only -d 'There must be exactly one, else the answer is no'
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand graph" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l format -d 'How to print' -r -f -a "text\t'For people; with --by tab-separated in a pipe'
+json\t'An object; times in nanoseconds, sizes in bytes'"
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l by -d 'Print one table in full: a row a command name, a day or a reason' -r -f -a "name\t''
+day\t''
+reason\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l name -d 'Only commands whose name matches' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l arg -d 'Only calls with an argument that matches; N counts from 0, the command itself' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -s t -l tag -d 'Only calls with this tag, or with this value of it' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -s p -l project -d 'The same as --tag project=NAME' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l cwd -d 'Only calls from this working directory' -r -F
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l exit -d 'Only calls with this exit code' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l since -d 'Only calls that started then or later: a date, a time, or how long ago, as in `2h`' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l until -d 'Only calls that started before that' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l longer -d 'Only calls that took at least this long' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l input -d 'Only calls that looked at this path, and saw this value there' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l output -d 'Only calls that wrote this path' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l value -d 'Only calls that printed or wrote this value' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l grade -d 'Only calls whose inputs are known in this way' -r -f -a "traced\t''
+declared\t''
+pure\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l where -d 'Only calls for which this SQL expression holds, as in "walltime > 60 and tags ->> \'project\' is null"' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l sort -d 'Order by this column instead of the time: numbers and times from the largest, text from A' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l limit -d 'At most this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l skip -d 'Pass over this many' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l unique -d 'Only the first call of each value of this column' -r
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l reverse -d 'The other way round'
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l latest -d 'Only the most recent one'
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l oldest -d 'Only the oldest one'
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -l only -d 'There must be exactly one, else the answer is no'
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand stats" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c fleche -n "__fish_fleche_using_subcommand gc" -l max-size -d 'Leave at most so many bytes of calls and their values, as in 20GiB' -r
 complete -c fleche -n "__fish_fleche_using_subcommand gc" -l max-age -d 'Remove calls that were not used for so long, as in 30d' -r
 complete -c fleche -n "__fish_fleche_using_subcommand gc" -l grace -d 'Leave files alone that are younger' -r
@@ -236,6 +486,7 @@ always\t''
 never\t''"
 complete -c fleche -n "__fish_fleche_using_subcommand verify" -l repair -d 'Put what is damaged aside, and calls that lost a value: the next run makes them anew'
 complete -c fleche -n "__fish_fleche_using_subcommand verify" -l json -d 'Print a JSON object a fault'
+complete -c fleche -n "__fish_fleche_using_subcommand verify" -l rerun -d 'Run the commands again, in private folders with copies of their inputs, and see whether they do the same'
 complete -c fleche -n "__fish_fleche_using_subcommand verify" -l reverse -d 'The other way round'
 complete -c fleche -n "__fish_fleche_using_subcommand verify" -l latest -d 'Only the most recent one'
 complete -c fleche -n "__fish_fleche_using_subcommand verify" -l oldest -d 'Only the oldest one'

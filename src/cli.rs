@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::io::IsTerminal;
 
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::cmd::quick::{self, Loudness};
 use crate::cmd::{
-    bind, completions, digest, evict, expand, gc, graph, load, query, reindex, run, show, shrink, stats, table, tag,
-    verify,
+    bind, completions, digest, evict, expand, gc, graph, load, query, redigest, reindex, rerun, run, shell, show,
+    shrink, stats, table, tag, verify,
 };
 use crate::error::{Kind, Result};
 use crate::ui::{Talk, choose_color};
@@ -33,6 +33,17 @@ struct RunCli {
     args: run::Args,
 }
 
+// The same for every line of a Makefile.
+#[derive(Parser)]
+#[command(name = "fleche shell", bin_name = "fleche shell")]
+struct ShellCli {
+    // First, because they take their short names from all flags that are there already.
+    #[command(flatten)]
+    args: shell::Args,
+    #[command(flatten)]
+    talk: TalkArgs,
+}
+
 #[derive(Subcommand)]
 enum Commands {
     Run(Box<run::Args>),
@@ -40,6 +51,9 @@ enum Commands {
     Table(Box<table::Args>),
     Show(show::Args),
     Digest(Box<digest::Args>),
+    Shell(Box<shell::Args>),
+    Rerun(Box<rerun::Args>),
+    Redigest(redigest::Args),
     Expand(expand::Args),
     Shrink(shrink::Args),
     Tag(Box<tag::Args>),
@@ -97,7 +111,16 @@ pub fn run(arguments: Vec<OsString>) -> i32 {
     {
         return completions::answer(&question, Cli::command(), &arguments[2..]);
     }
-    let is_run = first_word(&arguments).is_some_and(|word| word == "run");
+    if let Some(at) = first_word(&arguments).filter(|at| arguments[*at] == "shell") {
+        let mut own = ShellCli::command();
+        let words = [&arguments[..at], &shell::divided(&arguments[at + 1..], &own)].concat();
+        let read = own.try_get_matches_from_mut(words).and_then(|read| ShellCli::from_arg_matches(&read));
+        return match read {
+            Ok(ShellCli { talk, args }) => shell::run(args, &talk.talk()),
+            Err(error) => refuse(&error, run::REFUSAL),
+        };
+    }
+    let is_run = first_word(&arguments).is_some_and(|at| arguments[at] == "run" || arguments[at] == "rerun");
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error, if is_run { run::REFUSAL } else { 2 }),
@@ -110,10 +133,13 @@ pub fn run(arguments: Vec<OsString>) -> i32 {
     });
     let done: Result<()> = match cli.command {
         Commands::Run(args) => return run::run(*args, &talk),
+        Commands::Shell(args) => return shell::run(*args, &talk),
+        Commands::Rerun(args) => return rerun::run(*args, &talk),
         Commands::Query(args) => query::run(*args),
         Commands::Table(args) => table::run(*args),
         Commands::Show(args) => show::run(args),
         Commands::Digest(args) => digest::run(*args, &talk),
+        Commands::Redigest(args) => redigest::run(args, &talk),
         Commands::Expand(args) => expand::run(args, &talk),
         Commands::Shrink(args) => shrink::run(args, &talk),
         Commands::Tag(args) => tag::run(*args, &talk),
@@ -145,9 +171,10 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// The subcommand: the first word that is no option; none of the options before it takes a value.
-fn first_word(arguments: &[OsString]) -> Option<&OsString> {
-    arguments.iter().skip(1).find(|word| !word.as_encoded_bytes().starts_with(b"-"))
+/// Where the subcommand is: the first word that is no option; nor the value of one.
+fn first_word(arguments: &[OsString]) -> Option<usize> {
+    let is_value = |at: usize| arguments[at - 1] == "--color";
+    (1..arguments.len()).find(|at| !arguments[*at].as_encoded_bytes().starts_with(b"-") && !is_value(*at))
 }
 
 /// Prints what clap has to say: help and version on standard output with status 0, complaints on standard error.

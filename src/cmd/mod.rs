@@ -13,10 +13,14 @@ pub mod graph;
 pub mod load;
 pub mod query;
 pub mod quick;
+mod recheck;
 mod recognise;
+pub mod redigest;
 pub mod reindex;
+pub mod rerun;
 pub mod run;
 mod sheet;
+pub mod shell;
 pub mod show;
 pub mod shrink;
 pub mod stats;
@@ -32,9 +36,15 @@ use crate::ui::{self, Talk};
 
 /// The store, to be changed.
 fn store_to_change() -> Result<Store> {
+    check_changeable()?;
+    store()
+}
+
+/// Refuses to change what the environment says is not to be changed.
+fn check_changeable() -> Result<()> {
     match config::mode().as_deref() {
         Some("read-only") => Err(Error::failure("the cache is read-only").hint("FLECHE_MODE=on")),
-        _ => store(),
+        _ => Ok(()),
     }
 }
 

@@ -147,6 +147,11 @@ impl Args {
         (!self.command.is_empty() && !contradicts).then_some(self)
     }
 
+    /// Makes `word` the command, and what was it the arguments.
+    pub(super) fn put_in_front(&mut self, word: OsString) {
+        self.command.insert(0, word);
+    }
+
     /// The request that these flags spell.
     pub fn request(self) -> Result<Request> {
         self.flags.request(self.command)

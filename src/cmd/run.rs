@@ -9,8 +9,9 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
 use crate::config;
-use crate::engine::{self, Ending, Mode, Mtime, Pace, Policy, Told};
+use crate::engine::{self, Ending, Mode, Mtime, Nested, Pace, Policy, Told};
 use crate::error::{Error, Result};
+use crate::model::Request;
 use crate::ui::{self, Talk};
 
 use super::candidates;
@@ -24,6 +25,7 @@ pub const REFUSAL: i32 = 125;
 /// The exit status is the command's; 125 if fleche refuses, 126 if the command cannot be executed,
 /// 127 if it is not found. Standard output and error are the command's, byte for byte.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub struct Args {
     #[command(flatten)]
     flags: Flags,
@@ -88,6 +90,27 @@ enum ModeName {
 }
 
 impl Args {
+    /// The request that the flags spell.
+    pub(super) fn request(self) -> Result<Request> {
+        self.recognise.request()
+    }
+
+    /// The policy that the flags spell.
+    pub(super) fn policy(&self) -> Result<Policy> {
+        policy_of(&self.flags)
+    }
+
+    /// Whether `--mode` was given.
+    pub(super) fn names_mode(&self) -> bool {
+        self.flags.mode.is_some()
+    }
+
+    /// The same with `word` in front of the command.
+    pub(super) fn behind(mut self, word: OsString) -> Args {
+        self.recognise.put_in_front(word);
+        self
+    }
+
     /// What these flags are where only `recognise` and `tag` were given, see [`quick`](super::quick).
     pub(super) fn plain(recognise: recognise::Args, tag: Vec<String>) -> Args {
         Args { flags: Flags { tag, ..Flags::default() }, recognise }
@@ -96,23 +119,28 @@ impl Args {
 
 /// Runs or replays the command; never returns where fleche became the command or died as it did.
 pub fn run(args: Args, talk: &Talk) -> i32 {
-    match attempt(args, talk) {
-        Ok(Ending::Status(status)) => engine::end_like(status),
-        Ok(Ending::NotStarted(error, status)) | Err((error, status)) => {
+    end(attempt(args, &|told| tell(talk, &told)), talk)
+}
+
+/// Runs or replays the command, and hands what there is to say to `tell`.
+pub(super) fn attempt(args: Args, tell: &dyn Fn(Told)) -> Result<Ending> {
+    let policy = ManuallyDrop::new(args.policy()?);
+    let request = ManuallyDrop::new(args.recognise.request()?);
+    engine::run(&request, &policy, &config::cache_folder(), tell)
+}
+
+/// Ends as the command did, or says why there was none and gives the status for that.
+pub(super) fn end(ending: Result<Ending>, talk: &Talk) -> i32 {
+    match ending.unwrap_or_else(|error| Ending::NotStarted(error, REFUSAL)) {
+        Ending::Status(status) => engine::end_like(status),
+        Ending::NotStarted(error, status) => {
             talk.error(&error);
             status
         }
     }
 }
 
-fn attempt(args: Args, talk: &Talk) -> std::result::Result<Ending, (Error, i32)> {
-    let refused = |error| (error, REFUSAL);
-    let policy = ManuallyDrop::new(policy(&args.flags).map_err(refused)?);
-    let request = ManuallyDrop::new(args.recognise.request().map_err(refused)?);
-    engine::run(&request, &policy, &config::cache_folder(), &|told| tell(talk, &told)).map_err(refused)
-}
-
-fn policy(args: &Flags) -> Result<Policy> {
+fn policy_of(args: &Flags) -> Result<Policy> {
     let mode = mode(args)?.unwrap_or(ModeName::On);
     Ok(Policy {
         mode: match mode {
@@ -134,6 +162,7 @@ fn policy(args: &Flags) -> Result<Policy> {
             MtimeWhen::Recorded => Mtime::Recorded,
         },
         wait: args.wait,
+        nested: Nested::AsFound,
         tags: tags(args)?,
     })
 }
@@ -183,7 +212,7 @@ fn tags(args: &Flags) -> Result<BTreeMap<String, String>> {
 }
 
 /// Says on standard error what happened, as far as it is wanted.
-fn tell(talk: &Talk, told: &Told) {
+pub(super) fn tell(talk: &Talk, told: &Told) {
     match told {
         Told::Plain { reason, hint } => match hint {
             Some(hint) => talk.warn(&format!("not cached: {reason}; {hint}")),

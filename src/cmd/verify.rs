@@ -4,12 +4,13 @@ use std::io::IsTerminal;
 
 use crate::cmd::{looking_store, store};
 use crate::error::{Error, Result};
-use crate::model::{Digest, Fact};
+use crate::model::{Digest, Fact, Key};
 use crate::query::object;
-use crate::store::{Fault, Subject};
+use crate::store::{Fault, Selection, Store, Subject};
 use crate::ui::{Progress, Sheet, Talk};
 
 use super::chosen::{self, Chosen};
+use super::recheck;
 
 /// Check that stored calls and their values are whole
 ///
@@ -22,6 +23,13 @@ pub struct Args {
     /// Print a JSON object a fault
     #[arg(long)]
     json: bool,
+    /// Run the commands again, in private folders with copies of their inputs, and see whether they do the same
+    ///
+    /// What does something else is printed and tagged `nondeterministic`. A command that might touch anything outside of its folder
+    /// (a path that is absolute or goes up, a variable that names the project) or whose inputs, program or environment
+    /// are not what they were is skipped; -v says why. What a script does that no argument tells of, it does again.
+    #[arg(long, conflicts_with_all = ["repair", "json"])]
+    rerun: bool,
     #[command(flatten)]
     calls: chosen::Args,
 }
@@ -30,6 +38,9 @@ const COLUMNS: [&str; 5] = ["fault", "what", "name", "call", "why"];
 
 /// Prints a row a fault.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
+    if args.rerun {
+        return rerun(args.calls, talk);
+    }
     // One that may be written puts aside what it meets damaged.
     let looking = looking_store()?;
     let columns = COLUMNS.map(str::to_owned);
@@ -50,9 +61,8 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     if everything {
         looking.verify_all(&show, report)?;
     } else {
-        if let Chosen::These(keys) = args.calls.calls(&looking, &looking.catalogue()?)? {
-            looking.verify_calls(&keys, &show, report)?;
-        }
+        let keys = keys(args.calls, &looking)?;
+        looking.verify_calls(&keys, &show, report)?;
     }
     if args.repair && !faults.is_empty() {
         let store = store()?;
@@ -81,6 +91,23 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
         0 => Ok(()),
         1 => Err(Error::no("1 fault found")),
         many => Err(Error::no(format!("{many} faults found"))),
+    }
+}
+
+/// Whether the commands of the chosen calls do again what is recorded.
+fn rerun(calls: chosen::Args, talk: &Talk) -> Result<()> {
+    let store = super::store_to_change()?;
+    let keys = keys(calls, &store)?;
+    let progress = Progress::new("running again", talk);
+    recheck::run(&store, &keys, &|done, of| progress.show(done, of), talk)
+}
+
+/// The chosen calls, or all.
+fn keys(calls: chosen::Args, store: &Store) -> Result<Vec<Key>> {
+    let catalogue = store.catalogue()?;
+    match calls.calls(store, &catalogue)? {
+        Chosen::These(keys) => Ok(keys),
+        Chosen::Everything => catalogue.keys(&Selection::default()),
     }
 }
 

@@ -79,7 +79,8 @@ impl super::Run<'_> {
         let beyond = Beyond::now();
         let mut capture = Capture::new(store, sought, self.policy, &self.arguments, why);
         let argv = self.arguments.executed(&command.argv);
-        let launch = Launch { program, argv: &argv, environment: &command.environment, stdin: input };
+        let environment = &self.told_to_nested(&command.environment);
+        let launch = Launch { program, argv: &argv, environment, stdin: input };
         let (stdout, stderr) = capture.sinks();
         let run = match exec::capture(&launch, command.streams, forward, stdout, stderr) {
             Ok(run) => run,

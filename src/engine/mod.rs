@@ -3,6 +3,7 @@
 //! No fault of the cache crosses into the command's path: what goes wrong inside is a
 //! [`Reason`], and a reason means that the command runs as if fleche were not there.
 
+mod again;
 mod arguments;
 mod beyond;
 mod checkout;
@@ -10,13 +11,19 @@ mod execute;
 mod load;
 mod lookup;
 mod metadata;
+mod mirror;
 mod outputs;
 mod policy;
+mod proof;
+mod recheck;
 mod recognise;
 mod record;
+mod redigest;
 mod replay;
 mod standard_input;
 
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
 use std::mem::{self, ManuallyDrop};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
@@ -29,12 +36,16 @@ use crate::store::{FlightLock, Store};
 use crate::sys::signal;
 
 pub use crate::exec::end_like;
+pub use again::again;
 pub use arguments::{Meant, meant, piece};
 pub use load::{stored, unpack};
 pub use outputs::Mtime;
-pub use policy::{MAX_ENTRY, MAX_INPUT, Mode, Pace, Policy};
+pub use policy::{MAX_ENTRY, MAX_INPUT, Mode, Nested, Pace, Policy};
+pub use recheck::{Verdict, recheck};
 pub use recognise::recognise;
+pub use redigest::{Deed, Redigest, redigest};
 
+use again::Scene;
 use arguments::Arguments;
 use lookup::Freshness;
 use recognise::Recogniser;
@@ -118,6 +129,7 @@ struct Run<'a> {
     request: &'a Request,
     policy: &'a Policy,
     tell: &'a dyn Fn(Told),
+    scene: Scene,
     input: StandardInput,
     /// Those that are copies of stored values.
     arguments: Arguments,
@@ -127,6 +139,17 @@ struct Run<'a> {
 ///
 /// Errors are refusals: bad usage, found before anything ran.
 pub fn run(
+    request: &Request,
+    policy: &Policy,
+    folder: &std::result::Result<PathBuf, Reason>,
+    tell: &dyn Fn(Told),
+) -> Result<Ending> {
+    run_in(Scene::default(), request, policy, folder, tell)
+}
+
+/// The same in other surroundings than fleche's own.
+fn run_in(
+    scene: Scene,
     request: &Request,
     policy: &Policy,
     folder: &std::result::Result<PathBuf, Reason>,
@@ -146,7 +169,7 @@ pub fn run(
             (&found, arguments)
         }
     };
-    let mut run = Run { request, policy, tell, input: StandardInput::default(), arguments };
+    let mut run = Run { request, policy, tell, scene, input: StandardInput::default(), arguments };
     match run.through_cache(folder) {
         Ok(ending) => Ok(ending),
         Err(Halt::Refuse(error)) => Err(error),
@@ -169,9 +192,12 @@ impl Run<'_> {
         signal::shield_writes();
         // Never dropped: the process ends soon, and taking all of this apart costs as much as putting it together.
         let store = ManuallyDrop::new(self.open_store(folder.as_ref().map_err(Clone::clone)?)?);
-        let recogniser = ManuallyDrop::new(Recogniser::new(self.request)?);
+        let recogniser = ManuallyDrop::new(Recogniser::new(self.request, &self.scene)?);
         recogniser.check_streams()?;
-        self.input = StandardInput::prepare(&self.request.stdin, &store, self.policy.max_input)?;
+        self.input = match self.scene.is_without_input() {
+            true => StandardInput::nothing(),
+            false => StandardInput::prepare(&self.request.stdin, &store, self.policy.max_input)?,
+        };
         self.input.check_whole()?;
         let command = ManuallyDrop::new(recogniser.command(&self.input, beyond::counted(self.request)?, &*store)?);
         match command.program {
@@ -243,8 +269,9 @@ impl Run<'_> {
     }
 
     fn replace(&mut self) -> std::result::Result<Ending, Halt> {
-        let environment = key::visible_environment(&self.request.environment, &recognise::environment())?;
-        let path = key::variable(&environment, b"PATH");
+        let environment = key::visible_environment(&self.request.environment, &self.scene.environment())?;
+        let environment = &self.told_to_nested(&environment);
+        let path = key::variable(environment, b"PATH");
         let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
         let name = &self.request.argv[0];
         let program = match key::resolve_program(name, &cwd, path) {
@@ -255,8 +282,16 @@ impl Run<'_> {
         self.input.prepare_plain(&self.request.stdin)?;
         self.arguments.prepare()?;
         let argv = self.arguments.executed(&self.request.argv);
-        let launch = Launch { program: &program, argv: &argv, environment: &environment, stdin: self.input.take() };
+        let launch = Launch { program: &program, argv: &argv, environment, stdin: self.input.take() };
         Ok(start_failed(name, &exec::replace(&launch)))
+    }
+
+    /// The environment that the command gets: with what the runs nested in it are to know, which counts in no key.
+    fn told_to_nested<'e>(&self, environment: &'e [OsString]) -> Cow<'e, [OsString]> {
+        match self.policy.nested {
+            Nested::AsFound => Cow::Borrowed(environment),
+            Nested::Refreshed => Cow::Owned(again::with_variable(environment, "FLECHE_MODE", OsStr::new("refresh"))),
+        }
     }
 }
 

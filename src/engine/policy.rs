@@ -34,6 +34,8 @@ pub struct Policy {
     pub mtime: Mtime,
     /// `--wait`: how long to wait for another run of the same command; without it as long as that lives.
     pub wait: Option<Duration>,
+    /// What runs of fleche that are nested in the command do.
+    pub nested: Nested,
     /// Tags of the call.
     pub tags: BTreeMap<String, String>,
 }
@@ -49,6 +51,15 @@ pub enum Mode {
     ReadOnly,
     /// Never replay, store anew.
     Refresh,
+}
+
+/// What runs of fleche that are nested in a command do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nested {
+    /// What the caller's environment says.
+    AsFound,
+    /// They are refreshed too.
+    Refreshed,
 }
 
 /// How fast output is replayed.

@@ -14,6 +14,7 @@ use crate::sys::descriptor::{self, Kind};
 use crate::sys::entry::{self, Standard, standard};
 
 use super::Halt;
+use super::again::Scene;
 use super::arguments;
 use super::beyond;
 use super::lookup::{Binding, Sought};
@@ -25,13 +26,14 @@ pub struct Recogniser<'a> {
     request: &'a Request,
     cwd: PathBuf,
     streams: Streams,
+    scene: &'a Scene,
 }
 
 impl<'a> Recogniser<'a> {
     /// Looks around.
-    pub fn new(request: &'a Request) -> std::result::Result<Recogniser<'a>, Reason> {
+    pub fn new(request: &'a Request, scene: &'a Scene) -> std::result::Result<Recogniser<'a>, Reason> {
         let cwd = std::env::current_dir().map_err(|why| Reason::InputUnreadable(".".into(), cause(&why)))?;
-        Ok(Recogniser { request, cwd, streams: streams() })
+        Ok(Recogniser { request, cwd, streams: scene.streams.unwrap_or_else(streams), scene })
     }
 
     /// A device such as `/dev/full` refuses every write, which only the command itself can answer.
@@ -44,8 +46,8 @@ impl<'a> Recogniser<'a> {
 
     /// The command, with all that counts.
     pub fn command(&self, input: &StandardInput, descriptors: String, memory: &dyn StampMemory) -> Result<Command> {
-        let environment = environment();
-        let visible = || key::visible_environment(&self.request.environment, &self::environment());
+        let environment = self.scene.environment();
+        let visible = || key::visible_environment(&self.request.environment, &self.scene.environment());
         let probe = |line: &std::ffi::OsStr| exec::probe(line, &self.cwd, &visible()?);
         let surroundings = Surroundings {
             cwd: self.cwd.clone(),
@@ -155,8 +157,8 @@ impl Found {
     }
 
     fn command(&self, streams: Streams) -> Result<Command> {
-        let mut recogniser = Recogniser::new(&self.request).map_err(unusable)?;
-        recogniser.streams = streams;
+        let scene = Scene { streams: Some(streams), ..Scene::default() };
+        let recogniser = Recogniser::new(&self.request, &scene).map_err(unusable)?;
         recogniser.command(&self.input, self.descriptors.clone(), &self.store)
     }
 

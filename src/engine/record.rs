@@ -1,6 +1,7 @@
 //! Recording: from what a run left behind to a call in the store.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
@@ -12,7 +13,7 @@ use crate::error::cause;
 use crate::exec::{Run, Status};
 use crate::key;
 use crate::model::{
-    Argument, Call, Content, Grade, Observation, Outcome, Output, OutputKind, PathSet, Reason, Sink, State,
+    Argument, Call, Content, Grade, Key, Observation, Outcome, Output, OutputKind, PathSet, Reason, Sink, State,
 };
 use crate::store::{Durability, Pending, Recording, Spool, Store};
 
@@ -121,7 +122,7 @@ pub fn record(
             stdin_consumed: input.consumed(),
         },
         metadata: metadata::of(run, &command.cwd),
-        tags: policy.tags.clone(),
+        tags: tags(store, &key, policy, why),
     };
     recording.store(
         &call,
@@ -129,6 +130,15 @@ pub fn record(
         is_needed.then_some(PathSet { key, observations }),
     )?;
     Ok(key)
+}
+
+/// The tags of the run, and those of the call that it replaces: they are somebody's notes, and not the run's. Where no
+/// call was found there is none to be read.
+fn tags(store: &Store, key: &Key, policy: &Policy, why: &Reason) -> BTreeMap<String, String> {
+    let former = if *why == Reason::NoCall { None } else { store.call(key).ok().flatten() };
+    let mut tags = former.map_or_else(BTreeMap::new, |call| call.tags);
+    tags.extend(policy.tags.clone());
+    tags
 }
 
 /// Fails if something that would be stored in clear tells of a redacted argument: a name of an output or of an input,

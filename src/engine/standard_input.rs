@@ -61,6 +61,11 @@ impl StandardInput {
         }
     }
 
+    /// Nothing that counts, and `/dev/null` for the command: for a run that had none.
+    pub fn nothing() -> StandardInput {
+        StandardInput { instead: Some(Input::Null), ..StandardInput::meaning_only(Stdin::Uncounted) }
+    }
+
     /// What `--no-stdin` and `--stdin-from FILE` mean where there is no cache.
     pub fn prepare_plain(&mut self, rule: &StdinRule) -> Result<(), Halt> {
         if self.instead.is_some() || self.meaning.is_some() {

@@ -21,11 +21,27 @@ use super::volatile;
 /// newer meaning.
 pub const FORMAT: u32 = 2;
 
+/// Calls of formats before this one are not given keys of the present format. To be raised with [`FORMAT`] where a change
+/// makes doubtful what older calls recorded, and not only how they are named.
+pub const TRUSTED_FROM: u32 = 1;
+
 /// Under which name the file on descriptor 0 is watched.
 pub const STANDARD_INPUT: &str = "/dev/stdin";
 
 /// The part that says what is open beyond the standard descriptors where the command may know of it, if anything is.
 pub const DESCRIPTORS: &str = "descriptors";
+
+/// The part that says in which format the others are.
+pub const FORMAT_PART: &str = "format";
+
+/// The part that says which list of volatile variables was used.
+pub const VOLATILE: &str = "volatile";
+
+/// The part that says of what kind standard input is.
+pub const STDIN: &str = "stdin";
+
+/// The part that says how the standard streams are connected.
+pub const STREAMS: &str = "streams";
 
 /// Longer than anybody needs to read a file, in nanoseconds.
 const LONG_AGO: i64 = 6 * 3_600_000_000_000;
@@ -67,7 +83,7 @@ pub fn command(request: &Request, surroundings: &Surroundings, memory: &dyn Stam
     let name = request.argv.first().map_or(OsStr::new(""), OsString::as_os_str);
     let identity = search.identify(name, request.program);
 
-    let mut parts = vec![Part::open("format", FORMAT.to_string())];
+    let mut parts = vec![Part::open(FORMAT_PART, FORMAT.to_string())];
     parts.extend(arguments);
     parts.push(Part::open("program.rule", request.program.name()));
     parts.extend(identity.parts);
@@ -75,10 +91,10 @@ pub fn command(request: &Request, surroundings: &Surroundings, memory: &dyn Stam
         parts.push(folder_part(cwd, project.as_deref()));
     }
     parts.push(Part::open("env-mode", request.environment.mode.name()));
-    parts.push(Part::open("volatile", volatile::VERSION.to_string()));
+    parts.push(Part::open(VOLATILE, volatile::VERSION.to_string()));
     parts.extend(environment.parts);
     parts.extend(stdin_parts(&surroundings.stdin, surroundings.stdin_content));
-    parts.push(Part::open("streams", streams_name(surroundings.streams)));
+    parts.push(Part::open(STREAMS, streams_name(surroundings.streams)));
     // Only where there is one: so it is with most commands.
     let descriptors = Some(surroundings.descriptors.as_str()).filter(|open| !open.is_empty());
     parts.extend(descriptors.map(|open| Part::open(DESCRIPTORS, open)));
@@ -132,8 +148,9 @@ fn folder_part(cwd: &Path, project: Option<&Path>) -> Part {
     Part::open("cwd", path.as_os_str().as_bytes())
 }
 
-fn stdin_parts(stdin: &Stdin, content: Option<(Digest, u64)>) -> Vec<Part> {
-    let kind = match stdin {
+/// What counts of the kind of standard input.
+pub fn stdin_name(stdin: &Stdin) -> &'static str {
+    match stdin {
         // One and the same: `make -j` gives its standard input to one recipe and a pipe at its end to the others.
         Stdin::Uncounted | Stdin::Ended => "none",
         Stdin::Closed => "closed",
@@ -142,8 +159,11 @@ fn stdin_parts(stdin: &Stdin, content: Option<(Digest, u64)>) -> Vec<Part> {
         Stdin::From => "from",
         Stdin::Null => "null",
         Stdin::Unknown => "unknown",
-    };
-    let mut parts = vec![Part::open("stdin", kind)];
+    }
+}
+
+fn stdin_parts(stdin: &Stdin, content: Option<(Digest, u64)>) -> Vec<Part> {
+    let mut parts = vec![Part::open(STDIN, stdin_name(stdin))];
     if let Some((digest, length)) = content {
         parts.push(Part::open("stdin.content", digest.hex()));
         parts.push(Part::open("stdin.length", length.to_string()));
@@ -154,7 +174,8 @@ fn stdin_parts(stdin: &Stdin, content: Option<(Digest, u64)>) -> Vec<Part> {
     parts
 }
 
-fn streams_name(streams: Streams) -> &'static str {
+/// What counts of how the standard streams are connected.
+pub fn streams_name(streams: Streams) -> &'static str {
     match (streams.stdout, streams.stderr, streams.same) {
         (true, true, true) => "stdout and stderr are one",
         (true, true, false) => "stdout and stderr",

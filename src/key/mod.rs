@@ -21,7 +21,10 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub use command::{DESCRIPTORS, Surroundings, command};
+pub use command::{
+    DESCRIPTORS, FORMAT, FORMAT_PART, STDIN, STREAMS, Surroundings, TRUSTED_FROM, VOLATILE, command, stdin_name,
+    streams_name,
+};
 pub use environment::{missing_requirement, variable, variables, visible_environment};
 pub use observe::{ObserveError, Observed, confirm, confirm_file, is_worth_remembering, observe};
 pub use pattern::is_glob;

@@ -43,6 +43,13 @@ pub enum Event {
         /// The call.
         key: Key,
     },
+    /// A call was given another key, under which it is stored too.
+    Renamed {
+        /// Its former key.
+        from: Key,
+        /// Its key from now on.
+        to: Key,
+    },
     /// A call was removed.
     Evicted {
         /// The call.

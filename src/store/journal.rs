@@ -98,6 +98,7 @@ pub(super) fn line(time: i64, event: &Event) -> String {
             format!("{time:020}\tmissed\t{command}\t{reason}\t{name}\t{detail}\n")
         }
         Event::Tagged { key } => format!("{time:020}\ttagged\t{key}\t\n"),
+        Event::Renamed { from, to } => format!("{time:020}\trenamed\t{from}\t{to}\n"),
         Event::Evicted { key } => format!("{time:020}\tevicted\t{key}\t\n"),
     }
 }
@@ -123,6 +124,7 @@ pub(super) fn event(line: &[u8]) -> Option<(i64, Event)> {
             Event::NotStored { command, reason, name: text()?, detail: text()? }
         }
         "tagged" => Event::Tagged { key: Key(digest) },
+        "renamed" => Event::Renamed { from: Key(digest), to: Key(number.parse().ok()?) },
         "evicted" => Event::Evicted { key: Key(digest) },
         _ => return None,
     };
@@ -143,12 +145,13 @@ mod tests {
 
     fn any_event() -> impl Strategy<Value = Event> {
         let digest = any::<[u8; 32]>().prop_map(Digest);
-        (digest, any::<u64>(), "[a-z-]{0,20}", "[^\\pC]{0,9}", 0..5).prop_map(|(digest, number, reason, name, kind)| {
+        (digest, any::<u64>(), "[a-z-]{0,20}", "[^\\pC]{0,9}", 0..6).prop_map(|(digest, number, reason, name, kind)| {
             match kind {
                 0 => Event::Stored { key: Key(digest), bytes: number, name, why: reason },
                 1 => Event::Hit { key: Key(digest), saved: number, name },
                 2 => Event::NotStored { command: CommandDigest(digest), reason: reason.clone(), detail: reason, name },
                 3 => Event::Tagged { key: Key(digest) },
+                4 => Event::Renamed { from: Key(digest), to: Key(Digest::of(reason.as_bytes())) },
                 _ => Event::Evicted { key: Key(digest) },
             }
         })

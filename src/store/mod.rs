@@ -27,6 +27,7 @@ mod journal;
 mod opening;
 mod pending;
 mod recording;
+mod renaming;
 mod resolve;
 mod secret;
 mod spool;

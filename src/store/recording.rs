@@ -139,19 +139,30 @@ impl Recording<'_> {
         Ok(kept(None))
     }
 
+    /// Makes a value younger than any grace period again; false if there is none of this length.
+    fn touch_value(&self, digest: &Digest, length: u64) -> io::Result<bool> {
+        let folder = &self.store.folder;
+        let name = value_name(digest);
+        let is_whole = folder.stat(&name)?.is_some_and(|stat| {
+            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size as u64 == length
+        });
+        if is_whole {
+            let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+            let times = Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: now };
+            utimensat(folder.directory(), &name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+        Ok(is_whole)
+    }
+
     /// Moves a whole value to its name; gives the bytes that the store grew by.
     fn place_value(&self, file: Temporary, digest: &Digest, length: u64) -> io::Result<u64> {
         let folder = &self.store.folder;
         let name = value_name(digest);
-        if let Some(stat) = folder.stat(&name)? {
-            if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size as u64 == length {
-                // Younger than any grace period again. Were its bytes wrong, the next hit would miss and mend it.
-                let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-                let times =
-                    Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: now };
-                utimensat(folder.directory(), &name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
-                return Ok(0);
-            }
+        // Were the bytes of one that is there wrong, the next hit would miss and mend it.
+        if self.touch_value(digest, length)? {
+            return Ok(0);
+        }
+        if folder.stat(&name)?.is_some() {
             folder.quarantine(&name)?;
         }
         file.as_file().set_permissions(PermissionsExt::from_mode(0o444))?;
@@ -167,6 +178,33 @@ impl Recording<'_> {
     /// [`Reason::StoreUnusable`] where something cannot be written, [`Reason::TooLarge`] where its file would be,
     /// [`Reason::Internal`] where the call names a value that this recording did not keep. The call then does not exist.
     pub fn store(mut self, call: &Call, durability: Durability, path_set: Option<PathSet>) -> Result<u64, Reason> {
+        self.place(call, durability, path_set)?;
+        let name = call.name().to_string_lossy().into_owned();
+        self.store.note(&Event::Stored { key: call.key, bytes: self.added, name, why: self.why.name().to_owned() });
+        Ok(self.added)
+    }
+
+    /// Takes a value of the call that is in the store already, and makes it younger than any grace period again.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::Damaged`] where it is not there, [`Reason::StoreUnusable`] where it cannot be touched.
+    pub(super) fn adopt(&mut self, content: &Content) -> Result<(), Reason> {
+        let touched = self.touch_value(&content.digest, content.length);
+        if !touched.map_err(|error| unusable("cannot touch a value", error))? {
+            return Err(Reason::Damaged(format!("value {} is gone", content.digest.short())));
+        }
+        self.kept.insert(content.digest);
+        Ok(())
+    }
+
+    /// Writes the call and its path set.
+    pub(super) fn place(
+        &mut self,
+        call: &Call,
+        durability: Durability,
+        path_set: Option<PathSet>,
+    ) -> Result<(), Reason> {
         if call.values().any(|content| content.inline.is_none() && !self.kept.contains(&content.digest)) {
             return Err(Reason::Internal);
         }
@@ -182,9 +220,7 @@ impl Recording<'_> {
         let written = self.write(call, &bytes, sets.as_deref(), durability);
         written.map_err(|error| unusable(format!("cannot store call {}", call.key.0.short()), error))?;
         self.added += bytes.len() as u64;
-        let name = call.name().to_string_lossy().into_owned();
-        self.store.note(&Event::Stored { key: call.key, bytes: self.added, name, why: self.why.name().to_owned() });
-        Ok(self.added)
+        Ok(())
     }
 
     fn write(

@@ -339,7 +339,9 @@ fn a_failed_refresh_keeps_what_was_stored() {
 fn tags_come_from_flags_and_variables() {
     let world = world("echo out");
     let tags = |options: &[&str], variables: &[(&str, &str)]| {
-        let session = tool(&world, &[&["--mode", "refresh"], options].concat());
+        // A call that is stored anew would keep those that it had.
+        let _ = fs::remove_dir_all(world.cache());
+        let session = tool(&world, options);
         variables.iter().fold(session, |session, (name, value)| session.env(name, value)).prints("out\n");
         let tags = shown(&world, &tool_key(&world, &[]))["tags"].clone();
         serde_json::from_value::<BTreeMap<String, String>>(tags).unwrap().into_iter().collect::<Vec<_>>()

@@ -173,6 +173,14 @@ impl Fold<'_> {
                 count(transaction, &Count { bytes: *bytes, reason: why, ..Count::of(day, "stored", name) })
             }
             Event::Tagged { key } => self.read(transaction, key),
+            Event::Renamed { from, to } => {
+                self.read(transaction, to)?;
+                // Told twice, it is the same: a renaming that was cut short is begun anew.
+                let inherited = "UPDATE call SET (hits, last_used) = (SELECT max(call.hits, former.hits), \
+                    max(call.last_used, former.last_used) FROM call AS former WHERE former.key = ?2)
+                    WHERE key = ?1 AND EXISTS (SELECT 1 FROM call AS former WHERE former.key = ?2)";
+                transaction.prepare_cached(inherited)?.execute([&to.0.0, &from.0.0]).map(drop)
+            }
             Event::Hit { key, saved, name } => {
                 let noted = "INSERT INTO usage (key, hits, last_used) VALUES (?1, 1, ?2)
                     ON CONFLICT (key) DO UPDATE SET hits = hits + 1, last_used = max(last_used, excluded.last_used)";

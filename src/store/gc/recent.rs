@@ -60,7 +60,7 @@ impl<'store> Recent<'store> {
         }
         for (_, event) in journal::events(&bytes) {
             match event {
-                Event::Stored { key, .. } | Event::Tagged { key } => {
+                Event::Stored { key, .. } | Event::Tagged { key } | Event::Renamed { to: key, .. } => {
                     self.used.insert(key);
                     self.need(&key)?;
                 }

@@ -1,0 +1,90 @@
+//! `fleche rerun`: run a command again whatever is stored, and store it anew.
+
+use std::cell::Cell;
+
+use crate::config;
+use crate::engine::{self, Ending, Mode, Nested, Policy, Told};
+use crate::error::{Error, Result};
+use crate::model::{Call, Key, Request, differing};
+use crate::store::Store;
+use crate::ui::Talk;
+
+use super::{chosen, run};
+
+/// Most differences that a warning names.
+const SHOWN: usize = 5;
+
+/// Run a command again whatever is stored, and store it anew
+///
+/// What is stored of the command is replaced, its tags stay. Runs of fleche nested in it run again too (FLECHE_MODE=refresh in
+/// their environment). With a KEY the command is run as its record tells: with its options and in its working directory,
+/// but in the present environment, of which no values are stored; if it is another call because of that, a warning says
+/// what differs, and the old call stays. The exit status is the command's; 125 if fleche refuses.
+#[derive(Debug, clap::Args)]
+#[command(mut_arg("command", |argument| argument.last(true).trailing_var_arg(false).required(false)))]
+#[command(mut_arg("mode", |argument| argument.hide(true)))]
+pub struct Args {
+    /// A call's key, or the first four or more characters of it
+    #[arg(value_name = "KEY", required_unless_present = "command", conflicts_with = "command")]
+    key: Option<String>,
+    #[command(flatten)]
+    run: run::Args,
+}
+
+/// Runs the command; never returns where fleche became the command or died as it did.
+pub fn run(args: Args, talk: &Talk) -> i32 {
+    run::end(attempt(args, talk), talk)
+}
+
+fn attempt(args: Args, talk: &Talk) -> Result<Ending> {
+    if args.run.names_mode() {
+        return Err(Error::usage("--mode says what `fleche run` does; rerun always runs and stores"));
+    }
+    super::check_changeable()?;
+    let policy = Policy { mode: Mode::Refresh, nested: Nested::Refreshed, ..args.run.policy()? };
+    let request = args.run.request()?;
+    let folder = config::cache_folder();
+    let Some(word) = args.key else {
+        return engine::run(&request, &policy, &folder, &|told| run::tell(talk, &told));
+    };
+    if request != Request::default() {
+        return Err(
+            Error::usage("how the command is recognised is in its record").hint("fleche rerun OPTIONS -- COMMAND")
+        );
+    }
+    let store = super::store()?;
+    let key = chosen::call(&store, &store.catalogue()?, &word)?;
+    let call = stored(&store, &key)?;
+    let is_told = Cell::new(false);
+    let tell = |told: Told| {
+        is_told.set(true);
+        match &told {
+            Told::Stored { key, .. } if *key != call.key => talk.warn(&elsewhere(&store, &call, key)),
+            Told::NotStored { reason, .. } | Told::Plain { reason, hint: None } => {
+                talk.warn(&format!("{} is as it was: {reason}", call.key.0.short()));
+            }
+            told => run::tell(talk, told),
+        }
+    };
+    engine::again(&store, &call, &policy, &folder, &tell)
+}
+
+fn stored(store: &Store, key: &Key) -> Result<Call> {
+    let found = store.call(key).map_err(|reason| Error::failure(format!("cannot read {}: {reason}", key.0.short())))?;
+    found.ok_or_else(|| Error::no(format!("no call {} is stored", key.0.short())))
+}
+
+/// What to say of a run that was recorded under the key `now`, which is not that of the call that was run again.
+fn elsewhere(store: &Store, before: &Call, now: &Key) -> String {
+    let differing = match store.call(now) {
+        Ok(Some(after)) => differing(before, &after),
+        _ => Vec::new(),
+    };
+    let names: Vec<String> = differing.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let more = match differing.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let what = if names.is_empty() { "what its result tells of the folder".into() } else { names.join(", ") };
+    format!("recorded as {}, not as {}: {what}{more} changed", now.0.short(), before.key.0.short())
+}

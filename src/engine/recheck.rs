@@ -1,0 +1,199 @@
+//! Running a recorded command again in a private folder, to see whether it does the same: as `GODEBUG=gocacheverify=1` does
+//! for Go's build cache.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::cause;
+use crate::exec::{self, Forward, Launch, Status};
+use crate::model::{Call, Command, Content, Output, OutputKind, Program, Reason, Stdin};
+use crate::store::{Pending, Store};
+
+use super::Halt;
+use super::again::{go_to, with_variable};
+use super::lookup::Sought;
+use super::mirror::{Mirror, OwnedFolders, way_out};
+use super::outputs::{self, Bounds, Former, Places, Shelf};
+use super::policy::MAX_ENTRY;
+use super::proof::{Proven, proven};
+
+/// What another run of a recorded command showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It did what is recorded.
+    Same,
+    /// It did something else: what differs.
+    Different(String),
+    /// It could not be run so that the answer would mean something: why.
+    Skipped(String),
+    /// It was ended by this signal, as somebody may want fleche to be.
+    Interrupted(i32),
+}
+
+/// Runs the command of `call` again in a private folder, which holds copies of its inputs and vanishes, and compares what it
+/// does with the record. Nothing of the caller's is written, as far as arguments, declared paths and the
+/// environment tell; where they may lead elsewhere, and where something is not what it was, it is not run.
+pub fn recheck(store: &Store, call: &Call) -> Verdict {
+    let is_owned = |output: &Output| matches!(output.kind, OutputKind::Folder { owned: true, .. });
+    match attempt(store, call, OwnedFolders::Missing) {
+        Ok(Verdict::Different(what)) if call.outcome.outputs.iter().any(is_owned) => {
+            match attempt(store, call, OwnedFolders::Made) {
+                Ok(Verdict::Same) => Verdict::Same,
+                Ok(Verdict::Interrupted(signal)) => Verdict::Interrupted(signal),
+                _ => Verdict::Different(what),
+            }
+        }
+        Ok(verdict) => verdict,
+        Err(why) => Verdict::Skipped(why),
+    }
+}
+
+fn attempt(store: &Store, call: &Call, owned: OwnedFolders) -> Result<Verdict, String> {
+    if call.bound {
+        return Err("its result belongs to its checkout".to_owned());
+    }
+    let secret = store.secret().map_err(|reason| reason.to_string())?;
+    let Proven { request, command, mut input } = proven(call, store, &secret, &[])?;
+    if command.stdin == Stdin::Closed {
+        return Err("its standard input was closed".to_owned());
+    }
+    if let Some(why) = way_out(call, &command) {
+        return Err(why);
+    }
+    check_inputs(call, &Sought::new(&request, &command, store).map_err(told)?)?;
+    let mirror = Mirror::of(call, &command, owned)?;
+    let places = Places::of(&request.outputs, &mirror.cwd, &mirror.root).map_err(|error| error.to_string())?;
+    let before = outputs::before(&places);
+    let Program::Found(program) = &command.program else { return Err("its program is gone".to_owned()) };
+    let environment = environment_in(&command, &mirror.cwd);
+    let launch = Launch { program, argv: &command.argv, environment: &environment, stdin: input.take() };
+    let (mut stdout, mut stderr) = (store.spool(MAX_ENTRY), store.spool(MAX_ENTRY));
+    let run = {
+        let _there = Elsewhere::go(&mirror.cwd)?;
+        exec::capture(&launch, command.streams, Forward::Nowhere, &mut stdout, &mut stderr)
+    };
+    let run = run.map_err(|_| "it could not be started".to_owned())?;
+    let exit = match run.status {
+        Status::Signalled(signal) => return Ok(Verdict::Interrupted(signal)),
+        Status::Exited(code) => code,
+    };
+    if run.cut_short.is_some() || run.left_behind {
+        return Err("not all of its output was seen".to_owned());
+    }
+    let shelf = Seen { store, mark: mirror.mark(), is_marked: Cell::new(false) };
+    let streams = [("standard output", &call.outcome.stdout, stdout), ("standard error", &call.outcome.stderr, stderr)];
+    let mut differing = Vec::new();
+    if exit != call.outcome.exit {
+        differing.push(format!("exit status {exit}, not {}", call.outcome.exit));
+    }
+    for (name, recorded, spool) in streams {
+        let seen =
+            shelf.look(&spool.finish().map_err(|reason| reason.to_string())?).map_err(|reason| reason.to_string())?;
+        if recorded.as_ref().is_some_and(|recorded| recorded.digest != seen.digest) {
+            differing.push(name.to_owned());
+        }
+    }
+    let bounds = Bounds { before: &before, ended: run.usage.stopped, most: MAX_ENTRY, inputs: 0o777 };
+    let nothing = || Former::known(Former::default);
+    let made =
+        outputs::collect(&places, &bounds, &nothing(), &nothing(), &shelf).map_err(|reason| reason.to_string())?;
+    differing.extend(differing_output(&call.outcome.outputs, &made).map(|path| format!("output `{}`", path.display())));
+    Ok(match differing.is_empty() {
+        true => Verdict::Same,
+        false if shelf.is_marked.get() || links_hold(&made, mirror.mark()) => {
+            Verdict::Skipped("its result tells in which folder it was made".to_owned())
+        }
+        false => Verdict::Different(differing.join(", ")),
+    })
+}
+
+/// Refuses where what the command sees is not what is recorded.
+fn check_inputs(call: &Call, sought: &Sought) -> Result<(), String> {
+    let now: BTreeMap<_, _> = sought.observed.observations.iter().map(|seen| (&seen.path, &seen.state)).collect();
+    let then: BTreeMap<_, _> = call.observations.iter().map(|seen| (&seen.path, &seen.state)).collect();
+    let paths = then.keys().chain(now.keys());
+    match paths.into_iter().find(|path| then.get(*path) != now.get(*path)) {
+        Some(path) => Err(format!("input `{}` is not what it was", path.display())),
+        None => Ok(()),
+    }
+}
+
+/// What the command sees of the environment, in another working directory.
+fn environment_in(command: &Command, cwd: &Path) -> Vec<std::ffi::OsString> {
+    let is_old = |entry: &&std::ffi::OsString| !entry.as_bytes().starts_with(b"OLDPWD=");
+    let entries: Vec<_> = command.environment.iter().filter(is_old).cloned().collect();
+    let had = entries.iter().any(|entry| entry.as_bytes().starts_with(b"PWD="));
+    if had { with_variable(&entries, "PWD", cwd.as_os_str()) } else { entries }
+}
+
+/// The first path at which two results have other outputs. When a file was changed does not count.
+fn differing_output(one: &[Output], other: &[Output]) -> Option<PathBuf> {
+    let plain = |outputs: &[Output]| -> BTreeMap<PathBuf, OutputKind> {
+        let kind = |kind: &OutputKind| match kind {
+            OutputKind::File { mode, content, .. } => {
+                OutputKind::File { mode: *mode, content: Content { inline: None, ..content.clone() }, modified: 0 }
+            }
+            kind => kind.clone(),
+        };
+        outputs.iter().map(|output| (output.path.clone(), kind(&output.kind))).collect()
+    };
+    let (one, other) = (plain(one), plain(other));
+    one.keys().chain(other.keys()).find(|path| one.get(*path) != other.get(*path)).cloned()
+}
+
+fn links_hold(outputs: &[Output], mark: &[u8]) -> bool {
+    outputs.iter().any(|output| match &output.kind {
+        OutputKind::Link { target } => memchr::memmem::find(target, mark).is_some(),
+        _ => false,
+    })
+}
+
+fn told(halt: Halt) -> String {
+    match halt {
+        Halt::Refuse(error) => error.to_string(),
+        Halt::Plain(reason) => reason.to_string(),
+    }
+}
+
+/// What a run made, looked at and not kept.
+struct Seen<'a> {
+    store: &'a Store,
+    mark: &'a [u8],
+    /// Whether something of it holds the mark.
+    is_marked: Cell<bool>,
+}
+
+impl Seen<'_> {
+    fn look(&self, pending: &Pending) -> Result<Content, Reason> {
+        let holds = pending.contains(self.mark).map_err(|why| Reason::StoreUnusable(cause(&why)))?;
+        self.is_marked.set(self.is_marked.get() || holds);
+        Ok(Content { digest: pending.digest(), length: pending.length(), inline: None })
+    }
+}
+
+impl Shelf for Seen<'_> {
+    fn ingest(&self, file: &File, most: u64) -> Result<Content, Reason> {
+        self.look(&self.store.ingest(file, most)?)
+    }
+}
+
+/// Another working directory, until this is dropped.
+struct Elsewhere(PathBuf);
+
+impl Elsewhere {
+    fn go(folder: &Path) -> Result<Elsewhere, String> {
+        let before = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        go_to(folder)?;
+        Ok(Elsewhere(before))
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        // Where it is gone there is nothing to go back to.
+        let _ = go_to(&self.0);
+    }
+}

@@ -1,0 +1,173 @@
+//! `fleche verify --rerun`: whether a command does again what is recorded, in a private folder.
+
+use std::fs;
+
+use crate::world::{Session, World, tool, world};
+
+fn rerun(world: &World) -> Session {
+    let temporary = world.root().join("temporary");
+    fs::create_dir_all(&temporary).unwrap();
+    world.fleche(["verify", "--rerun"]).env("TMPDIR", temporary)
+}
+
+/// The key that is stored; there must be one.
+fn key(world: &World) -> String {
+    let outcome = world.fleche(["query", "--latest"]).run();
+    outcome.stdout().trim_end().to_owned()
+}
+
+/// Runs the tool, in the environment in which it is run again.
+#[track_caller]
+fn record(world: &World, options: &[&str]) {
+    let outcome = tool(world, options).env("TMPDIR", world.root().join("temporary")).run();
+    assert_eq!(outcome.code(), 0, "{}", outcome.stderr());
+}
+
+#[track_caller]
+fn is_skipped(world: &World, why: &str) {
+    let key = key(world);
+    rerun(world).arg("-v").ends(0, "", &format!("fleche: {} is skipped: {why}\n", &key[..12]));
+    assert_eq!(world.executions("tool"), 1);
+}
+
+fn is_clean(world: &World) {
+    assert_eq!(fs::read_dir(world.root().join("temporary")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_does_the_same_is_not_told_of() {
+    let world =
+        world("cat input folder/a; mkdir made; cp folder/a made/b; ln -s b made/l; echo err >&2; chmod 750 made");
+    world.write("folder/a", "a\n");
+    record(&world, &["-i", "folder", "-o", "made"]);
+    fs::remove_dir_all(world.path("made")).unwrap();
+    rerun(&world).prints("");
+    let key = key(&world);
+    rerun(&world).arg("-v").arg(&key).ends(0, "", &format!("fleche: {} does the same\n", &key[..12]));
+    assert_eq!(world.executions("tool"), 3);
+    assert!(!world.path("made").exists());
+    is_clean(&world);
+}
+
+#[test]
+fn what_does_something_else_is_printed_and_tagged() {
+    for (body, what) in [
+        ("echo $$", "standard output"),
+        ("echo $$ >&2", "standard error"),
+        ("echo $$ > out", "output `out`"),
+        ("exit $(cat \"$HOME/status\")", "exit status 3, not 0"),
+        ("date +%N; date +%N > out", "standard output, output `out`"),
+        ("if [ -e \"$HOME/second\" ]; then chmod 600 input; fi; cp -p input out", "output `out`"),
+    ] {
+        let world = world(body);
+        fs::write(world.home().join("status"), "0\n").unwrap();
+        record(&world, &["-o", "out"]);
+        let key = key(&world);
+        fs::write(world.home().join("status"), "3\n").unwrap();
+        fs::write(world.home().join("second"), "").unwrap();
+        let outcome = rerun(&world).run();
+        let printed = format!("key\tname\tdifferent\n{key}\ttool\t{what}\n");
+        outcome.check(1, &printed, "fleche: 1 command does something else\n");
+        world.fleche(["query", "--tag", "nondeterministic=yes"]).prints(&format!("{key}\n"));
+        assert_eq!(world.read("input"), "1\n");
+        is_clean(&world);
+    }
+}
+
+#[test]
+fn an_owned_folder_may_have_been_there_or_not() {
+    for body in ["mkdir out; echo a > out/a", "echo a > out/a", "mkdir -p out; echo a > out/a"] {
+        let world = world(body);
+        if !body.starts_with("mkdir out") {
+            fs::create_dir(world.path("out")).unwrap();
+        }
+        record(&world, &["-o", "out/"]);
+        rerun(&world).prints("");
+        is_clean(&world);
+    }
+}
+
+#[test]
+fn outputs_in_folders_that_are_there_find_them() {
+    let world = world("cp input build/deep/out");
+    fs::create_dir_all(world.path("build/deep")).unwrap();
+    record(&world, &["-o", "build/deep/out"]);
+    rerun(&world).prints("");
+    assert_eq!(world.executions("tool"), 2);
+}
+
+#[test]
+fn what_is_not_what_it_was_is_skipped() {
+    let world = world("cat input");
+    record(&world, &[]);
+    world.write("input", "2\n");
+    is_skipped(&world, "input `input` is not what it was");
+    world.write("input", "1\n");
+    let key = key(&world);
+    let said = format!("fleche: {} is skipped: `env.COLOUR` is not what it was\n", &key[..12]);
+    rerun(&world).env("COLOUR", "red").arg("-v").ends(0, "", &said);
+    rerun(&world).env("COLOUR", "red").ends(0, "", "fleche: 1 call was skipped; -v says why\n");
+    world.counted("tool", "cat input input");
+    let outcome = rerun(&world).arg("-v").run();
+    assert!(outcome.stderr().contains("`program"), "{}", outcome.stderr());
+    assert_eq!(world.executions("tool"), 1);
+}
+
+#[test]
+fn what_may_touch_something_else_is_skipped() {
+    let line = "cat input > ../out";
+    let world = World::new();
+    world.write("input", "1\n");
+    world.fleche(["run", "-i", "input", "--", "sh", "-c", line]).run();
+    let outcome = rerun(&world).env_remove("TMPDIR").arg("-v").run();
+    assert!(outcome.stderr().ends_with("`cat input > ../out` may name something outside of a private folder\n"));
+
+    let named =
+        world.fleche(["run", "-i", "input", "--", "sh", "-c", "cat input > \"$OUT\""]).env("OUT", world.path("o"));
+    assert_eq!(named.run().code(), 0);
+    fs::remove_file(world.path("o")).unwrap();
+    let outcome = rerun(&world).env_remove("TMPDIR").env("OUT", world.path("o")).arg("-v").run();
+    assert!(outcome.stderr().contains("variable `OUT` names its root"), "{}", outcome.stderr());
+    assert!(!world.path("o").exists());
+}
+
+#[test]
+fn what_is_not_recorded_is_skipped() {
+    let world = world("cat");
+    fs::create_dir(world.root().join("temporary")).unwrap();
+    tool(&world, &["--redact-arg", "--token=*"]).arg("--token=hush").run();
+    is_skipped(&world, "an argument was redacted");
+}
+
+#[test]
+fn a_result_that_tells_of_the_folder_proves_nothing() {
+    let world = world("pwd");
+    record(&world, &[]);
+    let key = key(&world);
+    let said = format!("fleche: {} is skipped: its result tells in which folder it was made\n", &key[..12]);
+    rerun(&world).arg("-v").ends(0, "", &said);
+    assert_eq!(world.executions("tool"), 2);
+    is_clean(&world);
+}
+
+#[test]
+fn nothing_stays_behind_of_a_command_that_is_killed_or_locks_its_folders() {
+    let world =
+        world("mkdir -p deep/er; : > deep/er/f; chmod 0 deep/er; if [ -e \"$HOME/second\" ]; then kill -TERM $$; fi");
+    record(&world, &[]);
+    fs::write(world.home().join("second"), "").unwrap();
+    let key = key(&world);
+    let said = format!("fleche: {} was ended by signal 15\n", &key[..12]);
+    rerun(&world).ends(2, "", &said);
+    is_clean(&world);
+}
+
+#[test]
+fn a_call_in_a_project_is_run_in_a_folder_of_the_same_name() {
+    let world = World::new();
+    world.write("fleche.toml", "");
+    world.write("sub/input", "1\n");
+    let session = world.fleche(["run", "-i", "input", "--", "sh", "-c", "cat input; echo work"]);
+    session.current_dir(world.path("sub")).prints("1\nwork\n");
+    rerun(&world).env_remove("TMPDIR").prints("");
+}
