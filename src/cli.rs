@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::cmd::quick::{self, Loudness};
-use crate::cmd::{digest, query, run, show, table};
+use crate::cmd::{call, contains, digest, explain, query, run, show, table};
 use crate::error::{Kind, Result};
 use crate::ui::{Talk, choose_color};
 
@@ -37,6 +37,9 @@ enum Commands {
     Table(Box<table::Args>),
     Show(show::Args),
     Digest(Box<digest::Args>),
+    Explain(Box<explain::Args>),
+    Contains(Box<contains::Args>),
+    Call(Box<call::Args>),
 }
 
 #[derive(clap::Args)]
@@ -93,14 +96,18 @@ pub fn run(arguments: Vec<OsString>) -> i32 {
         Commands::Table(args) => table::run(*args),
         Commands::Show(args) => show::run(args),
         Commands::Digest(args) => digest::run(*args, &talk),
+        Commands::Explain(args) => explain::run(*args, &talk),
+        Commands::Contains(args) => contains::run(*args, &talk),
+        Commands::Call(args) => call::run(*args),
     };
     match done {
         Ok(()) => 0,
         Err(error) if error.kind() == Kind::Unheard => 0,
+        Err(error) if error.kind() == Kind::Unsaid => 1,
         Err(error) => {
             talk.error(&error);
             match error.kind() {
-                Kind::No => 1,
+                Kind::No | Kind::Unsaid => 1,
                 Kind::Usage | Kind::Failure | Kind::Unheard => 2,
             }
         }

@@ -1,14 +1,19 @@
 //! The subcommands: one file each, with its flags and the function that serves them.
 
+pub mod call;
 mod chosen;
+pub mod contains;
 pub mod digest;
+pub mod explain;
 mod filter;
+mod freshness;
 pub mod query;
 pub mod quick;
 mod recognise;
 pub mod run;
 mod sheet;
 pub mod show;
+mod streams;
 pub mod table;
 
 use crate::config;

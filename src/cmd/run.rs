@@ -7,11 +7,11 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use crate::config;
-use crate::engine::{self, Ending, Mode, Mtime, Pace, Policy, Told};
+use crate::engine::{self, Detail, Ending, Mode, Mtime, Pace, Policy, Told};
 use crate::error::{Error, Result};
 use crate::ui::{self, Talk};
 
-use super::recognise;
+use super::{explain, freshness, recognise};
 
 /// The exit status when fleche itself refuses to start a command, as in env(1) and timeout(1).
 pub const REFUSAL: i32 = 125;
@@ -28,22 +28,10 @@ pub struct Args {
     /// The same as --tag project=NAME; FLECHE_PROJECT gives a default
     #[arg(short, long, value_name = "NAME", help_heading = "Record")]
     project: Option<String>,
-    /// Store runs that end with these exit codes too, as in `1,2`
-    #[arg(long, value_name = "CODE", value_delimiter = ',', help_heading = "Record")]
-    cache_exit: Vec<u8>,
     /// Do not store a stream or an output larger than this [default: 4GiB], nor what --stdin has to read ahead [default: 256MiB]
     #[arg(long, value_name = "SIZE", value_parser = ui::parse_size, help_heading = "Record")]
     max_entry: Option<u64>,
 
-    /// Do not replay a call that is older
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Replay")]
-    ttl: Option<Duration>,
-    /// Replay a call that is older than --ttl by up to this, and run the command again in the background
-    #[arg(long, value_name = "TIME", requires = "ttl", value_parser = humantime::parse_duration, help_heading = "Replay")]
-    stale: Option<Duration>,
-    /// Do not replay a call with a non-zero exit code that is older
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Replay")]
-    failure_ttl: Option<Duration>,
     /// Replay output at the pace at which it came
     #[arg(long, help_heading = "Replay")]
     realtime: bool,
@@ -57,6 +45,8 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Replay")]
     wait: Option<Duration>,
 
+    #[command(flatten)]
+    freshness: freshness::Args,
     #[command(flatten)]
     recognise: recognise::Args,
 }
@@ -83,15 +73,12 @@ impl Args {
         Args {
             tag,
             project: None,
-            cache_exit: Vec::new(),
             max_entry: None,
-            ttl: None,
-            stale: None,
-            failure_ttl: None,
             realtime: false,
             mtime: MtimeWhen::default(),
             mode: None,
             wait: None,
+            freshness: freshness::Args::default(),
             recognise,
         }
     }
@@ -110,32 +97,17 @@ pub fn run(args: Args, talk: &Talk) -> i32 {
 
 fn attempt(args: Args, talk: &Talk) -> std::result::Result<Ending, (Error, i32)> {
     let refused = |error| (error, REFUSAL);
-    let policy = ManuallyDrop::new(policy(&args).map_err(refused)?);
+    let policy = ManuallyDrop::new(policy(&args, talk).map_err(refused)?);
     let request = ManuallyDrop::new(args.recognise.request().map_err(refused)?);
     engine::run(&request, &policy, &config::cache_folder(), &|told| tell(talk, &told)).map_err(refused)
 }
 
-fn policy(args: &Args) -> Result<Policy> {
+fn policy(args: &Args, talk: &Talk) -> Result<Policy> {
     let mode = match args.mode {
-        Some(mode) => mode,
-        None => match config::mode() {
-            None => ModeName::On,
-            Some(word) => ModeName::from_str(&word, false).map_err(|_| {
-                Error::usage(format!("FLECHE_MODE is `{word}`, which is no mode")).hint("on, off, read-only or refresh")
-            })?,
-        },
+        Some(mode) => mode.mode(),
+        None => mode_of_environment()?,
     };
     Ok(Policy {
-        mode: match mode {
-            ModeName::On => Mode::On,
-            ModeName::Off => Mode::Off,
-            ModeName::ReadOnly => Mode::ReadOnly,
-            ModeName::Refresh => Mode::Refresh,
-        },
-        ttl: args.ttl,
-        stale: args.stale,
-        failure_ttl: args.failure_ttl,
-        cache_exit: args.cache_exit.clone(),
         max_entry: args.max_entry.unwrap_or(engine::MAX_ENTRY),
         max_input: args.max_entry.unwrap_or(engine::MAX_INPUT),
         pace: if args.realtime { Pace::Recorded } else { Pace::AtOnce },
@@ -146,6 +118,27 @@ fn policy(args: &Args) -> Result<Policy> {
         },
         wait: args.wait,
         tags: tags(args)?,
+        detail: if talk.is_verbose() { Detail::Nearest } else { Detail::Reason },
+        ..args.freshness.policy(mode)
+    })
+}
+
+impl ModeName {
+    fn mode(self) -> Mode {
+        match self {
+            ModeName::On => Mode::On,
+            ModeName::Off => Mode::Off,
+            ModeName::ReadOnly => Mode::ReadOnly,
+            ModeName::Refresh => Mode::Refresh,
+        }
+    }
+}
+
+/// The mode that FLECHE_MODE asks for.
+pub(super) fn mode_of_environment() -> Result<Mode> {
+    let Some(word) = config::mode() else { return Ok(Mode::On) };
+    ModeName::from_str(&word, false).map(ModeName::mode).map_err(|_| {
+        Error::usage(format!("FLECHE_MODE is `{word}`, which is no mode")).hint("on, off, read-only or refresh")
     })
 }
 
@@ -177,10 +170,12 @@ fn tell(talk: &Talk, told: &Told) {
             talk.detail(&format!("stale hit {} (saved {}), running again", key.0.short(), ui::duration(*saved)));
         }
         Told::Stored { key, why, took } => {
+            let why = explain::why(&why.reason, why.nearest.as_deref());
             talk.detail(&format!("miss: {why}; stored {} (took {})", key.0.short(), ui::duration(*took)));
         }
         Told::NotStored { why, reason, hint } => {
             let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));
+            let why = explain::why(&why.reason, why.nearest.as_deref());
             talk.detail(&format!("miss: {why}; not stored: {reason}{hint}"));
         }
     }

@@ -36,6 +36,17 @@ pub struct Policy {
     pub wait: Option<Duration>,
     /// Tags of the call.
     pub tags: BTreeMap<String, String>,
+    /// What a miss is to tell.
+    pub detail: Detail,
+}
+
+/// What a miss tells of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// The reason.
+    Reason,
+    /// The nearest recorded call too, for which some files have to be read.
+    Nearest,
 }
 
 /// Which halves of the cache are used.

@@ -25,4 +25,5 @@ pub use command::{DESCRIPTORS, Surroundings, command};
 pub use environment::{missing_requirement, variable, variables, visible_environment};
 pub use observe::{ObserveError, Observed, confirm, is_worth_remembering, observe};
 pub use pattern::is_glob;
+pub use place::lexical;
 pub use program::resolve_program;

@@ -7,6 +7,7 @@
 mod call;
 mod codec;
 mod command;
+mod difference;
 mod digest;
 mod event;
 mod fact;
@@ -22,6 +23,7 @@ mod words;
 pub use call::{Answer, Argument, Call, Grade, Variable};
 pub use codec::{Fields, Malformed, Reader, Writer};
 pub use command::{Command, CommandVariable, Part, Program, Stdin, Streams, Watched};
+pub use difference::{Aspect, Change, Difference, Nearest, Role, Setting, Side, Subject, Uncovered};
 pub use digest::{CommandDigest, Content, Digest, Key, Prefix};
 pub use event::Event;
 pub use fact::Fact;

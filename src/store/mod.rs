@@ -36,7 +36,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-pub use catalogue::{BUILT_IN, BuiltIn, Catalogue, Column, Condition, PathQuestion, Selection};
+pub use catalogue::{BUILT_IN, BuiltIn, Catalogue, Column, Condition, PathQuestion, Refusal, Selection};
 pub use flight::{Flight, FlightLock};
 pub use pending::Pending;
 pub use recording::{Durability, Recording};

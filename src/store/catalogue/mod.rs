@@ -7,6 +7,7 @@
 mod column;
 mod entry;
 mod fold;
+mod neighbours;
 mod prefixes;
 mod rows;
 mod schema;
@@ -24,6 +25,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::fstatfs;
 
 pub use column::{BUILT_IN, BuiltIn, Column};
+pub use neighbours::Refusal;
 pub use selection::{Condition, PathQuestion, Selection};
 
 use super::folder::Folder;
