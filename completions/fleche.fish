@@ -36,13 +36,12 @@ complete -c fleche -n "__fish_fleche_needs_command" -f -a "query" -d 'Print the 
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "table" -d 'List stored calls, the most recent first'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "show" -d 'Show all that is stored of a call'
 complete -c fleche -n "__fish_fleche_needs_command" -f -a "digest" -d 'Print the key of a command, without running it'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "explain" -d 'Say why a command would be run, or what its replay does not cover, without running it'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "contains" -d 'Say by the exit status whether a replay would succeed: 0 if it would, 1 if not'
+complete -c fleche -n "__fish_fleche_needs_command" -f -a "call" -d 'Print a command as JSON, without running it'
 complete -c fleche -n "__fish_fleche_using_subcommand run" -s t -l tag -d 'A tag for the call; FLECHE_TAGS (`a=1,b=2`) gives more' -r
 complete -c fleche -n "__fish_fleche_using_subcommand run" -s p -l project -d 'The same as --tag project=NAME; FLECHE_PROJECT gives a default' -r
-complete -c fleche -n "__fish_fleche_using_subcommand run" -l cache-exit -d 'Store runs that end with these exit codes too, as in `1,2`' -r
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l max-entry -d 'Do not store a stream or an output larger than this [default: 4GiB], nor what --stdin has to read ahead [default: 256MiB]' -r
-complete -c fleche -n "__fish_fleche_using_subcommand run" -l ttl -d 'Do not replay a call that is older' -r
-complete -c fleche -n "__fish_fleche_using_subcommand run" -l stale -d 'Replay a call that is older than --ttl by up to this, and run the command again in the background' -r
-complete -c fleche -n "__fish_fleche_using_subcommand run" -l failure-ttl -d 'Do not replay a call with a non-zero exit code that is older' -r
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l mtime -d 'The modification time of restored files: now, unchanged where the file is right already, or as recorded' -r -f -a "now\t''
 keep\t''
 recorded\t''"
@@ -51,6 +50,10 @@ off\t''
 read-only\t''
 refresh\t''"
 complete -c fleche -n "__fish_fleche_using_subcommand run" -l wait -d 'Wait at most this long for another run of the same command [default: as long as it lives]' -r
+complete -c fleche -n "__fish_fleche_using_subcommand run" -l cache-exit -d 'Store and replay runs that end with these exit codes too, as in `1,2`' -r
+complete -c fleche -n "__fish_fleche_using_subcommand run" -l ttl -d 'Do not replay a call that is older' -r
+complete -c fleche -n "__fish_fleche_using_subcommand run" -l stale -d 'Replay a call that is older than --ttl by up to this, and run the command again in the background' -r
+complete -c fleche -n "__fish_fleche_using_subcommand run" -l failure-ttl -d 'Do not replay a call with a non-zero exit code that is older' -r
 complete -c fleche -n "__fish_fleche_using_subcommand run" -s i -l input -d 'A file, folder or glob that the command reads' -r
 complete -c fleche -n "__fish_fleche_using_subcommand run" -s x -l exclude -d 'Leave out of folders and globs what matches' -r
 complete -c fleche -n "__fish_fleche_using_subcommand run" -s o -l output -d 'A file, glob or `DIR/` that the command writes' -r
@@ -198,3 +201,108 @@ complete -c fleche -n "__fish_fleche_using_subcommand digest" -l no-stdin -d 'St
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -s q -l quiet -d 'Say nothing but errors'
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -s v -l verbose -d 'Say what was recognised, replayed and stored'
 complete -c fleche -n "__fish_fleche_using_subcommand digest" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l streams -d 'How standard output and error of the run are connected: as here, to one open file, or to two' -r -f -a "seen\t''
+one\t''
+two\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l cache-exit -d 'Store and replay runs that end with these exit codes too, as in `1,2`' -r
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l ttl -d 'Do not replay a call that is older' -r
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l stale -d 'Replay a call that is older than --ttl by up to this, and run the command again in the background' -r
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l failure-ttl -d 'Do not replay a call with a non-zero exit code that is older' -r
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -s i -l input -d 'A file, folder or glob that the command reads' -r
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -s x -l exclude -d 'Leave out of folders and globs what matches' -r
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -s o -l output -d 'A file, glob or `DIR/` that the command writes' -r
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l env-mode -d 'Which variables count: all but the volatile ones, only those of --env, or those and nothing else is seen' -r -f -a "all\t''
+listed\t''
+strict\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l env -d 'A variable that counts, and may be recorded in clear' -r
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l ignore-env -d 'A variable that does not count' -r
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l require-env -d 'A variable without which nothing is stored' -r
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l ignore-arg -d 'An argument that does not count' -r
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l require-arg -d 'An argument without which nothing is stored' -r
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l redact-arg -d 'An argument that counts but is never recorded in clear' -r
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l program -d 'What of the program counts: its path and content, its path, or its name' -r -f -a "content\t''
+path\t''
+name\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l probe -d 'A shell command whose output counts, such as \'node --version\'' -r
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l revision -d 'Counts as it stands: change it to forget all that was recorded before' -r
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l stdin-from -d 'Take standard input from a file, or from a value or call that is stored' -r
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l json -d 'Print a JSON object'
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l gitignore -d 'Leave out of folders and globs what the ignore files of git name, tracked or not'
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l pure -d 'The command reads only its arguments, the files that they name and counted standard input, and writes only its streams'
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l no-cwd -d 'The working directory does not count'
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l stdin -d 'Standard input is input: it is read to its end, counted and given to the command'
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -l no-stdin -d 'Standard input is not input: the command gets /dev/null'
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l streams -d 'How standard output and error of the run are connected: as here, to one open file, or to two' -r -f -a "seen\t''
+one\t''
+two\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l cache-exit -d 'Store and replay runs that end with these exit codes too, as in `1,2`' -r
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l ttl -d 'Do not replay a call that is older' -r
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l stale -d 'Replay a call that is older than --ttl by up to this, and run the command again in the background' -r
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l failure-ttl -d 'Do not replay a call with a non-zero exit code that is older' -r
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -s i -l input -d 'A file, folder or glob that the command reads' -r
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -s x -l exclude -d 'Leave out of folders and globs what matches' -r
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -s o -l output -d 'A file, glob or `DIR/` that the command writes' -r
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l env-mode -d 'Which variables count: all but the volatile ones, only those of --env, or those and nothing else is seen' -r -f -a "all\t''
+listed\t''
+strict\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l env -d 'A variable that counts, and may be recorded in clear' -r
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l ignore-env -d 'A variable that does not count' -r
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l require-env -d 'A variable without which nothing is stored' -r
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l ignore-arg -d 'An argument that does not count' -r
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l require-arg -d 'An argument without which nothing is stored' -r
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l redact-arg -d 'An argument that counts but is never recorded in clear' -r
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l program -d 'What of the program counts: its path and content, its path, or its name' -r -f -a "content\t''
+path\t''
+name\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l probe -d 'A shell command whose output counts, such as \'node --version\'' -r
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l revision -d 'Counts as it stands: change it to forget all that was recorded before' -r
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l stdin-from -d 'Take standard input from a file, or from a value or call that is stored' -r
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l gitignore -d 'Leave out of folders and globs what the ignore files of git name, tracked or not'
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l pure -d 'The command reads only its arguments, the files that they name and counted standard input, and writes only its streams'
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l no-cwd -d 'The working directory does not count'
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l stdin -d 'Standard input is input: it is read to its end, counted and given to the command'
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -l no-stdin -d 'Standard input is not input: the command gets /dev/null'
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand contains" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c fleche -n "__fish_fleche_using_subcommand call" -l streams -d 'How standard output and error of the run are connected: as here, to one open file, or to two' -r -f -a "seen\t''
+one\t''
+two\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand call" -s i -l input -d 'A file, folder or glob that the command reads' -r
+complete -c fleche -n "__fish_fleche_using_subcommand call" -s x -l exclude -d 'Leave out of folders and globs what matches' -r
+complete -c fleche -n "__fish_fleche_using_subcommand call" -s o -l output -d 'A file, glob or `DIR/` that the command writes' -r
+complete -c fleche -n "__fish_fleche_using_subcommand call" -l env-mode -d 'Which variables count: all but the volatile ones, only those of --env, or those and nothing else is seen' -r -f -a "all\t''
+listed\t''
+strict\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand call" -l env -d 'A variable that counts, and may be recorded in clear' -r
+complete -c fleche -n "__fish_fleche_using_subcommand call" -l ignore-env -d 'A variable that does not count' -r
+complete -c fleche -n "__fish_fleche_using_subcommand call" -l require-env -d 'A variable without which nothing is stored' -r
+complete -c fleche -n "__fish_fleche_using_subcommand call" -l ignore-arg -d 'An argument that does not count' -r
+complete -c fleche -n "__fish_fleche_using_subcommand call" -l require-arg -d 'An argument without which nothing is stored' -r
+complete -c fleche -n "__fish_fleche_using_subcommand call" -l redact-arg -d 'An argument that counts but is never recorded in clear' -r
+complete -c fleche -n "__fish_fleche_using_subcommand call" -l program -d 'What of the program counts: its path and content, its path, or its name' -r -f -a "content\t''
+path\t''
+name\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand call" -l probe -d 'A shell command whose output counts, such as \'node --version\'' -r
+complete -c fleche -n "__fish_fleche_using_subcommand call" -l revision -d 'Counts as it stands: change it to forget all that was recorded before' -r
+complete -c fleche -n "__fish_fleche_using_subcommand call" -l stdin-from -d 'Take standard input from a file, or from a value or call that is stored' -r
+complete -c fleche -n "__fish_fleche_using_subcommand call" -l color -d 'Whether to print in colour [default: auto, on a terminal]' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c fleche -n "__fish_fleche_using_subcommand call" -l gitignore -d 'Leave out of folders and globs what the ignore files of git name, tracked or not'
+complete -c fleche -n "__fish_fleche_using_subcommand call" -l pure -d 'The command reads only its arguments, the files that they name and counted standard input, and writes only its streams'
+complete -c fleche -n "__fish_fleche_using_subcommand call" -l no-cwd -d 'The working directory does not count'
+complete -c fleche -n "__fish_fleche_using_subcommand call" -l stdin -d 'Standard input is input: it is read to its end, counted and given to the command'
+complete -c fleche -n "__fish_fleche_using_subcommand call" -l no-stdin -d 'Standard input is not input: the command gets /dev/null'
+complete -c fleche -n "__fish_fleche_using_subcommand call" -s q -l quiet -d 'Say nothing but errors'
+complete -c fleche -n "__fish_fleche_using_subcommand call" -s v -l verbose -d 'Say what was recognised, replayed and stored'
+complete -c fleche -n "__fish_fleche_using_subcommand call" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -1,7 +1,7 @@
 //! `fleche contains`: whether a replay would succeed.
 
 use crate::config;
-use crate::engine::{self, Verdict};
+use crate::engine::{self, Detail, Policy, Verdict};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Call, Digest, Prefix};
 use crate::store::{Named, Store};
@@ -33,7 +33,7 @@ pub struct Args {
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let contained = match &args.key {
         Some(prefix) => named(prefix, &args),
-        None => asked(args),
+        None => asked(args, talk),
     };
     match contained {
         Err(error) if error.kind() == Kind::No => {
@@ -44,8 +44,9 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     }
 }
 
-fn asked(args: Args) -> Result<()> {
-    let policy = args.freshness.policy(run::mode_of_environment()?);
+fn asked(args: Args, talk: &Talk) -> Result<()> {
+    let detail = if talk.is_verbose() { Detail::Nearest } else { Detail::Reason };
+    let policy = Policy { detail, ..args.freshness.policy(run::mode_of_environment()?) };
     let streams = args.streams.streams();
     let explanation = engine::explain(&args.recognise.request()?, &policy, streams, &config::cache_folder())?;
     match explanation.verdict {

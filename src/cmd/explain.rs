@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::config;
-use crate::engine::{self, Explanation, Hit, Missing, Verdict};
+use crate::engine::{self, Detail, Explanation, Hit, Missing, Policy, Verdict};
 use crate::error::{Error, Result};
 use crate::model::{Difference, Nearest, Reason, Subject, command_line};
 use crate::query::differences;
@@ -40,7 +40,7 @@ pub struct Args {
 
 /// Prints the explanation.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
-    let policy = args.freshness.policy(run::mode_of_environment()?);
+    let policy = Policy { detail: Detail::Searched, ..args.freshness.policy(run::mode_of_environment()?) };
     let streams = args.streams.streams();
     let request = args.recognise.request()?;
     let explanation = engine::explain(&request, &policy, streams, &config::cache_folder())?;
@@ -67,10 +67,14 @@ fn brief(nearest: &Nearest) -> Option<String> {
     let first = nearest.differences.first()?;
     let more = match nearest.differences.len() {
         1 => String::new(),
-        2 => " and 1 more difference".to_owned(),
-        count => format!(" and {} more differences", count - 1),
+        2 => ", and 1 more difference".to_owned(),
+        count => format!(", and {} more differences", count - 1),
     };
-    Some(format!("{} in call {}{more}", differences::sentence(first), nearest.key.0.short()))
+    let when = match first.subject {
+        Subject::Input { .. } | Subject::ProgramContent { .. } | Subject::Probe(_) => "since",
+        _ => "in",
+    };
+    Some(format!("{} {when} call {}{more}", differences::sentence(first), nearest.key.0.short()))
 }
 
 fn lines(explanation: &Explanation, shown: usize) -> Vec<String> {

@@ -210,7 +210,7 @@ impl Run<'_> {
 
     /// A miss with the nearest call, where somebody wants to know.
     fn explained(&self, store: &Store, sought: &lookup::Sought, reason: Reason) -> Miss {
-        let is_asked = self.policy.detail == Detail::Nearest && reason == Reason::NoCall;
+        let is_asked = self.policy.detail != Detail::Reason && reason == Reason::NoCall;
         let nearest =
             is_asked.then(|| guarded(|| Ok(explain::nearest_beside(store, sought)))).and_then(|found| found.ok());
         Miss { reason, nearest: nearest.flatten().map(Box::new) }

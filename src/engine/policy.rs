@@ -45,8 +45,10 @@ pub struct Policy {
 pub enum Detail {
     /// The reason.
     Reason,
-    /// The nearest recorded call too, for which some files have to be read.
+    /// The nearest recorded call too, as far as some files tell of it.
     Nearest,
+    /// The nearest of all recorded calls, and why the last run was not stored, for which the catalogue is asked.
+    Searched,
 }
 
 /// Which halves of the cache are used.

@@ -1,10 +1,13 @@
 //! What a user sees: a throw-away world, a command, the exact output.
 
 mod bad_input;
+mod call;
+mod contains;
 mod descriptors;
 mod digest;
 mod documents;
 mod doubts;
+mod explain;
 mod flight;
 mod inputs;
 mod key;

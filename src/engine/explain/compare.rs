@@ -122,12 +122,13 @@ impl Comparison<'_> {
         let one = |subject, rule: ProgramRule| {
             vec![Difference { subject, remedy: vec!["--program".into(), rule.name().into()] }]
         };
-        let path = self.now.command.program_path();
+        let path = key::lexical(&self.now.command.cwd, &self.now.command.program_path());
         let shown = || self.redaction.shown(&path).into_owned();
         if self.differs("program") || self.differs("program.real") || self.differs("program.state") {
             let state = self.text("program.state");
             let now = if state.is_none() { Some(shown()) } else { None };
-            let then = Some(self.redaction.shown(&self.call.program).into_owned());
+            let then = key::lexical(&self.call.cwd, &self.call.program);
+            let then = Some(self.redaction.shown(&then).into_owned());
             let subject = Subject::Program { role: Role::Program, now, then };
             return one(subject, ProgramRule::Name);
         }

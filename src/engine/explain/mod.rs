@@ -25,7 +25,7 @@ use crate::sys::clock;
 use super::lookup::{Binding, Freshness, Sought};
 use super::redaction::Redaction;
 use super::standard_input::StandardInput;
-use super::{Halt, Mode, Policy, hint, recognise, replay};
+use super::{Detail, Halt, Mode, Policy, hint, recognise, replay};
 
 /// Calls that are read at most to find the nearest.
 const MOST_CANDIDATES: u32 = 64;
@@ -94,8 +94,8 @@ pub(super) struct Now<'a> {
     secret: &'a [u8; 32],
 }
 
-/// Says what would become of `request`. Writes nothing but what questions keep for questions; where there is no cache,
-/// none is made. `streams` are those of the run, if not the caller's.
+/// Says what would become of `request`, in as much detail as the policy asks for. Writes nothing but what questions keep for
+/// questions; where there is no cache, none is made. `streams` are those of the run, if not the caller's.
 ///
 /// # Errors
 ///
@@ -148,7 +148,7 @@ fn explained(
             Some(call) => Verdict::Hit(Box::new(hit(store, &sought, call, freshness))),
             None => Verdict::Miss(Box::new(Missing { reason: Reason::NoCall, nearest: None, refusal: None })),
         },
-        Err(reason) => Verdict::Miss(Box::new(missing(store, &sought, redaction.reason(reason))?)),
+        Err(reason) => Verdict::Miss(Box::new(missing(store, &sought, redaction.reason(reason), policy.detail)?)),
     };
     Ok(Explanation { verdict, command: Some(command.digest) })
 }
@@ -165,11 +165,16 @@ fn hit(store: &Store, sought: &Sought, call: Call, freshness: Freshness) -> Hit 
     }
 }
 
-fn missing(store: &Store, sought: &Sought, reason: Reason) -> Result<Missing> {
+fn missing(store: &Store, sought: &Sought, reason: Reason, detail: Detail) -> Result<Missing> {
+    let without_refusal = |reason, nearest| Ok(Missing { reason, nearest, refusal: None });
+    match detail {
+        Detail::Reason => return without_refusal(reason, None),
+        _ if reason != Reason::NoCall => return without_refusal(reason, None),
+        Detail::Nearest => return without_refusal(reason, nearest_beside(store, sought)),
+        Detail::Searched => {}
+    }
     let questions = store.for_questions().map_err(|reason| Error::failure(reason.to_string()))?;
-    let Some(questions) = questions.filter(|_| reason == Reason::NoCall) else {
-        return Ok(Missing { reason, nearest: None, refusal: None });
-    };
+    let Some(questions) = questions else { return without_refusal(reason, None) };
     let catalogue = questions.catalogue()?;
     let mut of_command = store.path_sets(&sought.command.digest).keys;
     of_command.extend(catalogue.calls_of(&sought.command.digest, MOST_CANDIDATES)?);
