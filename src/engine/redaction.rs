@@ -30,6 +30,14 @@ impl<'a> Redaction<'a> {
         Redaction { words, pieces }
     }
 
+    /// Those of a command that was not yet looked at: where something is to be redacted, everything may be it.
+    pub fn of_request(request: &'a Request) -> Redaction<'a> {
+        let hides = !request.arguments.redacted.is_empty();
+        let words: Vec<&[u8]> = request.argv.iter().skip(1).filter(|_| hides).map(|word| word.as_bytes()).collect();
+        let pieces = words.iter().flat_map(|word| telling_pieces(word)).collect();
+        Redaction { words, pieces }
+    }
+
     /// Whether nothing is hidden.
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()

@@ -115,9 +115,12 @@ fn a_variable_is_told_by_its_name() {
     }
 }
 
+/// What changes in the world, what is said of it, and the last options that are advised.
+type Case = (fn(&World), &'static str, &'static str);
+
 #[test]
 fn an_input_is_told_by_its_path() {
-    let cases: [(fn(&World), &str, &str); 8] = [
+    let cases: [Case; 8] = [
         (|w| drop(w.write("input", "2\n")), "`input` changed", ""),
         (|w| drop(w.write("src/a.c", "b\n")), "`src/a.c` changed\n    -x src/a.c\n`src/l` changed", "-x src/l"),
         (|w| drop(w.write("src/b.c", "b\n")), "`src/b.c` is new", "-x src/b.c"),
@@ -461,6 +464,11 @@ fn no_secret_is_told() {
             assert!(!all.contains("canary") && outcome.code() < 2, "{question:?}: {all}");
         }
     }
+    let outcome = ask(&["explain"], "/dev/fd/3/canary", "", "");
+    assert_eq!(
+        outcome.stdout(),
+        "not cached: input `[redacted]` cannot be read: [redacted]\n    the command runs without it\n"
+    );
     let outcome = ask(&["explain"], "--token=canary7", "canary8", "canary3.txt");
     let text = explained(&world, &outcome);
     assert!(text.contains("argument 1, redacted, is another one\n"), "{text}");

@@ -118,7 +118,7 @@ pub fn explain(
     match explained {
         Ok(explanation) => Ok(explanation),
         Err(Halt::Refuse(error)) => Err(error),
-        Err(Halt::Plain(reason)) => Ok(not_cached(reason)),
+        Err(Halt::Plain(reason)) => Ok(not_cached(Redaction::of_request(request).reason(reason))),
     }
 }
 
@@ -183,9 +183,9 @@ fn missing(store: &Store, sought: &Sought, reason: Reason, detail: Detail) -> Re
         None => nearest_of_name(store, sought, &catalogue)?,
     };
     let refusal = catalogue.refusal(&sought.command.digest)?.filter(|refusal| {
-        let is_older =
+        let is_younger =
             |key: &Key| matches!(store.call(key), Ok(Some(call)) if call.metadata.usage.stopped > refusal.time);
-        !of_command.first().is_some_and(is_older)
+        !of_command.iter().take(MOST_CANDIDATES as usize).any(is_younger)
     });
     Ok(Missing { reason, nearest, refusal })
 }

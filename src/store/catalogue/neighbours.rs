@@ -22,13 +22,14 @@ pub struct Refusal {
 }
 
 impl Catalogue {
-    /// The calls of exactly this command, the latest first, `most` of them.
+    /// The calls of exactly this command, those that the catalogue read last first, `most` of them. Not by time: a command may
+    /// have a million calls, and sorting them takes seconds.
     ///
     /// # Errors
     ///
     /// Where the catalogue cannot be read.
     pub fn calls_of(&self, command: &CommandDigest, most: u32) -> Result<Vec<Key>> {
-        let question = "SELECT key FROM call WHERE command = ?1 ORDER BY started DESC LIMIT ?2";
+        let question = "SELECT key FROM call WHERE command = ?1 ORDER BY id DESC LIMIT ?2";
         self.listed(question, params![command.0.0, most])
     }
 
