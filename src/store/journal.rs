@@ -192,6 +192,24 @@ mod tests {
     }
 
     #[test]
+    fn the_latest_calls_of_a_name_are_found_at_the_end_however_long_the_journal_is() {
+        let world = World::new();
+        let stored = |byte: u8, name: &str| {
+            world.store.note(&Event::Stored { key: Key(Digest([byte; 32])), bytes: 1, name: name.into() });
+        };
+        assert_eq!(world.store.lately("cc", 9), []);
+        stored(1, "cc");
+        (0..1000).for_each(|_| stored(2, "ld"));
+        assert_eq!(world.store.lately("cc", 9), []);
+        stored(3, "cc");
+        stored(2, "ld");
+        stored(4, "cc");
+        stored(3, "cc");
+        assert_eq!(world.store.lately("cc", 9), [3, 4].map(|byte| Key(Digest([byte; 32]))));
+        assert_eq!(world.store.lately("cc", 1), [Key(Digest([3; 32]))]);
+    }
+
+    #[test]
     fn a_text_cannot_break_the_line() {
         let command = CommandDigest(Digest::of(b"x"));
         let told = |text: &str| {
