@@ -7,8 +7,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::cmd::quick::{self, Loudness};
 use crate::cmd::{
-    bind, completions, digest, evict, expand, gc, graph, load, query, redigest, reindex, rerun, run, shell, show,
-    shrink, stats, table, tag, verify,
+    bind, call, completions, contains, digest, evict, expand, explain, gc, graph, load, query, redigest, reindex,
+    rerun, run, shell, show, shrink, stats, table, tag, verify,
 };
 use crate::error::{Kind, Result};
 use crate::ui::{Talk, choose_color};
@@ -66,6 +66,9 @@ enum Commands {
     Gc(gc::Args),
     Verify(Box<verify::Args>),
     Reindex(reindex::Args),
+    Explain(Box<explain::Args>),
+    Contains(Box<contains::Args>),
+    Call(Box<call::Args>),
 }
 
 #[derive(clap::Args)]
@@ -152,14 +155,18 @@ pub fn run(arguments: Vec<OsString>) -> i32 {
         Commands::Gc(args) => gc::run(args, &talk),
         Commands::Verify(args) => verify::run(*args, &talk),
         Commands::Reindex(args) => reindex::run(args, &talk),
+        Commands::Explain(args) => explain::run(*args, &talk),
+        Commands::Contains(args) => contains::run(*args, &talk),
+        Commands::Call(args) => call::run(*args),
     };
     match done {
         Ok(()) => 0,
         Err(error) if error.kind() == Kind::Unheard => 0,
+        Err(error) if error.kind() == Kind::Unsaid => 1,
         Err(error) => {
             talk.error(&error);
             match error.kind() {
-                Kind::No => 1,
+                Kind::No | Kind::Unsaid => 1,
                 Kind::Usage | Kind::Failure | Kind::Unheard => 2,
             }
         }

@@ -11,6 +11,8 @@ pub enum Kind {
     Failure,
     /// The answer is no: nothing found, not cached.
     No,
+    /// The answer is no, and the exit status is all that tells of it, or what was printed.
+    Unsaid,
     /// Nobody reads what is printed any more, and so has seen enough.
     Unheard,
 }
@@ -41,6 +43,11 @@ impl Error {
     /// Nothing was found.
     pub fn no(message: impl Into<String>) -> Error {
         Error { kind: Kind::No, message: message.into(), hint: None, source: None }
+    }
+
+    /// The answer is no, of which nothing more is to be said.
+    pub fn unsaid() -> Error {
+        Error { kind: Kind::Unsaid, message: "no".to_owned(), hint: None, source: None }
     }
 
     /// The reader of standard output left.

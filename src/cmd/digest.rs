@@ -1,16 +1,15 @@
 //! `fleche digest`: the key that a command has now.
 
-use clap::ValueEnum;
 use serde_json::json;
 
 use crate::config;
 use crate::engine;
 use crate::error::Result;
-use crate::model::{Digest, Part, Streams};
+use crate::model::{Digest, Part};
 use crate::query::describe;
 use crate::ui::{self, JsonStyle, Talk};
 
-use super::recognise;
+use super::{recognise, streams};
 
 /// Print the key of a command, without running it
 ///
@@ -21,32 +20,10 @@ pub struct Args {
     /// Print a JSON object
     #[arg(long)]
     json: bool,
-    /// How standard output and error of the run are connected: as here, to one open file, or to two
-    ///
-    /// It counts, and `key=$(fleche digest ...)` is another case than a command at a terminal, whose streams are one.
-    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
-    streams: StreamsHow,
+    #[command(flatten)]
+    streams: streams::Args,
     #[command(flatten)]
     recognise: recognise::Args,
-}
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum StreamsHow {
-    #[default]
-    Seen,
-    One,
-    Two,
-}
-
-impl StreamsHow {
-    fn streams(self) -> Option<Streams> {
-        let open = |same| Some(Streams { stdout: true, stderr: true, same });
-        match self {
-            StreamsHow::Seen => None,
-            StreamsHow::One => open(true),
-            StreamsHow::Two => open(false),
-        }
-    }
 }
 
 /// Prints the key.

@@ -1,13 +1,17 @@
 //! The subcommands: one file each, with its flags and the function that serves them.
 
 pub mod bind;
+pub mod call;
 mod candidates;
 mod chosen;
 pub mod completions;
+pub mod contains;
 pub mod digest;
 pub mod evict;
 pub mod expand;
+pub mod explain;
 mod filter;
+mod freshness;
 pub mod gc;
 pub mod graph;
 pub mod load;
@@ -24,6 +28,7 @@ pub mod shell;
 pub mod show;
 pub mod shrink;
 pub mod stats;
+mod streams;
 mod subject;
 pub mod table;
 pub mod tag;

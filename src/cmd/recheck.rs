@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use crate::engine::{self, Verdict};
+use crate::engine::{self, Rechecked};
 use crate::error::{Error, Result};
 use crate::model::{Fact, Key};
 use crate::store::Store;
@@ -27,19 +27,19 @@ pub fn run(store: &Store, keys: &[Key], progress: &dyn Fn(u64, u64), talk: &Talk
         let read = store.call(key).map_err(|reason| Error::failure(reason.to_string()))?;
         let Some(call) = read else { continue };
         match engine::recheck(store, &call) {
-            Verdict::Same => talk.detail(&format!("{} does the same", key.0.short())),
-            Verdict::Skipped(why) => {
+            Rechecked::Same => talk.detail(&format!("{} does the same", key.0.short())),
+            Rechecked::Skipped(why) => {
                 skipped += 1;
                 talk.detail(&format!("{} is skipped: {why}", key.0.short()));
             }
-            Verdict::Different(what) => {
+            Rechecked::Different(what) => {
                 different += 1;
                 let name = Fact::Text(call.name().display().to_string());
                 sheet.row(&[Fact::Digest(key.0), name, Fact::Text(what)])?;
                 let tagged = store.tag(key, |tags| drop(tags.insert(NONDETERMINISTIC.to_owned(), "yes".to_owned())));
                 tagged.map_err(|reason| Error::failure(format!("cannot tag {}: {reason}", key.0.short())))?;
             }
-            Verdict::Interrupted(signal) => {
+            Rechecked::Interrupted(signal) => {
                 return Err(Error::failure(format!("{} was ended by signal {signal}", key.0.short())));
             }
         }

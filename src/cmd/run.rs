@@ -9,13 +9,13 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
 use crate::config;
-use crate::engine::{self, Ending, Mode, Mtime, Nested, Pace, Policy, Told};
+use crate::engine::{self, Detail, Ending, Mode, Mtime, Nested, Pace, Policy, Told};
 use crate::error::{Error, Result};
 use crate::model::Request;
 use crate::ui::{self, Talk};
 
-use super::candidates;
 use super::recognise::{self, Spelling};
+use super::{candidates, explain, freshness};
 
 /// The exit status when fleche itself refuses to start a command, as in env(1) and timeout(1).
 pub const REFUSAL: i32 = 125;
@@ -43,22 +43,10 @@ pub struct Flags {
     /// The same as --tag project=NAME; FLECHE_PROJECT gives a default
     #[arg(short, long, value_name = "NAME", add = candidates::projects(), help_heading = "Record")]
     project: Option<String>,
-    /// Store runs that end with these exit codes too, as in `1,2`
-    #[arg(long, value_name = "CODE", value_delimiter = ',', help_heading = "Record")]
-    cache_exit: Vec<u8>,
     /// Do not store a stream or an output larger than this [default: 4GiB], nor what --stdin has to read ahead [default: 256MiB]
     #[arg(long, value_name = "SIZE", value_parser = ui::parse_size, help_heading = "Record")]
     max_entry: Option<u64>,
 
-    /// Do not replay a call that is older
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Replay")]
-    ttl: Option<Duration>,
-    /// Replay a call that is older than --ttl by up to this, and run the command again in the background
-    #[arg(long, value_name = "TIME", requires = "ttl", value_parser = humantime::parse_duration, help_heading = "Replay")]
-    stale: Option<Duration>,
-    /// Do not replay a call with a non-zero exit code that is older
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Replay")]
-    failure_ttl: Option<Duration>,
     /// Replay output at the pace at which it came
     #[arg(long, help_heading = "Replay")]
     realtime: bool,
@@ -71,6 +59,8 @@ pub struct Flags {
     /// Wait at most this long for another run of the same command [default: as long as it lives]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Replay")]
     wait: Option<Duration>,
+    #[command(flatten)]
+    freshness: freshness::Args,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -96,8 +86,8 @@ impl Args {
     }
 
     /// The policy that the flags spell.
-    pub(super) fn policy(&self) -> Result<Policy> {
-        policy_of(&self.flags)
+    pub(super) fn policy(&self, talk: &Talk) -> Result<Policy> {
+        policy_of(&self.flags, talk)
     }
 
     /// Whether `--mode` was given.
@@ -119,12 +109,12 @@ impl Args {
 
 /// Runs or replays the command; never returns where fleche became the command or died as it did.
 pub fn run(args: Args, talk: &Talk) -> i32 {
-    end(attempt(args, &|told| tell(talk, &told)), talk)
+    end(attempt(args, talk, &|told| tell(talk, &told)), talk)
 }
 
 /// Runs or replays the command, and hands what there is to say to `tell`.
-pub(super) fn attempt(args: Args, tell: &dyn Fn(Told)) -> Result<Ending> {
-    let policy = ManuallyDrop::new(args.policy()?);
+pub(super) fn attempt(args: Args, talk: &Talk, tell: &dyn Fn(Told)) -> Result<Ending> {
+    let policy = ManuallyDrop::new(args.policy(talk)?);
     let request = ManuallyDrop::new(args.recognise.request()?);
     engine::run(&request, &policy, &config::cache_folder(), tell)
 }
@@ -140,19 +130,12 @@ pub(super) fn end(ending: Result<Ending>, talk: &Talk) -> i32 {
     }
 }
 
-fn policy_of(args: &Flags) -> Result<Policy> {
-    let mode = mode(args)?.unwrap_or(ModeName::On);
+fn policy_of(args: &Flags, talk: &Talk) -> Result<Policy> {
+    let mode = match args.mode {
+        Some(mode) => mode.mode(),
+        None => mode_of_environment()?,
+    };
     Ok(Policy {
-        mode: match mode {
-            ModeName::On => Mode::On,
-            ModeName::Off => Mode::Off,
-            ModeName::ReadOnly => Mode::ReadOnly,
-            ModeName::Refresh => Mode::Refresh,
-        },
-        ttl: args.ttl,
-        stale: args.stale,
-        failure_ttl: args.failure_ttl,
-        cache_exit: args.cache_exit.clone(),
         max_entry: args.max_entry.unwrap_or(engine::MAX_ENTRY),
         max_input: args.max_entry.unwrap_or(engine::MAX_INPUT),
         pace: if args.realtime { Pace::Recorded } else { Pace::AtOnce },
@@ -164,6 +147,27 @@ fn policy_of(args: &Flags) -> Result<Policy> {
         wait: args.wait,
         nested: Nested::AsFound,
         tags: tags(args)?,
+        detail: if talk.is_verbose() { Detail::Nearest } else { Detail::Reason },
+        ..args.freshness.policy(mode)
+    })
+}
+
+impl ModeName {
+    fn mode(self) -> Mode {
+        match self {
+            ModeName::On => Mode::On,
+            ModeName::Off => Mode::Off,
+            ModeName::ReadOnly => Mode::ReadOnly,
+            ModeName::Refresh => Mode::Refresh,
+        }
+    }
+}
+
+/// The mode that FLECHE_MODE asks for.
+pub(super) fn mode_of_environment() -> Result<Mode> {
+    let Some(word) = config::mode() else { return Ok(Mode::On) };
+    ModeName::from_str(&word, false).map(ModeName::mode).map_err(|_| {
+        Error::usage(format!("FLECHE_MODE is `{word}`, which is no mode")).hint("on, off, read-only or refresh")
     })
 }
 
@@ -182,17 +186,13 @@ pub fn words(args: &Flags, recorded: BTreeMap<String, String>) -> Result<Vec<OsS
     let mut all = recorded;
     all.extend(tags(args)?);
     words.all("--tag", all.iter().map(|(name, value)| format!("{name}={value}")));
-    words.all("--cache-exit", args.cache_exit.iter().map(u8::to_string));
     words.one("--max-entry", args.max_entry.map(|bytes| bytes.to_string()));
-    let time = |time: Option<Duration>| time.map(|time| humantime::format_duration(time).to_string());
-    words.one("--ttl", time(args.ttl));
-    words.one("--stale", time(args.stale));
-    words.one("--failure-ttl", time(args.failure_ttl));
+    args.freshness.spell(&mut words);
     words.flag("--realtime", args.realtime);
     let name = |value: Option<PossibleValue>| value.map(|value| value.get_name().to_owned());
     words.one("--mtime", name(args.mtime.to_possible_value()).filter(|_| !matches!(args.mtime, MtimeWhen::Now)));
     words.one("--mode", name(mode(args)?.and_then(|mode| mode.to_possible_value())));
-    words.one("--wait", time(args.wait));
+    words.one("--wait", args.wait.map(|time| humantime::format_duration(time).to_string()));
     Ok(words.0)
 }
 
@@ -224,10 +224,12 @@ pub(super) fn tell(talk: &Talk, told: &Told) {
             talk.detail(&format!("stale hit {} (saved {}), running again", key.0.short(), ui::duration(*saved)));
         }
         Told::Stored { key, why, took } => {
+            let why = explain::why(&why.reason, why.nearest.as_deref());
             talk.detail(&format!("miss: {why}; stored {} (took {})", key.0.short(), ui::duration(*took)));
         }
         Told::NotStored { why, reason, hint } => {
             let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));
+            let why = explain::why(&why.reason, why.nearest.as_deref());
             talk.detail(&format!("miss: {why}; not stored: {reason}{hint}"));
         }
     }

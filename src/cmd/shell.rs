@@ -37,7 +37,7 @@ pub fn run(args: Args, talk: &Talk) -> i32 {
         Told::Plain { reason: reason @ Reason::Undeclared, .. } => talk.detail(&format!("not cached: {reason}")),
         told => run::tell(talk, told),
     };
-    run::end(run::attempt(args.run.behind(args.shell), &tell), talk)
+    run::end(run::attempt(args.run.behind(args.shell), talk, &tell), talk)
 }
 
 /// The words with `--` before the first that is the shell's; `own` knows fleche's. `words` begin behind `shell`.

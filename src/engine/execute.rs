@@ -13,11 +13,11 @@ use super::outputs;
 use super::recognise::check_writable;
 use super::record::{Capture, record};
 use super::standard_input::Apart;
-use super::{Ending, Halt, Missed, Mode, Told, hint, start_failed};
+use super::{Ending, Halt, Miss, Missed, Mode, Told, hint, start_failed};
 
 impl super::Run<'_> {
     /// Runs the command, alone of its kind if that can be had, and stores what it did.
-    pub(super) fn execute(&mut self, store: &Store, sought: Sought, why: Reason) -> Result<Ending, Halt> {
+    pub(super) fn execute(&mut self, store: &Store, sought: Sought, why: Miss) -> Result<Ending, Halt> {
         check_writable(sought.command.streams)?;
         let (sought, why, mut lock) = match store.flight(&sought.command.digest, self.policy.wait) {
             Flight::Alone => (sought, why, None),
@@ -25,7 +25,7 @@ impl super::Run<'_> {
             Flight::Waited(lock) => (sought.again(store)?, why, Some(lock)),
         };
         // Between the first look and the lock another run may have stored the call.
-        if lock.is_some() && matches!(why, Reason::NoCall | Reason::Expired) {
+        if lock.is_some() && matches!(why.reason, Reason::NoCall | Reason::Expired) {
             match super::guarded(|| self.replay_if_stored(store, &sought, &mut lock)) {
                 Ok(ending) => return Ok(ending),
                 Err(Missed::Halted(halt)) => return Err(halt),
@@ -56,7 +56,8 @@ impl super::Run<'_> {
                 && let Flight::Leads(lock) = store.flight(&sought.command.digest, Some(std::time::Duration::ZERO))
                 && !matches!(sought.find(store, self.policy), Ok((_, Freshness::Fresh)))
             {
-                let _ = self.capture(store, sought, input, Forward::Nowhere, Some(lock), &Reason::Expired);
+                let why = Miss { reason: Reason::Expired, nearest: None };
+                let _ = self.capture(store, sought, input, Forward::Nowhere, Some(lock), &why);
             }
         });
     }
@@ -68,7 +69,7 @@ impl super::Run<'_> {
         input: Input,
         forward: Forward,
         lock: Option<FlightLock>,
-        why: &Reason,
+        why: &Miss,
     ) -> Result<Status, (StartError, Input)> {
         let command = sought.command;
         let Program::Found(program) = &command.program else {
@@ -77,7 +78,7 @@ impl super::Run<'_> {
         sought.observed.guard();
         let before = outputs::before(&sought.places);
         let beyond = Beyond::now();
-        let mut capture = Capture::new(store, sought, self.policy, &self.arguments, why);
+        let mut capture = Capture::new(store, sought, self.policy, &self.arguments, &why.reason);
         let argv = self.arguments.executed(&command.argv);
         let environment = &self.told_to_nested(&command.environment);
         let launch = Launch { program, argv: &argv, environment, stdin: input };

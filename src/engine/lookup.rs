@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::{Error, cause};
 use crate::key::{self, ObserveError, Observed};
-use crate::model::{Answer, Command, Key, Observation, PathSets, Reason, Request};
+use crate::model::{Answer, Call, Command, Key, Observation, PathSets, Reason, Request};
 use crate::store::Store;
 use crate::sys::clock;
 
@@ -150,6 +150,21 @@ fn observe(
         ObserveError::Stream(path) => Halt::Plain(Reason::InputStream(path)),
         ObserveError::TooMany(path) => Halt::Plain(Reason::InputUnreadable(path, "it holds too much".to_owned())),
     })
+}
+
+/// Refuses a call that may not be replayed by its exit code or its age.
+///
+/// # Errors
+///
+/// [`Reason::NoCall`] or [`Reason::Expired`].
+pub fn check_age(call: &Call, policy: &Policy) -> Result<(), Reason> {
+    let Call { key, outcome, metadata, .. } = call;
+    if !policy.keeps_exit(outcome.exit) {
+        return Err(Reason::NoCall);
+    }
+    let (stopped, wall) = (metadata.usage.stopped, metadata.usage.wall);
+    let answer = Answer { key: *key, outcome: outcome.clone(), stopped, wall };
+    freshness(&answer, policy, clock::now()).map(drop).ok_or(Reason::Expired)
 }
 
 /// How fresh `call` is at `now`; `None` if it is too old, or from the future and an age is asked for.

@@ -8,6 +8,7 @@ mod arguments;
 mod beyond;
 mod checkout;
 mod execute;
+mod explain;
 mod load;
 mod lookup;
 mod metadata;
@@ -18,6 +19,7 @@ mod proof;
 mod recheck;
 mod recognise;
 mod record;
+mod redaction;
 mod redigest;
 mod replay;
 mod standard_input;
@@ -31,24 +33,25 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result, cause};
 use crate::exec::{self, Launch, StartError};
 use crate::key;
-use crate::model::{Program, Reason, Request};
+use crate::model::{Nearest, Program, Reason, Request};
 use crate::store::{FlightLock, Store};
 use crate::sys::signal;
 
 pub use crate::exec::end_like;
 pub use again::again;
 pub use arguments::{Meant, meant, piece};
+pub use explain::{Explanation, Hit, Missing, Verdict, age, explain};
 pub use load::{stored, unpack};
+pub use lookup::check_age;
 pub use outputs::Mtime;
-pub use policy::{MAX_ENTRY, MAX_INPUT, Mode, Nested, Pace, Policy};
-pub use recheck::{Verdict, recheck};
-pub use recognise::recognise;
+pub use policy::{Detail, MAX_ENTRY, MAX_INPUT, Mode, Nested, Pace, Policy};
+pub use recheck::{Rechecked, recheck};
+pub use recognise::{Recognised, recognise};
 pub use redigest::{Deed, Redigest, redigest};
 
 use again::Scene;
 use arguments::Arguments;
 use lookup::Freshness;
-use recognise::Recogniser;
 use standard_input::StandardInput;
 
 /// How a run ended.
@@ -89,19 +92,28 @@ pub enum Told {
         /// Its key.
         key: crate::model::Key,
         /// Why it was not replayed.
-        why: Reason,
+        why: Miss,
         /// Nanoseconds that it took.
         took: u64,
     },
     /// The command ran and nothing was stored.
     NotStored {
         /// Why it was not replayed.
-        why: Reason,
+        why: Miss,
         /// Why it was not stored.
         reason: Reason,
         /// What the user can do about it.
         hint: Option<&'static str>,
     },
+}
+
+/// Why a command was not replayed.
+#[derive(Clone, Debug)]
+pub struct Miss {
+    /// The reason.
+    pub reason: Reason,
+    /// The recorded call that differs least, where that was asked for and there is one.
+    pub nearest: Option<Box<Nearest>>,
 }
 
 /// What keeps a command from the cache's road.
@@ -179,45 +191,27 @@ fn run_in(
 
 impl Run<'_> {
     fn through_cache(&mut self, folder: &std::result::Result<PathBuf, Reason>) -> std::result::Result<Ending, Halt> {
-        if self.policy.mode == Mode::Off {
-            return Err(Reason::Off.into());
-        }
-        if self.request.inputs.is_empty() && !self.request.pure {
-            return Err(Reason::Undeclared.into());
-        }
-        if let Some(word) = self.request.argv.iter().skip(1).find(|word| beyond::names_descriptor(word)) {
-            let why = "it is a descriptor of the caller's".to_owned();
-            return Err(Reason::InputUnreadable(PathBuf::from(word), why).into());
-        }
+        check_declared(self.request, self.policy)?;
         signal::shield_writes();
         // Never dropped: the process ends soon, and taking all of this apart costs as much as putting it together.
         let store = ManuallyDrop::new(self.open_store(folder.as_ref().map_err(Clone::clone)?)?);
-        let recogniser = ManuallyDrop::new(Recogniser::new(self.request, &self.scene)?);
-        recogniser.check_streams()?;
-        self.input = match self.scene.is_without_input() {
-            true => StandardInput::nothing(),
-            false => StandardInput::prepare(&self.request.stdin, &store, self.policy.max_input)?,
-        };
-        self.input.check_whole()?;
-        let command = ManuallyDrop::new(recogniser.command(&self.input, beyond::counted(self.request)?, &*store)?);
-        match command.program {
-            Program::Found(_) => {}
-            Program::NotFound | Program::NotExecutable => return Err(Reason::NotStarted.into()),
-        }
-        if let Some(reason) = key::missing_requirement(self.request, &command.environment) {
-            return Err(reason.into());
-        }
+        let most = self.policy.max_input;
+        let command = recognise::cacheable(self.request, most, &self.scene, &store, &mut self.input)?;
+        let command = ManuallyDrop::new(command);
         let sought = lookup::Sought::new(self.request, &command, &store)?;
         match guarded(|| self.replay_if_stored(&store, &sought, &mut None)) {
             Ok(ending) => {
                 mem::forget(sought);
                 Ok(ending)
             }
-            Err(Missed::Because(why)) if self.policy.mode == Mode::ReadOnly => {
+            Err(Missed::Because(reason)) => {
+                let why = self.explained(&store, &sought, reason);
+                if self.policy.mode != Mode::ReadOnly {
+                    return self.execute(&store, sought, why);
+                }
                 (self.tell)(Told::NotStored { why, reason: Reason::ReadOnly, hint: None });
                 self.replace()
             }
-            Err(Missed::Because(why)) => self.execute(&store, sought, why),
             Err(Missed::Halted(halt)) => Err(halt),
         }
     }
@@ -257,6 +251,14 @@ impl Run<'_> {
         replay.carry_out(&self.input, self.tell).map_err(|reason| Missed::Halted(Halt::Plain(reason)))
     }
 
+    /// A miss with the nearest call, where somebody wants to know.
+    fn explained(&self, store: &Store, sought: &lookup::Sought, reason: Reason) -> Miss {
+        let is_asked = self.policy.detail != Detail::Reason && reason == Reason::NoCall;
+        let nearest =
+            is_asked.then(|| guarded(|| Ok(explain::nearest_beside(store, sought)))).and_then(|found| found.ok());
+        Miss { reason, nearest: nearest.flatten().map(Box::new) }
+    }
+
     /// The command in fleche's place, because nothing of it will be kept.
     fn plainly(mut self, reason: Reason) -> Result<Ending> {
         let hint = hint(&reason);
@@ -293,6 +295,21 @@ impl Run<'_> {
             Nested::Refreshed => Cow::Owned(again::with_variable(environment, "FLECHE_MODE", OsStr::new("refresh"))),
         }
     }
+}
+
+/// Refuses what is not cached whatever it is.
+fn check_declared(request: &Request, policy: &Policy) -> std::result::Result<(), Reason> {
+    if policy.mode == Mode::Off {
+        return Err(Reason::Off);
+    }
+    if request.inputs.is_empty() && !request.pure {
+        return Err(Reason::Undeclared);
+    }
+    if let Some(word) = request.argv.iter().skip(1).find(|word| beyond::names_descriptor(word)) {
+        let why = "it is a descriptor of the caller's".to_owned();
+        return Err(Reason::InputUnreadable(PathBuf::from(word), why));
+    }
+    Ok(())
 }
 
 /// Why there was no replay.

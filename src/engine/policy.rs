@@ -38,6 +38,19 @@ pub struct Policy {
     pub nested: Nested,
     /// Tags of the call.
     pub tags: BTreeMap<String, String>,
+    /// What a miss is to tell.
+    pub detail: Detail,
+}
+
+/// What a miss tells of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// The reason.
+    Reason,
+    /// The nearest recorded call too, as far as some files tell of it.
+    Nearest,
+    /// The nearest of all recorded calls, and why the last run was not stored, for which the catalogue is asked.
+    Searched,
 }
 
 /// Which halves of the cache are used.

@@ -22,7 +22,7 @@ use super::proof::{Proven, proven};
 
 /// What another run of a recorded command showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Rechecked {
     /// It did what is recorded.
     Same,
     /// It did something else: what differs.
@@ -36,22 +36,22 @@ pub enum Verdict {
 /// Runs the command of `call` again in a private folder, which holds copies of its inputs and vanishes, and compares what it
 /// does with the record. Nothing of the caller's is written, as far as arguments, declared paths and the
 /// environment tell; where they may lead elsewhere, and where something is not what it was, it is not run.
-pub fn recheck(store: &Store, call: &Call) -> Verdict {
+pub fn recheck(store: &Store, call: &Call) -> Rechecked {
     let is_owned = |output: &Output| matches!(output.kind, OutputKind::Folder { owned: true, .. });
     match attempt(store, call, OwnedFolders::Missing) {
-        Ok(Verdict::Different(what)) if call.outcome.outputs.iter().any(is_owned) => {
+        Ok(Rechecked::Different(what)) if call.outcome.outputs.iter().any(is_owned) => {
             match attempt(store, call, OwnedFolders::Made) {
-                Ok(Verdict::Same) => Verdict::Same,
-                Ok(Verdict::Interrupted(signal)) => Verdict::Interrupted(signal),
-                _ => Verdict::Different(what),
+                Ok(Rechecked::Same) => Rechecked::Same,
+                Ok(Rechecked::Interrupted(signal)) => Rechecked::Interrupted(signal),
+                _ => Rechecked::Different(what),
             }
         }
         Ok(verdict) => verdict,
-        Err(why) => Verdict::Skipped(why),
+        Err(why) => Rechecked::Skipped(why),
     }
 }
 
-fn attempt(store: &Store, call: &Call, owned: OwnedFolders) -> Result<Verdict, String> {
+fn attempt(store: &Store, call: &Call, owned: OwnedFolders) -> Result<Rechecked, String> {
     if call.bound {
         return Err("its result belongs to its checkout".to_owned());
     }
@@ -77,7 +77,7 @@ fn attempt(store: &Store, call: &Call, owned: OwnedFolders) -> Result<Verdict, S
     };
     let run = run.map_err(|_| "it could not be started".to_owned())?;
     let exit = match run.status {
-        Status::Signalled(signal) => return Ok(Verdict::Interrupted(signal)),
+        Status::Signalled(signal) => return Ok(Rechecked::Interrupted(signal)),
         Status::Exited(code) => code,
     };
     if run.cut_short.is_some() || run.left_behind {
@@ -102,11 +102,11 @@ fn attempt(store: &Store, call: &Call, owned: OwnedFolders) -> Result<Verdict, S
         outputs::collect(&places, &bounds, &nothing(), &nothing(), &shelf).map_err(|reason| reason.to_string())?;
     differing.extend(differing_output(&call.outcome.outputs, &made).map(|path| format!("output `{}`", path.display())));
     Ok(match differing.is_empty() {
-        true => Verdict::Same,
+        true => Rechecked::Same,
         false if shelf.is_marked.get() || links_hold(&made, mirror.mark()) => {
-            Verdict::Skipped("its result tells in which folder it was made".to_owned())
+            Rechecked::Skipped("its result tells in which folder it was made".to_owned())
         }
-        false => Verdict::Different(differing.join(", ")),
+        false => Rechecked::Different(differing.join(", ")),
     })
 }
 

@@ -1,6 +1,8 @@
 //! From what was asked for to a command with a digest.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::mem::ManuallyDrop;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use rustix::fs::OFlags;
@@ -8,7 +10,7 @@ use rustix::fs::OFlags;
 use crate::error::{Error, Result, cause};
 use crate::exec;
 use crate::key::{self, Surroundings};
-use crate::model::{Command, Key, Reason, Request, StampMemory, Streams};
+use crate::model::{Argument, Command, CommandVariable, Key, Program, Reason, Request, StampMemory, Streams};
 use crate::store::Store;
 use crate::sys::descriptor::{self, Kind};
 use crate::sys::entry::{self, Standard, standard};
@@ -19,6 +21,7 @@ use super::arguments;
 use super::beyond;
 use super::lookup::{Binding, Sought};
 use super::policy::MAX_INPUT;
+use super::redaction::Redaction;
 use super::standard_input::StandardInput;
 
 /// What a command's surroundings are, apart from standard input.
@@ -48,7 +51,7 @@ impl<'a> Recogniser<'a> {
     pub fn command(&self, input: &StandardInput, descriptors: String, memory: &dyn StampMemory) -> Result<Command> {
         let environment = self.scene.environment();
         let visible = || key::visible_environment(&self.request.environment, &self.scene.environment());
-        let probe = |line: &std::ffi::OsStr| exec::probe(line, &self.cwd, &visible()?);
+        let probe = |line: &OsStr| exec::probe(line, &self.cwd, &visible()?);
         let surroundings = Surroundings {
             cwd: self.cwd.clone(),
             environment,
@@ -59,6 +62,36 @@ impl<'a> Recogniser<'a> {
             probe: &probe,
         };
         key::command(self.request, &surroundings, memory)
+    }
+}
+
+/// The command of a request, if it can be cached. `input` is kept even where it cannot: what was read of it, the command is
+/// still to get. `scene` is where it is to run.
+pub fn cacheable(
+    request: &Request,
+    max_input: u64,
+    scene: &Scene,
+    store: &Store,
+    input: &mut StandardInput,
+) -> std::result::Result<Command, Halt> {
+    // Never dropped: see `Run::through_cache`.
+    let recogniser = ManuallyDrop::new(Recogniser::new(request, scene)?);
+    if scene.streams.is_none() {
+        recogniser.check_streams()?;
+    }
+    *input = match scene.is_without_input() {
+        true => StandardInput::nothing(),
+        false => StandardInput::prepare(&request.stdin, store, max_input)?,
+    };
+    input.check_whole()?;
+    let command = recogniser.command(input, beyond::counted(request)?, store)?;
+    match command.program {
+        Program::Found(_) => {}
+        Program::NotFound | Program::NotExecutable => return Err(Reason::NotStarted.into()),
+    }
+    match key::missing_requirement(request, &command.environment) {
+        Some(reason) => Err(reason.into()),
+        None => Ok(command),
     }
 }
 
@@ -94,6 +127,36 @@ pub struct Recognised {
     pub key: Key,
     /// What it observes, in key order.
     pub observations: Vec<crate::model::Observation>,
+}
+
+impl Recognised {
+    /// The arguments as they may be shown.
+    pub fn arguments(&self) -> Vec<Argument> {
+        shown_arguments(&self.command)
+    }
+
+    /// The variables that the command sees.
+    ///
+    /// # Errors
+    ///
+    /// A malformed glob.
+    pub fn variables(&self, request: &Request) -> Result<Vec<CommandVariable>> {
+        key::variables(&request.environment, &self.command.environment, &self.command.cwd)
+    }
+
+    /// Whether a path or word tells of a redacted argument, and so is not to be shown.
+    pub fn is_hidden(&self, text: &OsStr) -> bool {
+        Redaction::of(&self.command).is_told_by(text.as_bytes())
+    }
+}
+
+/// The arguments of a command as they may be shown.
+pub fn shown_arguments(command: &Command) -> Vec<Argument> {
+    let word = |(word, is_hidden): (&OsString, &bool)| match is_hidden {
+        true => Argument::Redacted,
+        false => Argument::Clear(word.clone()),
+    };
+    command.argv.iter().zip(&command.redacted).map(word).collect()
 }
 
 /// Recognises `request` without running it, and writes nothing. `folder` is the cache folder, for what is remembered of

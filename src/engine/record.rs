@@ -5,16 +5,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
-
-use memchr::memmem;
 
 use crate::error::cause;
 use crate::exec::{Run, Status};
 use crate::key;
-use crate::model::{
-    Argument, Call, Content, Grade, Key, Observation, Outcome, Output, OutputKind, PathSet, Reason, Sink, State,
-};
+use crate::model::{Call, Content, Grade, Key, Observation, Outcome, Output, OutputKind, PathSet, Reason, Sink, State};
 use crate::store::{Durability, Pending, Recording, Spool, Store};
 
 use super::arguments::Arguments;
@@ -24,6 +19,8 @@ use super::lookup::{Binding, Keys, Sought};
 use super::metadata;
 use super::outputs::{self, Before, Bounds, Shelf};
 use super::policy::Policy;
+use super::recognise::shown_arguments;
+use super::redaction::Redaction;
 use super::standard_input::StandardInput;
 
 /// A run that took longer than this, in nanoseconds, is worth syncing to disk.
@@ -91,8 +88,9 @@ pub fn record(
     let secret = store.secret()?;
     let variables = key::variables(&sought.request.environment, &command.environment, &command.cwd)
         .map_err(|_| Reason::Internal)?;
-    let observations = redacted(observations, sought);
-    check_untold(&observations, &outputs, sought)?;
+    let redaction = Redaction::of(command);
+    let observations = redaction.hide(observations, sought.request);
+    check_untold(&redaction, &observations, &outputs, sought)?;
     // What nothing will ask for need not be written: a few paths are looked at as quickly as remembered, and only
     // outputs are held against what former calls made.
     let is_needed = !sought.places.is_empty() || key::is_worth_remembering(&observations);
@@ -101,7 +99,7 @@ pub fn record(
         command: command.digest,
         grade: if sought.request.pure { Grade::Pure } else { Grade::Declared },
         bound: binding == Binding::Root,
-        argv: arguments(sought),
+        argv: shown_arguments(command),
         program: command.program_path(),
         cwd: command.cwd.clone(),
         root: command.root.clone(),
@@ -144,17 +142,17 @@ fn tags(store: &Store, key: &Key, policy: &Policy, why: &Reason) -> BTreeMap<Str
 /// Fails if something that would be stored in clear tells of a redacted argument: a name of an output or of an input,
 /// the text of a link, the program, a folder, a word of what was declared.
 ///
-/// A path tells of an argument if it holds it, or what stands behind its `=` or `@`, or the last name in that: an
-/// argument may name a file by another path. Storing the path without the word is no way out: a replay has to know
-/// where its files belong.
-fn check_untold(observations: &[Observation], outputs: &[Output], sought: &Sought) -> Result<(), Reason> {
+/// Storing a path without the word is no way out: a replay has to know where its files belong.
+fn check_untold(
+    redaction: &Redaction,
+    observations: &[Observation],
+    outputs: &[Output],
+    sought: &Sought,
+) -> Result<(), Reason> {
     let command = sought.command;
-    let hidden = command.argv.iter().zip(&command.redacted).filter(|(_, is_hidden)| **is_hidden);
-    let pieces: Vec<&[u8]> = hidden.flat_map(|(word, _)| telling_pieces(word.as_bytes())).collect();
-    if pieces.is_empty() {
+    if redaction.is_empty() {
         return Ok(());
     }
-    let tells = |text: &[u8]| pieces.iter().any(|piece| tells_of(text, piece));
     let program = command.program_path();
     let folders = [command.cwd.as_path(), &command.root, &program];
     let links = outputs.iter().filter_map(|output| match &output.kind {
@@ -164,29 +162,11 @@ fn check_untold(observations: &[Observation], outputs: &[Output], sought: &Sough
     let seen = observations.iter().map(|observation| observation.path.as_path());
     let paths = folders.into_iter().chain(seen).chain(outputs.iter().map(|output| output.path.as_path()));
     let words = sought.request.words().map(OsStr::as_bytes);
+    let tells = |text: &[u8]| redaction.is_told_by(text);
     match paths.map(|path| path.as_os_str().as_bytes()).chain(links).chain(words).any(tells) {
         true => Err(Reason::RedactedTold),
         false => Ok(()),
     }
-}
-
-/// Whether a path tells of a piece of an argument. One of fewer bytes than a secret can have is in every path, and
-/// counts only where it is a whole name.
-fn tells_of(path: &[u8], piece: &[u8]) -> bool {
-    const SHORTEST_SECRET: usize = 4;
-    match piece.len() < SHORTEST_SECRET {
-        true => path.split(|byte| *byte == b'/').any(|name| name == piece),
-        false => memmem::find(path, piece).is_some(),
-    }
-}
-
-/// The parts of a redacted argument by which a path could tell of it.
-fn telling_pieces<'w>(word: &'w [u8]) -> Vec<&'w [u8]> {
-    let behind = word.iter().enumerate().filter(|(_, byte)| b"=@".contains(byte)).map(|(at, _)| &word[at + 1..]);
-    let whole: Vec<&'w [u8]> = std::iter::once(word).chain(behind).collect();
-    let last_name = |piece: &'w [u8]| piece.rsplit(|byte| *byte == b'/').find(|name| !name.is_empty());
-    let names: Vec<&[u8]> = whole.iter().filter_map(|piece| last_name(piece)).collect();
-    whole.into_iter().chain(names).filter(|piece| !matches!(*piece, b"" | b"." | b"..")).collect()
 }
 
 /// The permission bits that all files among `observations` have.
@@ -220,38 +200,6 @@ fn storable_exit(run: &Run, policy: &Policy) -> Result<u8, Reason> {
         Status::Exited(code) if policy.keeps_exit(code) => Ok(code),
         Status::Exited(code) => Err(Reason::Exit(code)),
     }
-}
-
-/// The observations as they may be stored: a pure command's arguments are paths, and nothing of a redacted one may be
-/// found in the store. Too much rather than too little goes: every path that shares a name with such an argument.
-fn redacted(mut observations: Vec<Observation>, sought: &Sought) -> Vec<Observation> {
-    let command = sought.command;
-    let words: Vec<&[u8]> = command
-        .argv
-        .iter()
-        .zip(&command.redacted)
-        .filter(|(_, is_hidden)| **is_hidden)
-        .map(|(word, _)| word.as_bytes())
-        .collect();
-    if words.is_empty() || !sought.request.pure {
-        return observations;
-    }
-    let is_told = |name: &OsStr| words.iter().any(|word| memmem::find(word, name.as_bytes()).is_some());
-    for observation in &mut observations {
-        if observation.path.iter().any(is_told) {
-            observation.path = PathBuf::from("[redacted]");
-        }
-    }
-    observations
-}
-
-fn arguments(sought: &Sought) -> Vec<Argument> {
-    let command = sought.command;
-    let word = |(word, redacted): (&std::ffi::OsString, &bool)| match redacted {
-        true => Argument::Redacted,
-        false => Argument::Clear(word.clone()),
-    };
-    command.argv.iter().zip(&command.redacted).map(word).collect()
 }
 
 /// The store as a shelf for what a run made; looks in what is put there for what tells of the checkout.
@@ -292,19 +240,6 @@ impl Shelf for Shelved<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_path_tells_of_a_secret_wherever_it_is_and_of_a_letter_where_that_is_its_name() {
-        for (path, piece, tells) in [
-            ("/home/banana", "a", false),
-            ("/home/a/x", "a", true),
-            ("a", "a", true),
-            ("/home/xhushx", "hush", true),
-            ("/home/hus/h", "hush", false),
-        ] {
-            assert_eq!(tells_of(path.as_bytes(), piece.as_bytes()), tells, "{path} {piece}");
-        }
-    }
 
     #[test]
     fn what_took_long_is_synced_unless_the_disk_would_take_as_long() {

@@ -107,6 +107,23 @@ impl<'a> Replay<'a> {
     }
 }
 
+/// Whether a replay of `call` would succeed: every value is there and whole, and every output could be restored. Writes
+/// nothing; gives what a replay would warn of.
+///
+/// # Errors
+///
+/// What a replay would fail of.
+pub fn check(store: &Store, sought: &Sought, call: &Answer, policy: &Policy) -> Result<Vec<String>, Reason> {
+    let outcome = &call.outcome;
+    for stream in [&outcome.stdout, &outcome.stderr] {
+        Source::open(store, stream.as_ref())?;
+    }
+    let former = sought.former(store);
+    let inputs = Inputs { words: &sought.request.inputs, observations: &sought.observed.observations };
+    let checked = outputs::check(&sought.places, &outcome.outputs, &Values(store), policy.mtime, &former, &inputs)?;
+    Ok(checked.warnings)
+}
+
 /// Both of the caller's descriptors, when both get something.
 struct Targets<'a> {
     stdout: Target,

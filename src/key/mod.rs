@@ -28,4 +28,5 @@ pub use command::{
 pub use environment::{missing_requirement, variable, variables, visible_environment};
 pub use observe::{ObserveError, Observed, confirm, confirm_file, is_worth_remembering, observe};
 pub use pattern::is_glob;
+pub use place::lexical;
 pub use program::resolve_program;

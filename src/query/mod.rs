@@ -1,6 +1,7 @@
 //! Questions about what is stored, and the tables that answer them.
 
 pub mod describe;
+pub mod differences;
 mod filter;
 mod graph;
 mod stats;

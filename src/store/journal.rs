@@ -7,6 +7,7 @@
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 
+use super::Store;
 use super::folder::{Folder, Opened};
 use crate::model::{CommandDigest, Event, Key};
 
@@ -17,6 +18,8 @@ pub(super) const OLD: &str = "journal.old";
 
 /// Characters of the time. Were its width not fixed, a line cut within its time would lend the next one its digits.
 const TIME: usize = 20;
+/// What counts as the end of the journal, in bytes.
+const TAIL: u64 = 64 << 10;
 /// Most characters of a name or of a reason.
 const LONGEST_TEXT: usize = 500;
 
@@ -73,6 +76,36 @@ pub(super) fn since(folder: &Folder, mark: Mark) -> Vec<u8> {
         }
     }
     bytes
+}
+
+impl Store {
+    /// The calls of commands of this name of which the end of the journal tells, the latest first, `most` of them.
+    pub fn lately(&self, name: &str, most: usize) -> Vec<Key> {
+        let (name, mut keys) = (plain(name), Vec::new());
+        let end = tail(&self.folder).unwrap_or_default();
+        for line in end.rsplit(|byte| *byte == b'\n') {
+            let Some((_, Event::Stored { key, name: found, .. } | Event::Hit { key, name: found, .. })) = event(line)
+            else {
+                continue;
+            };
+            if found == name && !keys.contains(&key) {
+                keys.push(key);
+            }
+            if keys.len() == most {
+                break;
+            }
+        }
+        keys
+    }
+}
+
+/// The last bytes of the journal.
+fn tail(folder: &Folder) -> io::Result<Vec<u8>> {
+    let Opened::File(mut file, stat) = folder.open(CURRENT)? else { return Ok(Vec::new()) };
+    file.seek(SeekFrom::Start((stat.st_size as u64).saturating_sub(TAIL)))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// A journal to be read line by line, and its inode number.
@@ -177,6 +210,29 @@ mod tests {
                 prop_assert_eq!(events(&bytes).collect::<Vec<_>>(), vec![(time, event.clone())], "cut {}", cut);
             }
         }
+    }
+
+    #[test]
+    fn the_latest_calls_of_a_name_are_found_at_the_end_however_long_the_journal_is() {
+        let world = World::new();
+        let stored = |byte: u8, name: &str| {
+            world.store.note(&Event::Stored {
+                key: Key(Digest([byte; 32])),
+                bytes: 1,
+                name: name.into(),
+                why: String::new(),
+            });
+        };
+        assert_eq!(world.store.lately("cc", 9), []);
+        stored(1, "cc");
+        (0..1000).for_each(|_| stored(2, "ld"));
+        assert_eq!(world.store.lately("cc", 9), []);
+        stored(3, "cc");
+        stored(2, "ld");
+        stored(4, "cc");
+        stored(3, "cc");
+        assert_eq!(world.store.lately("cc", 9), [3, 4].map(|byte| Key(Digest([byte; 32]))));
+        assert_eq!(world.store.lately("cc", 1), [Key(Digest([3; 32]))]);
     }
 
     #[test]

@@ -45,7 +45,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 pub use arguments::ArgumentCopy;
 pub use catalogue::{
-    BUILT_IN, BuiltIn, Catalogue, Column, Condition, Counted, Maker, PathQuestion, Peek, Period, Selection, Totals,
+    BUILT_IN, BuiltIn, Catalogue, Column, Condition, Counted, Maker, PathQuestion, Peek, Period, Refusal, Selection,
+    Totals,
 };
 pub use flight::{Flight, FlightLock};
 pub use gc::{Cause, Freed, Limits, Plan, Removal, Thing};

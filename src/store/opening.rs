@@ -79,6 +79,20 @@ impl Store {
         }
     }
 
+    /// The same cache, open to be asked: questions may keep what they find out. `None` where there is no cache, and none is
+    /// made.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub fn for_questions(&self) -> Result<Option<Store>, Reason> {
+        match has_layout(&self.folder) {
+            Ok(true) => Store::open(self.folder.path()).map(Some),
+            // Nothing is below a file that takes the place of a cache.
+            Ok(false) | Err(_) => Ok(None),
+        }
+    }
+
     fn read_only(path: PathBuf, directory: OwnedFd) -> Result<Store, Reason> {
         check_owner(&path, &directory)?;
         let folder = Folder::new(path, directory);

@@ -17,8 +17,6 @@ pub enum Style {
     Heading,
     /// As it should be.
     Good,
-    /// Not as it should be.
-    Bad,
     /// Of less weight.
     Faint,
 }
@@ -28,7 +26,6 @@ pub fn painted(style: Style, text: &str) -> String {
     let codes = match style {
         Style::Heading => anstyle::Style::new().bold(),
         Style::Good => anstyle::AnsiColor::Green.on_default(),
-        Style::Bad => anstyle::AnsiColor::Red.on_default(),
         Style::Faint => anstyle::Style::new().dimmed(),
     };
     match CHOSEN.get() {

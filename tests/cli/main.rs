@@ -3,13 +3,16 @@
 mod arguments;
 mod bad_input;
 mod bind;
+mod call;
 mod completions;
+mod contains;
 mod descriptors;
 mod digest;
 mod documents;
 mod doubts;
 mod evict;
 mod expand;
+mod explain;
 mod flight;
 mod gc;
 mod graph;

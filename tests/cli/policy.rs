@@ -9,6 +9,7 @@ use crate::mask::masked;
 use crate::world::{World, eventually, tool, world};
 
 const STORED: &str = "fleche: miss: no call is stored for this state; stored <short> (took <time>)\n";
+const CHANGED: &str = "fleche: miss: `input` changed since call <short>; stored <short> (took <time>)\n";
 const HIT: &str = "fleche: hit <short> (saved <time>)\n";
 
 /// Runs the tool: its standard output, and what fleche says with keys and durations masked.
@@ -37,7 +38,7 @@ fn verbose_tells_of_a_miss_and_of_a_hit() {
     says(&world, &["-v"], "out\n", HIT);
     says(&world, &[], "out\n", "");
     world.write("input", "2\n");
-    says(&world, &["--verbose"], "out\n", STORED);
+    says(&world, &["--verbose"], "out\n", CHANGED);
 }
 
 #[test]
@@ -288,7 +289,7 @@ fn mode_read_only_replays_and_writes_nothing() {
     says(&world, &["-v", "--mode", "read-only"], "1\n", HIT);
     assert_eq!(world.executions("tool"), 1);
     world.write("input", "2\n");
-    let said = "fleche: miss: no call is stored for this state; not stored: the cache is read-only\n";
+    let said = "fleche: miss: `input` changed since call <short>; not stored: the cache is read-only\n";
     for executions in 2..4 {
         says(&world, &["-v", "--mode", "read-only"], "2\n", said);
         assert_eq!(world.executions("tool"), executions);

@@ -31,7 +31,7 @@ pub use before::{Before, before};
 pub use collect::{Bounds, collect};
 pub use former::{Former, Known};
 pub use places::Places;
-pub use restore::restore;
+pub use restore::{check, restore};
 pub use strangers::Inputs;
 
 /// Where the bytes of output files go: what collecting needs of a store.

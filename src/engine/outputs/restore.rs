@@ -50,6 +50,26 @@ pub fn restore<S: Stock>(
     Ok(Restored { warnings: plan.warnings })
 }
 
+/// Whether `outputs` could be restored, as far as that can be told without touching anything: what [`restore`] would warn of.
+///
+/// # Errors
+///
+/// As [`restore`].
+pub fn check<S: Stock>(
+    places: &Places,
+    outputs: &[Output],
+    stock: &S,
+    policy: Mtime,
+    former: &Known,
+    inputs: &Inputs,
+) -> Result<Restored, Reason> {
+    let mut grounds = Grounds::new(places);
+    let plan = Plan::of(places, outputs, policy, former, &mut grounds).map_err(Fault::not_restored)?;
+    strangers::refuse(places, outputs, inputs, former, &mut grounds).map_err(Fault::not_restored)?;
+    plan.files.iter().try_for_each(|file| stock.open(file.content).map(drop))?;
+    Ok(Restored { warnings: plan.warnings })
+}
+
 /// Makes folders, and files and links beside their targets, in the plan's order.
 fn stage<S: Stock>(
     plan: &Plan,

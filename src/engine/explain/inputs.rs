@@ -1,0 +1,92 @@
+//! What a command sees and what a recorded call saw, side by side.
+
+use std::cmp::Ordering;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::key;
+use crate::model::{Change, Difference, Observation, State, Subject};
+
+use super::super::redaction::{HIDDEN, Redaction};
+use super::Now;
+
+/// Which paths are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paths {
+    /// All: both sides were told to look at the same.
+    All,
+    /// Those at which both looked.
+    Common,
+}
+
+/// What differs between what `now` sees and what a call saw there.
+pub fn differences(now: &Now, then: &[Observation], paths: Paths, redaction: &Redaction) -> Vec<Difference> {
+    let mut found = Vec::new();
+    let (mut ours, mut theirs) = (named(now.observations), named(then));
+    loop {
+        let order = match (ours.peek(), theirs.peek()) {
+            (None, None) => break,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(one), Some(other)) => one.path.as_os_str().cmp(other.path.as_os_str()),
+        };
+        let (one, other) =
+            (if order.is_le() { ours.next() } else { None }, if order.is_ge() { theirs.next() } else { None });
+        if paths == Paths::Common && order.is_ne() {
+            continue;
+        }
+        let Some(path) = one.or(other).map(|seen| &seen.path) else { break };
+        let state = |seen: Option<&Observation>| seen.map_or(State::Absent, |seen| seen.state.clone());
+        let (one, other) = (state(one), state(other));
+        if let Some(change) = change(&one, &other) {
+            let remedy = excluding(now, path, &one, &other);
+            let path = redaction.shown(path).into_owned();
+            found.push(Difference { subject: Subject::Input { path, change }, remedy });
+        }
+    }
+    if paths == Paths::All && !hidden(now.observations).eq(hidden(then)) {
+        let subject = Subject::Input { path: HIDDEN.into(), change: Change::Content };
+        found.push(Difference { subject, remedy: Vec::new() });
+    }
+    found
+}
+
+fn named(observations: &[Observation]) -> std::iter::Peekable<impl Iterator<Item = &Observation>> {
+    observations.iter().filter(|seen| seen.path != Path::new(HIDDEN)).peekable()
+}
+
+fn hidden(observations: &[Observation]) -> impl Iterator<Item = &State> {
+    observations.iter().filter(|seen| seen.path == Path::new(HIDDEN)).map(|seen| &seen.state)
+}
+
+fn change(now: &State, then: &State) -> Option<Change> {
+    if now == then {
+        return None;
+    }
+    Some(match (now, then) {
+        (_, State::Absent) => Change::New,
+        (State::Absent, _) => Change::Gone,
+        (State::File { mode, digest }, State::File { mode: mode_then, digest: digest_then }) => {
+            if digest == digest_then { Change::Mode { now: *mode, then: *mode_then } } else { Change::Content }
+        }
+        (State::Folder { mode }, State::Folder { mode: then }) => Change::Mode { now: *mode, then: *then },
+        (State::Link { .. }, State::Link { .. }) => Change::Content,
+        _ => Change::Kind,
+    })
+}
+
+/// The options that leave out `path`, which only what folders and globs hold can be; a folder would take more with it.
+fn excluding(now: &Now, path: &Path, one: &State, other: &State) -> Vec<OsString> {
+    let is_folder = |state: &State| matches!(state, State::Folder { .. });
+    if now.request.pure || is_folder(one) || is_folder(other) || key::is_glob(path.as_os_str().as_bytes()) {
+        return Vec::new();
+    }
+    let absolute = now.command.root.join(path);
+    let is_named = |word: &OsString| key::lexical(&now.command.cwd, Path::new(word)) == absolute;
+    if now.request.inputs.iter().any(is_named) || path.to_str().is_none() {
+        return Vec::new();
+    }
+    let word = absolute.strip_prefix(&now.command.cwd).unwrap_or(&absolute);
+    vec!["-x".into(), word.into()]
+}
