@@ -150,7 +150,7 @@ CREATE TABLE call (
     path_set INTEGER NOT NULL REFERENCES path_set
 );
 CREATE INDEX call_started ON call (started);
-CREATE INDEX call_wall ON call (wall);
+CREATE INDEX call_wall ON call (wall, started);
 CREATE INDEX call_name ON call (name, started);
 CREATE INDEX call_command ON call (command);
 

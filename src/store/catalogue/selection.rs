@@ -138,10 +138,10 @@ impl Spelt {
         let order = self.order(selection);
         self.text.push_str(&format!("{conditions} ORDER BY {order}"));
         if selection.limit.is_some() || selection.skip > 0 {
+            // Not bound: SQLite plans for few rows only where it sees that they are few.
             let limit = selection.limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
-            let limit = self.bind(Value::Integer(limit));
-            let skip = self.bind(Value::Integer(i64::try_from(selection.skip).unwrap_or(i64::MAX)));
-            self.text.push_str(&format!(" LIMIT ?{limit} OFFSET ?{skip}"));
+            let skip = i64::try_from(selection.skip).unwrap_or(i64::MAX);
+            self.text.push_str(&format!(" LIMIT {limit} OFFSET {skip}"));
         }
     }
 
