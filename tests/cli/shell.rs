@@ -125,6 +125,18 @@ fn with_oneshell_make_wants_one_word_and_a_script_is_one() {
     make(&world, &["SHELL=/bin/sh"]).prints("/\nkept\n");
 }
 
+#[test]
+fn with_oneshell_a_script_of_that_very_name_is_found() {
+    let world = project(".ONESHELL:\nall:\n\t@cd /\n\tpwd\n\tx=kept\n\techo $$x\n");
+    world.script("bin/fleche shell", "#!/bin/sh\nexec fleche shell \"$@\"\n");
+    let path = std::env::join_paths(
+        [world.path("bin"), std::path::Path::new(env!("CARGO_BIN_EXE_fleche")).parent().unwrap().to_owned()]
+            .into_iter()
+            .chain(std::env::split_paths(crate::world::search_path())),
+    );
+    make(&world, &["SHELL=fleche shell"]).env("PATH", path.unwrap()).prints("/\nkept\n");
+}
+
 /// Recipes that know nothing of fleche, and one line that makes their shell a cache.
 const CACHED: &str = "\
 all: whole
