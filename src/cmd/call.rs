@@ -17,7 +17,8 @@ use super::{recognise, streams};
 ///
 /// `key` and `command` (the digests), `argv`, `cwd`, `root`, `program`, `environment` (each with `name`, `counted`, and
 /// `value`, which is null unless --env names it), `stdin` (`kind`, `digest`, `bytes`), `inputs` and `outputs` as declared,
-/// `options` by their names, and `observations`: what can be seen at the inputs now (`path`, `state`). A redacted argument,
+/// `options` by their names, and `observations`: what can be seen at the inputs now (`path`, `state`). `uncached` says why a run would not be cached all
+/// the same, or is null. A redacted argument,
 /// and whatever tells of one, is null.
 #[derive(clap::Args)]
 pub struct Args {
@@ -98,6 +99,7 @@ fn object(request: &Request, recognised: &Recognised) -> Result<Value> {
             "revision": request.revision.as_ref().map(|text| word(OsStr::new(text))),
         },
         "observations": observations,
+        "uncached": recognised.uncached.as_ref().map(ToString::to_string),
     }))
 }
 

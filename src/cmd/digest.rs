@@ -14,7 +14,7 @@ use super::{recognise, streams};
 /// Print the key of a command, without running it
 ///
 /// With -v every part of the key is printed: its name and what counts. Values of environment variables
-/// and redacted arguments are shown as digests.
+/// and redacted arguments are shown as digests; and standard error tells why a run would not be cached all the same.
 #[derive(clap::Args)]
 pub struct Args {
     /// Print a JSON object
@@ -30,6 +30,9 @@ pub struct Args {
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let streams = args.streams.streams();
     let recognised = engine::recognise(&args.recognise.request()?, streams, &config::cache_folder())?;
+    if let Some(reason) = &recognised.uncached {
+        talk.detail(&format!("not cached: {reason}"));
+    }
     let (command, key) = (&recognised.command, recognised.key);
     if args.json {
         let parts: Vec<_> = command.parts.iter().map(|part| json!({"name": part.name, "value": value(part)})).collect();

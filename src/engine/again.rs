@@ -95,12 +95,7 @@ const STDIN: [Stdin; 6] =
 
 /// Whether a part of a call has this value, of which only the digest under the store's secret is recorded.
 fn tells(call: &Call, secret: &[u8; 32], name: &str, value: &str) -> bool {
-    call.parts.iter().any(|(part, digest)| part == name && *digest == hidden(secret, value.as_bytes()))
-}
-
-/// A value under the store's secret.
-pub fn hidden(secret: &[u8; 32], value: &[u8]) -> Digest {
-    blake3::keyed_hash(secret, value).into()
+    call.parts.iter().any(|(part, digest)| part == name && *digest == Digest::under(secret, value.as_bytes()))
 }
 
 /// The present environment as it would be in the call's working directory: a shell sets PWD when it changes there. A
@@ -109,7 +104,7 @@ fn environment_in(call: &Call, secret: &[u8; 32]) -> Vec<OsString> {
     let cwd = call.cwd.as_os_str();
     let had = call.variables.iter().find(|variable| variable.name == "PWD").map(|variable| variable.digest);
     match had {
-        Some(digest) if digest == hidden(secret, cwd.as_bytes()) => with_variable(&environment(), "PWD", cwd),
+        Some(digest) if digest == Digest::under(secret, cwd.as_bytes()) => with_variable(&environment(), "PWD", cwd),
         _ => environment().into_iter().filter(|entry| had.is_some() || !names(entry, "PWD")).collect(),
     }
 }

@@ -7,12 +7,14 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
+use std::{fs, io};
 
 use crate::error::{Error, Result};
 use crate::key;
-use crate::model::{Call, Content, OutputKind, Reason, Reference, Request};
+use crate::model::{Call, Content, OutputKind, Reason, Reference, Request, StoredArgument};
 use crate::store::{ArgumentCopy, Named, Store};
+use crate::sys::process;
 
 /// The file name of a value of which nothing else is known.
 const VALUE: &str = "value";
@@ -90,18 +92,42 @@ fn is_file_name(name: &OsStr) -> bool {
     is_one && !name.as_bytes().contains(&0)
 }
 
+/// The same, asked of a store that may be one that nobody writes to: such a one would have to read every call to answer.
+///
+/// # Errors
+///
+/// As [`meant`].
+pub fn meant_by_looking(reference: &Reference, look: &Store) -> Result<Meant> {
+    let questions = questions(look)?;
+    meant(reference, questions.as_ref().unwrap_or(look))
+}
+
+fn questions(look: &Store) -> Result<Option<Store>> {
+    look.for_questions().map_err(|reason| Error::failure(reason.to_string()))
+}
+
 /// The arguments of a command that are copies of stored values; mostly there are none.
 #[derive(Default)]
 pub struct Arguments {
     named: Vec<Argument>,
-    /// Where the values and the copies are.
-    store: Option<Store>,
-    /// The copies, once they are made.
-    copies: OnceCell<Vec<ArgumentCopy>>,
+    copies: Copies,
 }
 
-/// One of them.
-struct Argument {
+/// Where the copies are.
+#[derive(Default)]
+enum Copies {
+    /// There are none.
+    #[default]
+    None,
+    /// In the cache, once they are made.
+    Kept { store: Store, made: OnceCell<Vec<ArgumentCopy>> },
+    /// Elsewhere, because nothing may be written to the cache: in a folder that is removed when this process has ended, be
+    /// it the command by then.
+    Passing { store: Store, folder: OnceCell<PathBuf> },
+}
+
+/// An argument that names a stored value.
+pub struct Argument {
     /// Its place among the arguments.
     position: usize,
     /// What stands before the path, up to a `=`.
@@ -119,7 +145,7 @@ pub fn are_named_in(request: &Request) -> bool {
 /// # Errors
 ///
 /// Where one of them names nothing or several things; it says which.
-pub fn resolved(request: &Request, store: Store) -> Result<(Request, Arguments)> {
+pub fn resolved(request: &Request, store: &Store) -> Result<(Request, Vec<Argument>)> {
     let (mut request, mut named) = (request.clone(), Vec::new());
     request.stored.clear();
     for (position, word) in request.argv.iter_mut().enumerate().skip(1) {
@@ -127,17 +153,27 @@ pub fn resolved(request: &Request, store: Store) -> Result<(Request, Arguments)>
         let (before, text) = word.as_bytes().split_at(at);
         let meant = Reference::parse(&text[crate::model::SCHEME.len()..])
             .map_err(Error::usage)
-            .and_then(|reference| meant(&reference, &store))
+            .and_then(|reference| meant(&reference, store))
             .map_err(|why| {
                 let message = format!("argument `{}`: {why}", word.display());
                 Error::usage(message).hint("`--no-expand` leaves such words as they are")
             })?;
         let before = OsString::from_vec(before.to_vec());
-        *word = canonical(&before, &meant);
-        request.stored.push(position);
+        let typed = std::mem::replace(word, canonical(&before, &meant));
+        request.stored.push(StoredArgument { position, typed });
         named.push(Argument { position, before, meant });
     }
-    Ok((request, Arguments { named, store: Some(store), copies: OnceCell::new() }))
+    Ok((request, named))
+}
+
+/// The same by a store that may be one that nobody writes to, see [`meant_by_looking`].
+///
+/// # Errors
+///
+/// As [`resolved`].
+pub fn resolved_by_looking(request: &Request, look: &Store) -> Result<(Request, Vec<Argument>)> {
+    let questions = questions(look)?;
+    resolved(request, questions.as_ref().unwrap_or(look))
 }
 
 /// What counts and is recorded; read again it means the same.
@@ -151,14 +187,35 @@ fn canonical(before: &OsStr, meant: &Meant) -> OsString {
 }
 
 impl Arguments {
-    /// What the command gets for `argv`.
+    /// Those of which the copies are kept in a cache.
+    pub fn kept(named: Vec<Argument>, store: Store) -> Arguments {
+        Arguments { named, copies: Copies::Kept { store, made: OnceCell::new() } }
+    }
+
+    /// Those of which the copies are in no cache and vanish with the command; `store` has the values.
+    pub fn passing(named: Vec<Argument>, store: Store) -> Arguments {
+        Arguments { named, copies: Copies::Passing { store, folder: OnceCell::new() } }
+    }
+
+    /// What the command gets for `argv`, once they are prepared.
     pub fn executed<'a>(&self, argv: &'a [OsString]) -> Cow<'a, [OsString]> {
-        let Some(store) = &self.store else { return Cow::Borrowed(argv) };
+        let path = |argument: &Argument| match &self.copies {
+            Copies::None => None,
+            Copies::Kept { store, .. } => {
+                Some(store.argument_path(&argument.meant.content.digest, &argument.meant.name))
+            }
+            Copies::Passing { folder, .. } => Some(argument.folder_in(folder.get()?).join(&argument.meant.name)),
+        };
+        if self.named.is_empty() {
+            return Cow::Borrowed(argv);
+        }
         let mut argv = argv.to_vec();
-        for Argument { position, before, meant } in &self.named {
-            let mut word = before.clone();
-            word.push(store.argument_path(&meant.content.digest, &meant.name));
-            argv[*position] = word;
+        for argument in &self.named {
+            if let Some(path) = path(argument) {
+                let mut word = argument.before.clone();
+                word.push(path);
+                argv[argument.position] = word;
+            }
         }
         Cow::Owned(argv)
     }
@@ -169,19 +226,41 @@ impl Arguments {
     ///
     /// Where one cannot be made; the command has no use for the others.
     pub fn prepare(&self) -> Result<()> {
-        let Some(store) = &self.store else { return Ok(()) };
-        let copy = |argument: &Argument| {
-            store.argument(&argument.meant.content, &argument.meant.name).map_err(|reason| {
-                let word = canonical(&argument.before, &argument.meant);
-                Error::failure(format!("argument `{}`: {reason}", word.display()))
-            })
-        };
-        // Both looks before the command is started: a copy that is made may be the neighbour of another.
-        self.named.iter().try_for_each(|argument| copy(argument).map(drop))?;
-        let copies = self.named.iter().map(copy).collect::<Result<_>>()?;
-        // Who prepares twice has the copies of the first time, which is more than enough to see a change.
-        let _ = self.copies.set(copies);
-        Ok(())
+        match &self.copies {
+            Copies::None => Ok(()),
+            Copies::Kept { store, made } => {
+                let copy = |argument: &Argument| {
+                    let Meant { content, name } = &argument.meant;
+                    store.argument(content, name).map_err(|reason| argument.cannot(&reason.to_string()))
+                };
+                let copies = self.named.iter().map(copy).collect::<Result<_>>()?;
+                // Who prepares twice has the copies of the first time, which is more than enough to see a change.
+                let _ = made.set(copies);
+                Ok(())
+            }
+            Copies::Passing { folder, .. } if folder.get().is_some() => Ok(()),
+            Copies::Passing { store, folder } => {
+                let made = self.make_passing(store)?;
+                let _ = folder.set(made);
+                Ok(())
+            }
+        }
+    }
+
+    fn make_passing(&self, store: &Store) -> Result<PathBuf> {
+        let failed =
+            |why: io::Error| Error::failure("a folder for copies of stored values cannot be made").because(why);
+        let folder = tempfile::Builder::new().prefix(".fleche-").tempdir().map_err(failed)?;
+        for argument in &self.named {
+            let Meant { content, name } = &argument.meant;
+            let within = argument.folder_in(folder.path());
+            fs::create_dir_all(&within).map_err(failed)?;
+            store.copy_argument(content, name, &within).map_err(|reason| argument.cannot(&reason.to_string()))?;
+        }
+        let path = folder.path().to_owned();
+        // By another process, because this one may become the command.
+        process::afterwards(|| drop(fs::remove_dir_all(&path))).map_err(failed)?;
+        Ok(folder.keep())
     }
 
     /// Whether the run left the copies as they were, and nothing beside them.
@@ -190,12 +269,24 @@ impl Arguments {
     ///
     /// The reason not to store the call.
     pub fn confirm(&self, store: &Store) -> std::result::Result<(), Reason> {
-        for copy in self.copies.get().into_iter().flatten() {
+        let Copies::Kept { made, .. } = &self.copies else { return Ok(()) };
+        for copy in made.get().into_iter().flatten() {
             key::confirm_file(&copy.watched, store)?;
             if copy.has_other_neighbours() {
                 return Err(Reason::InputChanged(copy.watched.path.clone()));
             }
         }
         Ok(())
+    }
+}
+
+impl Argument {
+    /// The folder of its copy below one that is for all: two values may be called the same.
+    fn folder_in(&self, folder: &Path) -> PathBuf {
+        folder.join(self.position.to_string())
+    }
+
+    fn cannot(&self, why: &str) -> Error {
+        Error::failure(format!("argument `{}`: {why}", canonical(&self.before, &self.meant).display()))
     }
 }

@@ -1,6 +1,6 @@
 //! A private folder that mirrors what a recorded command may see of its root, for a run that touches nothing else.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -196,7 +196,7 @@ fn lexical(path: &Path) -> PathBuf {
 pub fn way_out(call: &Call, command: &Command) -> Option<String> {
     let words = command.argv.iter().skip(1).chain(&call.request.outputs);
     for word in words {
-        if leads_out(word.as_bytes()) {
+        if leads_out(word.as_bytes(), &command.environment) {
             return Some(format!("`{}` may name something outside of a private folder", word.display()));
         }
     }
@@ -213,28 +213,82 @@ pub fn way_out(call: &Call, command: &Command) -> Option<String> {
     None
 }
 
-/// Whether a word may hold a path that is not below the working directory: one that begins with a slash, goes up, or begins
-/// at a home folder. A slash between letters is one in a relative path; behind anything else it may begin one.
-fn leads_out(word: &[u8]) -> bool {
+/// Whether a word, be it a shell's whole line, may hold a path that is not below the working directory. A slash is believed to
+/// lie in a relative path only where the name before it begins as a name of its own: at the beginning of a word, and with no
+/// dash, behind which an option's letters could end anywhere (`-MF/x` is no folder). What a shell puts in the place of
+/// something else may be anything; a variable that it may put there is asked for its value.
+fn leads_out(word: &[u8], environment: &[OsString]) -> bool {
     let mut at = 0;
     while at < word.len() {
-        if let Some(harmless) = HARMLESS.iter().find(|path| word[at..].starts_with(path)) {
-            at += harmless.len();
+        if let Some(harmless) = harmless(word, at) {
+            at += harmless;
             continue;
         }
-        let before = at.checked_sub(1).map(|at| word[at]);
-        let is_inside_name = before.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_.-+,@%*?])}".contains(&byte));
         match word[at] {
-            b'/' if !is_inside_name => return true,
-            b'~' if !is_inside_name => return true,
+            b'/' if !is_inside_relative(word, at) => return true,
+            b'~' if !at.checked_sub(1).is_some_and(|before| is_of_name(word[before])) => return true,
+            b'$' if may_expand_to_path(&word[at + 1..], environment) => return true,
             _ => at += 1,
         }
     }
-    // `-I/usr`, where a letter is an option and no name.
-    let is_glued = word.starts_with(b"-") && word.get(2) == Some(&b'/');
-    is_glued
-        || climbs(word)
-        || [&b"$HOME"[..], b"${HOME", b"OLDPWD"].iter().any(|name| memmem::find(word, name).is_some())
+    climbs(word) || goes_home(word)
+}
+
+/// The length of the path that begins there, if it leads nowhere.
+fn harmless(word: &[u8], at: usize) -> Option<usize> {
+    let path = HARMLESS.iter().find(|path| word[at..].starts_with(path))?;
+    let goes_on = word.get(at + path.len()).is_some_and(|byte| *byte == b'/' || is_of_name(*byte));
+    (!goes_on && begins_word(word, at)).then_some(path.len())
+}
+
+/// Whether the slash there stands behind the first name of a relative path.
+fn is_inside_relative(word: &[u8], slash: usize) -> bool {
+    let behind = word[..slash].iter().rposition(|byte| *byte != b'/' && !is_of_name(*byte));
+    let begin = behind.map_or(0, |at| at + 1);
+    begin < slash && !b"/-+".contains(&word[begin]) && begins_word(word, begin)
+}
+
+/// Whether what stands there is the beginning of a word, and not what goes on behind an expansion or a quote that ends.
+fn begins_word(word: &[u8], at: usize) -> bool {
+    match at.checked_sub(1).map(|before| word[before]) {
+        None | Some(b' ' | b'\t' | b'\n' | b'=' | b':' | b',' | b'<' | b'>' | b'(' | b';' | b'|' | b'&') => true,
+        Some(b'"' | b'\'') => match at.checked_sub(2).map(|before| word[before]) {
+            None => true,
+            Some(before) => b" \t\n=:,<>(;|&".contains(&before),
+        },
+        Some(_) => false,
+    }
+}
+
+/// Whether a file's name may have this byte without meaning anything to a shell; globs stand for names that are there.
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_.-+*?[]".contains(&byte) || !byte.is_ascii()
+}
+
+/// Whether what stands behind a `$` may become a path that leads out: a variable that holds more than a name.
+fn may_expand_to_path(behind: &[u8], environment: &[OsString]) -> bool {
+    let behind = behind.strip_prefix(b"{").unwrap_or(behind);
+    let behind = behind.strip_prefix(b"!").unwrap_or(behind);
+    let length = behind.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+    let name = &behind[..length];
+    let value = |entry: &OsString| Some(entry.as_bytes().strip_prefix(name)?.strip_prefix(b"=")?.to_vec());
+    let leads = |value: Vec<u8>| value.iter().any(|byte| b"/~".contains(byte)) || climbs(&value);
+    // The private folder takes the place of these two.
+    let is_safe = name.is_empty() || name == b"PWD";
+    name == b"HOME" || name == b"OLDPWD" || !is_safe && environment.iter().filter_map(value).any(leads)
+}
+
+/// Whether a shell may be told to go home, or where it was before: `cd` without a folder.
+fn goes_home(line: &[u8]) -> bool {
+    memmem::find_iter(line, b"cd").any(|at| {
+        let rest = &line[at + 2..];
+        let argument = rest.trim_ascii_start();
+        let is_word = !at.checked_sub(1).is_some_and(|before| is_of_name(line[before]) || line[before] == b'/');
+        let ends = argument.first().is_none_or(|byte| b";&|)}-`\"'#<>".contains(byte)) || rest.starts_with(b"\n");
+        let is_command = rest.first().is_none_or(|byte| !is_of_name(*byte) && !b"/=:".contains(byte));
+        // One word alone is a name: `sh -c cd` makes nothing.
+        is_word && is_command && ends && line.len() > 2
+    })
 }
 
 /// Whether `..` stands in it where it may be a folder.
@@ -249,12 +303,18 @@ fn climbs(word: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    fn leads(word: &str) -> bool {
+        let environment = ["HOME=/home/x", "DEST=/x", "UP=..", "COLOUR=red", "PWD=/work"].map(OsString::from);
+        leads_out(word.as_bytes(), &environment)
+    }
+
     #[test]
     fn a_word_that_may_lead_out_is_seen() {
         for word in [
             "/etc/passwd",
             "--out=/x",
             "a >/tmp/x",
+            "a 2>&1 >/tmp/x",
             "cat</x",
             "cd ..",
             "../x",
@@ -272,17 +332,74 @@ mod tests {
             "cd $OLDPWD",
             "(/x)",
             "a:/x",
+            "-Wl,-Map,/tmp/x.map",
+            "-MF/abs/x.d",
+            "-MFout/../x",
+            "@/abs/rsp",
+            "-specs=/x",
+            "cp out $DEST/out",
+            "cp out \"$DEST\"/out",
+            "cp out ${DEST}/out",
+            "cp out ${DEST}x/out",
+            "cp out \"${DEST}\"x/out",
+            "cp out $DEST",
+            "cp out \"$DEST\"",
+            "cp out ${DEST:-x}",
+            "cp out ${!NAME}/x",
+            "cp out $UP",
+            "$(pwd)/x",
+            "`pwd`/x",
+            "$PWD/x",
+            "{a,/b}",
+            "{a,b}/c",
+            "a\\/b",
+            "s#/x#y#",
+            "printf %s/x",
+            "user@/x",
+            "+/x",
+            "--/x",
+            "a=/x",
+            "/dev/null/x",
+            "/dev/nullable",
+            "x/dev/null ${DEST}/dev/null",
+            "file:///x",
+            "cd && rm x",
+            "cd; rm x",
+            "cd -",
+            "(cd) ",
+            "a\ncd\nrm x",
         ] {
-            assert!(leads_out(word.as_bytes()), "{word}");
+            assert!(leads(word), "{word}");
         }
     }
 
     #[test]
     fn a_word_that_stays_is_none() {
-        for word in
-            ["a/b", "a > /dev/null", "s/a/b/", "1..9", "a...b", "-o", "x~", "src/*.c", "a b/c", "2>/dev/stderr", ""]
-        {
-            assert!(!leads_out(word.as_bytes()), "{word}");
+        for word in [
+            "a/b",
+            "a > /dev/null",
+            "a 2>/dev/null >&/dev/null",
+            "s/a/b/",
+            "1..9",
+            "a...b",
+            "-o",
+            "x~",
+            "src/*.c",
+            "a b/c",
+            "2>/dev/stderr",
+            "",
+            "--out=a/b",
+            "-Wl,-Map,a/b",
+            "@a/b",
+            "cat \"a/b\" 'c/d'",
+            "echo $COLOUR > a/b",
+            "echo $1 $? $$",
+            "cd a && rm b",
+            "cd a/b; ls",
+            "cd",
+            "\u{e9}/x",
+        ] {
+            assert!(!leads(word), "{word}");
         }
     }
 }

@@ -173,10 +173,7 @@ fn run_in(
     let (request, arguments) = match arguments::are_named_in(request) {
         false => (request, Arguments::default()),
         true => {
-            let unusable = |reason: &Reason| Error::failure(format!("arguments name stored values: {reason}"));
-            // Writable in every mode: the command has to find a copy of its own.
-            let store = Store::open(folder.as_ref().map_err(unusable)?).map_err(|reason| unusable(&reason))?;
-            let (resolved, arguments) = arguments::resolved(request, store)?;
+            let (resolved, arguments) = with_values(request, policy, folder)?;
             found = resolved;
             (&found, arguments)
         }
@@ -189,9 +186,32 @@ fn run_in(
     }
 }
 
+/// The request with the stored values that its arguments name. Where the cache is not to be written, nothing is, and the
+/// command gets copies that vanish with it.
+fn with_values(
+    request: &Request,
+    policy: &Policy,
+    folder: &std::result::Result<PathBuf, Reason>,
+) -> Result<(Request, Arguments)> {
+    let unusable = |reason: &Reason| Error::failure(format!("arguments name stored values: {reason}"));
+    let folder = folder.as_ref().map_err(unusable)?;
+    match policy.mode {
+        Mode::Off | Mode::ReadOnly => {
+            let store = Store::open_to_look(folder).map_err(|reason| unusable(&reason))?;
+            let (resolved, named) = arguments::resolved_by_looking(request, &store)?;
+            Ok((resolved, Arguments::passing(named, store)))
+        }
+        Mode::On | Mode::Refresh => {
+            let store = Store::open(folder).map_err(|reason| unusable(&reason))?;
+            let (resolved, named) = arguments::resolved(request, &store)?;
+            Ok((resolved, Arguments::kept(named, store)))
+        }
+    }
+}
+
 impl Run<'_> {
     fn through_cache(&mut self, folder: &std::result::Result<PathBuf, Reason>) -> std::result::Result<Ending, Halt> {
-        check_declared(self.request, self.policy)?;
+        check_asked(self.request, self.policy)?;
         signal::shield_writes();
         // Never dropped: the process ends soon, and taking all of this apart costs as much as putting it together.
         let store = ManuallyDrop::new(self.open_store(folder.as_ref().map_err(Clone::clone)?)?);
@@ -298,10 +318,12 @@ impl Run<'_> {
 }
 
 /// Refuses what is not cached whatever it is.
-fn check_declared(request: &Request, policy: &Policy) -> std::result::Result<(), Reason> {
-    if policy.mode == Mode::Off {
-        return Err(Reason::Off);
-    }
+fn check_asked(request: &Request, policy: &Policy) -> std::result::Result<(), Reason> {
+    if policy.mode == Mode::Off { Err(Reason::Off) } else { check_declared(request) }
+}
+
+/// The same whatever the mode is.
+fn check_declared(request: &Request) -> std::result::Result<(), Reason> {
     if request.inputs.is_empty() && !request.pure {
         return Err(Reason::Undeclared);
     }

@@ -8,7 +8,8 @@ use crate::model::{Call, Command, Digest, Request, Stdin, StdinRule, StdinSource
 use crate::store::Store;
 
 use super::Halt;
-use super::again::{Recorded, hidden};
+use super::again::Recorded;
+use super::arguments::{Argument, are_named_in, resolved_by_looking};
 use super::policy::MAX_INPUT;
 use super::standard_input::StandardInput;
 
@@ -16,6 +17,8 @@ use super::standard_input::StandardInput;
 pub struct Proven {
     /// As it was asked for.
     pub request: Request,
+    /// Its arguments that name stored values.
+    pub stored: Vec<Argument>,
     /// As it is recognised.
     pub command: Command,
     /// What it reads.
@@ -29,7 +32,11 @@ pub struct Proven {
 ///
 /// In words: what is not known, or not the same.
 pub fn proven(call: &Call, store: &Store, secret: &[u8; 32], apart_from: &[&str]) -> Result<Proven, String> {
-    let Recorded { request, scene, streams, stdin } = Recorded::of(call, secret)?;
+    let Recorded { mut request, scene, streams, stdin } = Recorded::of(call, secret)?;
+    let mut stored = Vec::new();
+    if are_named_in(&request) {
+        (request, stored) = resolved_by_looking(&request, store).map_err(|error| error.to_string())?;
+    }
     let cwd = call.cwd.canonicalize().ok().filter(|cwd| *cwd == call.cwd);
     let cwd = cwd.ok_or_else(|| format!("its working directory `{}` is gone", call.cwd.display()))?;
     if !request.probes.is_empty() {
@@ -49,11 +56,11 @@ pub fn proven(call: &Call, store: &Store, secret: &[u8; 32], apart_from: &[&str]
     if command.root != call.root {
         return Err("its project has another root".to_owned());
     }
-    let parts = command.parts.iter().map(|part| (part.name.clone(), hidden(secret, &part.value))).collect();
+    let parts = command.parts.iter().map(|part| (part.name.clone(), Digest::under(secret, &part.value))).collect();
     let (then, now) = (without(call.parts.clone(), apart_from), without(parts, apart_from));
     match differing_parts(&then, &now).first() {
         Some(name) => Err(format!("`{name}` is not what it was")),
-        None => Ok(Proven { request, command, input }),
+        None => Ok(Proven { request, stored, command, input }),
     }
 }
 

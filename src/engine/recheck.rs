@@ -8,12 +8,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::cause;
-use crate::exec::{self, Forward, Launch, Status};
+use crate::exec::{self, Forward, Launch, Run, Status};
 use crate::model::{Call, Command, Content, Output, OutputKind, Program, Reason, Stdin};
 use crate::store::{Pending, Store};
+use crate::sys::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use super::Halt;
 use super::again::{go_to, with_variable};
+use super::arguments::Arguments;
 use super::lookup::Sought;
 use super::mirror::{Mirror, OwnedFolders, way_out};
 use super::outputs::{self, Bounds, Former, Places, Shelf};
@@ -29,7 +31,7 @@ pub enum Rechecked {
     Different(String),
     /// It could not be run so that the answer would mean something: why.
     Skipped(String),
-    /// It was ended by this signal, as somebody may want fleche to be.
+    /// This signal reached fleche meanwhile: somebody wants it to end.
     Interrupted(i32),
 }
 
@@ -56,7 +58,7 @@ fn attempt(store: &Store, call: &Call, owned: OwnedFolders) -> Result<Rechecked,
         return Err("its result belongs to its checkout".to_owned());
     }
     let secret = store.secret().map_err(|reason| reason.to_string())?;
-    let Proven { request, command, mut input } = proven(call, store, &secret, &[])?;
+    let Proven { request, stored, command, mut input } = proven(call, store, &secret, &[])?;
     if command.stdin == Stdin::Closed {
         return Err("its standard input was closed".to_owned());
     }
@@ -69,25 +71,34 @@ fn attempt(store: &Store, call: &Call, owned: OwnedFolders) -> Result<Rechecked,
     let before = outputs::before(&places);
     let Program::Found(program) = &command.program else { return Err("its program is gone".to_owned()) };
     let environment = environment_in(&command, &mirror.cwd);
-    let launch = Launch { program, argv: &command.argv, environment: &environment, stdin: input.take() };
+    let copies = Store::open(store.folder()).map_err(|reason| reason.to_string())?;
+    let arguments = Arguments::kept(stored, copies);
+    arguments.prepare().map_err(|error| error.to_string())?;
+    let argv = arguments.executed(&command.argv);
+    let launch = Launch { program, argv: &argv, environment: &environment, stdin: input.take() };
     let (mut stdout, mut stderr) = (store.spool(MAX_ENTRY), store.spool(MAX_ENTRY));
     let run = {
         let _there = Elsewhere::go(&mirror.cwd)?;
         exec::capture(&launch, command.streams, Forward::Nowhere, &mut stdout, &mut stderr)
     };
     let run = run.map_err(|_| "it could not be started".to_owned())?;
-    let exit = match run.status {
-        Status::Signalled(signal) => return Ok(Rechecked::Interrupted(signal)),
-        Status::Exited(code) => code,
-    };
+    if let Some(signal) = interruption(&run) {
+        return Ok(Rechecked::Interrupted(signal));
+    }
     if run.cut_short.is_some() || run.left_behind {
         return Err("not all of its output was seen".to_owned());
     }
+    arguments.confirm(store).map_err(|reason| reason.to_string())?;
     let shelf = Seen { store, mark: mirror.mark(), is_marked: Cell::new(false) };
     let streams = [("standard output", &call.outcome.stdout, stdout), ("standard error", &call.outcome.stderr, stderr)];
     let mut differing = Vec::new();
-    if exit != call.outcome.exit {
-        differing.push(format!("exit status {exit}, not {}", call.outcome.exit));
+    match run.status {
+        // What it had written by then tells nothing more.
+        Status::Signalled(signal) => return Ok(Rechecked::Different(format!("ended by signal {signal}"))),
+        Status::Exited(exit) if exit != call.outcome.exit => {
+            differing.push(format!("exit status {exit}, not {}", call.outcome.exit));
+        }
+        Status::Exited(_) => {}
     }
     for (name, recorded, spool) in streams {
         let seen =
@@ -108,6 +119,14 @@ fn attempt(store: &Store, call: &Call, owned: OwnedFolders) -> Result<Rechecked,
         }
         false => Rechecked::Different(differing.join(", ")),
     })
+}
+
+/// The signal by which somebody ended the run from outside. One that the command died of by itself is a result; one that
+/// reached fleche ends it even where the command had an answer to it.
+fn interruption(run: &Run) -> Option<i32> {
+    let ends = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+    let by = |signal: &&i32| ends.contains(signal) || run.status == Status::Signalled(**signal);
+    run.heard.iter().find(by).copied()
 }
 
 /// Refuses where what the command sees is not what is recorded.

@@ -19,7 +19,7 @@ use super::Halt;
 use super::again::Scene;
 use super::arguments;
 use super::beyond;
-use super::lookup::{Binding, Sought};
+use super::lookup::{Binding, Keys, Sought};
 use super::policy::MAX_INPUT;
 use super::redaction::Redaction;
 use super::standard_input::StandardInput;
@@ -85,13 +85,15 @@ pub fn cacheable(
     };
     input.check_whole()?;
     let command = recogniser.command(input, beyond::counted(request)?, store)?;
+    check_command(request, &command)?;
+    Ok(command)
+}
+
+/// Refuses a command that was recognised and is not cached all the same.
+fn check_command(request: &Request, command: &Command) -> std::result::Result<(), Reason> {
     match command.program {
-        Program::Found(_) => {}
-        Program::NotFound | Program::NotExecutable => return Err(Reason::NotStarted.into()),
-    }
-    match key::missing_requirement(request, &command.environment) {
-        Some(reason) => Err(reason.into()),
-        None => Ok(command),
+        Program::Found(_) => key::missing_requirement(request, &command.environment).map_or(Ok(()), Err),
+        Program::NotFound | Program::NotExecutable => Err(Reason::NotStarted),
     }
 }
 
@@ -127,6 +129,8 @@ pub struct Recognised {
     pub key: Key,
     /// What it observes, in key order.
     pub observations: Vec<crate::model::Observation>,
+    /// Why such a run is not cached all the same, if so.
+    pub uncached: Option<Reason>,
 }
 
 impl Recognised {
@@ -166,31 +170,45 @@ pub fn recognise(
     streams: Option<Streams>,
     folder: &std::result::Result<PathBuf, Reason>,
 ) -> Result<Recognised> {
-    let found = Found::of(request, folder)?;
+    let found = Found::of(request, folder).map_err(halted)?;
     let streams = streams.unwrap_or_else(self::streams);
     let command = found.command(streams)?;
-    let sought = found.sought(&command)?;
+    let uncached = found.doubt(&command);
+    let sought = found.sought(&command).map_err(halted)?;
     let is_stored = |key: &Key| command.project && found.store.answer(key).ok().flatten().is_some();
     let keys = sought.keys();
     let bound = [Binding::Name, Binding::Root].map(|binding| keys.of(binding)).into_iter().find(is_stored);
     let key = bound.unwrap_or_else(|| keys.of(Binding::Free));
     let observations = sought.observed.observations;
-    Ok(Recognised { command, key, observations })
+    Ok(Recognised { command, key, observations, uncached })
 }
 
 /// The keys of all calls that may answer `request` now, for the streams as they are and for each of `streams`; and the
 /// store, which is not written to.
+///
+/// # Errors
+///
+/// Of kind `No` where `fleche run` would say that such a command is not cached.
 pub fn keys_now(
     request: &Request,
     streams: &[Streams],
     folder: &std::result::Result<PathBuf, Reason>,
 ) -> Result<(Store, Vec<Key>)> {
-    let found = Found::of(request, folder)?;
+    let uncached = |halt: Halt| match halt {
+        Halt::Refuse(error) => error,
+        Halt::Plain(reason) => Error::no(format!("the command is not cached: {reason}")),
+    };
+    let found = Found::of(request, folder).map_err(uncached)?;
+    let command = found.command(self::streams())?;
+    if let Some(reason) = found.doubt(&command) {
+        return Err(uncached(Halt::Plain(reason)));
+    }
+    let sought = found.sought(&command).map_err(uncached)?;
     let mut all = Vec::new();
+    // Neither a probe nor what is seen depends on the streams: once is enough.
     for streams in [self::streams()].iter().chain(streams) {
-        let command = found.command(*streams)?;
-        let sought = found.sought(&command)?;
-        let keys = sought.keys();
+        let command = key::with_streams(&command, *streams);
+        let keys = Keys::new(&command, &sought.observed.observations);
         all.extend([Binding::Free, Binding::Name, Binding::Root].map(|binding| keys.of(binding)));
     }
     Ok((found.store, all))
@@ -205,17 +223,17 @@ struct Found {
 }
 
 impl Found {
-    fn of(request: &Request, folder: &std::result::Result<PathBuf, Reason>) -> Result<Found> {
-        let open =
-            || Store::open_to_look(folder.as_ref().map_err(|reason| unusable(reason.clone()))?).map_err(unusable);
-        let store = open()?;
+    fn of(request: &Request, folder: &std::result::Result<PathBuf, Reason>) -> std::result::Result<Found, Halt> {
+        let unusable = |reason| Halt::Refuse(unusable(reason));
+        let folder = folder.as_ref().map_err(|reason| unusable(reason.clone()))?;
+        let store = Store::open_to_look(folder).map_err(unusable)?;
         let request = match arguments::are_named_in(request) {
-            true => arguments::resolved(request, open()?)?.0,
+            true => arguments::resolved_by_looking(request, &store)?.0,
             false => request.clone(),
         };
-        let input = StandardInput::prepare(&request.stdin, &store, MAX_INPUT).map_err(halted)?;
-        input.check_whole().map_err(unusable)?;
-        let descriptors = beyond::counted(&request).map_err(unusable)?;
+        let input = StandardInput::prepare(&request.stdin, &store, MAX_INPUT)?;
+        input.check_whole()?;
+        let descriptors = beyond::counted(&request)?;
         Ok(Found { request, store, input, descriptors })
     }
 
@@ -225,8 +243,14 @@ impl Found {
         recogniser.command(&self.input, self.descriptors.clone(), &self.store)
     }
 
-    fn sought<'a>(&'a self, command: &'a Command) -> Result<Sought<'a>> {
-        Sought::new(&self.request, command, &self.store).map_err(halted)
+    /// Why `fleche run` would not cache the command, as it may be shown.
+    fn doubt(&self, command: &Command) -> Option<Reason> {
+        let checked = super::check_declared(&self.request).and_then(|()| check_command(&self.request, command));
+        checked.err().map(|reason| Redaction::of(command).reason(reason))
+    }
+
+    fn sought<'a>(&'a self, command: &'a Command) -> std::result::Result<Sought<'a>, Halt> {
+        Sought::new(&self.request, command, &self.store)
     }
 }
 

@@ -9,7 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use crate::error::cause;
 use crate::exec::{Run, Status};
 use crate::key;
-use crate::model::{Call, Content, Grade, Key, Observation, Outcome, Output, OutputKind, PathSet, Reason, Sink, State};
+use crate::model::{
+    Call, Content, Digest, Grade, Key, Observation, Outcome, Output, OutputKind, PathSet, Reason, Sink, State,
+};
 use crate::store::{Durability, Pending, Recording, Spool, Store};
 
 use super::arguments::Arguments;
@@ -103,11 +105,7 @@ pub fn record(
         program: command.program_path(),
         cwd: command.cwd.clone(),
         root: command.root.clone(),
-        parts: command
-            .parts
-            .iter()
-            .map(|part| (part.name.clone(), blake3::keyed_hash(&secret, &part.value).into()))
-            .collect(),
+        parts: command.parts.iter().map(|part| (part.name.clone(), Digest::under(&secret, &part.value))).collect(),
         variables: variables.iter().map(|variable| variable.recorded(&secret)).collect(),
         request: sought.request.recorded(),
         observations: observations.clone(),
@@ -120,7 +118,7 @@ pub fn record(
             stdin_consumed: input.consumed(),
         },
         metadata: metadata::of(run, &command.cwd),
-        tags: tags(store, &key, policy, why),
+        tags: tags(store, &key, policy),
     };
     recording.store(
         &call,
@@ -130,10 +128,12 @@ pub fn record(
     Ok(key)
 }
 
-/// The tags of the run, and those of the call that it replaces: they are somebody's notes, and not the run's. Where no
-/// call was found there is none to be read.
-fn tags(store: &Store, key: &Key, policy: &Policy, why: &Reason) -> BTreeMap<String, String> {
-    let former = if *why == Reason::NoCall { None } else { store.call(key).ok().flatten() };
+/// The tags of the run, and those of the call that it replaces: they are somebody's notes, and not the run's.
+///
+/// Whatever the reason to run was: a call that may not be replayed (its exit code, its age) is replaced all the same, and one
+/// that was not there at the first look may be by now. While something is being recorded nobody else changes tags.
+fn tags(store: &Store, key: &Key, policy: &Policy) -> BTreeMap<String, String> {
+    let former = store.call(key).ok().flatten();
     let mut tags = former.map_or_else(BTreeMap::new, |call| call.tags);
     tags.extend(policy.tags.clone());
     tags

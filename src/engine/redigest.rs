@@ -6,10 +6,9 @@
 //! was made. Whatever cannot be proven is left as it is.
 
 use crate::key;
-use crate::model::{Call, Command, Key, Part, PathSet, Reason};
+use crate::model::{Call, Command, Digest, Key, Part, PathSet, Reason};
 use crate::store::Store;
 
-use super::again::hidden;
 use super::lookup::{Binding, Keys};
 use super::proof::proven;
 
@@ -107,7 +106,7 @@ fn renamed(call: &Call, store: &Store, secret: &[u8; 32]) -> Result<Option<Call>
         format.filter(|format| *format >= key::TRUSTED_FROM).ok_or("its format is not known, or not trusted")?;
     let command = proven(call, store, secret, &VERSIONS)?.command;
     let binding = binding(call, &command, format, secret)?;
-    let parts = command.parts.iter().map(|part| (part.name.clone(), hidden(secret, &part.value))).collect();
+    let parts = command.parts.iter().map(|part| (part.name.clone(), Digest::under(secret, &part.value))).collect();
     let key = Keys::new(&command, &call.observations).of(binding);
     let bound = binding == Binding::Root;
     Ok(Some(Call { key, command: command.digest, parts, bound, ..call.clone() }))
@@ -116,7 +115,7 @@ fn renamed(call: &Call, store: &Store, secret: &[u8; 32]) -> Result<Option<Call>
 /// The number up to `most` that a part of a call holds.
 fn recorded_number(call: &Call, secret: &[u8; 32], name: &str, most: u32) -> Option<u32> {
     let recorded = call.parts.iter().find(|(part, _)| part == name)?.1;
-    (0..=most).rev().find(|number| hidden(secret, number.to_string().as_bytes()) == recorded)
+    (0..=most).rev().find(|number| Digest::under(secret, number.to_string().as_bytes()) == recorded)
 }
 
 /// In which checkouts the call may be replayed.

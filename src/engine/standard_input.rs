@@ -14,7 +14,7 @@ use crate::sys::descriptor::{self, Kind, Watch};
 use crate::sys::entry::{Standard, standard};
 
 use super::Halt;
-use super::arguments::{Meant, meant};
+use super::arguments::{Meant, meant_by_looking};
 
 /// Bytes read at a time.
 const CHUNK: usize = 256 << 10;
@@ -255,7 +255,7 @@ fn not_regular(path: &Path) -> Reason {
 fn stored(store: &Store, reference: &Reference) -> Result<File, Halt> {
     let word = reference.word();
     let named = |why: Error| Error::usage(format!("standard input `{}`: {why}", word.display()));
-    let Meant { content, .. } = meant(reference, store).map_err(named)?;
+    let Meant { content, .. } = meant_by_looking(reference, store).map_err(named)?;
     match store.value(&content).map_err(|reason| named(Error::failure(reason.to_string())))? {
         Value::File { file, .. } => Ok(file),
         Value::Bytes(bytes) => {

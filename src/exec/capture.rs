@@ -79,10 +79,11 @@ pub fn capture(
         _ => capture.drain(),
     };
     let status = capture.status(&ending);
+    let heard = std::mem::take(&mut capture.heard);
     let (cut_short, transcript) = capture.into_records();
     let Ending { user_time, system_time, peak_memory, .. } = ending;
     let usage = Usage { started, stopped, wall, user_time, system_time, peak_memory };
-    Ok(Run { status, cut_short, left_behind, transcript, usage })
+    Ok(Run { status, cut_short, left_behind, heard, transcript, usage })
 }
 
 /// The pipes before the command is started: its ends, and the channels that read them.

@@ -98,6 +98,8 @@ pub struct Run {
     pub cut_short: Option<Cut>,
     /// Whether another process can still write to its streams: what the sinks got is not all.
     pub left_behind: bool,
+    /// Signals that reached fleche while it ran, other than those that it sent itself.
+    pub heard: Vec<i32>,
     /// Which stream got how much when.
     pub transcript: Transcript,
     /// When it was, and what it took.

@@ -43,6 +43,9 @@ pub const STDIN: &str = "stdin";
 /// The part that says how the standard streams are connected.
 pub const STREAMS: &str = "streams";
 
+/// At the end of the name of a part: the argument names a stored value.
+pub const STORED: &str = ".stored";
+
 /// Longer than anybody needs to read a file, in nanoseconds.
 const LONG_AGO: i64 = 6 * 3_600_000_000_000;
 
@@ -127,14 +130,16 @@ pub fn command(request: &Request, surroundings: &Surroundings, memory: &dyn Stam
 fn arguments(request: &Request) -> Result<(Vec<Part>, Vec<bool>)> {
     let ignored = Patterns::new(&request.arguments.ignored)?;
     let redacted = Patterns::new(&request.arguments.redacted)?;
-    let redacted: Vec<bool> = request.argv.iter().map(|word| redacted.name(word)).collect();
+    // Whoever redacts what they type means the digest that takes its place as well.
+    let names = |patterns: &Patterns, position: usize| request.spellings(position).any(|word| patterns.name(word));
+    let redacted: Vec<bool> = (0..request.argv.len()).map(|position| names(&redacted, position)).collect();
     let mut parts: Vec<Part> = Vec::with_capacity(request.argv.len());
     for (position, (word, redacted)) in request.argv.iter().zip(&redacted).enumerate() {
-        if position > 0 && ignored.name(word) {
+        if position > 0 && names(&ignored, position) {
             continue;
         }
         // Another name, because the same text can be meant as it stands.
-        let kind = if request.stored.contains(&position) { ".stored" } else { "" };
+        let kind = if request.is_stored(position) { STORED } else { "" };
         let name = format!("arg.{}{kind}", parts.len());
         let value = word.as_bytes();
         parts.push(if *redacted { Part::secret(name, value) } else { Part::open(name, value) });
@@ -242,6 +247,15 @@ fn probe_parts(request: &Request, surroundings: &Surroundings) -> Result<Vec<Par
         parts.push(Part::open(format!("probe.{}.output", number + 1), (surroundings.probe)(line)?));
     }
     Ok(parts)
+}
+
+/// The same command with its standard streams connected in another way.
+pub fn with_streams(command: &Command, streams: Streams) -> Command {
+    let mut command = Command { streams, ..command.clone() };
+    let parts = command.parts.iter_mut().filter(|part| part.name == STREAMS);
+    parts.for_each(|part| part.value = streams_name(streams).into());
+    command.digest = Part::digest(&command.parts);
+    command
 }
 
 /// The file that standard input is read from.

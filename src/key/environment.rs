@@ -98,10 +98,10 @@ pub fn variable<'a>(entries: &'a [OsString], name: &[u8]) -> Option<&'a OsStr> {
 ///
 /// A malformed glob matches nothing: [`command`](super::command()) has told of it before.
 pub fn missing_requirement(request: &Request, environment: &[OsString]) -> Option<Reason> {
-    let arguments = request.argv.get(1..).unwrap_or_default();
     let is_given = |glob: &&String| {
         let patterns = Patterns::new(std::slice::from_ref(*glob));
-        patterns.is_ok_and(|patterns| arguments.iter().any(|argument| patterns.name(argument)))
+        let mut arguments = (1..request.argv.len()).flat_map(|position| request.spellings(position));
+        patterns.is_ok_and(|patterns| arguments.any(|argument| patterns.name(argument)))
     };
     if let Some(glob) = request.arguments.required.iter().find(|glob| !is_given(glob)) {
         return Some(Reason::ArgumentMissing(glob.clone()));

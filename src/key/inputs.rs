@@ -238,7 +238,7 @@ impl Gathering<'_> {
     /// A stored value is counted by its digest, wherever its copy lies.
     fn arguments(&mut self, request: &Request) -> Result<(), ObserveError> {
         self.folders.insert(self.cwd.to_owned());
-        let words = request.argv.iter().enumerate().skip(1).filter(|(at, _)| !request.stored.contains(at));
+        let words = request.argv.iter().enumerate().skip(1).filter(|(at, _)| !request.is_stored(*at));
         for name in words.flat_map(|(_, argument)| names(argument.as_bytes())) {
             let (path, found) = self.locate(Path::new(OsStr::from_bytes(name)))?;
             self.folders.extend(path.parent().map(Path::to_owned));

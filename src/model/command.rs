@@ -132,10 +132,15 @@ impl Command {
     /// The name that the command goes by, for people: the last component of its first argument, or of its program's path
     /// where that argument is redacted.
     pub fn name(&self) -> String {
+        self.file_name().to_string_lossy().into_owned()
+    }
+
+    /// The same byte for byte.
+    pub fn file_name(&self) -> OsString {
         let program = self.program_path();
         let path =
             if self.redacted.first().is_some_and(|is_hidden| *is_hidden) { &program } else { Path::new(&self.argv[0]) };
-        path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+        path.file_name().unwrap_or(path.as_os_str()).to_owned()
     }
 
     /// Whether anything of it must not be recorded in clear.
@@ -171,7 +176,7 @@ impl CommandVariable {
         use std::os::unix::ffi::OsStrExt;
         Variable {
             name: self.name.clone(),
-            digest: blake3::keyed_hash(secret, self.value.as_bytes()).into(),
+            digest: Digest::under(secret, self.value.as_bytes()),
             clear: self.clear.then(|| self.value.clone()),
             counted: self.counted,
         }

@@ -29,6 +29,11 @@ impl Digest {
         Digest(*blake3::hash(bytes).as_bytes())
     }
 
+    /// The digest of `bytes` under a cache's secret: who does not have that learns nothing from it, not even by guessing.
+    pub fn under(secret: &[u8; 32], bytes: &[u8]) -> Digest {
+        blake3::keyed_hash(secret, bytes).into()
+    }
+
     /// 64 lower-case hex characters.
     pub fn hex(&self) -> String {
         blake3::Hash::from_bytes(self.0).to_hex().to_string()

@@ -36,6 +36,8 @@ pub use outcome::{Outcome, Output, OutputKind, Stream, Transcript};
 pub use path_set::{PathSet, PathSets};
 pub use reason::Reason;
 pub use reference::{Reference, SCHEME};
-pub use request::{ArgumentRules, EnvironmentMode, EnvironmentRules, ProgramRule, Request, StdinRule, StdinSource};
+pub use request::{
+    ArgumentRules, EnvironmentMode, EnvironmentRules, ProgramRule, Request, StdinRule, StdinSource, StoredArgument,
+};
 pub use sink::Sink;
 pub use words::{command_line, quoted, shell_word};

@@ -12,8 +12,8 @@ use super::{Fields, Malformed, Reference, Writer};
 pub struct Request {
     /// The command and its arguments; never empty.
     pub argv: Vec<OsString>,
-    /// Which of `argv`, by their places in it, name a stored value. Empty as long as nobody looked.
-    pub stored: Vec<usize>,
+    /// Those of `argv` that name a stored value. Empty as long as nobody looked.
+    pub stored: Vec<StoredArgument>,
     /// `-i`: paths and globs that are inputs.
     pub inputs: Vec<OsString>,
     /// `-x`: globs that leave things out of folders and globs.
@@ -40,6 +40,15 @@ pub struct Request {
     pub revision: Option<String>,
     /// `--no-expand`: what looks like the name of a stored value in an argument is none.
     pub literal: bool,
+}
+
+/// An argument that names a stored value: in `argv` it stands by the value's whole digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredArgument {
+    /// Its place in `argv`.
+    pub position: usize,
+    /// As it was typed. Never recorded.
+    pub typed: OsString,
 }
 
 /// Which environment variables count in the command digest.
@@ -120,6 +129,17 @@ impl Request {
     pub fn recorded(&self) -> Request {
         let arguments = ArgumentRules { redacted: Vec::new(), ..self.arguments.clone() };
         Request { argv: Vec::new(), stored: Vec::new(), arguments, ..self.clone() }
+    }
+
+    /// An argument in all words by which a glob may name it: as it stands, and as it was typed.
+    pub fn spellings(&self, position: usize) -> impl Iterator<Item = &OsStr> {
+        let typed = self.stored.iter().filter(move |argument| argument.position == position);
+        self.argv.get(position).into_iter().chain(typed.map(|argument| &argument.typed)).map(OsString::as_os_str)
+    }
+
+    /// Whether an argument names a stored value.
+    pub fn is_stored(&self, position: usize) -> bool {
+        self.stored.iter().any(|argument| argument.position == position)
     }
 
     /// Every word of it beside the arguments.
@@ -282,7 +302,7 @@ mod tests {
         for stdin in sources {
             let request = Request {
                 argv: words(b"secret"),
-                stored: vec![1],
+                stored: vec![StoredArgument { position: 1, typed: "fleche:abcd".into() }],
                 inputs: words(b"in\xff"),
                 excludes: texts("*.o"),
                 gitignore: true,

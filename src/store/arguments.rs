@@ -1,11 +1,15 @@
 //! Private read-only copies of values, each in a place of its own, for commands that name them as arguments.
 //!
-//! `args/<digest>/<file name>`: the same path each time, because a command may print it. Never a hard link to the value:
-//! root and whoever changes the mode could write through it. So a copy is believed only after it was read.
+//! `args/<digest of value and name>/<file name>`: the same path each time, because a command may print it, and a folder for
+//! each, because a run is not stored if something beside its copy changed. Never a hard link to the value: root and whoever
+//! changes the mode could write through it. So a copy is believed only after it was read.
+//!
+//! Many runs may be given the same copy at once, so one that is right is never replaced.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +19,7 @@ use rustix::io::Errno;
 use super::{Store, Value, hash, unusable};
 use crate::model::{Content, Digest, Reason, Stamp, Watched};
 use crate::sys::beneath::Beneath;
-use crate::sys::{clock, identity, stamp};
+use crate::sys::{clock, identity, stamp, temporary};
 
 const FOLDER: &str = "args";
 /// A regular file that nobody writes to, as `stat(2)` tells it.
@@ -43,7 +47,7 @@ impl ArgumentCopy {
 impl Store {
     /// Where the copy of a value lies that is called `name`.
     pub fn argument_path(&self, digest: &Digest, name: &OsStr) -> PathBuf {
-        self.folder().join(FOLDER).join(digest.hex()).join(name)
+        self.folder().join(folder_name(digest, name)).join(name)
     }
 
     /// The copy of a value that is called `name`, whole and read-only; made where it is not.
@@ -54,17 +58,32 @@ impl Store {
     pub fn argument(&self, content: &Content, name: &OsStr) -> Result<ArgumentCopy, Reason> {
         let what = || format!("cannot copy value {}", content.digest.short());
         let failed = |why: io::Error| unusable(what(), why);
-        let folder = self.argument_folder(&content.digest).map_err(failed)?;
+        let folder = self.argument_folder(&folder_name(&content.digest, name)).map_err(failed)?;
         for _ in 0..TRIES {
-            if let Some(stamp) = whole(&folder, content, name).map_err(failed)? {
-                let path = self.argument_path(&content.digest, name);
-                let watched = Watched { path, stamp, settled: false, digest: content.digest };
-                let neighbours = neighbours(&folder).map_err(failed)?;
-                return Ok(ArgumentCopy { watched, neighbours });
+            match look(&folder, content, name).map_err(failed)? {
+                Seen::Whole(stamp) => {
+                    let path = self.argument_path(&content.digest, name);
+                    let watched = Watched { path, stamp, settled: false, digest: content.digest };
+                    let neighbours = neighbours(&folder).map_err(failed)?;
+                    return Ok(ArgumentCopy { watched, neighbours });
+                }
+                Seen::Nothing => {}
+                Seen::Wrong(inode) => remove(&folder, name, inode).map_err(failed)?,
             }
             copy(&folder, &self.value(content)?, name).map_err(failed)?;
         }
         Err(Reason::StoreUnusable(format!("{}: somebody changes it", what())))
+    }
+
+    /// Makes a copy of a value in a folder that is none of the store's, which is only read; nothing may be called so there yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::value`], and [`Reason::StoreUnusable`] where no copy can be made.
+    pub fn copy_argument(&self, content: &Content, name: &OsStr, folder: &Path) -> Result<(), Reason> {
+        let value = self.value(content)?;
+        let copied = Beneath::open(folder).and_then(|folder| copy(&folder, &value, name));
+        copied.map_err(|why| unusable(format!("cannot copy value {}", content.digest.short()), why))
     }
 
     /// Removes the copies of values that no command was given for so long; gives the number of bytes that they had.
@@ -88,45 +107,74 @@ impl Store {
         Ok(freed)
     }
 
-    /// The folder of a value's copies, which was used now.
-    fn argument_folder(&self, digest: &Digest) -> io::Result<Beneath> {
-        let name = format!("{FOLDER}/{}", digest.hex());
+    /// The folder of a copy, which was used now.
+    fn argument_folder(&self, name: &str) -> io::Result<Beneath> {
         self.folder.make_folder(FOLDER)?;
-        self.folder.make_folder(&name)?;
+        self.folder.make_folder(name)?;
         // By the folder's time and not by the file's: a changed time would look like a change of the file.
         let at = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
         let times = Timestamps { last_access: at(UTIME_OMIT), last_modification: at(UTIME_NOW) };
-        match utimensat(self.folder.directory(), &name, &times, AtFlags::SYMLINK_NOFOLLOW) {
+        match utimensat(self.folder.directory(), name, &times, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(()) | Err(Errno::ROFS) => {}
             Err(why) => return Err(why.into()),
         }
-        Beneath::open(self.folder())?.open_folder(Path::new(&name))
+        Beneath::open(self.folder())?.open_folder(Path::new(name))
     }
 }
 
-/// The stamp of the copy, if all is right with it.
-fn whole(folder: &Beneath, content: &Content, name: &OsStr) -> io::Result<Option<Stamp>> {
-    let Some(stat) = folder.stat(name)? else { return Ok(None) };
+/// The folder of the copy of a value that is called `name`.
+fn folder_name(digest: &Digest, name: &OsStr) -> String {
+    let of = [digest.0.as_slice(), name.as_bytes()].concat();
+    format!("{FOLDER}/{}", Digest::of(&of).hex())
+}
+
+/// What is in the place of a copy.
+enum Seen {
+    Nothing,
+    /// The copy, and all is right with it.
+    Whole(Stamp),
+    /// Something else: its inode.
+    Wrong(u64),
+}
+
+fn look(folder: &Beneath, content: &Content, name: &OsStr) -> io::Result<Seen> {
+    let Some(stat) = folder.stat(name)? else { return Ok(Seen::Nothing) };
+    let wrong = Ok(Seen::Wrong(stat.st_ino));
     let is_ours = stat.st_mode == READ_ONLY_FILE && stat.st_uid == identity::effective_user() && stat.st_nlink == 1;
     if !is_ours || stat.st_size as u64 != content.length {
-        return Ok(None);
+        return wrong;
     }
-    let Ok(file) = folder.open_file(name) else { return Ok(None) };
+    let Ok(file) = folder.open_file(name) else { return wrong };
     // Taken before it is read: what changes meanwhile has another one after the run.
     let stamp = stamp::of_file(&file)?;
     let is_whole = stamp == stamp::from_stat(&stat) && hash::digest(&file, content.length)? == Some(content.digest);
-    Ok(is_whole.then_some(stamp))
+    if is_whole { Ok(Seen::Whole(stamp)) } else { wrong }
 }
 
-/// Puts a new copy in place, whatever is there.
+/// Takes away what was found wrong, and nothing else: another run may have put a right copy there since.
+fn remove(folder: &Beneath, name: &OsStr, inode: u64) -> io::Result<()> {
+    let aside = match folder.set_aside(name) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
+        aside => aside?,
+    };
+    let is_it = folder.stat(&aside)?.is_some_and(|stat| stat.st_ino == inode);
+    let placed = if is_it { Ok(()) } else { folder.place(&aside, name) };
+    if is_it || placed.is_err() {
+        // What cannot be unlinked, a folder, lies there under a temporary name until the sweep.
+        let _ = folder.unlink(&aside);
+    }
+    Ok(())
+}
+
+/// Puts a new copy in place, unless somebody else did.
 fn copy(folder: &Beneath, value: &Value, name: &OsStr) -> io::Result<()> {
     let (staged, file) = folder.stage()?;
     let placed = fill(&file, value).and_then(|()| {
         fchmod(&file, Mode::from_raw_mode(READ_ONLY_FILE & 0o777))?;
-        folder.replace(&staged, name).or_else(|_| {
-            folder.set_aside(name)?;
-            folder.replace(&staged, name)
-        })
+        match folder.place(&staged, name) {
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => folder.unlink(&staged),
+            placed => placed,
+        }
     });
     if placed.is_err() {
         // The folder will be swept.
@@ -143,8 +191,10 @@ fn fill(mut to: &File, value: &Value) -> io::Result<()> {
     }
 }
 
+/// All that is in a folder but what other runs are about to put there.
 fn neighbours(folder: &Beneath) -> io::Result<Vec<(OsString, Option<Stamp>)>> {
     let mut names = folder.entries()?;
+    names.retain(|name| !temporary::is_temporary(name));
     names.sort_unstable();
     let stamp = |name: &OsString| Ok(folder.stat(name)?.as_ref().map(stamp::from_stat));
     names.into_iter().map(|name| stamp(&name).map(|stamp| (name, stamp))).collect()
@@ -210,6 +260,35 @@ mod tests {
             assert_eq!((found.mode(), found.nlink()), (READ_ONLY_FILE, 1), "{number}");
             assert!(fs::read(&path).unwrap() == [7; 100_000]);
         }
+    }
+
+    #[test]
+    fn what_many_are_given_at_once_is_one_copy_and_stays() {
+        let world = World::new();
+        let content = world.keep(&[7; 1_000_000]);
+        let take = |name: &'static str| {
+            let store = Store::open(world.store.folder()).unwrap();
+            store.argument(&content, OsStr::new(name)).unwrap()
+        };
+        let copies: Vec<ArgumentCopy> = std::thread::scope(|scope| {
+            let taking: Vec<_> = (0..8).map(|number| scope.spawn(move || take(["a", "b"][number % 2]))).collect();
+            taking.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        for copy in copies {
+            assert_eq!(stamp::of(&copy.watched.path).unwrap(), copy.watched.stamp);
+            assert!(!copy.has_other_neighbours());
+        }
+    }
+
+    #[test]
+    fn what_was_not_found_wrong_is_not_taken_away() {
+        let world = World::new();
+        let copy = world.store.argument(&Content::inline(b"x".to_vec()), OsStr::new("x")).unwrap();
+        let folder = Beneath::open(copy.watched.path.parent().unwrap()).unwrap();
+        remove(&folder, OsStr::new("x"), copy.watched.stamp.inode + 1).unwrap();
+        assert_eq!(fs::read(&copy.watched.path).unwrap(), b"x");
+        remove(&folder, OsStr::new("x"), copy.watched.stamp.inode).unwrap();
+        assert_eq!(folder.entries().unwrap(), [""; 0]);
     }
 
     #[test]

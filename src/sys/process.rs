@@ -7,8 +7,10 @@ use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, open};
-use rustix::process::{Signal, getpid, getppid};
+use rustix::io::Errno;
+use rustix::process::{PidfdFlags, Signal, getpid, getppid, pidfd_open};
 
 use super::child::Status;
 use super::{descriptor, entry, signal};
@@ -63,6 +65,24 @@ pub fn orphan(prepare: impl FnOnce(), work: impl FnOnce()) -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::other("no process can be started")),
     }
+}
+
+/// Runs `work` when this process has ended, whatever program it is by then: in another, which has nothing of the caller's.
+/// Fails if no process can be made, and where the kernel (before 5.3) has no way to wait for one that is no child.
+pub fn afterwards(work: impl FnOnce()) -> io::Result<()> {
+    let own = pidfd_open(getpid(), PidfdFlags::empty())?;
+    let wait_and_work = || {
+        // The caller's folder is not to be kept from being unmounted.
+        let _ = std::env::set_current_dir("/");
+        loop {
+            match poll(&mut [PollFd::new(&own, PollFlags::IN)], None) {
+                Err(Errno::INTR) => {}
+                Err(_) => return,
+                Ok(_) => return work(),
+            }
+        }
+    };
+    orphan(|| let_go_of_caller(None), wait_and_work)
 }
 
 /// The process between: leaves the session, makes the one that works, and ends.

@@ -122,13 +122,20 @@ fn what_may_touch_something_else_is_skipped() {
     let outcome = rerun(&world).env_remove("TMPDIR").arg("-v").run();
     assert!(outcome.stderr().ends_with("`cat input > ../out` may name something outside of a private folder\n"));
 
-    let named =
-        world.fleche(["run", "-i", "input", "--", "sh", "-c", "cat input > \"$OUT\""]).env("OUT", world.path("o"));
-    assert_eq!(named.run().code(), 0);
-    fs::remove_file(world.path("o")).unwrap();
-    let outcome = rerun(&world).env_remove("TMPDIR").env("OUT", world.path("o")).arg("-v").run();
-    assert!(outcome.stderr().contains("variable `OUT` names its root"), "{}", outcome.stderr());
-    assert!(!world.path("o").exists());
+    world.counted("save", "cat input > \"$OUT\"");
+    for (command, why) in [
+        (&["./save"][..], "variable `OUT` names its root"),
+        (&["sh", "-c", "cat input > \"$OUT\""], "may name something outside"),
+        (&["sh", "-c", "cat input > ${OUT}"], "may name something outside"),
+    ] {
+        let out = world.path("o");
+        let words = [&["run", "-i", "input", "-i", "save", "--"], command].concat();
+        assert_eq!(world.fleche(words).env("OUT", &out).run().code(), 0);
+        fs::remove_file(&out).unwrap();
+        let outcome = rerun(&world).env_remove("TMPDIR").env("OUT", &out).arg("-v").arg(key(&world)).run();
+        assert!(outcome.stderr().contains(why), "{}", outcome.stderr());
+        assert!(!out.exists());
+    }
 }
 
 #[test]
@@ -157,8 +164,46 @@ fn nothing_stays_behind_of_a_command_that_is_killed_or_locks_its_folders() {
     record(&world, &[]);
     fs::write(world.home().join("second"), "").unwrap();
     let key = key(&world);
-    let said = format!("fleche: {} was ended by signal 15\n", &key[..12]);
-    rerun(&world).ends(2, "", &said);
+    let printed = format!("key\tname\tdifferent\n{key}\ttool\tended by signal 15\n");
+    rerun(&world).ends(1, &printed, "fleche: 1 command does something else\n");
+    world.fleche(["query", "--tag", "nondeterministic=yes"]).prints(&format!("{key}\n"));
+    is_clean(&world);
+}
+
+#[test]
+fn a_command_that_dies_does_not_keep_the_others_from_being_run() {
+    let world = world("if [ -e \"$HOME/second\" ]; then kill -KILL $$; fi");
+    world.counted("other", "cat input");
+    record(&world, &[]);
+    let dying = key(&world);
+    let temporary = world.root().join("temporary");
+    world.fleche(["run", "-i", "input", "--", "./other"]).env("TMPDIR", temporary).prints("1\n");
+    fs::write(world.home().join("second"), "").unwrap();
+    let printed = format!("key\tname\tdifferent\n{dying}\ttool\tended by signal 9\n");
+    rerun(&world).ends(1, &printed, "fleche: 1 command does something else\n");
+    assert_eq!((world.executions("tool"), world.executions("other")), (2, 2));
+}
+
+#[test]
+fn a_signal_that_reaches_fleche_ends_the_verification() {
+    let world = world("if [ -e \"$HOME/second\" ]; then trap 'exit 0' TERM; kill -STOP $$; fi");
+    record(&world, &[]);
+    fs::write(world.home().join("second"), "").unwrap();
+    let mut verification = rerun(&world).start();
+    crate::world::eventually("the second run", || world.executions("tool") == 2);
+    // SAFETY: kill(2) on a child that was not waited for yet, so that its id is its own.
+    assert_eq!(unsafe { libc::kill(verification.id() as i32, libc::SIGTERM) }, 0);
+    // SAFETY: as above; the command stopped, and fleche with it.
+    crate::world::eventually("the end", || {
+        unsafe { libc::kill(verification.id() as i32, libc::SIGCONT) };
+        verification.try_wait().unwrap().is_some()
+    });
+    let output = verification.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        (output.status.code(), stderr),
+        (Some(2), format!("fleche: {} was ended by signal 15\n", &key(&world)[..12]))
+    );
     is_clean(&world);
 }
 

@@ -10,8 +10,8 @@ mod flags;
 mod inputs;
 mod uncovered;
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::key;
@@ -23,7 +23,7 @@ use crate::store::{Catalogue, Refusal, Store};
 use crate::sys::clock;
 
 use super::again::Scene;
-use super::arguments::{are_named_in, resolved};
+use super::arguments::{are_named_in, resolved_by_looking};
 use super::lookup::{Binding, Freshness, Sought};
 use super::redaction::Redaction;
 use super::standard_input::StandardInput;
@@ -117,7 +117,7 @@ pub fn explain(
         Err(reason) => Err(Halt::Plain(reason.clone())),
     };
     let explained = match are_named_in(request) {
-        true => open().and_then(|store| Ok(resolved(request, store)?.0)),
+        true => open().and_then(|store| Ok(resolved_by_looking(request, &store)?.0)),
         false => Ok(request.clone()),
     }
     .and_then(|request| explained(&request, policy, streams, &open()?));
@@ -134,7 +134,7 @@ fn explained(
     streams: Option<Streams>,
     store: &Store,
 ) -> std::result::Result<Explanation, Halt> {
-    super::check_declared(request, policy)?;
+    super::check_asked(request, policy)?;
     let mut input = StandardInput::default();
     let scene = Scene { streams, ..Scene::default() };
     let command = recognise::cacheable(request, policy.max_input, &scene, store, &mut input)?;
@@ -184,26 +184,25 @@ fn missing(store: &Store, sought: &Sought, reason: Reason, detail: Detail) -> Re
     let Some(questions) = questions else { return without_refusal(reason, None) };
     let catalogue = questions.catalogue()?;
     let mut of_command = store.path_sets(&sought.command.digest).keys;
-    of_command.extend(catalogue.calls_of(&sought.command.digest, MOST_CANDIDATES)?);
+    let known: BTreeSet<Key> = of_command.iter().copied().collect();
+    let listed = catalogue.calls_of(&sought.command.digest, MOST_CANDIDATES)?;
+    of_command.extend(listed.into_iter().filter(|key| !known.contains(key)));
     let nearest = match nearest(store, sought, &of_command) {
         Some(nearest) => Some(nearest),
         None => nearest_of_name(store, sought, &catalogue)?,
     };
-    let refusal = catalogue.refusal(&sought.command.digest)?.filter(|refusal| {
-        let is_younger =
-            |key: &Key| matches!(store.call(key), Ok(Some(call)) if call.metadata.usage.stopped > refusal.time);
-        !of_command.iter().take(MOST_CANDIDATES as usize).any(is_younger)
-    });
+    let refusal = match catalogue.refusal(&sought.command.digest)? {
+        Some(refusal) => {
+            let stopped = catalogue.stopped(&sought.command.digest, MOST_CANDIDATES)?;
+            Some(refusal).filter(|refusal| stopped.is_none_or(|stopped| stopped <= refusal.time))
+        }
+        None => None,
+    };
     Ok(Missing { reason, nearest, refusal })
 }
 
 fn nearest_of_name(store: &Store, sought: &Sought, catalogue: &Catalogue) -> Result<Option<Nearest>> {
-    let command = sought.command;
-    let program = command.program_path();
-    let is_hidden = command.redacted.first().is_some_and(|is_hidden| *is_hidden);
-    let path = if is_hidden { program.as_path() } else { Path::new(&command.argv[0]) };
-    let name: &OsStr = path.file_name().unwrap_or(path.as_os_str());
-    Ok(nearest(store, sought, &catalogue.calls_named(name, MOST_CANDIDATES)?))
+    Ok(nearest(store, sought, &catalogue.calls_named(&sought.command.file_name(), MOST_CANDIDATES)?))
 }
 
 /// The recorded call that differs least, found without the catalogue, for a command that is about to run.
@@ -276,8 +275,7 @@ fn distance(differences: &[Difference]) -> u32 {
 fn with_now<T>(store: &Store, sought: &Sought, compare: impl FnOnce(&Now) -> T) -> Option<T> {
     let (request, command) = (sought.request, sought.command);
     let secret = store.secret().ok()?;
-    let digests: Vec<Digest> =
-        command.parts.iter().map(|part| blake3::keyed_hash(&secret, &part.value).into()).collect();
+    let digests: Vec<Digest> = command.parts.iter().map(|part| Digest::under(&secret, &part.value)).collect();
     let variables = key::variables(&request.environment, &command.environment, &command.cwd).ok()?;
     let variables: Vec<Variable> = variables.iter().map(|variable| variable.recorded(&secret)).collect();
     let observations = Redaction::of(command).hide(sought.observed.observations.clone(), request);
@@ -294,7 +292,7 @@ fn with_now<T>(store: &Store, sought: &Sought, compare: impl FnOnce(&Now) -> T) 
 
 /// The one of `texts` whose digest under the secret this is.
 fn recover(digest: &Digest, secret: &[u8; 32], mut texts: impl Iterator<Item = String>) -> Option<String> {
-    texts.find(|text| Digest::from(blake3::keyed_hash(secret, text.as_bytes())) == *digest)
+    texts.find(|text| Digest::under(secret, text.as_bytes()) == *digest)
 }
 
 /// How long ago something was, in nanoseconds.

@@ -33,6 +33,19 @@ impl Catalogue {
         self.listed(question, params![command.0.0, most])
     }
 
+    /// When the last run of exactly this command that is stored ended, in nanoseconds since 1970, by the `most` calls that the
+    /// catalogue read last; `None` where it knows none.
+    ///
+    /// # Errors
+    ///
+    /// Where the catalogue cannot be read.
+    pub fn stopped(&self, command: &CommandDigest, most: u32) -> Result<Option<i64>> {
+        let question =
+            "SELECT max(stopped) FROM (SELECT stopped FROM call WHERE command = ?1 ORDER BY id DESC LIMIT ?2)";
+        let read = || self.connection.prepare_cached(question)?.query_row(params![command.0.0, most], |row| row.get(0));
+        read().map_err(|error| self.failed(error))
+    }
+
     /// The calls whose command goes by this name, the latest first, `most` of them.
     ///
     /// # Errors
@@ -84,6 +97,9 @@ mod tests {
         world.store.note(&refused);
         let catalogue = world.store.catalogue().unwrap();
         assert_eq!(catalogue.calls_of(&stored.command, 9).unwrap(), [stored.key]);
+        let stopped = |command: &CommandDigest| catalogue.stopped(command, 9).unwrap();
+        assert_eq!(stopped(&stored.command), Some(stored.metadata.usage.stopped));
+        assert_eq!(stopped(&CommandDigest(Digest::of(b"other"))), None);
         assert_eq!(catalogue.calls_named(stored.name(), 9).unwrap(), [stored.key]);
         assert_eq!(catalogue.calls_named(OsStr::new("other"), 9).unwrap(), []);
         let refusal = catalogue.refusal(&stored.command).unwrap().unwrap();
