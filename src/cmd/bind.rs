@@ -10,7 +10,7 @@ use clap::ValueHint;
 
 use crate::cmd::store;
 use crate::error::{Error, Result};
-use crate::model::{Argument, Request, shell_word};
+use crate::model::{Argument, Request, shell_line};
 use crate::sys::identity;
 use crate::ui;
 
@@ -76,9 +76,8 @@ fn arguments(recorded: &[Argument]) -> Result<Vec<OsString>> {
 
 /// A shell's command line.
 fn line(program: &OsStr, words: &[OsString], end: &str) -> Vec<u8> {
-    let words: Vec<Vec<u8>> =
-        std::iter::once(program).chain(words.iter().map(OsString::as_os_str)).map(shell_word).collect();
-    [words.join(&b' '), end.as_bytes().to_vec()].concat()
+    let words = std::iter::once(program).chain(words.iter().map(OsString::as_os_str));
+    [shell_line(words), end.as_bytes().to_vec()].concat()
 }
 
 /// Puts an executable file in place, whole.

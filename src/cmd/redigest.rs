@@ -27,10 +27,14 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     keys.reverse();
     let progress = Progress::new("redigesting", talk);
     let deed = if args.dry_run { Deed::Planned } else { Deed::Done };
-    let (mut lines, mut left) = (String::new(), 0);
+    let (mut printed, mut left) = (Ok(()), 0);
     let mut tell = |key: &Key, becomes: &Redigest| match becomes {
         Redigest::Present => {}
-        Redigest::Renamed(now) => lines.push_str(&format!("{key}\t{now}\n")),
+        Redigest::Renamed(now) => {
+            // At once: who stops this half-way knows what was done.
+            let line = || progress.beside(|| ui::print(&format!("{key}\t{now}\n")));
+            printed = std::mem::replace(&mut printed, Ok(())).and_then(|()| line());
+        }
         Redigest::Left(why) => {
             left += 1;
             talk.detail(&format!("{} is left as it is: {why}", key.0.short()));
@@ -38,7 +42,7 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     };
     let done = engine::redigest(&store, &keys, deed, &|done, of| progress.show(done, of), &mut tell);
     drop(progress);
-    ui::print(&lines)?;
+    printed?;
     done.map_err(|reason| Error::failure(reason.to_string()))?;
     if left > 0 && !talk.is_verbose() {
         let (calls, are) = if left == 1 { ("call", "is") } else { ("calls", "are") };

@@ -251,7 +251,7 @@ fn is_inside_relative(word: &[u8], slash: usize) -> bool {
 /// Whether what stands there is the beginning of a word, and not what goes on behind an expansion or a quote that ends.
 fn begins_word(word: &[u8], at: usize) -> bool {
     match at.checked_sub(1).map(|before| word[before]) {
-        None | Some(b' ' | b'\t' | b'\n' | b'=' | b':' | b',' | b'<' | b'>' | b'(' | b';' | b'|' | b'&') => true,
+        None | Some(b' ' | b'\t' | b'\n' | b'=' | b':' | b',' | b'@' | b'<' | b'>' | b'(' | b';' | b'|' | b'&') => true,
         Some(b'"' | b'\'') => match at.checked_sub(2).map(|before| word[before]) {
             None => true,
             Some(before) => b" \t\n=:,<>(;|&".contains(&before),

@@ -71,8 +71,10 @@ fn attempt(store: &Store, call: &Call, owned: OwnedFolders) -> Result<Rechecked,
     let before = outputs::before(&places);
     let Program::Found(program) = &command.program else { return Err("its program is gone".to_owned()) };
     let environment = environment_in(&command, &mirror.cwd);
-    let copies = Store::open(store.folder()).map_err(|reason| reason.to_string())?;
-    let arguments = Arguments::kept(stored, copies);
+    let arguments = match stored.is_empty() {
+        true => Arguments::default(),
+        false => Arguments::kept(stored, Store::open(store.folder()).map_err(|reason| reason.to_string())?),
+    };
     arguments.prepare().map_err(|error| error.to_string())?;
     let argv = arguments.executed(&command.argv);
     let launch = Launch { program, argv: &argv, environment: &environment, stdin: input.take() };

@@ -59,10 +59,10 @@ pub fn redigest(
         let becomes = match renamed(&call, store, &secret) {
             Ok(None) => Redigest::Present,
             Ok(Some(renamed)) if deed == Deed::Planned => Redigest::Renamed(renamed.key),
-            Ok(Some(renamed)) => match carry_over(store, &call, renamed) {
-                Ok(key) => {
-                    former.push(call.key);
-                    Redigest::Renamed(key)
+            Ok(Some(renamed)) => match carry_over(store, name, &renamed) {
+                Ok(()) => {
+                    former.push((*name, renamed.key));
+                    Redigest::Renamed(renamed.key)
                 }
                 Err(reason) => Redigest::Left(reason.to_string()),
             },
@@ -77,23 +77,15 @@ pub fn redigest(
     // The catalogue learns of the new keys while it still knows the hits of the former ones. It can be made again, so what
     // ails it is no reason to keep these.
     drop(store.catalogue());
-    former.iter().try_for_each(|key| store.let_go(key))
+    former.iter().try_for_each(|(former, now)| store.let_go(former, now))
 }
 
 /// Stores a call under its new key. One that is there already was made in the present format and stays, with the tags of
 /// both.
-fn carry_over(store: &Store, call: &Call, renamed: Call) -> Result<Key, Reason> {
-    let renamed = match store.call(&renamed.key)? {
-        None => renamed,
-        Some(present) => {
-            let tags = call.tags.clone().into_iter().chain(present.tags.clone()).collect();
-            Call { tags, ..present }
-        }
-    };
+fn carry_over(store: &Store, former: &Key, renamed: &Call) -> Result<(), Reason> {
     let is_needed = !renamed.request.outputs.is_empty() || key::is_worth_remembering(&renamed.observations);
-    let path_set = PathSet { key: renamed.key, observations: renamed.observations.clone() };
-    store.rename(&call.key, &renamed, is_needed.then_some(path_set))?;
-    Ok(renamed.key)
+    let path_set = || PathSet { key: renamed.key, observations: renamed.observations.clone() };
+    store.rename(former, renamed, is_needed.then(path_set))
 }
 
 /// The call with the key that it has in the present format; `None` where it has that already.

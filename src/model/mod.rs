@@ -40,4 +40,4 @@ pub use request::{
     ArgumentRules, EnvironmentMode, EnvironmentRules, ProgramRule, Request, StdinRule, StdinSource, StoredArgument,
 };
 pub use sink::Sink;
-pub use words::{command_line, quoted, shell_word};
+pub use words::{command_line, quoted, shell_line};

@@ -16,24 +16,24 @@ pub fn command_line<'a>(arguments: impl IntoIterator<Item = &'a Argument>) -> St
 
 /// A word as a shell reads it. For people: what is not UTF-8 is lost.
 pub fn quoted(word: impl AsRef<OsStr>) -> String {
-    let word = word.as_ref().to_string_lossy();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%^".contains(c);
-    match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.into_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
+    String::from_utf8_lossy(&shell_word(word.as_ref())).into_owned()
 }
 
 /// A word as a shell reads it, byte for byte.
-pub fn shell_word(word: &OsStr) -> Vec<u8> {
+fn shell_word(word: &OsStr) -> Vec<u8> {
     let word = word.as_bytes();
+    // Not `^`, which was a pipe once; and zsh looks for a program behind a `=` at the beginning.
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./=:,+@%".contains(byte);
-    // zsh looks for a program behind a `=` at the beginning.
     if !word.is_empty() && word.iter().all(is_plain) && word[0] != b'=' {
         return word.to_vec();
     }
     let pieces: Vec<&[u8]> = word.split(|byte| *byte == b'\'').collect();
     [b"'", pieces.join(b"'\\''".as_slice()).as_slice(), b"'"].concat()
+}
+
+/// Words as a shell reads them, byte for byte.
+pub fn shell_line<'a>(words: impl IntoIterator<Item = &'a OsStr>) -> Vec<u8> {
+    words.into_iter().map(shell_word).collect::<Vec<_>>().join(&b' ')
 }
 
 #[cfg(test)]
@@ -46,7 +46,22 @@ mod tests {
         assert_eq!(quoted(""), "''");
         assert_eq!(quoted("it's"), "'it'\\''s'");
         assert_eq!(quoted("a b"), "'a b'");
+        for special in ["^", "a^b", "=", "=ls", "~", "~/x", "*", "$x", "#", "!"] {
+            assert_eq!(quoted(special), format!("'{special}'"));
+        }
+        assert_eq!(quoted(OsStr::from_bytes(b"a\xff")), "'a\u{fffd}'");
         let line = [Argument::Clear("a".into()), Argument::Redacted, Argument::Clear("b c".into())];
         assert_eq!(command_line(&line), "a [redacted] 'b c'");
+    }
+
+    #[test]
+    fn a_shell_reads_what_was_written() {
+        let all: Vec<u8> = (1..=255).collect();
+        let words: [&[u8]; 8] = [&all, b"", b"=ls", b"~/x", b"a'b''", b"\n", b"{a,b}", b"a=~:~"];
+        let words = words.map(OsStr::from_bytes);
+        let line = [b"printf '%s\\0' ".as_slice(), &shell_line(words)].concat();
+        let read = std::process::Command::new("/bin/sh").arg("-c").arg(OsStr::from_bytes(&line)).output().unwrap();
+        let expected: Vec<u8> = words.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();
+        assert_eq!(read.stdout, expected);
     }
 }

@@ -1,11 +1,11 @@
 //! Differences between a command and a recorded call, in words and for programs.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 
 use serde_json::{Value, json};
 
 use crate::model::{
-    Argument, Aspect, Change, Difference, Role, Setting, Side, Subject, Uncovered, command_line, quoted,
+    Argument, Aspect, Change, Difference, Role, Setting, Side, Subject, Uncovered, command_line, quoted, shell_line,
 };
 
 /// A difference as a sentence without an end. What is in it is as it was recorded: escape it before it is shown.
@@ -53,10 +53,11 @@ pub fn sentence(difference: &Difference) -> String {
     }
 }
 
-/// The options with which a difference would not count, as a shell reads them; `None` where there are none.
+/// The options with which a difference would not count, exactly as a shell has to be given them; `None` where there are none,
+/// and where they could be pasted only in another shape than they are shown in.
 pub fn remedy(difference: &Difference) -> Option<String> {
-    let words: Vec<String> = difference.remedy.iter().map(quoted).collect();
-    (!words.is_empty()).then(|| words.join(" "))
+    let line = String::from_utf8(shell_line(difference.remedy.iter().map(OsString::as_os_str))).ok()?;
+    (!line.is_empty() && !line.chars().any(char::is_control)).then_some(line)
 }
 
 /// A difference for programs: what kind it is, what it is about, both sides as far as they are known, the sentence, and the

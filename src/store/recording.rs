@@ -205,6 +205,23 @@ impl Recording<'_> {
         durability: Durability,
         path_set: Option<PathSet>,
     ) -> Result<(), Reason> {
+        let (bytes, sets) = self.sealed(call, path_set)?;
+        let written = self.write(call, &bytes, sets.as_deref(), durability);
+        written.map_err(|error| unusable(format!("cannot store call {}", call.key.0.short()), error))?;
+        self.added += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Writes the call and its path set, so that both survive a power cut, unless a call of its key is there, which then stays;
+    /// says whether it did.
+    pub(super) fn place_new(&mut self, call: &Call, path_set: Option<PathSet>) -> Result<bool, Reason> {
+        let (bytes, sets) = self.sealed(call, path_set)?;
+        let written = self.write_new(call, &bytes, sets.as_deref());
+        written.map_err(|error| unusable(format!("cannot store call {}", call.key.0.short()), error))
+    }
+
+    /// The file of the call, and that of its command's path sets.
+    fn sealed(&self, call: &Call, path_set: Option<PathSet>) -> Result<(Vec<u8>, Option<Vec<u8>>), Reason> {
         if call.values().any(|content| content.inline.is_none() && !self.kept.contains(&content.digest)) {
             return Err(Reason::Internal);
         }
@@ -217,9 +234,29 @@ impl Recording<'_> {
             sets.insert(path_set);
             path_set_bytes(sets)
         });
-        let written = self.write(call, &bytes, sets.as_deref(), durability);
-        written.map_err(|error| unusable(format!("cannot store call {}", call.key.0.short()), error))?;
-        self.added += bytes.len() as u64;
+        Ok((bytes, sets))
+    }
+
+    fn write_new(&self, call: &Call, call_bytes: &[u8], set_bytes: Option<&[u8]>) -> io::Result<bool> {
+        let name = call_name(&call.key);
+        self.sync_values()?;
+        let mut file = self.store.folder.temporary()?;
+        file.as_file_mut().write_all(call_bytes)?;
+        file.as_file().sync_all()?;
+        if !self.store.folder.put_new(file, &name)? {
+            return Ok(false);
+        }
+        self.sync_parents(&name)?;
+        set_bytes.map_or(Ok(()), |bytes| self.put_synced(&paths_name(&call.command), bytes))?;
+        Ok(true)
+    }
+
+    fn sync_values(&self) -> io::Result<()> {
+        for digest in &self.kept {
+            let name = value_name(digest);
+            self.store.folder.sync(&name)?;
+            self.sync_parents(&name)?;
+        }
         Ok(())
     }
 
@@ -237,11 +274,7 @@ impl Recording<'_> {
                 set_bytes.map_or(Ok(()), |bytes| self.put(&paths_name, bytes))
             }
             Durability::Synced => {
-                for digest in &self.kept {
-                    let name = value_name(digest);
-                    self.store.folder.sync(&name)?;
-                    self.sync_parents(&name)?;
-                }
+                self.sync_values()?;
                 self.put_synced(&call_name, call_bytes)?;
                 set_bytes.map_or(Ok(()), |bytes| self.put_synced(&paths_name, bytes))
             }

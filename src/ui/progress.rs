@@ -49,6 +49,11 @@ impl Progress {
             self.bar.set_position(done);
         }
     }
+
+    /// Lets something be written where the bar is, which then moves on.
+    pub fn beside<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
+    }
 }
 
 impl Drop for Progress {

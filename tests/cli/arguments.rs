@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::world::{Outcome, World};
+use crate::world::{Outcome, World, eventually};
 
 /// A world with a call that prints `out`, complains `err` and makes `sub/made.txt`; and the call's key.
 fn world() -> (World, String) {
@@ -233,8 +233,14 @@ fn a_run_that_changes_its_copy_or_leaves_something_beside_it_is_not_stored() {
 fn a_command_that_is_not_cached_gets_its_copies_all_the_same() {
     let (world, key) = world();
     let word = format!("fleche:{key}");
+    let temporary = world.root().join("temporary");
+    fs::create_dir(&temporary).unwrap();
     for mode in ["off", "read-only"] {
-        world.fleche(["run", "--mode", mode, "-i", "show", "--", "./show", &word]).prints("out\n");
+        let words = ["run", "--mode", mode, "-i", "show", "--", "./show", &word];
+        world.fleche(words).env("TMPDIR", &temporary).prints("out\n");
+        // Nothing of it is in the cache, and nothing of it stays.
+        assert!(!world.cache().join("args").exists());
+        eventually("the copies are gone", || fs::read_dir(&temporary).unwrap().count() == 0);
     }
     let outcome = world.fleche(["run", "--", "./show", &word]).run();
     assert_eq!((outcome.code(), outcome.stdout().as_str()), (0, "out\n"));
@@ -285,4 +291,96 @@ fn standard_input_is_taken_from_the_same_places() {
     }
     let words = ["run", "--pure", "--stdin-from", "fleche:0123/x", "--", "cat"];
     world.fleche(words).ends(125, "", "fleche: standard input `fleche:0123/x`: nothing is called `0123`\n");
+}
+
+#[test]
+fn no_cache_is_made_for_who_does_not_want_one() {
+    let world = World::new();
+    for mode in ["off", "read-only"] {
+        let message = "fleche: argument `fleche:abcd`: nothing is called `abcd`\n\
+            hint: `--no-expand` leaves such words as they are\n";
+        world.fleche(["run", "--mode", mode, "--pure", "--", "cat", "fleche:abcd"]).ends(125, "", message);
+        assert!(!world.cache().exists());
+    }
+}
+
+#[test]
+fn the_copies_are_there_as_long_as_the_command_is() {
+    let (world, key) = world();
+    let gate = world.root().join("gate");
+    world.program("mkfifo", [&gate]).prints("");
+    let mut fifo = fs::File::options().read(true).write(true).open(&gate).unwrap();
+    world.counted("late", &format!("read line < '{}'; cat \"$1\" \"$2\"", gate.display()));
+    let words = ["run", "--mode", "off", "--", "./late", &format!("fleche:{key}"), &format!("fleche:{key}/stderr")];
+    let running = world.fleche(words).start();
+    eventually("the command", || world.executions("late") == 1);
+    std::io::Write::write_all(&mut fifo, b"\n").unwrap();
+    assert_eq!(running.wait_with_output().unwrap().stdout, b"out\nerr\n");
+}
+
+#[test]
+fn many_runs_at_once_are_given_the_same_value_and_all_are_stored() {
+    let (world, key) = world();
+    let word = format!("fleche:{key}");
+    let made = format!("fleche:{}/other", blake3::hash(b"out\n").to_hex());
+    let names: Vec<String> = (0..8).map(|number| format!("show{number}")).collect();
+    names.iter().for_each(|name| drop(world.counted(name, "cat \"$1\"")));
+    let start = |(number, name): (usize, &String)| {
+        let word = if number % 2 == 0 { &word } else { &made };
+        world.fleche(["run", "-v", "-i", name, "--", &format!("./{name}"), word]).start()
+    };
+    let running: Vec<_> = names.iter().enumerate().map(start).collect();
+    for child in running {
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"out\n"[..]), "{stderr}");
+        assert!(stderr.contains("; stored ") && !stderr.contains("warning"), "{stderr}");
+    }
+}
+
+#[test]
+fn globs_mean_what_was_typed_and_what_it_stands_for() {
+    let (world, key) = world();
+    let (short, digest) = (&key[..8], blake3::hash(b"out\n").to_hex());
+    let word = format!("fleche:{short}");
+    let typed = format!("fleche:{}*", &key[..6]);
+    let run =
+        |options: &[&str]| world.fleche([&["run", "-v", "-i", "show"], options, &["--", "./show", &word]].concat());
+    let canonical = format!("fleche:{}*", &digest[..6]);
+    for glob in [&typed, &canonical] {
+        let ending = run(&["--redact-arg", glob, "--revision", glob]).run();
+        assert!(ending.stderr().contains("; stored "), "{ending:?}");
+        world.fleche(["table", "--latest", "--columns", "command"]).prints("command\n./show [redacted]\n");
+    }
+    for file in walkdir::WalkDir::new(world.cache().join("calls")).into_iter().filter_map(Result::ok) {
+        let held = fs::read(file.path()).unwrap_or_default();
+        assert!(memchr::memmem::find(&held, format!("fleche:{digest}").as_bytes()).is_none());
+    }
+    let asked = run(&["--require-arg", &typed]).run();
+    assert!(asked.stderr().contains("; stored ") || asked.stderr().starts_with("fleche: hit "), "{asked:?}");
+    let ignored = |word: &str| {
+        let words = ["digest", "-i", "show", "--ignore-arg", "fleche:*", "--", "./show", word];
+        world.fleche(words).run().stdout()
+    };
+    assert_eq!(ignored(&word), ignored(&format!("fleche:{key}/stderr")));
+    let words = |word: &str| world.fleche(["digest", "-i", "show", "--ignore-arg", &typed, "--", "./show", word]).run();
+    assert_eq!(words(&word).stdout(), words(&format!("fleche:{key}")).stdout());
+}
+
+#[test]
+fn a_word_is_looked_up_in_the_catalogue_and_not_in_every_call() {
+    let (world, key) = world();
+    let word = format!("fleche:{}", &key[..8]);
+    let catalogue = world.cache().join("index.sqlite");
+    for verb in ["digest", "call", "explain", "contains", "load"] {
+        for source in ["--no-stdin", &format!("--stdin-from={word}")] {
+            fs::remove_file(&catalogue).unwrap_or_default();
+            let argument = if source == "--no-stdin" { word.as_str() } else { "-" };
+            let words = [verb, "-i", "show", source, "--", "cat", argument];
+            let outcome = world.fleche(words).run();
+            assert!(outcome.code() < 2, "{outcome:?}");
+            // It is kept for the next question.
+            assert!(catalogue.exists(), "{verb} {source}");
+        }
+    }
 }

@@ -182,3 +182,30 @@ fn what_makes_no_sense_is_refused() {
     let outcome = world.fleche(["digest"]).run();
     assert_eq!((outcome.code(), outcome.stdout()), (2, String::new()));
 }
+
+#[test]
+fn a_command_that_would_not_be_cached_has_a_key_and_v_says_why_not() {
+    let world = world();
+    for (options, why) in [
+        (&["--", "./tool"][..], "it is not declared what it reads"),
+        (&["-i", "input", "--require-arg", "-c", "--", "./tool"], "required argument `-c` is missing"),
+        (&["-i", "input", "--require-env", "NONE", "--", "./tool"], "required variable `NONE` is not set"),
+        (&["-i", "input", "--", "./missing"], "it cannot be started"),
+    ] {
+        let said = |outcome: &crate::world::Outcome| {
+            let line = outcome.stderr();
+            line.strip_prefix("fleche: not cached: ").map(|why| why.trim_end().to_owned())
+        };
+        let asked = |verb: &[&str]| world.fleche([verb, options].concat()).run();
+        let digest = asked(&["digest"]);
+        assert_eq!((digest.code(), digest.stdout().len(), digest.stderr()), (0, 65, String::new()));
+        assert_eq!(said(&asked(&["digest", "-v"])).as_deref(), Some(why));
+        let call: serde_json::Value = serde_json::from_slice(&asked(&["call"]).stdout).unwrap();
+        assert_eq!(call["uncached"], why);
+        asked(&["load"]).check(1, "", &format!("fleche: the command is not cached: {why}\n"));
+        assert!(asked(&["explain"]).stdout().starts_with(&format!("not cached: {why}\n")));
+    }
+    let call = world.fleche(["call", "-i", "input", "--", "./tool"]).run();
+    assert!(serde_json::from_slice::<serde_json::Value>(&call.stdout).unwrap()["uncached"].is_null());
+    assert_eq!(world.executions("tool"), 0);
+}

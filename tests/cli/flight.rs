@@ -283,3 +283,16 @@ fn the_refresh_of_a_stale_call_holds_the_lock_itself() {
     gate.open();
     eventually("the refresh ends", || !is_locked(&world));
 }
+
+#[test]
+fn a_follower_that_makes_the_call_anew_leaves_its_tags() {
+    let (world, mut gate) = world("cat input");
+    let holder = holder(&world, &["-t", "note=kept"]);
+    let follower = Running(vec![tool(&world, &["--ttl", "0s"]).start()]);
+    wait_for(&world, &follower.0[0]);
+    gate.open();
+    all(&holder.outcomes(), 1, 0, "1\n", "");
+    all(&follower.outcomes(), 1, 0, "1\n", "");
+    assert_eq!(world.executions("tool"), 2);
+    world.fleche(["query", "--tag", "note=kept", "--count"]).prints("1\n");
+}

@@ -152,3 +152,18 @@ fn a_key_or_a_command_is_needed() {
     }
     assert!(!world.home().join(".cache").exists());
 }
+
+#[test]
+fn a_probe_is_run_once() {
+    let world = World::new();
+    world.counted("probe", "echo 1");
+    let words = |verb| [verb, "--pure", "--probe", "./probe", "--", "echo", "out"];
+    world.fleche(words("run")).prints("out\n");
+    assert_eq!(world.executions("probe"), 1);
+    world.fleche(words("load")).prints("out\n");
+    assert_eq!(world.executions("probe"), 2);
+    // However the streams of the run were connected.
+    world.shell("fleche run --pure --probe ./probe -- echo one 2>&1").prints("one\n");
+    world.shell("fleche load --pure --probe ./probe -- echo one").prints("one\n");
+    assert_eq!(world.executions("probe"), 4);
+}

@@ -216,3 +216,20 @@ fn a_call_in_a_project_is_run_in_a_folder_of_the_same_name() {
     session.current_dir(world.path("sub")).prints("1\nwork\n");
     rerun(&world).env_remove("TMPDIR").prints("");
 }
+
+#[test]
+fn a_command_that_is_given_a_stored_value_is_run_with_it() {
+    let world = world("cat input");
+    record(&world, &[]);
+    let value = key(&world);
+    world.counted("show", "cat \"${1#--x=}\"");
+    for word in [format!("fleche:{value}"), format!("--x=fleche:{value}")] {
+        let temporary = world.root().join("temporary");
+        world.fleche(["run", "-i", "show", "--", "./show", &word]).env("TMPDIR", temporary).prints("1\n");
+        let shown = key(&world);
+        let before = world.executions("show");
+        let said = format!("fleche: {} does the same\n", &shown[..12]);
+        rerun(&world).arg("-v").arg(&shown).ends(0, "", &said);
+        assert_eq!(world.executions("show"), before + 1);
+    }
+}

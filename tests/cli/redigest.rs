@@ -219,3 +219,17 @@ fn a_call_that_was_made_anew_stays_and_gets_the_tags() {
     let columns = ["table", "--columns", "key,tag.old,tag.both", "--format", "csv"];
     world.fleche(columns).prints(&format!("key,tag.old,tag.both\n{now},1,new\n"));
 }
+
+#[test]
+fn a_call_that_was_given_a_stored_value_is_found_again() {
+    let world = world("cat input");
+    tool(&world, &[]).prints("1\n");
+    let word = format!("fleche:{}", key(&world));
+    let show = || world.fleche(["run", "-i", "input", "--", "cat", &word]);
+    show().prints("1\n");
+    let (former, now) = aged(&world, |_, _| {});
+    world.fleche(["redigest", "--dry-run"]).prints(&format!("{former}\t{now}\n"));
+    redigest(&world).prints(&format!("{former}\t{now}\n"));
+    let again = world.fleche(["run", "-v", "-i", "input", "--", "cat", &word]).run();
+    assert!(again.stderr().starts_with("fleche: hit "), "{again:?}");
+}

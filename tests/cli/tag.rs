@@ -109,3 +109,25 @@ fn a_read_only_cache_is_not_tagged() {
     );
     assert_eq!(tags(&world, "one"), serde_json::json!({"project": "alpha"}));
 }
+
+#[test]
+fn a_call_keeps_its_tags_whatever_it_was_made_anew_for() {
+    let world = World::new();
+    world.counted("tool", "exit $(cat \"$HOME/status\")");
+    let run = |options: &[&str], status: i32| {
+        std::fs::write(world.home().join("status"), format!("{status}\n")).unwrap();
+        let words = [&["run", "-i", "tool"], options, &["--", "./tool"]].concat();
+        assert_eq!(world.fleche(words).run().code(), status);
+    };
+    let pinned = || world.fleche(["query", "--tag", "pin", "--count"]).run().stdout();
+    run(&["--cache-exit", "1"], 1);
+    world.fleche(["tag", "--name", "tool", "pin"]).prints("");
+    // Under the same key, of which the stored code is none that is replayed here.
+    run(&[], 0);
+    assert_eq!((pinned().as_str(), world.executions("tool")), ("1\n", 2));
+    run(&["--ttl", "0s"], 0);
+    run(&["--mode", "refresh"], 0);
+    std::fs::remove_dir_all(world.cache().join("paths")).unwrap_or_default();
+    run(&["--mode", "refresh"], 0);
+    assert_eq!((pinned().as_str(), world.executions("tool")), ("1\n", 5));
+}
