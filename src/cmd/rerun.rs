@@ -5,7 +5,8 @@ use std::cell::Cell;
 use crate::config;
 use crate::engine::{self, Ending, Mode, Nested, Policy, Told};
 use crate::error::{Error, Result};
-use crate::model::{Call, Key, Request, differing};
+use crate::model::{Call, Difference, Key, Request};
+use crate::query::differences::sentence;
 use crate::store::Store;
 use crate::ui::Talk;
 
@@ -59,7 +60,7 @@ fn attempt(args: Args, talk: &Talk) -> Result<Ending> {
     let tell = |told: Told| {
         is_told.set(true);
         match &told {
-            Told::Stored { key, .. } if *key != call.key => talk.warn(&elsewhere(&store, &call, key)),
+            Told::Stored { key, since: Some(since), .. } => talk.warn(&elsewhere(&call.key, key, since)),
             Told::NotStored { reason, .. } | Told::Plain { reason, hint: None } => {
                 talk.warn(&format!("{} is as it was: {reason}", call.key.0.short()));
             }
@@ -75,16 +76,12 @@ fn stored(store: &Store, key: &Key) -> Result<Call> {
 }
 
 /// What to say of a run that was recorded under the key `now`, which is not that of the call that was run again.
-fn elsewhere(store: &Store, before: &Call, now: &Key) -> String {
-    let differing = match store.call(now) {
-        Ok(Some(after)) => differing(before, &after),
-        _ => Vec::new(),
-    };
-    let names: Vec<String> = differing.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
-    let more = match differing.len().saturating_sub(SHOWN) {
+fn elsewhere(before: &Key, now: &Key, differences: &[Difference]) -> String {
+    let told: Vec<String> = differences.iter().take(SHOWN).map(sentence).collect();
+    let more = match differences.len().saturating_sub(SHOWN) {
         0 => String::new(),
-        more => format!(" and {more} more"),
+        more => format!("; and {more} more"),
     };
-    let what = if names.is_empty() { "what its result tells of the folder".into() } else { names.join(", ") };
-    format!("recorded as {}, not as {}: {what}{more} changed", now.0.short(), before.key.0.short())
+    let what = if told.is_empty() { "its result tells of another folder".to_owned() } else { told.join("; ") };
+    format!("recorded as {}, not as {}: {what}{more}", now.0.short(), before.0.short())
 }

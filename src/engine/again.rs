@@ -141,7 +141,7 @@ pub fn again(
     let recorded = Recorded::of(call, &secret).map_err(refused)?;
     go_to(&call.cwd).map_err(|why| refused(&why))?;
     let cache_exit = policy.cache_exit.iter().copied().chain([call.outcome.exit]).collect();
-    super::run_in(recorded.scene, &recorded.request, &Policy { cache_exit, ..policy.clone() }, folder, tell)
+    super::run_in(recorded.scene, Some(call), &recorded.request, &Policy { cache_exit, ..policy.clone() }, folder, tell)
 }
 
 /// Makes `folder` the working directory.

@@ -8,6 +8,7 @@ use crate::model::{Event, Program, Reason};
 use crate::store::{Flight, FlightLock, Store};
 
 use super::beyond::Beyond;
+use super::explain;
 use super::lookup::{Freshness, Sought};
 use super::outputs;
 use super::recognise::check_writable;
@@ -90,7 +91,13 @@ impl super::Run<'_> {
         let stored = panic::catch_unwind(AssertUnwindSafe(|| record(capture, &run, &self.input, &before, &beyond)))
             .unwrap_or(Err(Reason::Internal));
         match stored {
-            Ok(key) => (self.tell)(Told::Stored { key, why: why.clone(), took: run.usage.wall }),
+            Ok(key) => {
+                let former = self.former.filter(|former| former.key != key);
+                let since = former.map(|former| {
+                    super::guarded(|| Ok(explain::differences(store, sought, former))).unwrap_or_default()
+                });
+                (self.tell)(Told::Stored { key, why: why.clone(), took: run.usage.wall, since });
+            }
             Err(reason) => {
                 // Before the lock goes, so that those who wait for it know that waiting does not help.
                 store.note(&Event::NotStored {

@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result, cause};
 use crate::exec::{self, Launch, StartError};
 use crate::key;
-use crate::model::{Nearest, Program, Reason, Request};
+use crate::model::{Call, Difference, Nearest, Program, Reason, Request};
 use crate::store::{FlightLock, Store};
 use crate::sys::signal;
 
@@ -95,6 +95,8 @@ pub enum Told {
         why: Miss,
         /// Nanoseconds that it took.
         took: u64,
+        /// What differs from the call that was to be made again, where that is another one.
+        since: Option<Vec<Difference>>,
     },
     /// The command ran and nothing was stored.
     NotStored {
@@ -145,6 +147,8 @@ struct Run<'a> {
     input: StandardInput,
     /// Those that are copies of stored values.
     arguments: Arguments,
+    /// The call that is made again, if one is.
+    former: Option<&'a Call>,
 }
 
 /// Replays the command or runs it and records what it did.
@@ -156,12 +160,13 @@ pub fn run(
     folder: &std::result::Result<PathBuf, Reason>,
     tell: &dyn Fn(Told),
 ) -> Result<Ending> {
-    run_in(Scene::default(), request, policy, folder, tell)
+    run_in(Scene::default(), None, request, policy, folder, tell)
 }
 
-/// The same in other surroundings than fleche's own.
+/// The same in other surroundings than fleche's own, to make `former` again.
 fn run_in(
     scene: Scene,
+    former: Option<&Call>,
     request: &Request,
     policy: &Policy,
     folder: &std::result::Result<PathBuf, Reason>,
@@ -178,7 +183,7 @@ fn run_in(
             (&found, arguments)
         }
     };
-    let mut run = Run { request, policy, tell, scene, input: StandardInput::default(), arguments };
+    let mut run = Run { request, policy, tell, scene, input: StandardInput::default(), arguments, former };
     match run.through_cache(folder) {
         Ok(ending) => Ok(ending),
         Err(Halt::Refuse(error)) => Err(error),

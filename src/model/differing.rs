@@ -1,22 +1,8 @@
-//! What tells two calls apart, by name.
+//! What tells two commands apart, by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Call, Digest};
-
-/// The names of the parts and inputs in which two calls of one store differ: what only one of them has, and what
-/// has another value. Without the values, which are not recorded.
-pub fn differing(one: &Call, other: &Call) -> Vec<String> {
-    let mut names = differing_parts(&one.parts, &other.parts);
-    let seen = |call: &Call| -> BTreeMap<_, _> {
-        call.observations.iter().map(|seen| (seen.path.clone(), seen.state.clone())).collect()
-    };
-    let (one, other) = (seen(one), seen(other));
-    let paths: BTreeSet<_> = one.keys().chain(other.keys()).collect();
-    let changed = paths.into_iter().filter(|path| one.get(*path) != other.get(*path));
-    names.extend(changed.map(|path| format!("input {}", path.display())));
-    names
-}
+use super::Digest;
 
 /// The names of the parts in which two lists differ, each once.
 pub fn differing_parts(one: &[(String, Digest)], other: &[(String, Digest)]) -> Vec<String> {

@@ -26,7 +26,7 @@ pub use call::{Answer, Argument, Call, Grade, Variable};
 pub use codec::{Fields, Malformed, Reader, Writer};
 pub use command::{Command, CommandVariable, Part, Program, Stdin, Streams, Watched};
 pub use difference::{Aspect, Change, Difference, Nearest, Role, Setting, Side, Subject, Uncovered};
-pub use differing::{differing, differing_parts};
+pub use differing::differing_parts;
 pub use digest::{CommandDigest, Content, Digest, Key, Prefix};
 pub use event::Event;
 pub use fact::Fact;

@@ -187,10 +187,10 @@ fn what_makes_no_sense_is_refused() {
 fn a_command_that_would_not_be_cached_has_a_key_and_v_says_why_not() {
     let world = world();
     for (options, why) in [
-        (&["--", "./tool"][..], "it is not declared what it reads"),
-        (&["-i", "input", "--require-arg", "-c", "--", "./tool"], "required argument `-c` is missing"),
-        (&["-i", "input", "--require-env", "NONE", "--", "./tool"], "required variable `NONE` is not set"),
-        (&["-i", "input", "--", "./missing"], "it cannot be started"),
+        (&["--", "./tool"][..], "its inputs are not declared"),
+        (&["-i", "input", "--require-arg", "-c", "--", "./tool"], "no argument matches `-c`"),
+        (&["-i", "input", "--require-env", "NONE", "--", "./tool"], "variable `NONE` is not set"),
+        (&["-i", "input", "--", "./missing"], "it could not be started"),
     ] {
         let said = |outcome: &crate::world::Outcome| {
             let line = outcome.stderr();

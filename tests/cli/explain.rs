@@ -499,3 +499,32 @@ fn run_tells_the_first_difference_in_its_one_line() {
         "miss: argument 1 is `d`, was `c` in call <short>, and 1 more difference; stored <short> (took <time>)",
     );
 }
+
+#[test]
+fn every_call_is_a_candidate_once() {
+    let world = World::new();
+    let line = "record() { echo $1 > a; echo $1 > b; fleche run -i a -i b -o out -- cp b out; }
+        record first; for i in $(seq 63); do record $i; done; echo first > a; echo other > b
+        fleche explain -i a -i b -o out -- cp b out";
+    let outcome = world.shell(line).run();
+    // All of the others differ in both.
+    let told: Vec<String> = outcome.stdout().lines().skip(2).map(str::to_owned).collect();
+    assert_eq!(told, ["`b` changed"], "{outcome:?}");
+}
+
+#[test]
+fn a_remedy_can_be_pasted() {
+    let world = World::new();
+    let run = |word: &str| assert_eq!(world.fleche(["run", "--pure", "--", "echo", word]).run().code(), 0);
+    let told = |word: &str| world.fleche(["explain", "--pure", "--", "echo", word]).run().stdout();
+    run("a^b'c");
+    let shown = told("=x y");
+    let line = shown.lines().find(|line| line.starts_with("    --ignore-arg ")).unwrap();
+    assert_eq!(line.trim(), "--ignore-arg '=x y' --ignore-arg 'a^b'\\''c'");
+    let pasted =
+        |verb: &str, word: &str| world.shell(&format!("fleche {verb} {} --pure -- echo '{word}'", line.trim())).run();
+    assert_eq!(pasted("run", "=x y").stdout(), "=x y\n");
+    assert_eq!(pasted("explain", "=x y").code(), 0);
+    run("^");
+    assert!(told("one\ntwo").lines().all(|line| !line.starts_with("    --ignore-arg")));
+}

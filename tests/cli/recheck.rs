@@ -186,24 +186,18 @@ fn a_command_that_dies_does_not_keep_the_others_from_being_run() {
 
 #[test]
 fn a_signal_that_reaches_fleche_ends_the_verification() {
-    let world = world("if [ -e \"$HOME/second\" ]; then trap 'exit 0' TERM; kill -STOP $$; fi");
+    let body = "if [ -e \"$HOME/second\" ]; then trap 'exit 0' TERM; read line < \"$HOME/gate\"; fi";
+    let world = world(body);
     record(&world, &[]);
+    world.program("mkfifo", [world.home().join("gate")]).prints("");
     fs::write(world.home().join("second"), "").unwrap();
-    let mut verification = rerun(&world).start();
+    let verification = rerun(&world).start();
     crate::world::eventually("the second run", || world.executions("tool") == 2);
     // SAFETY: kill(2) on a child that was not waited for yet, so that its id is its own.
     assert_eq!(unsafe { libc::kill(verification.id() as i32, libc::SIGTERM) }, 0);
-    // SAFETY: as above; the command stopped, and fleche with it.
-    crate::world::eventually("the end", || {
-        unsafe { libc::kill(verification.id() as i32, libc::SIGCONT) };
-        verification.try_wait().unwrap().is_some()
-    });
     let output = verification.wait_with_output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(
-        (output.status.code(), stderr),
-        (Some(2), format!("fleche: {} was ended by signal 15\n", &key(&world)[..12]))
-    );
+    let said = format!("fleche: {} was ended by signal 15\n", &key(&world)[..12]);
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(2), said));
     is_clean(&world);
 }
 

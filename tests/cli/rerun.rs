@@ -88,8 +88,11 @@ fn another_environment_is_another_call_and_a_warning_says_so() {
     let outcome = world.fleche(["rerun", &old]).env("COLOUR", "blue").run();
     let now = key(&world);
     assert_ne!(now, old);
-    let said =
-        format!("fleche: recorded as {}, not as {}: `env.COLOUR`, `input input` changed\n", &now[..12], &old[..12]);
+    let said = format!(
+        "fleche: recorded as {}, not as {}: variable `COLOUR` has another value; `input` changed\n",
+        &now[..12],
+        &old[..12]
+    );
     outcome.check(0, "blue\n", &said);
     world.write("input", "1\n");
     tool(&world, &[]).env("COLOUR", "red").prints("red\n");

@@ -205,6 +205,11 @@ fn nearest_of_name(store: &Store, sought: &Sought, catalogue: &Catalogue) -> Res
     Ok(nearest(store, sought, &catalogue.calls_named(&sought.command.file_name(), MOST_CANDIDATES)?))
 }
 
+/// All that differs between a command and a call.
+pub(super) fn differences(store: &Store, sought: &Sought, call: &Call) -> Vec<Difference> {
+    with_now(store, sought, |now| compare::compare(now, call)).unwrap_or_default()
+}
+
 /// The recorded call that differs least, found without the catalogue, for a command that is about to run.
 pub(super) fn nearest_beside(store: &Store, sought: &Sought) -> Option<Nearest> {
     let mut keys = store.path_sets(&sought.command.digest).keys;
