@@ -20,7 +20,7 @@ impl super::Run<'_> {
     /// Runs the command, alone of its kind if that can be had, and stores what it did.
     pub(super) fn execute(&mut self, store: &Store, sought: Sought, why: Miss) -> Result<Ending, Halt> {
         check_writable(sought.command.streams)?;
-        let (sought, why, mut lock) = match store.flight(&sought.command.digest, self.policy.wait) {
+        let (sought, mut why, mut lock) = match store.flight(&sought.command.digest, self.policy.wait) {
             Flight::Alone => (sought, why, None),
             Flight::Leads(lock) => (sought, why, Some(lock)),
             Flight::Waited(lock) => (sought.again(store)?, why, Some(lock)),
@@ -30,7 +30,9 @@ impl super::Run<'_> {
             match super::guarded(|| self.replay_if_stored(store, &sought, &mut lock)) {
                 Ok(ending) => return Ok(ending),
                 Err(Missed::Halted(halt)) => return Err(halt),
-                Err(Missed::Because(_)) => {}
+                Err(Missed::Because(reason)) if reason == why.reason => {}
+                // What is there by now is what it runs for.
+                Err(Missed::Because(reason)) => why = Miss { reason, nearest: None },
             }
         }
         self.arguments.prepare()?;

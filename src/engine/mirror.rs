@@ -262,7 +262,7 @@ fn begins_word(word: &[u8], at: usize) -> bool {
 
 /// Whether a file's name may have this byte without meaning anything to a shell; globs stand for names that are there.
 fn is_of_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"_.-+*?[]".contains(&byte) || !byte.is_ascii()
+    byte.is_ascii_alphanumeric() || b"_.-+*?".contains(&byte) || !byte.is_ascii()
 }
 
 /// Whether what stands behind a `$` may become a path that leads out: a variable that holds more than a name.
@@ -291,11 +291,15 @@ fn goes_home(line: &[u8]) -> bool {
     })
 }
 
-/// Whether `..` stands in it where it may be a folder.
+/// Whether `..` stands in it where it may be a folder: by itself, behind an option's letters, or behind a variable, which may be
+/// empty.
 fn climbs(word: &[u8]) -> bool {
     memmem::find_iter(word, b"..").any(|at| {
         let is_end = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'.');
-        is_end(at.checked_sub(1).and_then(|before| word.get(before))) && is_end(word.get(at + 2))
+        let behind = word[..at].iter().rposition(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
+        let is_glued = behind.is_some_and(|at| b"-$".contains(&word[at]));
+        let before = at.checked_sub(1).and_then(|before| word.get(before));
+        (is_glued || is_end(before)) && is_end(word.get(at + 2))
     })
 }
 
@@ -335,6 +339,10 @@ mod tests {
             "-Wl,-Map,/tmp/x.map",
             "-MF/abs/x.d",
             "-MFout/../x",
+            "-C..",
+            "-aC../x",
+            "cd $NAME..",
+            "[/x]",
             "@/abs/rsp",
             "-specs=/x",
             "cp out $DEST/out",
