@@ -504,10 +504,11 @@ fn run_tells_the_first_difference_in_its_one_line() {
 fn every_call_is_a_candidate_once() {
     let world = World::new();
     let line = "record() { echo $1 > a; echo $1 > b; fleche run -i a -i b -o out -- cp b out; }
-        record first; for i in $(seq 63); do record $i; done; echo first > a; echo other > b
+        record first; for i in $(seq 40); do record $i; done; rm -r ~/.cache/fleche/paths
+        for i in $(seq 41 63); do record $i; done; echo first > a; echo other > b
         fleche explain -i a -i b -o out -- cp b out";
     let outcome = world.shell(line).run();
-    // All of the others differ in both.
+    // All of the others differ in both; those that path sets tell of, the catalogue tells of once more.
     let told: Vec<String> = outcome.stdout().lines().skip(2).map(str::to_owned).collect();
     assert_eq!(told, ["`b` changed"], "{outcome:?}");
 }
