@@ -1,15 +1,20 @@
 //! `fleche digest`: the key that a command has now.
 
+use std::ffi::OsStr;
+
 use serde_json::json;
 
 use crate::config;
 use crate::engine;
 use crate::error::Result;
-use crate::model::{Digest, Part};
+use crate::model::{Digest, Observation, Part};
 use crate::query::describe;
 use crate::ui::{self, JsonStyle, Talk};
 
 use super::{recognise, streams};
+
+/// What stands for whatever tells of a redacted argument.
+const HIDDEN: &str = "[redacted]";
 
 /// Print the key of a command, without running it
 ///
@@ -31,12 +36,19 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let streams = args.streams.streams();
     let recognised = engine::recognise(&args.recognise.request()?, streams, &config::cache_folder())?;
     let (command, key) = (&recognised.command, recognised.key);
+    let shown = |text: String| if recognised.is_hidden(OsStr::new(&text)) { HIDDEN.to_owned() } else { text };
+    let value = |part: &Part| shown(value(part));
+    let input =
+        |seen: &Observation| [seen.path.to_string_lossy().into_owned(), describe::state(&seen.state)].map(shown);
     if args.json {
         let parts: Vec<_> = command.parts.iter().map(|part| json!({"name": part.name, "value": value(part)})).collect();
         let inputs: Vec<_> = recognised
             .observations
             .iter()
-            .map(|seen| json!({"path": seen.path.to_string_lossy(), "state": describe::state(&seen.state)}))
+            .map(|seen| {
+                let [path, state] = input(seen);
+                json!({"path": path, "state": state})
+            })
             .collect();
         let object =
             json!({"key": key.to_string(), "command": command.digest.to_string(), "parts": parts, "inputs": inputs});
@@ -49,11 +61,8 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
         }
         text.push_str(&format!("command\t{}\n", command.digest));
         for seen in &recognised.observations {
-            text.push_str(&format!(
-                "input {}\t{}\n",
-                ui::escape(&seen.path.to_string_lossy()),
-                describe::state(&seen.state)
-            ));
+            let [path, state] = input(seen);
+            text.push_str(&format!("input {}\t{}\n", ui::escape(&path), ui::escape(&state)));
         }
         text.push_str(&format!("key\t{key}\n"));
     } else {

@@ -165,15 +165,11 @@ impl ModeName {
 
 /// The mode that FLECHE_MODE asks for.
 pub(super) fn mode_of_environment() -> Result<Mode> {
-    let Some(word) = config::mode() else { return Ok(Mode::On) };
-    ModeName::from_str(&word, false).map(ModeName::mode).map_err(|_| {
-        Error::usage(format!("FLECHE_MODE is `{word}`, which is no mode")).hint("on, off, read-only or refresh")
-    })
+    Ok(named_by_environment()?.map_or(Mode::On, ModeName::mode))
 }
 
-/// The mode that the flags or the environment ask for.
-fn mode(args: &Flags) -> Result<Option<ModeName>> {
-    let Some(word) = config::mode().filter(|_| args.mode.is_none()) else { return Ok(args.mode) };
+fn named_by_environment() -> Result<Option<ModeName>> {
+    let Some(word) = config::mode() else { return Ok(None) };
     ModeName::from_str(&word, false).map(Some).map_err(|_| {
         Error::usage(format!("FLECHE_MODE is `{word}`, which is no mode")).hint("on, off, read-only or refresh")
     })
@@ -182,6 +178,10 @@ fn mode(args: &Flags) -> Result<Option<ModeName>> {
 /// The words that spell these flags, with what the environment adds to them; `recorded` are tags that those of the flags
 /// and of the environment outrank.
 pub fn words(args: &Flags, recorded: BTreeMap<String, String>) -> Result<Vec<OsString>> {
+    let mode = match args.mode {
+        None => named_by_environment()?,
+        given => given,
+    };
     let mut words = Spelling::default();
     let mut all = recorded;
     all.extend(tags(args)?);
@@ -191,7 +191,7 @@ pub fn words(args: &Flags, recorded: BTreeMap<String, String>) -> Result<Vec<OsS
     words.flag("--realtime", args.realtime);
     let name = |value: Option<PossibleValue>| value.map(|value| value.get_name().to_owned());
     words.one("--mtime", name(args.mtime.to_possible_value()).filter(|_| !matches!(args.mtime, MtimeWhen::Now)));
-    words.one("--mode", name(mode(args)?.and_then(|mode| mode.to_possible_value())));
+    words.one("--mode", name(mode.and_then(|mode| mode.to_possible_value())));
     words.one("--wait", args.wait.map(|time| humantime::format_duration(time).to_string()));
     Ok(words.0)
 }

@@ -33,7 +33,7 @@ impl Filter {
     pub fn resolve(&self, store: &Store, catalogue: &Catalogue) -> Result<Selection> {
         let mut selection = self.selection.clone();
         for prefix in &self.values {
-            match value(store, prefix)? {
+            match value(store, catalogue, prefix)? {
                 Some(digest) => selection.conditions.push(Condition::Value(digest)),
                 None => selection.conditions.push(Condition::Keys(Vec::new())),
             }
@@ -60,8 +60,8 @@ pub fn none() -> Error {
     Error::no("no call matches")
 }
 
-fn value(store: &Store, prefix: &Prefix) -> Result<Option<Digest>> {
-    match store.resolve(prefix) {
+fn value(store: &Store, catalogue: &Catalogue, prefix: &Prefix) -> Result<Option<Digest>> {
+    match store.resolve_by(catalogue, prefix) {
         Ok(Named::Value(digest)) => Ok(Some(digest)),
         Ok(Named::Call(_)) => Ok(None),
         Err(error) if error.kind() == Kind::No => Ok(None),

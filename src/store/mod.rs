@@ -45,8 +45,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 pub use arguments::ArgumentCopy;
 pub use catalogue::{
-    BUILT_IN, BuiltIn, Catalogue, Column, Condition, Counted, Maker, PathQuestion, Peek, Period, Refusal, Selection,
-    Totals,
+    BUILT_IN, BuiltIn, Catalogue, Column, Condition, Counted, PathQuestion, Peek, Period, Refusal, Selection, Totals,
 };
 pub use flight::{Flight, FlightLock};
 pub use gc::{Cause, Freed, Limits, Plan, Removal, Thing};
@@ -74,6 +73,8 @@ pub type Progress<'a> = &'a dyn Fn(u64, u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
     ReadWrite,
+    /// Nothing but the catalogue, which questions keep for questions.
+    CatalogueOnly,
     ReadOnly,
 }
 

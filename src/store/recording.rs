@@ -69,7 +69,7 @@ impl Store {
     /// [`Reason::ReadOnly`]; [`Reason::StoreUnusable`] where the lock file cannot be opened or a garbage
     /// collection does not end within a second.
     pub fn recording(&self) -> Result<Recording<'_>, Reason> {
-        if self.access == Access::ReadOnly {
+        if self.access != Access::ReadWrite {
             return Err(Reason::ReadOnly);
         }
         let gc = self.gc_shared()?;

@@ -51,7 +51,7 @@ impl Store {
     ///
     /// [`Reason::ReadOnly`], or [`Reason::StoreUnusable`] where its file cannot be removed.
     pub fn let_go(&self, former: &Key) -> Result<(), Reason> {
-        if self.access == Access::ReadOnly {
+        if self.access != Access::ReadWrite {
             return Err(Reason::ReadOnly);
         }
         let removed = self.folder.remove(&call_name(former));

@@ -27,7 +27,7 @@ impl Store {
     /// [`Reason::ReadOnly`], [`Reason::NoCall`] where there is no such call, [`Reason::Damaged`], and
     /// [`Reason::StoreUnusable`] where it cannot be written.
     pub fn tag(&self, key: &Key, change: impl FnOnce(&mut BTreeMap<String, String>)) -> Result<bool, Reason> {
-        if self.access == Access::ReadOnly {
+        if self.access != Access::ReadWrite {
             return Err(Reason::ReadOnly);
         }
         // A run that stores the same call meanwhile would be undone by what is written here.

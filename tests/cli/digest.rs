@@ -182,3 +182,16 @@ fn what_makes_no_sense_is_refused() {
     let outcome = world.fleche(["digest"]).run();
     assert_eq!((outcome.code(), outcome.stdout()), (2, String::new()));
 }
+
+#[test]
+fn what_tells_of_a_redacted_argument_is_not_shown() {
+    let world = World::new();
+    world.write("hush-hush", "x\n");
+    for format in ["-v", "--json"] {
+        let outcome =
+            world.fleche(["digest", format, "--pure", "--redact-arg", "hush*", "--", "cat", "hush-hush"]).run();
+        assert_eq!((outcome.code(), outcome.stderr()), (0, String::new()));
+        let text = outcome.stdout();
+        assert!(!text.contains("hush-hush") && text.contains("[redacted]"), "{text}");
+    }
+}

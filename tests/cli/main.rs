@@ -25,6 +25,7 @@ mod outputs;
 mod policy;
 mod probe;
 mod query;
+mod read_only;
 mod readme;
 mod recheck;
 mod redigest;

@@ -156,6 +156,19 @@ fn json_is_a_call_a_line_with_everything() {
 }
 
 #[test]
+fn thousands_of_arguments_are_as_many_fields() {
+    let world = World::new();
+    let words: Vec<String> = (0..2500).map(|number| number.to_string()).collect();
+    let outcome = world.fleche(["run", "--pure", "--", "true"].map(String::from).iter().chain(&words)).run();
+    assert_eq!((outcome.code(), outcome.stderr()), (0, String::new()));
+    let text = query(&world, &["--json"]).stdout();
+    let call: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&call["arg.0"], &call["arg.2500"]), (&"true".into(), &"2499".into()));
+    let header = world.fleche(["table", "--args"]).run().stdout();
+    assert!(header.lines().next().unwrap().contains("\targ.2499\targ.2500"));
+}
+
+#[test]
 fn a_wrong_condition_is_the_askers_fault_and_changes_nothing() {
     let world = world();
     for (sql, why) in [

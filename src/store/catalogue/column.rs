@@ -282,6 +282,21 @@ pub(super) fn command_line_of(text: &str) -> Option<String> {
     Some(command_line(&arguments?))
 }
 
+/// What [`COMMAND_LINE`] gave.
+pub(super) fn arguments(value: ValueRef) -> Result<Vec<Argument>, FromSqlError> {
+    let words = value.as_str_or_null()?.unwrap_or_default().split(' ').filter(|word| !word.is_empty());
+    words.map(argument).collect::<Option<_>>().ok_or(FromSqlError::InvalidType)
+}
+
+/// One of these arguments, if there are so many.
+pub(super) fn argument_fact(arguments: &[Argument], number: u32) -> Fact {
+    match arguments.get(number as usize) {
+        Some(Argument::Clear(word)) => Fact::Text(word.to_string_lossy().into_owned()),
+        Some(Argument::Redacted) => Fact::Text("[redacted]".to_owned()),
+        None => Fact::Nothing,
+    }
+}
+
 fn argument(word: &str) -> Option<Argument> {
     match word.strip_prefix('x') {
         Some(hex) => Some(Argument::Clear(OsString::from_vec(unhex(hex)?))),

@@ -37,7 +37,7 @@ pub use neighbours::Refusal;
 pub use peek::Peek;
 pub(super) use reachable::CallFacts;
 pub use selection::{Condition, PathQuestion, Selection};
-pub use statistics::{Counted, Maker, Period, Totals};
+pub use statistics::{Counted, Period, Totals};
 
 use super::folder::Folder;
 use super::{Access, Progress, Store};

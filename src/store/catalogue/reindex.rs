@@ -28,7 +28,7 @@ impl Store {
     /// Where the store is read-only, the disk is full, a newer fleche made the catalogue, or others write it for ten
     /// seconds on end. The old catalogue is then as it was.
     pub fn reindex(&self, progress: Progress) -> Result<(), Error> {
-        if self.access == Access::ReadOnly {
+        if self.access != Access::ReadWrite {
             return Err(Error::failure("cannot build the catalogue anew: the cache is read-only"));
         }
         let place =

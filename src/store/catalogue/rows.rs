@@ -3,7 +3,7 @@
 use rusqlite::{ErrorCode, params_from_iter};
 
 use super::Catalogue;
-use super::column::Column;
+use super::column::{self, Column};
 use super::selection::{Condition, Selection, Spelt};
 use crate::error::{Error, Result};
 use crate::model::{Digest, Fact, Key};
@@ -26,9 +26,7 @@ impl Catalogue {
         let mut statement = self.connection.prepare(&text).map_err(failed)?;
         let mut rows = statement.query(params_from_iter(bound)).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
-            let fact = |(n, column): (usize, &Column)| Ok(column.fact(row.get_ref(n)?)?);
-            let facts: rusqlite::Result<Vec<Fact>> = columns.iter().enumerate().map(fact).collect();
-            show(facts.map_err(failed)?)?;
+            show(facts(row, columns).map_err(failed)?)?;
         }
         Ok(())
     }
@@ -159,10 +157,34 @@ fn message(error: &rusqlite::Error) -> String {
     }
 }
 
+/// The facts of a row that [`question`] asked for.
+fn facts(row: &rusqlite::Row, columns: &[Column]) -> rusqlite::Result<Vec<Fact>> {
+    let asked = columns.iter().filter(|column| !matches!(column, Column::Argument(_))).count();
+    let arguments = match asked < columns.len() {
+        true => column::arguments(row.get_ref(asked)?)?,
+        false => Vec::new(),
+    };
+    let mut next = 0;
+    let fact = |column: &Column| match column {
+        Column::Argument(number) => Ok(column::argument_fact(&arguments, *number)),
+        column => {
+            next += 1;
+            Ok(column.fact(row.get_ref(next - 1)?)?)
+        }
+    };
+    columns.iter().map(fact).collect()
+}
+
 /// The one statement that answers for all columns of all rows.
 fn question(selection: &Selection, columns: &[Column]) -> Spelt {
     let mut spelt = Spelt::default();
-    let expressions: Vec<String> = columns.iter().map(|column| column.expression(&mut spelt.bound)).collect();
+    let of_arguments = |column: &&Column| matches!(column, Column::Argument(_));
+    let others = columns.iter().filter(|column| !of_arguments(column));
+    let mut expressions: Vec<String> = others.map(|column| column.expression(&mut spelt.bound)).collect();
+    // All arguments at once: a linker may be given more of them than SQLite has columns.
+    if columns.iter().any(|column| of_arguments(&column)) {
+        expressions.push(column::COMMAND_LINE.to_owned());
+    }
     spelt.text = format!("SELECT {} FROM call", expressions.join(", "));
     if selection.limit.is_none() {
         spelt.tail(selection);

@@ -205,7 +205,7 @@ impl Store {
     /// then); where recordings do not let go of the store for a minute, locks are impossible, or a file cannot be removed
     /// (what was removed until then is gone).
     pub fn collect(&self, plan: &Plan, progress: Progress) -> Result<Freed, Error> {
-        if self.access == Access::ReadOnly {
+        if self.access != Access::ReadWrite {
             return Err(Error::failure("cannot remove anything: the cache is read-only"));
         }
         if plan.removals.is_empty() { Ok(Freed::default()) } else { self.sweep(plan, progress) }
