@@ -31,6 +31,7 @@ mod recheck;
 mod redigest;
 mod reindex;
 mod rerun;
+mod screen;
 mod shell;
 mod show;
 mod shrink;
