@@ -69,6 +69,9 @@ fn a_long_work_says_how_far_it_is() {
     for number in 0..20 {
         world.fleche(["run", "--pure", "--", "echo", &number.to_string()]).prints(&format!("{number}\n"));
     }
+    for shard in 0..=255 {
+        std::fs::create_dir_all(world.cache().join(format!("values/{shard:02x}"))).unwrap();
+    }
     // Each file that is opened, each folder that is listed takes so many microseconds that it is long on any machine.
     for (command, what, slow) in
         [("verify", "checking", "openat:delay_exit=50000"), ("gc", "looking for garbage", "getdents64:delay_exit=4000")]
