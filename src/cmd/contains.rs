@@ -7,7 +7,7 @@ use crate::model::{Call, Digest, Prefix};
 use crate::store::{Named, Store};
 use crate::ui::Talk;
 
-use super::{explain, freshness, recognise, run, streams};
+use super::{explain, recognise, run, streams};
 
 /// Say by the exit status whether a replay would succeed: 0 if it would, 1 if not
 ///
@@ -24,7 +24,7 @@ pub struct Args {
     #[command(flatten)]
     streams: streams::Args,
     #[command(flatten)]
-    freshness: freshness::Args,
+    flags: run::Flags,
     #[command(flatten)]
     recognise: recognise::Args,
 }
@@ -32,7 +32,7 @@ pub struct Args {
 /// Succeeds if it is there.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let contained = match &args.key {
-        Some(prefix) => named(prefix, &args),
+        Some(prefix) => named(prefix, &args, talk),
         None => asked(args, talk),
     };
     match contained {
@@ -46,7 +46,7 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
 
 fn asked(args: Args, talk: &Talk) -> Result<()> {
     let detail = if talk.is_verbose() { Detail::Nearest } else { Detail::Reason };
-    let policy = Policy { detail, ..args.freshness.policy(run::mode_of_environment()?) };
+    let policy = Policy { detail, ..args.flags.policy(talk)? };
     let streams = args.streams.streams();
     let explanation = engine::explain(&args.recognise.request()?, &policy, streams, &config::cache_folder())?;
     match explanation.verdict {
@@ -60,7 +60,7 @@ fn asked(args: Args, talk: &Talk) -> Result<()> {
 
 /// Looks for what is called so. What is found is read by a store that changes nothing, so that what is damaged stays for the
 /// run that mends it.
-fn named(prefix: &Prefix, args: &Args) -> Result<()> {
+fn named(prefix: &Prefix, args: &Args, talk: &Talk) -> Result<()> {
     let unusable = |reason: crate::model::Reason| Error::failure(reason.to_string());
     let folder = config::cache_folder().map_err(unusable)?;
     let look = Store::open_to_look(&folder).map_err(unusable)?.with_catalogue();
@@ -69,8 +69,9 @@ fn named(prefix: &Prefix, args: &Args) -> Result<()> {
             let absent = || Error::no(format!("no call {} is stored", key.0.short()));
             let call = look.call(&key).map_err(|reason| Error::no(reason.to_string()))?.ok_or_else(absent)?;
             whole_call(&look, &call)?;
-            engine::check_age(&call, &args.freshness.policy(run::mode_of_environment()?))
-                .map_err(|reason| Error::no(reason.to_string()))
+            // The call itself is meant, and how it ended is known.
+            let policy = Policy { cache_exit: vec![call.outcome.exit], ..args.flags.policy(talk)? };
+            engine::check_age(&call, &policy).map_err(|reason| Error::no(reason.to_string()))
         }
         Named::Value(digest) => whole_value(&look, &digest),
     }

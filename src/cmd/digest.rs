@@ -11,7 +11,7 @@ use crate::model::{Digest, Observation, Part};
 use crate::query::describe;
 use crate::ui::{self, JsonStyle, Talk};
 
-use super::{recognise, streams};
+use super::{looking_store, recognise, run, streams};
 
 /// What stands for whatever tells of a redacted argument.
 const HIDDEN: &str = "[redacted]";
@@ -28,16 +28,21 @@ pub struct Args {
     #[command(flatten)]
     streams: streams::Args,
     #[command(flatten)]
+    flags: run::Flags,
+    #[command(flatten)]
     recognise: recognise::Args,
 }
 
 /// Prints the key.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
+    // They identify nothing, but a line of `fleche run` has them, and they are to make sense.
+    args.flags.policy(talk)?;
     let streams = args.streams.streams();
     let recognised = engine::recognise(&args.recognise.request()?, streams, &config::cache_folder())?;
     let (command, key) = (&recognised.command, recognised.key);
     let shown = |text: String| if recognised.is_hidden(OsStr::new(&text)) { HIDDEN.to_owned() } else { text };
-    let value = |part: &Part| shown(value(part));
+    let secret = looking_store()?.secret().ok();
+    let value = |part: &Part| shown(value(part, secret.as_ref()));
     let input =
         |seen: &Observation| [seen.path.to_string_lossy().into_owned(), describe::state(&seen.state)].map(shown);
     if args.json {
@@ -71,9 +76,12 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     ui::print(&text)
 }
 
-fn value(part: &Part) -> String {
+/// What counts of a part, for people. A secret is told apart from another only by those who have the cache's key: a plain
+/// digest of a short one could be found by trying.
+fn value(part: &Part, secret: Option<&[u8; 32]>) -> String {
     if part.secret {
-        return format!("digest {}", Digest::of(&part.value).short());
+        let keyed = secret.map(|secret| Digest::from(blake3::keyed_hash(secret, &part.value)).short());
+        return keyed.map_or_else(|| HIDDEN.to_owned(), |digest| format!("digest {digest}"));
     }
     match std::str::from_utf8(&part.value) {
         Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),

@@ -87,7 +87,7 @@ impl Args {
 
     /// The policy that the flags spell.
     pub(super) fn policy(&self, talk: &Talk) -> Result<Policy> {
-        policy_of(&self.flags, talk)
+        self.flags.policy(talk)
     }
 
     /// Whether `--mode` was given.
@@ -130,26 +130,29 @@ pub(super) fn end(ending: Result<Ending>, talk: &Talk) -> i32 {
     }
 }
 
-fn policy_of(args: &Flags, talk: &Talk) -> Result<Policy> {
-    let mode = match args.mode {
-        Some(mode) => mode.mode(),
-        None => mode_of_environment()?,
-    };
-    Ok(Policy {
-        max_entry: args.max_entry.unwrap_or(engine::MAX_ENTRY),
-        max_input: args.max_entry.unwrap_or(engine::MAX_INPUT),
-        pace: if args.realtime { Pace::Recorded } else { Pace::AtOnce },
-        mtime: match args.mtime {
-            MtimeWhen::Now => Mtime::Now,
-            MtimeWhen::Keep => Mtime::Keep,
-            MtimeWhen::Recorded => Mtime::Recorded,
-        },
-        wait: args.wait,
-        nested: Nested::AsFound,
-        tags: tags(args)?,
-        detail: if talk.is_verbose() { Detail::Nearest } else { Detail::Reason },
-        ..args.freshness.policy(mode)
-    })
+impl Flags {
+    /// The policy that the flags spell.
+    pub(super) fn policy(&self, talk: &Talk) -> Result<Policy> {
+        let mode = match self.mode {
+            Some(mode) => mode.mode(),
+            None => mode_of_environment()?,
+        };
+        Ok(Policy {
+            max_entry: self.max_entry.unwrap_or(engine::MAX_ENTRY),
+            max_input: self.max_entry.unwrap_or(engine::MAX_INPUT),
+            pace: if self.realtime { Pace::Recorded } else { Pace::AtOnce },
+            mtime: match self.mtime {
+                MtimeWhen::Now => Mtime::Now,
+                MtimeWhen::Keep => Mtime::Keep,
+                MtimeWhen::Recorded => Mtime::Recorded,
+            },
+            wait: self.wait,
+            nested: Nested::AsFound,
+            tags: tags(self)?,
+            detail: if talk.is_verbose() { Detail::Nearest } else { Detail::Reason },
+            ..self.freshness.policy(mode)
+        })
+    }
 }
 
 impl ModeName {

@@ -19,9 +19,10 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether it asks for nothing in particular.
+    /// Whether it chooses no calls: an order alone leaves none out, nor does what is passed over or shown once.
     pub fn is_empty(&self) -> bool {
-        self.selection == Selection::default() && self.values.is_empty() && self.inputs.is_empty() && !self.only
+        let Selection { conditions, limit, .. } = &self.selection;
+        conditions.is_empty() && limit.is_none() && self.values.is_empty() && self.inputs.is_empty() && !self.only
     }
 
     /// The selection that it means.

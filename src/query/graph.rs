@@ -1,13 +1,14 @@
 //! Which call made the inputs of which: what one printed or wrote and another looked at is the same value.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::model::{Call, Digest, Key, State, command_line};
+use crate::model::{Argument, Call, Digest, Key, Reference, SCHEME, State, command_line};
 use crate::store::{Catalogue, Store};
 
 /// Calls, and what went from one to the other.
@@ -178,7 +179,21 @@ fn edges(catalogue: &Catalogue, call: &Call) -> Result<Vec<Edge>> {
             edges.push(Edge { maker, path: seen.path.clone(), digest: *digest });
         }
     }
+    for (position, argument) in call.argv.iter().enumerate().skip(1) {
+        let Argument::Clear(word) = argument else { continue };
+        let Some(digest) = stored_value(word) else { continue };
+        if let Some(maker) = catalogue.maker(&digest, &call.key, b"", call.metadata.usage.started)? {
+            edges.push(Edge { maker, path: format!("argument {position}").into(), digest });
+        }
+    }
     Ok(edges)
+}
+
+/// The value that an argument names as it is recorded: `fleche:` and a whole digest.
+fn stored_value(word: &OsStr) -> Option<Digest> {
+    let begin = Reference::place_in(word)? + SCHEME.len();
+    let hex = word.as_bytes().get(begin..begin + 64)?;
+    std::str::from_utf8(hex).ok()?.parse().ok()
 }
 
 fn content(state: &State) -> Option<&Digest> {

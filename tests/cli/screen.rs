@@ -74,7 +74,7 @@ fn a_long_work_says_how_far_it_is() {
     }
     // Each file that is opened, each folder that is listed takes so many microseconds that it is long on any machine.
     for (command, what, slow) in
-        [("verify", "checking", "openat:delay_exit=5000"), ("gc", "looking for garbage", "getdents64:delay_exit=3000")]
+        [("verify", "checking", "openat:delay_exit=12000"), ("gc", "looking for garbage", "getdents64:delay_exit=3000")]
     {
         let syscall = slow.split(':').next().unwrap();
         let slowly = format!("strace -f -qq -o /dev/null -e trace={syscall} -e inject={slow}");
@@ -85,4 +85,26 @@ fn a_long_work_says_how_far_it_is() {
         let redirected = shown(&world, &format!("env TERM=xterm {slowly} fleche {command} 2>messages"));
         assert_eq!((redirected.as_str(), world.read("messages").as_str()), ("", ""), "{command}");
     }
+}
+
+#[test]
+fn a_table_of_a_narrow_terminal_shows_what_tells_most() {
+    let world = world();
+    let screen = shown(&world, "sh -c 'stty cols 80 <&2; fleche table'");
+    let lines: Vec<String> = screen.lines().map(plain).collect();
+    assert_eq!(lines.len(), 7, "{screen}");
+    assert!(lines.iter().all(|line| line.chars().count() <= 80), "{screen}");
+    assert_eq!(
+        lines[1].split_whitespace().collect::<Vec<_>>(),
+        ["│", "key", "command", "exit", "started", "walltime", "│"]
+    );
+}
+
+#[test]
+fn what_is_too_long_for_any_table_is_cut() {
+    let world = World::new();
+    let outcome = world.fleche(["run", "--pure", "--", "true", &"x".repeat(70_000)]).run();
+    assert_eq!(outcome.code(), 0);
+    let screen = shown(&world, "fleche table");
+    assert_eq!(screen.lines().count(), 5, "{screen}");
 }

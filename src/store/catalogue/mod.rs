@@ -167,6 +167,8 @@ fn laid_out(mut connection: Connection, journal_mode: &str, synchronous: &str) -
     connection.pragma_update(None, "journal_mode", journal_mode)?;
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // What was evicted or redacted is gone, and not only out of sight.
+    connection.pragma_update(None, "secure_delete", true)?;
     schema::migrate(&mut connection)?;
     Ok(connection)
 }

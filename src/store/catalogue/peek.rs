@@ -62,6 +62,17 @@ impl Peek {
         })
     }
 
+    /// The names of all commands, in order. Each is looked for behind the one before it: there are few among many calls.
+    pub fn names(&self) -> Vec<String> {
+        let question = "WITH RECURSIVE next (name) AS (
+                SELECT min(name) FROM call
+                UNION ALL SELECT (SELECT min(name) FROM call WHERE call.name > next.name) FROM next
+                    WHERE next.name IS NOT NULL
+            )
+            SELECT name FROM next WHERE typeof(name) = 'text' LIMIT 10000";
+        self.list(question, [], |row| row.get(0))
+    }
+
     /// The names and values of all tags, in order.
     pub fn tags(&self) -> Vec<(String, String)> {
         self.list("SELECT DISTINCT name, value FROM tag ORDER BY name, value LIMIT 10000", [], |row| {

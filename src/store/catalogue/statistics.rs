@@ -115,7 +115,7 @@ impl Catalogue {
             })
         };
         let ask = |bound: Vec<Value>| self.connection.query_row(&question, params_from_iter(bound), read);
-        ask(bound).map_err(|error| self.failed(error))
+        ask(bound).map_err(|error| self.not_answered(selection, error))
     }
 
     /// Of all calls that made a value, the one that most likely made it as `reader` found it: one that left it at this very
