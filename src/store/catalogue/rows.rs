@@ -159,8 +159,10 @@ fn message(error: &rusqlite::Error) -> String {
     }
 }
 
+type IsSo = fn(&Column) -> bool;
+
 /// What there can be more of than SQLite has columns, and which therefore comes packed, all of a call at once.
-const PACKED: [(fn(&Column) -> bool, &str); 2] = [
+const PACKED: [(IsSo, &str); 2] = [
     (|column| matches!(column, Column::Argument(_)), column::COMMAND_LINE),
     (|column| matches!(column, Column::Tag(_)), column::TAGS),
 ];
