@@ -104,10 +104,9 @@ impl Store {
         }
         let folder = Beneath::open(self.folder())?.open_folder(Path::new(name))?;
         let in_use = folder.to_file()?;
-        match flock(&in_use, FlockOperation::NonBlockingLockShared) {
-            Err(Errno::WOULDBLOCK) => return Ok(None),
-            // Where locks are impossible nothing is taken away.
-            Ok(()) | Err(_) => {}
+        // Where locks are impossible nothing is taken away.
+        if flock(&in_use, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK) {
+            return Ok(None);
         }
         let (ours, present) = (stamp::of_file(&in_use)?.inode, self.folder.stat(name)?.map(|stat| stat.st_ino));
         Ok((present == Some(ours)).then(|| (folder, Arc::new(in_use))))

@@ -107,7 +107,6 @@ fn not_moved(name: &str, why: std::io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
     use std::fs;
 
     use super::*;
@@ -116,10 +115,14 @@ mod tests {
     use crate::store::{Durability, Recording};
 
     fn faults(world: &World) -> Vec<Fault> {
-        let found = RefCell::new(Vec::new());
+        let mut found = Vec::new();
         let store = Store::open_read_only(world.store.folder()).unwrap();
-        store.verify_all(&|_, _| {}, |fault| Ok(found.borrow_mut().push(fault))).unwrap();
-        found.into_inner()
+        let take = |fault| {
+            found.push(fault);
+            Ok(())
+        };
+        store.verify_all(&|_, _| {}, take).unwrap();
+        found
     }
 
     /// Stores a call that wrote these bytes.

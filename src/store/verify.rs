@@ -1,4 +1,5 @@
-//! Checking the files of the store against their names and against each other. Nothing is moved here; `repair` does.
+//! Checking the files of the store against their names and against each other. Nothing is mended here (`repair` does
+//! that), and where the store is read-only nothing is moved.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};

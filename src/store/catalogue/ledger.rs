@@ -23,7 +23,7 @@ const FORMAT: u64 = 1;
 const REFUSALS: u32 = 100_000;
 
 /// More bytes than it ever has: a call that was used takes about fifty. What is larger is no ledger.
-const LARGEST: u64 = 1 << 40;
+const LARGEST: u64 = 1 << 34;
 
 /// How a catalogue and the ledger stand to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -242,6 +242,21 @@ fn leftovers_go_when_their_makers_are_gone_or_they_are_old() {
 }
 
 #[test]
+fn a_folder_whose_removal_was_cut_short_goes() {
+    let world = World::new();
+    world.record(call("a"));
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    child.wait().unwrap();
+    let mine = crate::sys::temporary::name().into_string().unwrap();
+    let dead = mine.replace(&format!("-{}-", std::process::id()), &format!("-{}-", child.id()));
+    let folder = world.store.folder().join("tmp").join(dead);
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("copy"), "x").unwrap();
+    assert_eq!(collect(&world.store, &AT_ONCE).others, 1);
+    assert!(!folder.exists());
+}
+
+#[test]
 fn a_read_only_store_is_refused() {
     let world = World::new();
     record(&world.store, "a", &BTreeSet::from([1])).unwrap();
