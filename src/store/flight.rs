@@ -308,7 +308,7 @@ mod tests {
         let lowest = CommandDigest(crate::model::Digest([0; 32]));
         for command in [highest, lowest] {
             let byte = byte_of(&command);
-            assert!(byte > super::super::recording::GC_BYTE && byte + ANNOUNCED <= lock::LAST_BYTE && byte < ANNOUNCED);
+            assert!(byte > crate::store::alone::GC_BYTE && byte + ANNOUNCED <= lock::LAST_BYTE && byte < ANNOUNCED);
         }
     }
 

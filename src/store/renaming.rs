@@ -83,8 +83,16 @@ mod tests {
         world.store.rename(&old.key, &new, None).unwrap();
         world.store.catalogue().unwrap();
         world.store.let_go(&old.key).unwrap();
-        assert_eq!(hits(&world), [vec![Fact::Digest(new.key.0), Fact::Number(1)]]);
-        assert_eq!(world.store.call(&new.key), Ok(Some(new)));
+        let expected = [vec![Fact::Digest(new.key.0), Fact::Number(1)]];
+        assert_eq!(hits(&world), expected);
+        assert_eq!(world.store.call(&new.key), Ok(Some(new.clone())));
+        // Whatever makes its row anew.
+        world.store.tag(&new.key, |tags| tags.clear()).unwrap();
+        assert_eq!(hits(&world), expected);
+        world.store.reindex(&|_, _| {}).unwrap();
+        assert_eq!(hits(&world), expected);
+        std::fs::remove_file(world.store.folder().join("index.sqlite")).unwrap();
+        assert_eq!(hits(&world), expected);
     }
 
     #[test]
