@@ -98,7 +98,12 @@ impl TalkArgs {
 }
 
 /// Runs the program with `arguments`, the first of which is its own name, and returns its exit status.
-pub fn run(arguments: Vec<OsString>) -> i32 {
+///
+/// Under the name `fleche-shell` it is `fleche shell`, for programs that take one word for a shell.
+pub fn run(mut arguments: Vec<OsString>) -> i32 {
+    if arguments.first().is_some_and(|name| name.as_encoded_bytes().ends_with(b"fleche-shell")) {
+        arguments.insert(1, "shell".into());
+    }
     if arguments.get(1).is_some_and(|word| word == "run") {
         if let Some((Loudness { quiet, verbose }, args)) = quick::read(&arguments[2..]) {
             return run::run(args, &TalkArgs { quiet, verbose, color: None }.talk());
@@ -157,7 +162,7 @@ pub fn run(arguments: Vec<OsString>) -> i32 {
         Commands::Reindex(args) => reindex::run(args, &talk),
         Commands::Explain(args) => explain::run(*args, &talk),
         Commands::Contains(args) => contains::run(*args, &talk),
-        Commands::Call(args) => call::run(*args),
+        Commands::Call(args) => call::run(*args, &talk),
     };
     match done {
         Ok(()) => 0,

@@ -9,9 +9,9 @@ use crate::engine::{self, Recognised};
 use crate::error::Result;
 use crate::model::{Part, Request, StdinRule, StdinSource};
 use crate::query::{describe, differences};
-use crate::ui::{self, JsonStyle};
+use crate::ui::{self, JsonStyle, Talk};
 
-use super::{recognise, streams};
+use super::{recognise, run, streams};
 
 /// Print a command as JSON, without running it
 ///
@@ -25,11 +25,15 @@ pub struct Args {
     #[command(flatten)]
     streams: streams::Args,
     #[command(flatten)]
+    flags: run::Flags,
+    #[command(flatten)]
     recognise: recognise::Args,
 }
 
 /// Prints the command.
-pub fn run(args: Args) -> Result<()> {
+pub fn run(args: Args, talk: &Talk) -> Result<()> {
+    // They identify nothing, but a line of `fleche run` has them, and they are to make sense.
+    args.flags.policy(talk)?;
     let streams = args.streams.streams();
     let request = args.recognise.request()?;
     let recognised = engine::recognise(&request, streams, &config::cache_folder())?;

@@ -34,6 +34,29 @@ pub fn tags() -> ArgValueCompleter {
     })
 }
 
+/// Keys of calls, and names of tags.
+pub fn keys_and_tags() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| {
+        let shown = text(typed);
+        let calls = peek().map(|peek| peek.calls(&shown.to_ascii_lowercase())).unwrap_or_default();
+        let keys = calls.into_iter().map(|(key, command)| candidate(&key, &command));
+        let mut names: Vec<String> = known_tags().into_iter().map(|(name, _)| format!("{name}=")).collect();
+        names.dedup();
+        names.retain(|name| name.starts_with(&shown));
+        keys.chain(names.into_iter().map(CompletionCandidate::new)).collect()
+    })
+}
+
+/// Names of commands.
+pub fn names() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| {
+        let typed = text(typed);
+        let mut names = peek().map(|peek| peek.names()).unwrap_or_default();
+        names.retain(|name| name.starts_with(&typed) && is_harmless(name));
+        names.into_iter().map(CompletionCandidate::new).collect()
+    })
+}
+
 /// Values of the tag `project`.
 pub fn projects() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| {
@@ -56,9 +79,12 @@ pub fn columns() -> ArgValueCompleter {
 }
 
 fn known_tags() -> Vec<(String, String)> {
-    let is_harmless = |text: &String| text.chars().all(|c| c.is_alphanumeric() || HARMLESS.contains(c));
     let tags = peek().map(|peek| peek.tags()).unwrap_or_default();
     tags.into_iter().filter(|(name, value)| is_harmless(name) && is_harmless(value)).collect()
+}
+
+fn is_harmless(text: &str) -> bool {
+    text.chars().all(|c| c.is_alphanumeric() || HARMLESS.contains(c))
 }
 
 fn peek() -> Option<Peek> {

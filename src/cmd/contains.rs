@@ -7,12 +7,12 @@ use crate::model::{Call, Digest, Prefix};
 use crate::store::{Named, Store};
 use crate::ui::Talk;
 
-use super::{explain, freshness, recognise, run, streams};
+use super::{explain, recognise, run, streams};
 
 /// Say by the exit status whether a replay would succeed: 0 if it would, 1 if not
 ///
 /// True only if the call is there and may be replayed, and every value that it needs is there and whole. A key or a digest
-/// stands for the call or value itself. Nothing is run or printed; -v says why not.
+/// stands for the call or value itself, whatever FLECHE_MODE says. Nothing is run or printed; -v says why not.
 #[derive(clap::Args)]
 #[command(mut_arg("command", |command| {
     command.required(false).required_unless_present("key").conflicts_with("key").trailing_var_arg(false).last(true)
@@ -24,7 +24,7 @@ pub struct Args {
     #[command(flatten)]
     streams: streams::Args,
     #[command(flatten)]
-    freshness: freshness::Args,
+    flags: run::Flags,
     #[command(flatten)]
     recognise: recognise::Args,
 }
@@ -32,7 +32,7 @@ pub struct Args {
 /// Succeeds if it is there.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let contained = match &args.key {
-        Some(prefix) => named(prefix, &args),
+        Some(prefix) => named(prefix, &args, talk),
         None => asked(args, talk),
     };
     match contained {
@@ -46,7 +46,7 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
 
 fn asked(args: Args, talk: &Talk) -> Result<()> {
     let detail = if talk.is_verbose() { Detail::Nearest } else { Detail::Reason };
-    let policy = Policy { detail, ..args.freshness.policy(run::mode_of_environment()?) };
+    let policy = Policy { detail, ..args.flags.policy(talk)? };
     let streams = args.streams.streams();
     let explanation = engine::explain(&args.recognise.request()?, &policy, streams, &config::cache_folder())?;
     match explanation.verdict {
@@ -60,21 +60,20 @@ fn asked(args: Args, talk: &Talk) -> Result<()> {
 
 /// Looks for what is called so. What is found is read by a store that changes nothing, so that what is damaged stays for the
 /// run that mends it.
-fn named(prefix: &Prefix, args: &Args) -> Result<()> {
+fn named(prefix: &Prefix, args: &Args, talk: &Talk) -> Result<()> {
     let unusable = |reason: crate::model::Reason| Error::failure(reason.to_string());
     let folder = config::cache_folder().map_err(unusable)?;
-    let look = Store::open_to_look(&folder).map_err(unusable)?;
-    let questions = look.for_questions().map_err(unusable)?;
-    let store = questions.as_ref().ok_or_else(|| Error::no(format!("nothing is called `{}`", prefix.as_str())))?;
-    match store.resolve(prefix)? {
+    let look = Store::open_to_look(&folder).map_err(unusable)?.with_catalogue();
+    match look.resolve(prefix)? {
         Named::Call(key) => {
             let absent = || Error::no(format!("no call {} is stored", key.0.short()));
             let call = look.call(&key).map_err(|reason| Error::no(reason.to_string()))?.ok_or_else(absent)?;
             whole_call(&look, &call)?;
-            engine::check_age(&call, &args.freshness.policy(run::mode_of_environment()?))
-                .map_err(|reason| Error::no(reason.to_string()))
+            // The call itself is meant, and how it ended is known.
+            let policy = Policy { cache_exit: vec![call.outcome.exit], ..args.flags.policy(talk)? };
+            engine::check_age(&call, &policy).map_err(|reason| Error::no(reason.to_string()))
         }
-        Named::Value(digest) => whole_value(&look, store, &digest),
+        Named::Value(digest) => whole_value(&look, &digest),
     }
 }
 
@@ -82,8 +81,8 @@ fn whole_call(store: &Store, call: &Call) -> Result<()> {
     call.values().try_for_each(|content| store.value(content).map(drop)).map_err(|reason| Error::no(reason.to_string()))
 }
 
-fn whole_value(look: &Store, store: &Store, digest: &Digest) -> Result<()> {
+fn whole_value(look: &Store, digest: &Digest) -> Result<()> {
     let absent = || Error::no(format!("no value {} is stored", digest.short()));
-    let content = store.content(digest)?.ok_or_else(absent)?;
+    let content = look.content(digest)?.ok_or_else(absent)?;
     look.value(&content).map(drop).map_err(|reason| Error::no(reason.to_string()))
 }

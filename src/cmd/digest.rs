@@ -1,15 +1,20 @@
 //! `fleche digest`: the key that a command has now.
 
+use std::ffi::OsStr;
+
 use serde_json::json;
 
 use crate::config;
 use crate::engine;
 use crate::error::Result;
-use crate::model::{Digest, Part};
+use crate::model::{Digest, Observation, Part};
 use crate::query::describe;
 use crate::ui::{self, JsonStyle, Talk};
 
-use super::{recognise, streams};
+use super::{looking_store, recognise, run, streams};
+
+/// What stands for whatever tells of a redacted argument.
+const HIDDEN: &str = "[redacted]";
 
 /// Print the key of a command, without running it
 ///
@@ -23,23 +28,35 @@ pub struct Args {
     #[command(flatten)]
     streams: streams::Args,
     #[command(flatten)]
+    flags: run::Flags,
+    #[command(flatten)]
     recognise: recognise::Args,
 }
 
 /// Prints the key.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
+    // They identify nothing, but a line of `fleche run` has them, and they are to make sense.
+    args.flags.policy(talk)?;
     let streams = args.streams.streams();
     let recognised = engine::recognise(&args.recognise.request()?, streams, &config::cache_folder())?;
     if let Some(reason) = &recognised.uncached {
         talk.detail(&format!("not cached: {reason}"));
     }
     let (command, key) = (&recognised.command, recognised.key);
+    let shown = |text: String| if recognised.is_hidden(OsStr::new(&text)) { HIDDEN.to_owned() } else { text };
+    let secret = looking_store()?.secret().ok();
+    let value = |part: &Part| shown(value(part, secret.as_ref()));
+    let input =
+        |seen: &Observation| [seen.path.to_string_lossy().into_owned(), describe::state(&seen.state)].map(shown);
     if args.json {
         let parts: Vec<_> = command.parts.iter().map(|part| json!({"name": part.name, "value": value(part)})).collect();
         let inputs: Vec<_> = recognised
             .observations
             .iter()
-            .map(|seen| json!({"path": seen.path.to_string_lossy(), "state": describe::state(&seen.state)}))
+            .map(|seen| {
+                let [path, state] = input(seen);
+                json!({"path": path, "state": state})
+            })
             .collect();
         let object =
             json!({"key": key.to_string(), "command": command.digest.to_string(), "parts": parts, "inputs": inputs});
@@ -52,11 +69,8 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
         }
         text.push_str(&format!("command\t{}\n", command.digest));
         for seen in &recognised.observations {
-            text.push_str(&format!(
-                "input {}\t{}\n",
-                ui::escape(&seen.path.to_string_lossy()),
-                describe::state(&seen.state)
-            ));
+            let [path, state] = input(seen);
+            text.push_str(&format!("input {}\t{}\n", ui::escape(&path), ui::escape(&state)));
         }
         text.push_str(&format!("key\t{key}\n"));
     } else {
@@ -65,9 +79,12 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     ui::print(&text)
 }
 
-fn value(part: &Part) -> String {
+/// What counts of a part, for people. A secret is told apart from another only by those who have the cache's key: a plain
+/// digest of a short one could be found by trying.
+fn value(part: &Part, secret: Option<&[u8; 32]>) -> String {
     if part.secret {
-        return format!("digest {}", Digest::of(&part.value).short());
+        let keyed = secret.map(|secret| Digest::from(blake3::keyed_hash(secret, &part.value)).short());
+        return keyed.map_or_else(|| HIDDEN.to_owned(), |digest| format!("digest {digest}"));
     }
     match std::str::from_utf8(&part.value) {
         Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),

@@ -10,7 +10,7 @@ use crate::query::differences;
 use crate::store::Refusal;
 use crate::ui::{self, JsonStyle, Talk};
 
-use super::{freshness, recognise, run, streams};
+use super::{recognise, run, streams};
 
 /// Inputs that differ, of which no more are shown without -v.
 const SHOWN: usize = 20;
@@ -33,14 +33,14 @@ pub struct Args {
     #[command(flatten)]
     streams: streams::Args,
     #[command(flatten)]
-    freshness: freshness::Args,
+    flags: run::Flags,
     #[command(flatten)]
     recognise: recognise::Args,
 }
 
 /// Prints the explanation.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
-    let policy = Policy { detail: Detail::Searched, ..args.freshness.policy(run::mode_of_environment()?) };
+    let policy = Policy { detail: Detail::Searched, ..args.flags.policy(talk)? };
     let streams = args.streams.streams();
     let request = args.recognise.request()?;
     let explanation = engine::explain(&request, &policy, streams, &config::cache_folder())?;

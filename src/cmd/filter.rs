@@ -20,7 +20,7 @@ use super::candidates;
 #[group(skip)]
 pub struct Args {
     /// Only commands whose name matches
-    #[arg(long, value_name = "GLOB", help_heading = "Which calls")]
+    #[arg(long, value_name = "GLOB", add = candidates::names(), help_heading = "Which calls")]
     name: Option<String>,
     /// Only calls with an argument that matches; N counts from 0, the command itself
     #[arg(long, value_name = "[N=]GLOB", allow_hyphen_values = true, help_heading = "Which calls")]
@@ -102,8 +102,10 @@ impl Args {
     /// The filter that these flags spell.
     pub fn filter(self) -> Result<Filter> {
         let mut conditions = Vec::new();
-        conditions.extend(self.name.map(Condition::Name));
-        conditions.extend(self.arg.iter().map(|word| argument(word)));
+        conditions.extend(self.name.as_deref().map(checked).transpose()?.map(Condition::Name));
+        for word in &self.arg {
+            conditions.push(argument(word)?);
+        }
         for word in &self.tag {
             conditions.push(tag(word)?);
         }
@@ -150,12 +152,23 @@ fn grade_name(grade: GradeName) -> String {
 }
 
 /// `GLOB` or `N=GLOB`.
-fn argument(word: &str) -> Condition {
+fn argument(word: &str) -> Result<Condition> {
     let numbered = word.split_once('=').and_then(|(number, glob)| Some((number.parse().ok()?, glob)));
-    match numbered {
-        Some((position, glob)) => Condition::Argument { position: Some(position), glob: glob.to_owned() },
-        None => Condition::Argument { position: None, glob: word.to_owned() },
+    let (position, glob) = numbered.map_or((None, word), |(position, glob)| (Some(position), glob));
+    Ok(Condition::Argument { position, glob: checked(glob)? })
+}
+
+/// A glob in which every bracket is closed; any other matches nothing, and its maker would never know.
+fn checked(glob: &str) -> Result<String> {
+    let mut rest = glob;
+    while let Some((_, inside)) = rest.split_once('[') {
+        // A bracket that comes first, or behind a `^`, is one of the characters.
+        let first = inside.trim_start_matches('^').chars().next().map_or(0, char::len_utf8);
+        let begin = inside.len() - inside.trim_start_matches('^').len() + first;
+        let closed = inside.get(begin..).and_then(|set| set.split_once(']'));
+        rest = closed.ok_or_else(|| Error::usage(format!("`{glob}` is not a glob: a bracket is not closed")))?.1;
     }
+    Ok(glob.to_owned())
 }
 
 /// `NAME` or `NAME=VALUE`.

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use crate::cmd::store;
+use crate::cmd::{store, store_to_change};
 use crate::error::Result;
 use crate::model::Fact;
 use crate::store::{Freed, Limits, Plan, Thing};
@@ -33,7 +33,7 @@ pub struct Args {
 
 /// Makes a plan, and prints it or carries it out.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
-    let store = store()?;
+    let store = if args.dry_run { store()? } else { store_to_change()? };
     let limits =
         Limits { max_size: args.max_size, max_age: args.max_age.map(nanoseconds), grace: nanoseconds(args.grace) };
     let progress = Progress::new("looking for garbage", talk);

@@ -7,11 +7,12 @@ use clap::ValueHint;
 
 use crate::cmd::store;
 use crate::config;
-use crate::engine::{self, Meant, meant, piece};
+use crate::engine::{self, Meant, Policy, meant, piece};
 use crate::error::{Error, Result};
 use crate::store::{Store, Value};
 use crate::ui::{self, Talk};
 
+use super::run;
 use super::subject::{self, Subject};
 
 /// Print what a stored call printed, or restore what it made, without running anything
@@ -28,6 +29,8 @@ pub struct Args {
     /// Restore all its output files below this folder instead
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     to: Option<PathBuf>,
+    #[command(flatten)]
+    flags: run::Flags,
     #[command(flatten)]
     subject: subject::Args,
 }
@@ -49,7 +52,11 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let call = match &subject {
         Subject::Named(reference) => subject::call(reference, &store)?,
         Subject::Asked(request) => {
-            engine::stored(request, &config::cache_folder())?.ok_or_else(|| Error::no("the command is not cached"))?
+            let stored = engine::stored(request, &config::cache_folder())?;
+            let call = stored.ok_or_else(|| Error::no("the command is not cached"))?;
+            let policy = Policy { cache_exit: vec![call.outcome.exit], ..args.flags.policy(talk)? };
+            engine::check_age(&call, &policy).map_err(|reason| Error::no(format!("not cached: {reason}")))?;
+            call
         }
     };
     match args.to {

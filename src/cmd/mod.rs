@@ -35,6 +35,7 @@ pub mod tag;
 pub mod verify;
 
 use crate::config;
+use crate::engine::Mode;
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::ui::{self, Talk};
@@ -42,14 +43,15 @@ use crate::ui::{self, Talk};
 /// The store, to be changed.
 fn store_to_change() -> Result<Store> {
     check_changeable()?;
-    store()
+    let folder = config::cache_folder().map_err(|reason| Error::failure(reason.to_string()))?;
+    Store::open(&folder).map_err(|reason| Error::failure(reason.to_string()))
 }
 
 /// Refuses to change what the environment says is not to be changed.
 fn check_changeable() -> Result<()> {
-    match config::mode().as_deref() {
-        Some("read-only") => Err(Error::failure("the cache is read-only").hint("FLECHE_MODE=on")),
-        _ => Ok(()),
+    match run::mode_of_environment()? {
+        Mode::ReadOnly => Err(Error::failure("the cache is read-only").hint("FLECHE_MODE=on")),
+        Mode::On | Mode::Off | Mode::Refresh => Ok(()),
     }
 }
 
@@ -70,10 +72,17 @@ fn translate(words: Vec<String>, talk: &Talk, translated: impl Fn(&str) -> Resul
     last
 }
 
-/// The store that questions are put to.
+/// The store that questions are put to. What is damaged goes out of the way, unless the cache is not to be changed; where
+/// there is no cache none is made.
 fn store() -> Result<Store> {
-    let folder = config::cache_folder().map_err(|reason| Error::failure(reason.to_string()))?;
-    Store::open(&folder).map_err(|reason| Error::failure(reason.to_string()))
+    let store = looking_store()?;
+    match run::mode_of_environment()? {
+        Mode::ReadOnly => Ok(store.with_catalogue()),
+        Mode::On | Mode::Off | Mode::Refresh => {
+            let asked = store.for_questions().map_err(|reason| Error::failure(reason.to_string()))?;
+            Ok(asked.unwrap_or(store))
+        }
+    }
 }
 
 /// The same, to be looked at: what is damaged stays where it is.

@@ -36,7 +36,7 @@ pub fn run(args: Args) -> Result<()> {
         return if count > 0 { Ok(()) } else { Err(none()) };
     }
     let found = match args.format {
-        Some(format) => format.print(Table::usual(&catalogue, &selection, &[])?)?,
+        Some(format) => format.print(Table::usual(&catalogue, &selection, &[], format.width())?)?,
         None if args.json => Format::Jsonl.print(Table::whole(&catalogue, &selection)?)?,
         None => {
             let mut lines = Sheet::lines();

@@ -1,6 +1,6 @@
 //! `fleche reindex`: the catalogue, made anew.
 
-use crate::cmd::store;
+use crate::cmd::store_to_change;
 use crate::error::Result;
 use crate::ui::{Progress, Talk};
 
@@ -13,5 +13,5 @@ pub struct Args {}
 /// Builds it.
 pub fn run(_: Args, talk: &Talk) -> Result<()> {
     let progress = Progress::new("reading calls", talk);
-    store()?.reindex(&|done, of| progress.show(done, of))
+    store_to_change()?.reindex(&|done, of| progress.show(done, of))
 }

@@ -87,7 +87,7 @@ impl Args {
 
     /// The policy that the flags spell.
     pub(super) fn policy(&self, talk: &Talk) -> Result<Policy> {
-        policy_of(&self.flags, talk)
+        self.flags.policy(talk)
     }
 
     /// Whether `--mode` was given.
@@ -130,26 +130,29 @@ pub(super) fn end(ending: Result<Ending>, talk: &Talk) -> i32 {
     }
 }
 
-fn policy_of(args: &Flags, talk: &Talk) -> Result<Policy> {
-    let mode = match args.mode {
-        Some(mode) => mode.mode(),
-        None => mode_of_environment()?,
-    };
-    Ok(Policy {
-        max_entry: args.max_entry.unwrap_or(engine::MAX_ENTRY),
-        max_input: args.max_entry.unwrap_or(engine::MAX_INPUT),
-        pace: if args.realtime { Pace::Recorded } else { Pace::AtOnce },
-        mtime: match args.mtime {
-            MtimeWhen::Now => Mtime::Now,
-            MtimeWhen::Keep => Mtime::Keep,
-            MtimeWhen::Recorded => Mtime::Recorded,
-        },
-        wait: args.wait,
-        nested: Nested::AsFound,
-        tags: tags(args)?,
-        detail: if talk.is_verbose() { Detail::Nearest } else { Detail::Reason },
-        ..args.freshness.policy(mode)
-    })
+impl Flags {
+    /// The policy that the flags spell.
+    pub(super) fn policy(&self, talk: &Talk) -> Result<Policy> {
+        let mode = match self.mode {
+            Some(mode) => mode.mode(),
+            None => mode_of_environment()?,
+        };
+        Ok(Policy {
+            max_entry: self.max_entry.unwrap_or(engine::MAX_ENTRY),
+            max_input: self.max_entry.unwrap_or(engine::MAX_INPUT),
+            pace: if self.realtime { Pace::Recorded } else { Pace::AtOnce },
+            mtime: match self.mtime {
+                MtimeWhen::Now => Mtime::Now,
+                MtimeWhen::Keep => Mtime::Keep,
+                MtimeWhen::Recorded => Mtime::Recorded,
+            },
+            wait: self.wait,
+            nested: Nested::AsFound,
+            tags: tags(self)?,
+            detail: if talk.is_verbose() { Detail::Nearest } else { Detail::Reason },
+            ..self.freshness.policy(mode)
+        })
+    }
 }
 
 impl ModeName {
@@ -165,15 +168,11 @@ impl ModeName {
 
 /// The mode that FLECHE_MODE asks for.
 pub(super) fn mode_of_environment() -> Result<Mode> {
-    let Some(word) = config::mode() else { return Ok(Mode::On) };
-    ModeName::from_str(&word, false).map(ModeName::mode).map_err(|_| {
-        Error::usage(format!("FLECHE_MODE is `{word}`, which is no mode")).hint("on, off, read-only or refresh")
-    })
+    Ok(named_by_environment()?.map_or(Mode::On, ModeName::mode))
 }
 
-/// The mode that the flags or the environment ask for.
-fn mode(args: &Flags) -> Result<Option<ModeName>> {
-    let Some(word) = config::mode().filter(|_| args.mode.is_none()) else { return Ok(args.mode) };
+fn named_by_environment() -> Result<Option<ModeName>> {
+    let Some(word) = config::mode() else { return Ok(None) };
     ModeName::from_str(&word, false).map(Some).map_err(|_| {
         Error::usage(format!("FLECHE_MODE is `{word}`, which is no mode")).hint("on, off, read-only or refresh")
     })
@@ -182,6 +181,10 @@ fn mode(args: &Flags) -> Result<Option<ModeName>> {
 /// The words that spell these flags, with what the environment adds to them; `recorded` are tags that those of the flags
 /// and of the environment outrank.
 pub fn words(args: &Flags, recorded: BTreeMap<String, String>) -> Result<Vec<OsString>> {
+    let mode = match args.mode {
+        None => named_by_environment()?,
+        given => given,
+    };
     let mut words = Spelling::default();
     let mut all = recorded;
     all.extend(tags(args)?);
@@ -191,7 +194,7 @@ pub fn words(args: &Flags, recorded: BTreeMap<String, String>) -> Result<Vec<OsS
     words.flag("--realtime", args.realtime);
     let name = |value: Option<PossibleValue>| value.map(|value| value.get_name().to_owned());
     words.one("--mtime", name(args.mtime.to_possible_value()).filter(|_| !matches!(args.mtime, MtimeWhen::Now)));
-    words.one("--mode", name(mode(args)?.and_then(|mode| mode.to_possible_value())));
+    words.one("--mode", name(mode.and_then(|mode| mode.to_possible_value())));
     words.one("--wait", args.wait.map(|time| humantime::format_duration(time).to_string()));
     Ok(words.0)
 }

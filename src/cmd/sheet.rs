@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use crate::error::Result;
 use crate::query::{Table, object};
-use crate::ui::Sheet;
+use crate::ui::{self, Sheet};
 
 /// The formats of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -29,6 +29,11 @@ impl Format {
     /// What fits standard output where nobody chooses.
     pub fn fitting() -> Format {
         if std::io::stdout().is_terminal() { Format::Table } else { Format::Tsv }
+    }
+
+    /// The characters of a line, where that is limited: a terminal's, for what is drawn.
+    pub fn width(self) -> Option<u16> {
+        if self == Format::Table { ui::terminal_width() } else { None }
     }
 
     /// Prints a table row by row; says whether there was one.

@@ -25,9 +25,10 @@ pub struct Args {
 /// Prints them, an empty line between two.
 pub fn run(args: Args) -> Result<()> {
     let store = store()?;
+    let catalogue = store.catalogue()?;
     let mut between = "";
     for prefix in &args.keys {
-        let text = match store.resolve(prefix)? {
+        let text = match store.resolve_by(&catalogue, prefix)? {
             Named::Call(key) => {
                 let call = store
                     .call(&key)
@@ -36,7 +37,7 @@ pub fn run(args: Args) -> Result<()> {
                 call_text(&call, args.json)
             }
             Named::Value(digest) => {
-                let value = Stored::of(&store, &store.catalogue()?, digest)?;
+                let value = Stored::of(&store, &catalogue, digest)?;
                 if args.json { ui::json(&value.json(), JsonStyle::Indented) } else { lines(value.facts()) }
             }
         };

@@ -9,7 +9,8 @@ use super::sheet::Format;
 
 /// List stored calls, the most recent first
 ///
-/// In a pipe the table is tab-separated, without borders or colours, with sizes in bytes and times in seconds.
+/// In a pipe the table is tab-separated, without borders or colours. But for people sizes are in bytes, durations in
+/// seconds, times in seconds since 1970.
 #[derive(clap::Args)]
 pub struct Args {
     /// Show these columns, separated by commas: built-in ones, tag.NAME, arg.N, env.NAME, tag.*, arg.*
@@ -34,14 +35,16 @@ pub fn run(args: Args) -> Result<()> {
     let store = store()?;
     let catalogue = store.catalogue()?;
     let selection = filter.resolve(&store, &catalogue)?;
+    let format = args.format.unwrap_or_else(Format::fitting);
     let table = if args.columns.is_empty() {
         let arguments = args.args.then_some(More::Arguments);
         let results = args.results.then_some(More::Results);
-        Table::usual(&catalogue, &selection, &arguments.into_iter().chain(results).collect::<Vec<_>>())?
+        let more: Vec<More> = arguments.into_iter().chain(results).collect();
+        Table::usual(&catalogue, &selection, &more, format.width())?
     } else {
         Table::of(&catalogue, &selection, &args.columns.iter().map(String::as_str).collect::<Vec<_>>())?
     };
-    match args.format.unwrap_or_else(Format::fitting).print(table)? {
+    match format.print(table)? {
         true => Ok(()),
         false => Err(none()),
     }

@@ -15,7 +15,7 @@ use crate::model::Key;
 #[derive(clap::Args)]
 pub struct Args {
     /// Keys, or the first four or more characters of them, `-` for those on standard input; then tags, as NAME=VALUE or NAME
-    #[arg(value_name = "KEY|NAME[=VALUE]")]
+    #[arg(value_name = "KEY|NAME[=VALUE]", add = super::candidates::keys_and_tags())]
     words: Vec<String>,
     /// Take this tag away
     #[arg(long, value_name = "NAME")]

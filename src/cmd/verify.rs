@@ -41,8 +41,11 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     if args.rerun {
         return rerun(args.calls, talk);
     }
+    if args.repair {
+        super::check_changeable()?;
+    }
     // One that may be written puts aside what it meets damaged.
-    let looking = looking_store()?;
+    let looking = looking_store()?.with_catalogue();
     let columns = COLUMNS.map(str::to_owned);
     let mut sheet = match args.json {
         true => Sheet::jsonl(),

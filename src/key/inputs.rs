@@ -1,7 +1,7 @@
 //! From declared words and from arguments to the paths that are looked at.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::sys::stamp;
 
 use super::ObserveError;
 use super::filters::{Filters, no_text};
-use super::pattern::is_glob;
+use super::pattern::{Patterns, is_glob};
 use super::place::{is_nothing, lexical, place};
 use super::walk::{Entry, PathGlob, leads_to_folder, tree};
 
@@ -235,10 +235,14 @@ impl Gathering<'_> {
 
     /// What the arguments of a pure command may name.
     ///
-    /// A stored value is counted by its digest, wherever its copy lies.
+    /// A stored value is counted by its digest, wherever its copy lies; an argument that does not count names nothing that
+    /// does.
     fn arguments(&mut self, request: &Request) -> Result<(), ObserveError> {
         self.folders.insert(self.cwd.to_owned());
-        let words = request.argv.iter().enumerate().skip(1).filter(|(at, _)| !request.is_stored(*at));
+        let ignored = Patterns::new(&request.arguments.ignored).map_err(ObserveError::BadGlob)?;
+        let is_ignored = |at: usize| request.spellings(at).any(|word| ignored.name(word));
+        let counts = |(at, _): &(usize, &OsString)| !request.is_stored(*at) && !is_ignored(*at);
+        let words = request.argv.iter().enumerate().skip(1).filter(counts);
         for name in words.flat_map(|(_, argument)| names(argument.as_bytes())) {
             let (path, found) = self.locate(Path::new(OsStr::from_bytes(name)))?;
             self.folders.extend(path.parent().map(Path::to_owned));

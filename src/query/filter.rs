@@ -19,9 +19,10 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether it asks for nothing in particular.
+    /// Whether it chooses no calls: an order alone leaves none out, nor does what is passed over or shown once.
     pub fn is_empty(&self) -> bool {
-        self.selection == Selection::default() && self.values.is_empty() && self.inputs.is_empty() && !self.only
+        let Selection { conditions, limit, .. } = &self.selection;
+        conditions.is_empty() && limit.is_none() && self.values.is_empty() && self.inputs.is_empty() && !self.only
     }
 
     /// The selection that it means.
@@ -33,7 +34,7 @@ impl Filter {
     pub fn resolve(&self, store: &Store, catalogue: &Catalogue) -> Result<Selection> {
         let mut selection = self.selection.clone();
         for prefix in &self.values {
-            match value(store, prefix)? {
+            match value(store, catalogue, prefix)? {
                 Some(digest) => selection.conditions.push(Condition::Value(digest)),
                 None => selection.conditions.push(Condition::Keys(Vec::new())),
             }
@@ -60,8 +61,8 @@ pub fn none() -> Error {
     Error::no("no call matches")
 }
 
-fn value(store: &Store, prefix: &Prefix) -> Result<Option<Digest>> {
-    match store.resolve(prefix) {
+fn value(store: &Store, catalogue: &Catalogue, prefix: &Prefix) -> Result<Option<Digest>> {
+    match store.resolve_by(catalogue, prefix) {
         Ok(Named::Value(digest)) => Ok(Some(digest)),
         Ok(Named::Call(_)) => Ok(None),
         Err(error) if error.kind() == Kind::No => Ok(None),

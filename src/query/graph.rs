@@ -1,14 +1,15 @@
 //! Which call made the inputs of which: what one printed or wrote and another looked at is the same value.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::model::{Call, Digest, Key, State, command_line};
-use crate::store::{Catalogue, Maker, Store};
+use crate::model::{Argument, Call, Digest, Key, Reference, SCHEME, State, command_line};
+use crate::store::{Catalogue, Store};
 
 /// Calls, and what went from one to the other.
 #[derive(Debug, Default)]
@@ -172,25 +173,27 @@ fn edges(catalogue: &Catalogue, call: &Call) -> Result<Vec<Edge>> {
     let mut edges = Vec::new();
     for seen in &call.observations {
         let Some(digest) = content(&seen.state).filter(|digest| **digest != Digest::of(b"")) else { continue };
-        let makers = catalogue.makers(digest)?;
-        if let Some(maker) = likeliest(&makers, call, &seen.path) {
+        let place = call.root.join(&seen.path);
+        let started = call.metadata.usage.started;
+        if let Some(maker) = catalogue.maker(digest, &call.key, place.as_os_str().as_bytes(), started)? {
             edges.push(Edge { maker, path: seen.path.clone(), digest: *digest });
+        }
+    }
+    for (position, argument) in call.argv.iter().enumerate().skip(1) {
+        let Argument::Clear(word) = argument else { continue };
+        let Some(digest) = stored_value(word) else { continue };
+        if let Some(maker) = catalogue.maker(&digest, &call.key, b"", call.metadata.usage.started)? {
+            edges.push(Edge { maker, path: format!("argument {position}").into(), digest });
         }
     }
     Ok(edges)
 }
 
-/// Of all that made a value, the call that most likely made it there: one that wrote this very path, else one that printed it,
-/// and of several the latest that had ended when this one started. Equal bytes say no more.
-fn likeliest(makers: &[Maker], call: &Call, path: &Path) -> Option<Key> {
-    let place = call.root.join(path);
-    let rank = |maker: &&Maker| {
-        let wrote_it = maker.path.as_deref().is_some_and(|made| {
-            Path::new(std::ffi::OsStr::from_bytes(&maker.root)).join(std::ffi::OsStr::from_bytes(made)) == place
-        });
-        (wrote_it, maker.stopped <= call.metadata.usage.started, maker.path.is_none(), maker.stopped)
-    };
-    makers.iter().filter(|maker| maker.key != call.key).max_by_key(rank).map(|maker| maker.key)
+/// The value that an argument names as it is recorded: `fleche:` and a whole digest.
+fn stored_value(word: &OsStr) -> Option<Digest> {
+    let begin = Reference::place_in(word)? + SCHEME.len();
+    let hex = word.as_bytes().get(begin..begin + 64)?;
+    std::str::from_utf8(hex).ok()?.parse().ok()
 }
 
 fn content(state: &State) -> Option<&Digest> {

@@ -8,6 +8,10 @@ use crate::store::{BUILT_IN, Catalogue, Column, Selection};
 
 /// Columns that a table has where nobody chooses.
 const USUAL: [&str; 9] = ["key", "name", "command", "exit", "started", "walltime", "size", "hits", "grade"];
+/// What is left out of these, in this order, where it is narrow, and the characters that each takes with its border.
+const DISPENSABLE: [(&str, u16); 4] = [("grade", 11), ("name", 11), ("size", 12), ("hits", 7)];
+/// Characters that all of them take, with a short command.
+const WIDTH: u16 = 132;
 /// Columns that say what came out.
 const RESULTS: [&str; 5] = ["stdout", "stdout_size", "stderr", "stderr_size", "outputs"];
 const TAGS: &str = "tag.*";
@@ -23,15 +27,31 @@ pub struct Table<'a> {
 impl<'a> Table<'a> {
     /// The calls of a selection under the usual columns and those of `more`.
     ///
+    /// Where only so many characters fit into a line, the least telling of the usual columns are left out.
+    ///
     /// # Errors
     ///
     /// Where the catalogue cannot be read.
-    pub fn usual(catalogue: &'a Catalogue, selection: &'a Selection, more: &[More]) -> Result<Table<'a>> {
+    pub fn usual(
+        catalogue: &'a Catalogue,
+        selection: &'a Selection,
+        more: &[More],
+        width: Option<u16>,
+    ) -> Result<Table<'a>> {
+        let mut needed = WIDTH;
+        let mut left_out = Vec::new();
+        for (name, characters) in DISPENSABLE {
+            if width.is_some_and(|width| width < needed) {
+                needed -= characters;
+                left_out.push(name);
+            }
+        }
         let more = more.iter().flat_map(|more| match more {
             More::Arguments => vec![ARGUMENTS],
             More::Results => RESULTS.to_vec(),
         });
-        let names: Vec<&str> = USUAL.into_iter().chain(more).chain([TAGS]).collect();
+        let usual = USUAL.into_iter().filter(|name| !left_out.contains(name));
+        let names: Vec<&str> = usual.chain(more).chain([TAGS]).collect();
         Table::of(catalogue, selection, &names)
     }
 
@@ -58,6 +78,9 @@ impl<'a> Table<'a> {
                 ARGUMENTS => columns.extend((0..catalogue.most_arguments(selection)?).map(Column::Argument)),
                 name => columns.push(column(name)?),
             }
+        }
+        if columns.is_empty() {
+            return Err(Error::no("no call has such a column"));
         }
         Ok(Table { catalogue, selection, columns })
     }
@@ -105,7 +128,7 @@ pub fn column(name: &str) -> Result<Column> {
     })
 }
 
-/// A row as an object; sizes in bytes, times in nanoseconds.
+/// A row as an object; sizes in bytes, times and durations in seconds.
 pub fn object(columns: &[String], row: &[Fact]) -> Value {
     let fields: Map<String, Value> = columns.iter().cloned().zip(row.iter().map(value)).collect();
     Value::Object(fields)
@@ -118,7 +141,7 @@ fn value(fact: &Fact) -> Value {
         Fact::Number(number) => json!(number),
         Fact::Digest(digest) | Fact::Short(digest, _) => json!(digest.hex()),
         Fact::Bytes(bytes) => json!(bytes),
-        Fact::Duration(nanoseconds) => json!(nanoseconds),
-        Fact::Time(nanoseconds) => json!(nanoseconds),
+        Fact::Duration(nanoseconds) => json!(*nanoseconds as f64 / 1e9),
+        Fact::Time(nanoseconds) => json!(*nanoseconds as f64 / 1e9),
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! `args/<digest of value and name>/<file name>`: the same path each time, because a command may print it, and a folder for
 //! each, because a run is not stored if something beside its copy changed. Never a hard link to the value: root and whoever
-//! changes the mode could write through it. So a copy is believed only after it was read.
+//! changes the mode could write through it. So a copy is believed only after it was read. Garbage collection takes those that
+//! no command has and none was given for a day.
 //!
 //! Many runs may be given the same copy at once, so one that is right is never replaced.
 
@@ -11,9 +12,12 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, Mode, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, fchmod, ioctl_ficlone, utimensat};
+use rustix::fs::{
+    AtFlags, FlockOperation, Mode, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, fchmod, flock, ioctl_ficlone, utimensat,
+};
 use rustix::io::Errno;
 
 use super::{Store, Value, hash, unusable};
@@ -26,6 +30,9 @@ const FOLDER: &str = "args";
 const READ_ONLY_FILE: u32 = 0o100_444;
 /// How often a copy is made that somebody else spoils at once.
 const TRIES: u32 = 3;
+/// How often garbage collection, which has a folder for a moment, is waited for: a second in all.
+const WAITS: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A copy of a value, as it was before the run that gets it.
 #[derive(Clone, Debug)]
@@ -34,6 +41,8 @@ pub struct ArgumentCopy {
     pub watched: Watched,
     /// All that is in its folder, in order.
     neighbours: Vec<(OsString, Option<Stamp>)>,
+    /// Its folder, locked: as long as it is open, garbage collection leaves it alone.
+    _in_use: Arc<File>,
 }
 
 impl ArgumentCopy {
@@ -58,14 +67,14 @@ impl Store {
     pub fn argument(&self, content: &Content, name: &OsStr) -> Result<ArgumentCopy, Reason> {
         let what = || format!("cannot copy value {}", content.digest.short());
         let failed = |why: io::Error| unusable(what(), why);
-        let folder = self.argument_folder(&folder_name(&content.digest, name)).map_err(failed)?;
+        let (folder, in_use) = self.argument_folder(&folder_name(&content.digest, name)).map_err(failed)?;
         for _ in 0..TRIES {
             match look(&folder, content, name).map_err(failed)? {
                 Seen::Whole(stamp) => {
                     let path = self.argument_path(&content.digest, name);
                     let watched = Watched { path, stamp, settled: false, digest: content.digest };
                     let neighbours = neighbours(&folder).map_err(failed)?;
-                    return Ok(ArgumentCopy { watched, neighbours });
+                    return Ok(ArgumentCopy { watched, neighbours, _in_use: in_use });
                 }
                 Seen::Nothing => {}
                 Seen::Wrong(inode) => remove(&folder, name, inode).map_err(failed)?,
@@ -86,29 +95,22 @@ impl Store {
         copied.map_err(|why| unusable(format!("cannot copy value {}", content.digest.short()), why))
     }
 
-    /// Removes the copies of values that no command was given for so long; gives the number of bytes that they had.
-    ///
-    /// # Errors
-    ///
-    /// Where the folder of all copies cannot be read; of one that cannot be removed nothing is said.
-    pub fn sweep_arguments(&self, older_than: Duration) -> io::Result<u64> {
-        let mut freed = 0;
-        let longest = i64::try_from(older_than.as_nanos()).unwrap_or(i64::MAX);
-        for name in self.folder.names(FOLDER)? {
-            let Ok(name) = String::from_utf8(name) else { continue };
-            let name = format!("{FOLDER}/{name}");
-            let used = self.folder.stat(&name)?.map(|stat| stamp::from_stat(&stat).modified);
-            if used.is_some_and(|used| clock::now().saturating_sub(used) > longest) {
-                let path = self.folder().join(name);
-                let bytes = size(&path);
-                freed += if fs::remove_dir_all(&path).is_ok() { bytes } else { 0 };
+    /// The folder of a copy, which was used now, and what says that it is in use.
+    fn argument_folder(&self, name: &str) -> io::Result<(Beneath, Arc<File>)> {
+        for _ in 0..WAITS {
+            match self.used_folder(name) {
+                // Garbage collection took it away in between.
+                Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+                Ok(None) => clock::pause(PAUSE),
+                Ok(Some(used)) => return Ok(used),
+                Err(why) => return Err(why),
             }
         }
-        Ok(freed)
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, "garbage collection holds it"))
     }
 
-    /// The folder of a copy, which was used now.
-    fn argument_folder(&self, name: &str) -> io::Result<Beneath> {
+    /// The same; `None` where garbage collection is about to take it away.
+    fn used_folder(&self, name: &str) -> io::Result<Option<(Beneath, Arc<File>)>> {
         self.folder.make_folder(FOLDER)?;
         self.folder.make_folder(name)?;
         // By the folder's time and not by the file's: a changed time would look like a change of the file.
@@ -118,7 +120,42 @@ impl Store {
             Ok(()) | Err(Errno::ROFS) => {}
             Err(why) => return Err(why.into()),
         }
-        Beneath::open(self.folder())?.open_folder(Path::new(name))
+        let folder = Beneath::open(self.folder())?.open_folder(Path::new(name))?;
+        let in_use = folder.to_file()?;
+        // Where locks are impossible nothing is taken away.
+        if flock(&in_use, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK) {
+            return Ok(None);
+        }
+        let (ours, present) = (stamp::of_file(&in_use)?.inode, self.folder.stat(name)?.map(|stat| stat.st_ino));
+        Ok((present == Some(ours)).then(|| (folder, Arc::new(in_use))))
+    }
+
+    /// The folders of all copies, as paths below the store's folder, and the bytes of what is in them.
+    pub(super) fn argument_folders(&self) -> io::Result<Vec<(String, u64)>> {
+        let names = self.folder.names(FOLDER)?.into_iter().filter_map(|name| String::from_utf8(name).ok());
+        let folder = |name: String| {
+            let bytes = size(&self.folder().join(FOLDER).join(&name));
+            (format!("{FOLDER}/{name}"), bytes)
+        };
+        Ok(names.map(folder).collect())
+    }
+
+    /// Takes away the folder `name` of copies if no command has one of them and it `is_as_seen`; says whether it did.
+    pub(super) fn remove_argument_folder(
+        &self,
+        name: &str,
+        is_as_seen: impl FnOnce() -> io::Result<bool>,
+    ) -> io::Result<bool> {
+        let folder = match Beneath::open(self.folder())?.open_folder(Path::new(name)) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => other?,
+        };
+        let unused = folder.to_file()?;
+        // Where locks are impossible nobody knows whether it is in use.
+        if flock(&unused, FlockOperation::NonBlockingLockExclusive).is_err() || !is_as_seen()? {
+            return Ok(false);
+        }
+        self.folder.remove_at_once(name)
     }
 }
 
@@ -212,6 +249,7 @@ mod tests {
 
     use super::*;
     use crate::store::testing::World;
+    use crate::store::{Freed, Limits, Plan};
 
     #[test]
     fn a_copy_is_whole_read_only_and_no_hard_link() {
@@ -291,15 +329,64 @@ mod tests {
         assert_eq!(folder.entries().unwrap(), [""; 0]);
     }
 
+    const NOTHING: crate::store::Progress = &|_, _| {};
+    const LIMITS: Limits = Limits { max_size: None, max_age: None, grace: u64::MAX };
+
+    fn make_old(path: &Path) {
+        let long_ago = std::time::SystemTime::now() - Duration::from_secs(2 * 86_400);
+        File::open(path.parent().unwrap()).unwrap().set_modified(long_ago).unwrap();
+    }
+
     #[test]
-    fn a_sweep_takes_what_was_not_used_for_long() {
+    fn garbage_collection_takes_copies_that_were_not_used_for_a_day() {
         let world = World::new();
         let (old, new) = (world.keep(&[7; 100_000]), world.keep(&[8; 100_000]));
-        let paths = [&old, &new].map(|content| world.store.argument(content, OsStr::new("x")).unwrap().watched.path);
-        let day = Duration::from_secs(86_400);
-        let folder = File::open(paths[0].parent().unwrap()).unwrap();
-        folder.set_modified(std::time::SystemTime::now() - 2 * day).unwrap();
-        assert_eq!(world.store.sweep_arguments(day).unwrap(), 100_000);
-        assert_eq!(paths.map(|path| path.exists()), [false, true]);
+        let copy = |content| world.store.argument(content, OsStr::new("x")).unwrap();
+        let paths = [&old, &new].map(|content| copy(content).watched.path);
+        make_old(&paths[0]);
+        let collect = || {
+            let plan = world.store.gc_plan(&LIMITS, NOTHING).unwrap();
+            world.store.collect(&plan, NOTHING).unwrap()
+        };
+        assert_eq!(collect(), Freed { others: 1, bytes: 100_000, ..Freed::default() });
+        assert_eq!(paths.each_ref().map(|path| path.exists()), [false, true]);
+        assert_eq!(copy(&old).watched.path, paths[0]);
+        assert!(paths[0].exists());
+        assert_eq!(collect(), Freed::default());
+    }
+
+    #[test]
+    fn a_copy_that_a_command_has_is_left_however_old_it_is() {
+        let world = World::new();
+        let content = world.keep(&[7; 100_000]);
+        let copy = world.store.argument(&content, OsStr::new("x")).unwrap();
+        let path = copy.watched.path.clone();
+        make_old(&path);
+        let plan = || world.store.gc_plan(&LIMITS, NOTHING).unwrap();
+        let collect = |plan: &Plan| world.store.collect(plan, NOTHING).unwrap().others;
+        let found = plan();
+        assert_eq!((found.removals().len(), collect(&found), path.exists()), (1, 0, true));
+        drop(copy);
+        // A command that came and went since the plan was made.
+        let found = plan();
+        world.store.argument(&content, OsStr::new("x")).unwrap();
+        assert_eq!((found.removals().len(), collect(&found), path.exists()), (1, 0, true));
+        make_old(&path);
+        assert_eq!((collect(&plan()), path.exists()), (1, false));
+    }
+
+    #[test]
+    fn a_folder_that_is_being_taken_away_is_waited_for_and_made_anew() {
+        let world = World::new();
+        let content = world.keep(&[7; 100_000]);
+        let path = world.store.argument(&content, OsStr::new("x")).unwrap().watched.path;
+        let name = folder_name(&content.digest, OsStr::new("x"));
+        let removed = world.store.remove_argument_folder(&name, || {
+            assert!(world.store.used_folder(&name)?.is_none());
+            Ok(true)
+        });
+        assert_eq!((removed.unwrap(), path.exists()), (true, false));
+        world.store.argument(&content, OsStr::new("x")).unwrap();
+        assert!(path.exists());
     }
 }

@@ -132,7 +132,7 @@ impl Store {
     ///
     /// [`Reason::ReadOnly`], or [`Reason::StoreUnusable`] where the file cannot be removed.
     pub fn remove(&self, key: &Key) -> Result<bool, Reason> {
-        if self.access == Access::ReadOnly {
+        if self.access != Access::ReadWrite {
             return Err(Reason::ReadOnly);
         }
         let removed = self.folder.remove(&call_name(key));

@@ -74,7 +74,7 @@ impl Store {
     /// Takes the lock of a command, or waits for whoever has it: at most `patience`, and not at all for a
     /// holder that is stopped or that we run inside of.
     pub fn flight(&self, command: &CommandDigest, patience: Option<Duration>) -> Flight {
-        if self.access == Access::ReadOnly {
+        if self.access != Access::ReadWrite {
             return Flight::Alone;
         }
         let Ok(file) = self.lock_file() else { return Flight::Alone };
@@ -308,7 +308,7 @@ mod tests {
         let lowest = CommandDigest(crate::model::Digest([0; 32]));
         for command in [highest, lowest] {
             let byte = byte_of(&command);
-            assert!(byte > super::super::recording::GC_BYTE && byte + ANNOUNCED <= lock::LAST_BYTE && byte < ANNOUNCED);
+            assert!(byte > crate::store::alone::GC_BYTE && byte + ANNOUNCED <= lock::LAST_BYTE && byte < ANNOUNCED);
         }
     }
 

@@ -310,6 +310,23 @@ impl Folder {
         }
     }
 
+    /// Deletes a folder with all that is in it, which nobody sees half done; says whether there was one.
+    pub fn remove_at_once(&self, name: &str) -> io::Result<bool> {
+        let aside = Path::new("tmp").join(temporary::name());
+        let moved = match renameat(&self.directory, name, &self.directory, &aside) {
+            Err(Errno::NOENT) if self.stat(name)?.is_some() => {
+                self.make_folder("tmp")?;
+                renameat(&self.directory, name, &self.directory, &aside)
+            }
+            other => other,
+        };
+        match moved {
+            Ok(()) => std::fs::remove_dir_all(self.path.join(aside)).map(|()| true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Moves a damaged thing to `quarantine/`, out of the way of a whole one, for people to look at.
     pub fn quarantine(&self, name: &str) -> io::Result<()> {
         let to = format!("quarantine/{}.{}", name.replace('/', "-"), clock::now());

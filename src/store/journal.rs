@@ -4,11 +4,12 @@
 //! has one, the name of the command, separated by tabs. It is written by one `write(2)`; a line that a full disk cut, and the one that then follows on it, are
 //! passed over.
 
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 
 use super::Store;
-use super::folder::{Folder, Opened};
+use super::folder::{Folder, Opened, read_at};
 use crate::model::{CommandDigest, Event, Key};
 
 /// The journal that is written.
@@ -23,17 +24,93 @@ const TAIL: u64 = 64 << 10;
 /// Most characters of a name or of a reason.
 const LONGEST_TEXT: usize = 500;
 
+/// First bytes of a journal by which it is known again: an inode number can come again.
+pub(super) const HEAD: usize = 64;
+
+/// One journal among those that were and will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    inode: u64,
+    /// `None` while it has too few bytes, which is less than a line.
+    head: Option<[u8; HEAD]>,
+}
+
 /// A place in the journal.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
-    inode: u64,
+    /// The journal in which it is; `None` where there was none.
+    journal: Option<Identity>,
     offset: u64,
+    /// The journal before that: as long as it is the same, there was no rotation.
+    before: Option<Identity>,
+}
+
+/// A journal that is open.
+struct Journal {
+    file: File,
+    identity: Identity,
+    length: u64,
+}
+
+impl Journal {
+    /// The journal that is called `name` now; what cannot be read is not seen.
+    fn open(folder: &Folder, name: &str) -> Option<Journal> {
+        let (file, _) = open(folder, name).ok()??;
+        let (metadata, head) = (file.metadata().ok()?, head(&file));
+        Some(Journal { identity: Identity { inode: metadata.ino(), head }, length: metadata.len(), file })
+    }
+
+    /// The whole lines from `start` on. A line without an end may still get one.
+    fn lines(&mut self, start: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if self.file.seek(SeekFrom::Start(start)).is_ok() {
+            // What cannot be read was not seen.
+            let _ = self.file.read_to_end(&mut bytes);
+        }
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        bytes.truncate(whole);
+        bytes
+    }
 }
 
 impl Mark {
-    /// Whether there was a journal.
-    pub fn is_somewhere(self) -> bool {
-        self.inode != 0
+    /// Whether it is in this journal.
+    fn is_in(&self, journal: &Journal) -> bool {
+        // One that had no head may have one now.
+        self.journal.is_some_and(|marked| {
+            marked.inode == journal.identity.inode && (marked.head.is_none() || marked.head == journal.identity.head)
+        })
+    }
+
+    /// The lines that were appended since, as far as they can be read; goes on behind them. The journal may have been
+    /// renamed once meanwhile: `None` where it was twice, so that nobody knows what is missing.
+    pub fn read_on(&mut self, folder: &Folder) -> Option<Vec<u8>> {
+        // In this order: one that is renamed in between is found under the one name or the other.
+        let current = Journal::open(folder, CURRENT);
+        let before = Journal::open(folder, OLD);
+        let has_head = self.journal.is_some_and(|marked| marked.head.is_some());
+        let (mut bytes, start) = match (&current, before) {
+            (Some(current), _) if has_head && self.is_in(current) => (Vec::new(), self.offset),
+            (_, Some(mut before)) if has_head && self.is_in(&before) => {
+                let bytes = before.lines(self.offset);
+                self.offset += bytes.len() as u64;
+                self.before = Some(before.identity);
+                (bytes, 0)
+            }
+            // Nothing by which to know it: it is the same if the one before it is.
+            (current, before) if !has_head && before.as_ref().map(|before| before.identity) == self.before => {
+                let is_same = current.as_ref().is_some_and(|current| self.is_in(current));
+                (Vec::new(), if is_same { self.offset } else { 0 })
+            }
+            _ => return None,
+        };
+        if let Some(mut current) = current {
+            let more = current.lines(start);
+            self.journal = Some(current.identity);
+            self.offset = start + more.len() as u64;
+            bytes.extend(more);
+        }
+        Some(bytes)
     }
 }
 
@@ -44,38 +121,26 @@ pub(super) fn append(folder: &Folder, time: i64, event: &Event) -> io::Result<()
 
 /// Where the journal ends now.
 pub(super) fn end(folder: &Folder) -> Mark {
-    match folder.stat(CURRENT) {
-        Ok(Some(stat)) => Mark { inode: stat.st_ino, offset: stat.st_size as u64 },
-        _ => Mark { inode: 0, offset: 0 },
-    }
-}
-
-/// Whether all that was appended since `mark` is still there: the journal may have been renamed once, not twice.
-pub(super) fn knows(folder: &Folder, mark: Mark) -> bool {
-    let inode = |name| folder.stat(name).ok().flatten().map(|stat| stat.st_ino);
-    match mark.inode {
-        0 => inode(OLD).is_none(),
-        marked => [CURRENT, OLD].iter().any(|name| inode(name) == Some(marked)),
+    loop {
+        let before = Journal::open(folder, OLD).map(|before| before.identity);
+        let current = Journal::open(folder, CURRENT);
+        // Else one became the other in between.
+        if before == Journal::open(folder, OLD).map(|before| before.identity) {
+            let (journal, offset) = current.map_or((None, 0), |current| (Some(current.identity), current.length));
+            return Mark { journal, offset, before };
+        }
     }
 }
 
 /// What was appended since `mark`, as far as it can be read; the journal may have been renamed meanwhile.
-pub(super) fn since(folder: &Folder, mark: Mark) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for name in [OLD, CURRENT] {
-        if let Ok(Opened::File(mut file, stat)) = folder.open(name) {
-            let marked = stat.st_ino == mark.inode;
-            if !marked && name == OLD {
-                continue;
-            }
-            let from = SeekFrom::Start(if marked { mark.offset } else { 0 });
-            if file.seek(from).is_ok() {
-                // What cannot be read was not seen.
-                let _ = file.read_to_end(&mut bytes);
-            }
-        }
-    }
-    bytes
+pub(super) fn since(folder: &Folder, mut mark: Mark) -> Vec<u8> {
+    mark.read_on(folder).unwrap_or_default()
+}
+
+/// The first bytes of a journal; `None` where there are too few to know it again.
+pub(super) fn head(file: &File) -> Option<[u8; HEAD]> {
+    let mut head = [0; HEAD];
+    (read_at(file, &mut head, 0).ok()? == HEAD).then_some(head)
 }
 
 impl Store {
@@ -109,7 +174,7 @@ fn tail(folder: &Folder) -> io::Result<Vec<u8>> {
 }
 
 /// A journal to be read line by line, and its inode number.
-pub(super) fn open(folder: &Folder, name: &str) -> io::Result<Option<(std::fs::File, u64)>> {
+pub(super) fn open(folder: &Folder, name: &str) -> io::Result<Option<(File, u64)>> {
     match folder.open(name)? {
         Opened::File(file, _) => {
             let inode = file.metadata()?.ino();
@@ -260,8 +325,61 @@ mod tests {
         let mark = end(folder);
         note(2);
         assert_eq!((seen(start), seen(mark)), (expected(&[1, 2]), expected(&[2])));
-        std::fs::rename(world.store.folder().join(CURRENT), world.store.folder().join(OLD)).unwrap();
+        let rotate = || {
+            std::fs::rename(world.store.folder().join(CURRENT), world.store.folder().join(OLD)).unwrap();
+        };
+        rotate();
+        assert_eq!(seen(mark), expected(&[2]));
         note(3);
         assert_eq!(seen(mark), expected(&[2, 3]));
+        let mut reader = mark;
+        let mut read_on = || reader.read_on(folder).map(|bytes| events(&bytes).map(|(_, event)| event).collect());
+        assert_eq!(read_on(), Some(expected(&[2, 3])));
+        assert_eq!(read_on(), Some(vec![]));
+        note(4);
+        rotate();
+        note(5);
+        assert_eq!(read_on(), Some(expected(&[4, 5])));
+        rotate();
+        assert_eq!(read_on(), Some(vec![]));
+        note(6);
+        rotate();
+        note(7);
+        assert_eq!(read_on(), None);
+    }
+
+    #[test]
+    fn another_journal_with_the_same_inode_number_is_another_one() {
+        let world = World::new();
+        let folder = &world.store.folder;
+        let note = |byte: u8| world.store.note(&Event::Evicted { key: Key(Digest([byte; 32])) });
+        let place = |name: &str| world.store.folder().join(name);
+        note(1);
+        let mut mark = end(folder);
+        // In place of two rotations after which the number comes again: emptied and begun anew.
+        std::fs::write(place(CURRENT), "").unwrap();
+        std::fs::write(place(OLD), line(1, &Event::Evicted { key: Key(Digest([2; 32])) })).unwrap();
+        note(3);
+        assert_eq!(mark.read_on(folder), None);
+        // One that was empty has no head: the one before it tells.
+        std::fs::write(place(CURRENT), "").unwrap();
+        let mut empty = end(folder);
+        note(4);
+        assert!(empty.clone().read_on(folder).is_some_and(|bytes| events(&bytes).count() == 1));
+        std::fs::write(place(OLD), line(1, &Event::Evicted { key: Key(Digest([5; 32])) })).unwrap();
+        assert_eq!(empty.read_on(folder), None);
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_read_when_it_has_one() {
+        let world = World::new();
+        let folder = &world.store.folder;
+        let mut mark = end(folder);
+        let whole = line(1, &Event::Evicted { key: Key(Digest([1; 32])) });
+        let mut file = folder.open_to_append(CURRENT).unwrap();
+        file.write_all(&[whole.as_bytes(), &whole.as_bytes()[..30]].concat()).unwrap();
+        assert_eq!(mark.read_on(folder).as_deref(), Some(whole.as_bytes()));
+        file.write_all(&whole.as_bytes()[30..]).unwrap();
+        assert_eq!(mark.read_on(folder).as_deref(), Some(whole.as_bytes()));
     }
 }

@@ -13,6 +13,7 @@
 //! 5. What a call needs is not removed (`gc`), and a catalogue can be made again from the files, of which the journal and the
 //!    ledger that it leaves behind tell what no call's file does (`catalogue`).
 
+mod alone;
 mod arguments;
 mod calls;
 mod catalogue;
@@ -28,6 +29,7 @@ mod opening;
 mod pending;
 mod recording;
 mod renaming;
+mod repair;
 mod resolve;
 mod secret;
 mod spool;
@@ -45,8 +47,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 pub use arguments::ArgumentCopy;
 pub use catalogue::{
-    BUILT_IN, BuiltIn, Catalogue, Column, Condition, Counted, Maker, PathQuestion, Peek, Period, Refusal, Selection,
-    Totals,
+    BUILT_IN, BuiltIn, Catalogue, Column, Condition, Counted, PathQuestion, Peek, Period, Refusal, Selection, Totals,
 };
 pub use flight::{Flight, FlightLock};
 pub use gc::{Cause, Freed, Limits, Plan, Removal, Thing};
@@ -74,6 +75,8 @@ pub type Progress<'a> = &'a dyn Fn(u64, u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
     ReadWrite,
+    /// Nothing but the catalogue, which questions keep for questions.
+    CatalogueOnly,
     ReadOnly,
 }
 
@@ -84,6 +87,8 @@ pub struct Store {
     access: Access,
     /// The one open `lock` file of this store, see [`Store::lock_file`].
     lock: Mutex<Option<Arc<File>>>,
+    /// The `lock` file once more, for who must be alone.
+    guard: Mutex<Option<File>>,
     /// The shared gc lock, while a recording holds it.
     recording: Mutex<Weak<recording::GcShared>>,
     /// The call read last and its file's modification time, so that [`Store::touch`] need not ask again.
@@ -96,6 +101,7 @@ impl Store {
             folder: Arc::new(folder),
             access,
             lock: Mutex::default(),
+            guard: Mutex::default(),
             recording: Mutex::default(),
             seen: Mutex::default(),
         }

@@ -79,6 +79,15 @@ impl Store {
         }
     }
 
+    /// The same cache, where questions may keep what they find out, and nothing else changes. Where there is none, none is
+    /// made.
+    pub fn with_catalogue(mut self) -> Store {
+        if has_layout(&self.folder) == Ok(true) {
+            self.access = Access::CatalogueOnly;
+        }
+        self
+    }
+
     /// The same cache, open to be asked: questions may keep what they find out. `None` where there is no cache, and none is
     /// made.
     ///

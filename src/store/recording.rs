@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, FileType, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
 
+use super::alone::{GC_BYTE, granted_within};
 use super::folder::{Temporary, call_name, paths_name, value_name};
 use super::frame::{self, Kind};
 use super::pending::{Held, Pending};
@@ -17,8 +17,6 @@ use super::{Access, INLINE_LIMIT, INLINE_TOTAL, Store, held, unusable};
 use crate::model::{Call, Content, Digest, Event, PathSet, PathSets, Reason};
 use crate::sys::lock;
 
-/// The byte of the lock file that stands for garbage collection: shared by those who store, exclusive for who deletes.
-pub(super) const GC_BYTE: u64 = 0;
 /// How long storing waits for a garbage collection to end.
 const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -69,7 +67,7 @@ impl Store {
     /// [`Reason::ReadOnly`]; [`Reason::StoreUnusable`] where the lock file cannot be opened or a garbage
     /// collection does not end within a second.
     pub fn recording(&self) -> Result<Recording<'_>, Reason> {
-        if self.access == Access::ReadOnly {
+        if self.access != Access::ReadWrite {
             return Err(Reason::ReadOnly);
         }
         let gc = self.gc_shared()?;
@@ -90,17 +88,10 @@ impl Store {
             return Ok(Some(shared));
         }
         let file = self.lock_file().map_err(|error| unusable("cannot open its lock file", error))?;
-        let mut waited = Duration::ZERO;
-        loop {
-            match lock::try_shared(&file, GC_BYTE) {
-                Ok(true) => break,
-                Ok(false) if waited < PATIENCE => {
-                    thread::sleep(PAUSE);
-                    waited += PAUSE;
-                }
-                Ok(false) => return Err(Reason::StoreUnusable("a garbage collection is at work".into())),
-                Err(_) => return Ok(None),
-            }
+        match granted_within(PATIENCE, PAUSE, || lock::try_shared(&file, GC_BYTE)) {
+            Ok(true) => {}
+            Ok(false) => return Err(Reason::StoreUnusable("a garbage collection is at work".into())),
+            Err(_) => return Ok(None),
         }
         let shared = Arc::new(GcShared(file));
         *current = Arc::downgrade(&shared);

@@ -70,7 +70,7 @@ impl Store {
     ///
     /// [`Reason::ReadOnly`], or [`Reason::StoreUnusable`] where its file cannot be removed.
     pub fn let_go(&self, former: &Key, now: &Key) -> Result<(), Reason> {
-        if self.access == Access::ReadOnly {
+        if self.access != Access::ReadWrite {
             return Err(Reason::ReadOnly);
         }
         if let Ok(Some(call)) = self.call(former) {
@@ -106,8 +106,16 @@ mod tests {
         world.store.rename(&old.key, &new, None).unwrap();
         world.store.catalogue().unwrap();
         world.store.let_go(&old.key, &new.key).unwrap();
-        assert_eq!(hits(&world), [vec![Fact::Digest(new.key.0), Fact::Number(1)]]);
-        assert_eq!(world.store.call(&new.key), Ok(Some(new)));
+        let expected = [vec![Fact::Digest(new.key.0), Fact::Number(1)]];
+        assert_eq!(hits(&world), expected);
+        assert_eq!(world.store.call(&new.key), Ok(Some(new.clone())));
+        // Whatever makes its row anew.
+        world.store.tag(&new.key, |tags| tags.clear()).unwrap();
+        assert_eq!(hits(&world), expected);
+        world.store.reindex(&|_, _| {}).unwrap();
+        assert_eq!(hits(&world), expected);
+        std::fs::remove_file(world.store.folder().join("index.sqlite")).unwrap();
+        assert_eq!(hits(&world), expected);
     }
 
     fn tag(world: &World, key: &Key, name: &str, value: &str) {

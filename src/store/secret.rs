@@ -21,7 +21,7 @@ impl Store {
         if let Some(secret) = self.read_secret()? {
             return Ok(secret);
         }
-        if self.access == Access::ReadOnly {
+        if self.access != Access::ReadWrite {
             return Err(Reason::ReadOnly);
         }
         self.make_secret().map_err(|error| unusable("cannot make the cache's secret", error))?;

@@ -2,22 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::thread;
-use std::time::Duration;
 
 use rustix::fs::{Timespec, Timestamps, futimens};
 
 use super::folder::call_name;
 use super::frame::{self, Kind};
-use super::recording::GC_BYTE;
 use super::{Access, Store, unusable};
-use crate::error::Error;
 use crate::model::{Event, Key, Reason};
-use crate::sys::lock;
-
-/// How long to wait for those who are storing.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(5);
 
 impl Store {
     /// Changes the tags of a call; says whether it has others now. Its last use stays what it was.
@@ -27,11 +18,11 @@ impl Store {
     /// [`Reason::ReadOnly`], [`Reason::NoCall`] where there is no such call, [`Reason::Damaged`], and
     /// [`Reason::StoreUnusable`] where it cannot be written.
     pub fn tag(&self, key: &Key, change: impl FnOnce(&mut BTreeMap<String, String>)) -> Result<bool, Reason> {
-        if self.access == Access::ReadOnly {
+        if self.access != Access::ReadWrite {
             return Err(Reason::ReadOnly);
         }
         // A run that stores the same call meanwhile would be undone by what is written here.
-        let _alone = Alone::wait(self)?;
+        let _alone = self.alone().map_err(|error| Reason::StoreUnusable(error.to_string()))?;
         let (mut call, stat) = self.call_and_stat(key)?.ok_or(Reason::NoCall)?;
         let before = call.tags.clone();
         change(&mut call.tags);
@@ -53,44 +44,16 @@ impl Store {
     }
 }
 
-/// The time in which nobody stores anything.
-struct Alone(std::sync::Arc<std::fs::File>);
-
-impl Alone {
-    fn wait(store: &Store) -> Result<Option<Alone>, Reason> {
-        let file = store.lock_file().map_err(|error| unusable("cannot open its lock file", error))?;
-        let mut waited = Duration::ZERO;
-        loop {
-            match lock::try_exclusive(&file, GC_BYTE) {
-                Ok(true) => return Ok(Some(Alone(file))),
-                Ok(false) if waited < PATIENCE => {
-                    thread::sleep(PAUSE);
-                    waited += PAUSE;
-                }
-                Ok(false) => return Err(Reason::StoreUnusable(Error::failure("it is being written").to_string())),
-                // Where locks are impossible nobody else has one either.
-                Err(_) => return Ok(None),
-            }
-        }
-    }
-}
-
-impl Drop for Alone {
-    fn drop(&mut self) {
-        // Where it cannot be released it ends with the process.
-        let _ = lock::release(&self.0, GC_BYTE);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
     use crate::model::Digest;
+    use crate::store::alone::GC_BYTE;
     use crate::store::testing::{World, call, everything};
+    use crate::sys::lock;
 
     #[test]
     fn tags_change_and_nothing_else_does() {
@@ -121,21 +84,21 @@ mod tests {
     }
 
     #[test]
-    fn tagging_waits_for_whoever_stores() {
+    fn nobody_stores_while_a_call_is_tagged() {
         let world = World::new();
         let stored = world.record(call("a"));
         let other = Store::open(world.store.folder()).unwrap();
-        let recording = other.recording().unwrap();
-        let is_over = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let tag = || {
-                let tagged = world.store.tag(&stored.key, BTreeMap::clear);
-                (tagged, is_over.load(Ordering::SeqCst))
-            };
-            let tagging = scope.spawn(tag);
-            is_over.store(true, Ordering::SeqCst);
-            drop(recording);
-            assert_eq!(tagging.join().unwrap(), (Ok(true), true));
+        let is_free = || {
+            let file = other.lock_file().unwrap();
+            let is_free = lock::try_shared(&file, GC_BYTE).unwrap();
+            lock::release(&file, GC_BYTE).unwrap();
+            is_free
+        };
+        let mut was_free = None;
+        let tagged = world.store.tag(&stored.key, |tags| {
+            was_free = Some(is_free());
+            tags.clear();
         });
+        assert_eq!((tagged, was_free, is_free()), (Ok(true), Some(false), true));
     }
 }

@@ -1,13 +1,14 @@
-//! Checking the files of the store against their names and against each other. Nothing is moved or mended here.
+//! Checking the files of the store against their names and against each other. Nothing is mended here (`repair` does
+//! that), and where the store is read-only nothing is moved.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use super::folder::{Opened, call_name, paths_name, value_name};
+use super::folder::{Opened, value_name};
 use super::{Progress, Store, catalogue, hash};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{Call, CommandDigest, Content, Digest, Key, Reason};
 
 /// How many threads look.
@@ -153,38 +154,6 @@ impl Store {
         Ok(fault.map(|why| Fault::of(Trouble::Damaged, Subject::Catalogue, why)))
     }
 
-    /// Puts what is damaged out of the way, and calls that lost a value, so that the next run of their commands makes
-    /// them anew.
-    ///
-    /// # Errors
-    ///
-    /// Where something cannot be moved, or the catalogue not be made anew.
-    pub fn repair(&self, fault: &Fault, progress: Progress) -> Result<()> {
-        if fault.trouble == Trouble::Unreadable {
-            return Ok(());
-        }
-        let name = match fault.subject {
-            Subject::Call(key) => Some(call_name(&key)),
-            Subject::Value(digest) => Some(value_name(&digest)),
-            Subject::PathSets(command) => Some(paths_name(&command)),
-            Subject::Ledger => Some(catalogue::LEDGER.to_owned()),
-            Subject::Catalogue => {
-                self.reindex(progress)?;
-                None
-            }
-        };
-        for name in name.into_iter().chain(fault.call.map(|key| call_name(&key))) {
-            let moved = match self.folder.stat(&name) {
-                // Moved for another fault.
-                Ok(None) => Ok(()),
-                Ok(Some(_)) => self.folder.quarantine(&name),
-                Err(why) => Err(why),
-            };
-            moved.map_err(|why| Error::failure(format!("cannot put `{name}` of the cache aside")).because(why))?;
-        }
-        Ok(())
-    }
-
     /// What is wrong with all that is named by the digests in a part of a kind of files.
     fn checked<T>(&self, kind: &str, part: u64, faults: impl Fn(Digest) -> Vec<T>) -> Result<Vec<T>> {
         let shard = u8::try_from(part).unwrap_or(u8::MAX);
@@ -235,12 +204,12 @@ impl Store {
         if faults.is_empty() || self.call(key).is_ok_and(|call| call.is_none()) { Vec::new() } else { faults }
     }
 
-    fn inline_fault(&self, content: &Content) -> Option<(Trouble, String)> {
+    pub(super) fn inline_fault(&self, content: &Content) -> Option<(Trouble, String)> {
         self.value(content).err().map(|_| (Trouble::Damaged, "its digest is wrong".to_owned()))
     }
 
     /// What is wrong with the file of a value; nothing where there is none.
-    fn value_fault(&self, digest: &Digest) -> Option<(Digest, Trouble, String)> {
+    pub(super) fn value_fault(&self, digest: &Digest) -> Option<(Digest, Trouble, String)> {
         let fault = |trouble, why: String| Some((*digest, trouble, why));
         let unreadable = |why: std::io::Error| fault(Trouble::Unreadable, crate::error::cause(&why));
         let (file, stat) = match self.folder.open(&value_name(digest)) {

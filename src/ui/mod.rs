@@ -10,6 +10,6 @@ mod text;
 pub use color::{Style, choose_color, painted};
 pub use print::{JsonStyle, draws_bars, fact, json, print, send};
 pub use progress::Progress;
-pub use sheet::Sheet;
+pub use sheet::{Sheet, terminal_width};
 pub use talk::Talk;
 pub use text::{day, duration, escape, parse_size, parse_tag, parse_time, size, time};

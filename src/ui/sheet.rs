@@ -101,7 +101,7 @@ impl Sheet {
         let raw = || facts.iter().map(|cell| fact(cell, false));
         let written = match &mut self.format {
             Format::Drawn(table, cells) => {
-                let people = facts.iter().map(|cell| fact(cell, true));
+                let people = facts.iter().map(|cell| cut(fact(cell, true)));
                 let mut row = match cells {
                     Cells::ForPeople => Row::from(people),
                     Cells::ForMarkdown => Row::from(people.map(|text| for_markdown(&text))),
@@ -167,7 +167,7 @@ impl Sheet {
 }
 
 /// The columns of the terminal that standard output is, if it is one.
-fn terminal_width() -> Option<u16> {
+pub fn terminal_width() -> Option<u16> {
     rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok().map(|size| size.ws_col).filter(|width| *width > 0)
 }
 
@@ -177,9 +177,18 @@ fn is_long(column: &str) -> bool {
     is_path || ["arg.", "tag.", "env."].iter().any(|space| column.starts_with(space))
 }
 
+/// A cell of which no terminal shows more, and which does not exceed what the drawing of tables counts with.
+fn cut(cell: String) -> String {
+    const MOST: usize = 2000;
+    match cell.char_indices().nth(MOST) {
+        None => cell,
+        Some((end, _)) => format!("{}…", &cell[..end]),
+    }
+}
+
 /// Characters that a column keeps with its padding, however narrow the terminal is.
 fn least_width(column: &str) -> u16 {
-    const SHORT_COMMAND: usize = 24;
+    const SHORT_COMMAND: usize = 16;
     let least = if column == "command" { SHORT_COMMAND } else { column.chars().count() };
     u16::try_from(least + 4).unwrap_or(u16::MAX)
 }

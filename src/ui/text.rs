@@ -65,26 +65,40 @@ pub fn day(number: i64) -> String {
     time.map_or_else(|_| "-".to_owned(), |time| time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d").to_string())
 }
 
-/// A time in nanoseconds since 1970, from a date, a date and time (local where nothing else is said), seconds since 1970 behind
-/// an `@`, or how long ago it was, as in `2h` or `3d`.
+/// A time in nanoseconds since 1970, from a date, a date and time (local where nothing else is said), seconds since 1970 (perhaps
+/// behind an `@`), or how long ago it was, as in `2h` or `3d`.
 pub fn parse_time(text: &str) -> std::result::Result<i64, String> {
     let nanoseconds = |time: Timestamp| i64::try_from(time.as_nanosecond()).ok();
     let local = |time: DateTime| time.to_zoned(TimeZone::system()).ok().map(|time| time.timestamp());
     let ago = |time: std::time::Duration| Some(clock::now() - i64::try_from(time.as_nanos()).ok()?);
     let since_1970 = |text: &str| text.strip_prefix('@')?.parse::<i64>().ok()?.checked_mul(1_000_000_000);
+    let seconds = |text: &str| {
+        // As a table prints them.
+        let seconds: f64 = text.parse().ok().filter(|seconds: &f64| seconds.is_finite())?;
+        Some((seconds * 1e9) as i64)
+    };
     since_1970(text)
+        .or_else(|| seconds(text))
         .or_else(|| text.parse().ok().and_then(nanoseconds))
         .or_else(|| text.parse().ok().and_then(local).and_then(nanoseconds))
         .or_else(|| humantime::parse_duration(text).ok().and_then(ago))
         .ok_or_else(|| "a time is a date, as in 2026-11-20 or 2026-11-20T18:30, or how long ago, as in 2h".to_owned())
 }
 
-/// `text` with control characters shown and not sent, so that nothing recorded can drive a terminal.
+/// `text` with control characters shown and not sent, so that nothing recorded can drive a terminal or turn its lines
+/// round.
 pub fn escape(text: &str) -> String {
-    if !text.chars().any(char::is_control) {
+    if !text.chars().any(is_harmful) {
         return text.to_owned();
     }
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    text.chars().flat_map(|c| if is_harmful(c) { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// Whether a terminal does something else with it than show it: controls, separators of lines, marks of the direction of
+/// writing (Unicode's Bidi_Control), and what has no width.
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// The two sides of `NAME=VALUE`.
@@ -124,6 +138,7 @@ mod tests {
     #[test]
     fn times_are_dates_or_ages() {
         assert_eq!(parse_time("@7"), Ok(7_000_000_000));
+        assert_eq!(parse_time("1795278241.952"), Ok(1_795_278_241_952_000_000));
         assert_eq!(parse_time("1970-01-01T00:00:02Z"), Ok(2_000_000_000));
         assert_eq!(parse_time("1970-01-01T01:00:02+01:00"), Ok(2_000_000_000));
         let day = 86_400_000_000_000;
@@ -138,6 +153,7 @@ mod tests {
     fn escapes_do_not_reach_the_terminal() {
         assert_eq!(escape("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\\nc");
         assert_eq!(escape("naïve"), "naïve");
+        assert_eq!(escape("a\u{202e}b\u{200b}"), "a\\u{202e}b\\u{200b}");
     }
 
     #[test]

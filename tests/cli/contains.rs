@@ -101,9 +101,9 @@ fn a_key_respects_the_time_and_an_unknown_one_is_none() {
     let key = key(&world);
     world.fleche(["contains", &unknown]).ends(1, "", "");
     world.fleche(["contains", "-v", &unknown]).ends(1, "", &format!("fleche: nothing is called `{unknown}`\n"));
-    world.fleche(["contains", &key]).ends(1, "", "");
-    world.fleche(["contains", "--cache-exit", "3", &key]).ends(0, "", "");
-    world.fleche(["contains", "--cache-exit", "3", "--failure-ttl", "0s", &key]).ends(1, "", "");
+    world.fleche(["contains", &key]).ends(0, "", "");
+    world.fleche(["contains", "--failure-ttl", "1h", &key]).ends(0, "", "");
+    world.fleche(["contains", "--failure-ttl", "0s", &key]).ends(1, "", "");
     let inline = blake3::hash(b"out\n").to_hex();
     world.fleche(["contains", inline.as_str()]).ends(0, "", "");
 }
@@ -126,5 +126,43 @@ fn what_makes_no_sense_is_refused() {
     for words in [&["contains"][..], &["contains", "abc"], &["contains", "abcd", "--", "ls"], &["contains", "ls"]] {
         let outcome = world.fleche(words).run();
         assert_eq!((outcome.code(), outcome.stdout()), (2, String::new()), "{words:?}");
+    }
+}
+
+#[test]
+fn a_key_of_a_failure_is_contained_as_it_is() {
+    let world = World::new();
+    let run = world.fleche(["run", "--pure", "--cache-exit", "3", "--", "sh", "-c", "exit 3"]).run();
+    assert_eq!(run.code(), 3);
+    let key = world.fleche(["query"]).run().stdout();
+    world.fleche(["contains", key.trim()]).prints("");
+    world.fleche(["contains", "--pure", "--", "sh", "-c", "exit 3"]).ends(1, "", "");
+    world.fleche(["contains", "--pure", "--cache-exit", "3", "--", "sh", "-c", "exit 3"]).prints("");
+}
+
+#[test]
+fn every_option_of_a_run_may_stay_in_the_line() {
+    let world = World::new();
+    let options = [
+        "--pure",
+        "--tag",
+        "a=1",
+        "-p",
+        "alpha",
+        "--ttl",
+        "1h",
+        "--wait",
+        "1m",
+        "--mtime",
+        "keep",
+        "--max-entry",
+        "9MB",
+    ];
+    let line = |word: &str| world.fleche([word].iter().chain(&options).chain(&["--", "echo", "one"]));
+    line("run").prints("one\n");
+    line("load").prints("one\n");
+    line("contains").prints("");
+    for word in ["explain", "digest", "call"] {
+        assert_eq!((line(word).run().code(), line(word).run().stderr()), (0, String::new()), "{word}");
     }
 }

@@ -125,7 +125,8 @@ fn verbose_shows_every_part() {
     assert_eq!(masked(&value("input input")), "file <key>");
     assert_eq!(masked(&value("command")), "<key>");
     assert_eq!(masked(&value("key")), "<key>");
-    assert!(value("env.FOO").starts_with("digest ") && !value("env.FOO").contains("hidden"));
+    // Without a cache there is no key under which a digest would tell nothing.
+    assert_eq!(value("env.FOO"), "[redacted]");
     let names: Vec<&str> = parts.iter().map(|(name, _)| name.as_str()).collect();
     for word in ["program", "stdin", "stream", "os", "arch", "env-mode", "probe", "format"] {
         assert!(names.iter().any(|name| name.contains(word)), "{word}: {names:?}");
@@ -208,4 +209,31 @@ fn a_command_that_would_not_be_cached_has_a_key_and_v_says_why_not() {
     let call = world.fleche(["call", "-i", "input", "--", "./tool"]).run();
     assert!(serde_json::from_slice::<serde_json::Value>(&call.stdout).unwrap()["uncached"].is_null());
     assert_eq!(world.executions("tool"), 0);
+}
+
+#[test]
+fn what_tells_of_a_redacted_argument_is_not_shown() {
+    let world = World::new();
+    world.write("hush-hush", "x\n");
+    for format in ["-v", "--json"] {
+        let outcome =
+            world.fleche(["digest", format, "--pure", "--redact-arg", "hush*", "--", "cat", "hush-hush"]).run();
+        assert_eq!((outcome.code(), outcome.stderr()), (0, String::new()));
+        let text = outcome.stdout();
+        assert!(!text.contains("hush-hush") && text.contains("[redacted]"), "{text}");
+    }
+}
+
+#[test]
+fn a_secret_value_has_another_digest_in_every_cache() {
+    let shown = || {
+        let world = world();
+        world.fleche(["run", "--pure", "--", "true"]).env("FOO", "1234").prints("");
+        let digest = || world.fleche(["digest", "-v", "--pure", "--", "true"]).env("FOO", "1234").run().stdout();
+        let line = |text: String| text.lines().find(|line| line.starts_with("env.FOO\t")).unwrap().to_owned();
+        assert_eq!(line(digest()), line(digest()));
+        line(digest())
+    };
+    let (one, other) = (shown(), shown());
+    assert!(one.starts_with("env.FOO\tdigest ") && one != other, "{one} {other}");
 }

@@ -80,6 +80,13 @@ fn nothing_goes_where_one_of_the_keys_is_unknown() {
     let world = world();
     world.fleche(["evict", &key(&world, "1"), "abcd"]).ends(1, "", "fleche: nothing is called `abcd`\n");
     world.fleche(["evict"]).ends(2, "", "fleche: which calls?\nhint: KEY..., filters, or --name '*' for all\n");
+    for order in [&["--reverse"][..], &["--sort", "key"], &["--skip", "1"], &["--unique", "name"]] {
+        world.fleche(["evict"].iter().chain(order)).ends(
+            2,
+            "",
+            "fleche: which calls?\nhint: KEY..., filters, or --name '*' for all\n",
+        );
+    }
     let value = blake3::hash(b"1\n").to_hex().to_string();
     world.fleche(["evict", &value]).ends(1, "", &format!("fleche: {} is a value, not a call\n", &value[..12]));
     assert_eq!(count(&world), "3");
@@ -94,4 +101,29 @@ fn a_read_only_cache_forgets_nothing() {
         "fleche: the cache is read-only\nhint: FLECHE_MODE=on\n",
     );
     assert_eq!(count(&world), "3");
+}
+
+#[test]
+fn what_was_evicted_is_found_nowhere() {
+    let world = World::new();
+    world
+        .fleche(["run", "--pure", "--tag", "note=canaryTAG", "--", "echo", "canaryARGUMENT"])
+        .prints("canaryARGUMENT\n");
+    world.fleche(["query", "--count"]).prints("1\n");
+    world.fleche(["evict", "--name", "echo"]).prints("");
+    world.fleche(["query"]).ends(1, "", "fleche: no call matches\n");
+    // Paths and words that calls shared stay in the catalogue until it is made anew.
+    world.fleche(["reindex"]).prints("");
+    for entry in walkdir::WalkDir::new(world.cache()) {
+        let path = entry.unwrap().into_path();
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        assert!(!bytes.windows(6).any(|window| window == b"canary"), "{}", path.display());
+    }
+}
+
+#[test]
+fn the_least_used_can_go_by_number() {
+    let world = world();
+    world.fleche(["evict", "--sort", "started", "--reverse", "--limit", "2"]).prints("");
+    world.fleche(["table", "--columns", "command"]).prints("command\n./tool 3\n");
 }

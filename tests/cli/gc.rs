@@ -158,3 +158,24 @@ fn wherever_gc_is_killed_nothing_is_lost() {
     }
     assert!(killed > 15, "only {killed} were killed");
 }
+
+#[test]
+fn copies_of_values_go_once_no_command_was_given_them_for_a_day() {
+    let world = world();
+    run(&world, "a", &[]);
+    let key = world.fleche(["query", "--arg", "1=a"]).run().stdout().trim().to_owned();
+    let word = format!("fleche:{key}");
+    assert_eq!(world.fleche(["run", "-i", "a", "--", "wc", "-c", &word]).run().code(), 0);
+    let copies = || files(&world.cache().join("args"));
+    gc(&world, &[]).prints("");
+    let folder = copies()[0].parent().unwrap().to_owned();
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 86_400);
+    fs::File::open(&folder).unwrap().set_modified(long_ago).unwrap();
+    let name = folder.file_name().unwrap().to_str().unwrap();
+    let line = format!("what\tname\twhy\tsize\nargument copy\targs/{name}\ttoo old to be of use\t{LARGE}\n");
+    gc(&world, &["--dry-run"]).prints(&line);
+    gc(&world, &["-v"]).ends(0, "", "fleche: removed 0 calls, 0 values and 1 other file: 19.5 KiB\n");
+    assert_eq!(copies(), Vec::<PathBuf>::new());
+    assert_eq!(world.fleche(["run", "-i", "a", "--", "wc", "-l", &word]).run().code(), 0);
+    assert_eq!(copies().len(), 1);
+}

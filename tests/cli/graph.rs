@@ -154,3 +154,16 @@ fn names_that_could_drive_a_terminal_or_a_renderer_are_harmless() {
     let mermaid = world.fleche(["graph", "--format", "mermaid"]).run().stdout();
     assert!(mermaid.contains("echo ' [31m#quot;]; x -> y; #96;#35; '"), "{mermaid}");
 }
+
+#[test]
+fn a_stored_value_as_an_argument_leads_to_its_maker() {
+    let world = World::new();
+    world.fleche(["run", "--pure", "--", "printf", "b\\na\\n"]).prints("b\na\n");
+    let printf = key(&world, "b\\na\\n");
+    world.fleche(["run", "--pure", "--", "sort", &format!("fleche:{printf}")]).prints("a\nb\n");
+    let digest = blake3::hash(b"b\na\n").to_hex();
+    let sort = world.fleche(["query", "--name", "sort"]).run().stdout()[..12].to_owned();
+    world
+        .fleche(["graph", &sort])
+        .prints(&format!("{sort} sort fleche:{digest}/stdout\n└─ argument 1: {printf} printf 'b\\na\\n'\n"));
+}

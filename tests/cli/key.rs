@@ -643,3 +643,13 @@ fn a_probe_ends_with_fleche() {
     // Whoever inherits it may take his time to collect it.
     eventually("its end", || fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z ")));
 }
+
+#[test]
+fn an_ignored_argument_of_a_pure_command_names_no_file_that_counts() {
+    let world = World::new();
+    world.counted("tool", "echo done");
+    let run = |seed: &str| world.fleche(["run", "--pure", "--ignore-arg", "seed=*", "--", "./tool", seed]);
+    run("seed=1").prints("done\n");
+    run("seed=2").prints("done\n");
+    assert_eq!(world.executions("tool"), 1);
+}

@@ -156,6 +156,19 @@ fn json_is_a_call_a_line_with_everything() {
 }
 
 #[test]
+fn thousands_of_arguments_are_as_many_fields() {
+    let world = World::new();
+    let words: Vec<String> = (0..2500).map(|number| number.to_string()).collect();
+    let outcome = world.fleche(["run", "--pure", "--", "true"].map(String::from).iter().chain(&words)).run();
+    assert_eq!((outcome.code(), outcome.stderr()), (0, String::new()));
+    let text = query(&world, &["--json"]).stdout();
+    let call: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&call["arg.0"], &call["arg.2500"]), (&"true".into(), &"2499".into()));
+    let header = world.fleche(["table", "--args"]).run().stdout();
+    assert!(header.lines().next().unwrap().contains("\targ.2499\targ.2500"));
+}
+
+#[test]
 fn a_wrong_condition_is_the_askers_fault_and_changes_nothing() {
     let world = world();
     for (sql, why) in [
@@ -183,6 +196,10 @@ fn what_cannot_be_asked_is_refused_by_name() {
     assert!(
         outcome.stderr().starts_with("fleche: there is no column `nothing`\nhint: columns are key, name, command, ")
     );
+    for words in [["--name", "a[b"], ["--arg", "1=[^]"]] {
+        let glob = words[1].trim_start_matches("1=");
+        query(&world, &words).check(2, "", &format!("fleche: `{glob}` is not a glob: a bracket is not closed\n"));
+    }
     let outcome = query(&world, &["--since", "yesteryear"]);
     assert_eq!(outcome.code(), 2);
     assert!(outcome.stderr().contains("a time is a date, as in 2026-11-20"), "{}", outcome.stderr());
@@ -202,4 +219,16 @@ fn keys_flow_through_pipelines() {
     world.shell("fleche query | fleche shrink | fleche expand").prints(&keys);
     world.shell("fleche query --project alpha --longer 0s | fleche evict -").prints("");
     assert_eq!(found(&world, &[]), [ECHO, EXIT]);
+}
+
+#[test]
+fn times_of_a_table_are_read_again() {
+    let world = world();
+    let started = world.fleche(["table", "--columns", "started", "--name", "head"]).run().stdout();
+    let started = started.lines().nth(1).unwrap();
+    let later: f64 = started.parse::<f64>().unwrap() + 0.001;
+    assert_eq!(found(&world, &["--until", &later.to_string(), "--limit", "1"]), [HEAD]);
+    let json = query(&world, &["--json", "--name", "head"]).stdout();
+    let call: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!((call["started"].as_f64().unwrap() - started.parse::<f64>().unwrap()).abs() < 0.001);
 }

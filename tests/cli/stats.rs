@@ -120,3 +120,9 @@ fn names_that_could_drive_a_terminal_are_harmless() {
         assert!(!stats(&world, options).stdout().contains('\u{1b}'), "{options:?}");
     }
 }
+
+#[test]
+fn a_wrong_condition_is_the_askers_fault() {
+    let world = World::new();
+    stats(&world, &["--where", "nix"]).check(2, "", "fleche: `--where` is not understood: no such column: nix\n");
+}

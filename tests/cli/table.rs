@@ -219,3 +219,22 @@ fn many_questions_at_once_are_all_answered() {
         assert_eq!(output.stdout.iter().filter(|byte| **byte == b'\n').count(), 3);
     }
 }
+
+#[test]
+fn columns_of_which_there_are_none_are_a_no() {
+    let world = World::new();
+    run(&world, &[], &["echo", "one"]);
+    table(&world, &["--columns", "tag.*"]).check(1, "", "fleche: no call has such a column\n");
+    table(&world, &["--columns", "arg.*,tag.*", "--name", "none"]).check(1, "", "fleche: no call has such a column\n");
+}
+
+#[test]
+fn thousands_of_tags_are_as_many_columns() {
+    let world = World::new();
+    run(&world, &[], &["echo", "one"]);
+    let tags: Vec<String> = (0..2100).map(|number| format!("t{number}=x")).collect();
+    world.fleche(["tag", "--name", "echo"].map(String::from).iter().chain(&tags)).prints("");
+    let text = table(&world, &[]).stdout();
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!((lines[0].len(), lines[1].len(), lines[1][2000]), (2109, 2109, "x"));
+}

@@ -12,6 +12,7 @@ use std::io::{self, Read, Write};
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -249,6 +250,13 @@ fn the_same_play(line: &str, scene: impl Fn(&mut Terminal)) -> String {
         }
     }
     bare.unwrap().screen
+}
+
+/// What a shell line shows on a terminal that is 99 columns wide.
+pub fn shown(world: &World, line: &str) -> String {
+    let folder = Path::new(env!("CARGO_BIN_EXE_fleche")).parent().unwrap();
+    let path = std::env::join_paths([folder, Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
+    Terminal::start(world, &path, line).ends()
 }
 
 #[test]

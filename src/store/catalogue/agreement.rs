@@ -7,13 +7,20 @@ use rusqlite::params_from_iter;
 use super::Trouble;
 use crate::error::Error;
 use crate::model::{Digest, Key};
-use crate::store::Store;
-use crate::store::folder::call_name;
+use crate::store::{Access, Store};
 
 impl Store {
     /// What is wrong with the catalogue, once it is up to date.
     pub(in crate::store) fn catalogue_fault(&self) -> Result<Option<String>, Error> {
+        // Without a file of its own it is made of the calls as they are.
+        if self.access == Access::ReadOnly {
+            return Ok(None);
+        }
         let catalogue = self.catalogue()?;
+        // Others are writing it: what it does not know yet is no fault.
+        if !catalogue.is_up_to_date() {
+            return Ok(None);
+        }
         for shard in 0..=255u8 {
             let present: HashSet<Key> = self.digests_in("calls", shard)?.into_iter().map(Key).collect();
             let (mut first, mut last) = ([0; 32], [0xff; 32]);
@@ -26,17 +33,10 @@ impl Store {
                     .collect()
             };
             let listed = listed().map_err(|error| catalogue.failed(error))?;
-            // What came or went since the catalogue was opened is no fault, and is seen by asking again.
-            let exists = |key: &Key| matches!(self.folder.stat(&call_name(key)), Ok(Some(_)));
-            if let Some(gone) = listed.difference(&present).find(|key| !exists(key))
-                && self.is_still_wrong(gone)?
-            {
-                return Ok(Some(format!("it lists call {}, which is gone", gone.0.short())));
-            }
-            if let Some(unlisted) = present.difference(&listed).find(|key| exists(key))
-                && self.is_still_wrong(unlisted)?
-            {
-                return Ok(Some(format!("it does not list call {}", unlisted.0.short())));
+            let mut suspects: Vec<&Key> = listed.symmetric_difference(&present).collect();
+            suspects.sort_unstable();
+            if let Some(fault) = self.confirmed(&suspects)? {
+                return Ok(Some(fault));
             }
         }
         drop(catalogue);
@@ -51,13 +51,71 @@ impl Store {
         }
     }
 
-    /// Whether a catalogue that is opened now lists a call that is gone, or does not list one that is there.
-    fn is_still_wrong(&self, key: &Key) -> Result<bool, Error> {
+    /// The first of these that a catalogue that is opened now lists although it is gone, or does not list although it is
+    /// there: what came or went since the other one was opened is no fault.
+    fn confirmed(&self, suspects: &[&Key]) -> Result<Option<String>, Error> {
+        if suspects.is_empty() {
+            return Ok(None);
+        }
         let catalogue = self.catalogue()?;
-        let listed = || -> rusqlite::Result<bool> {
-            catalogue.connection.prepare_cached("SELECT 1 FROM call WHERE key = ?1")?.exists([key.0.0])
+        if !catalogue.is_up_to_date() {
+            return Ok(None);
+        }
+        for key in suspects {
+            let listed = || -> rusqlite::Result<bool> {
+                catalogue.connection.prepare_cached("SELECT 1 FROM call WHERE key = ?1")?.exists([key.0.0])
+            };
+            let is_listed = listed().map_err(|error| catalogue.failed(error))?;
+            // One that is damaged or that nobody can read is a fault of its own.
+            let is_there = match self.call(key) {
+                Ok(call) => call.is_some(),
+                Err(_) => continue,
+            };
+            let short = key.0.short();
+            match (is_listed, is_there) {
+                (true, false) => return Ok(Some(format!("it lists call {short}, which is gone"))),
+                (false, true) => return Ok(Some(format!("it does not list call {short}"))),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::store::folder::call_name;
+    use crate::store::testing::{World, call};
+
+    #[test]
+    fn a_fault_behind_others_that_are_none_is_found() {
+        let world = World::new();
+        let of = |n: u8| {
+            let mut made = call(&n.to_string());
+            made.key = Key(Digest([7; 32]));
+            made.key.0.0[31] = n;
+            made
         };
-        let is_listed = listed().map_err(|error| catalogue.failed(error))?;
-        Ok(is_listed != matches!(self.call(key), Ok(Some(_))))
+        let keys: Vec<Key> = (0..9).map(|n| world.record(of(n)).key).collect();
+        world.store.catalogue().unwrap();
+        assert_eq!(world.store.catalogue_fault().unwrap(), None);
+        // Of all but the last the file cannot be read, whatever the catalogue says of them.
+        let file = |key: &Key| world.store.folder().join(call_name(key));
+        let whole = fs::read(file(&keys[0])).unwrap();
+        let mut newer = [&whole[..7], &[0xff]].concat();
+        let digest = blake3::Hasher::new().update(&newer).finalize();
+        newer.extend_from_slice(digest.as_bytes());
+        keys[..8].iter().for_each(|key| fs::write(file(key), &newer).unwrap());
+        let connection = world.store.live().ok().unwrap();
+        connection.execute("DELETE FROM call", []).unwrap();
+        // Its folder must not look as if something had changed in it.
+        let modified = crate::sys::stamp::of(file(&keys[8]).parent().unwrap()).unwrap().modified;
+        let settle = "INSERT INTO shard (shard, modified) VALUES (7, ?1) ON CONFLICT DO UPDATE SET modified = ?1";
+        connection.execute(settle, [modified]).unwrap();
+        let expected = format!("it does not list call {}", keys[8].0.short());
+        assert_eq!(world.store.catalogue_fault().unwrap(), Some(expected));
     }
 }

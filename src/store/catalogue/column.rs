@@ -1,5 +1,6 @@
 //! What can be asked of a call: columns, by name.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
@@ -109,6 +110,10 @@ pub const BUILT_IN: [BuiltIn; 30] = [
 /// The arguments in hex, separated by spaces, `-` for a redacted one: so they come in one answer, whatever their bytes.
 pub(super) const COMMAND_LINE: &str = "(SELECT group_concat(iif(text IS NULL, '-', 'x' || hex(text)), ' ' ORDER BY n)
     FROM argument WHERE call = call.id)";
+
+/// The tags as `NAME=VALUE` in hex, separated by spaces.
+pub(super) const TAGS: &str =
+    "(SELECT group_concat(hex(tag.name) || '=' || hex(value), ' ') FROM tag WHERE call = call.id)";
 
 impl Column {
     /// The column of this name.
@@ -280,6 +285,32 @@ fn short(value: ValueRef) -> Result<Fact, FromSqlError> {
 pub(super) fn command_line_of(text: &str) -> Option<String> {
     let arguments: Option<Vec<Argument>> = text.split(' ').map(argument).collect();
     Some(command_line(&arguments?))
+}
+
+/// What [`COMMAND_LINE`] gave.
+pub(super) fn arguments(value: ValueRef) -> Result<Vec<Argument>, FromSqlError> {
+    let words = value.as_str_or_null()?.unwrap_or_default().split(' ').filter(|word| !word.is_empty());
+    words.map(argument).collect::<Option<_>>().ok_or(FromSqlError::InvalidType)
+}
+
+/// What [`TAGS`] gave.
+pub(super) fn tags(value: ValueRef) -> Result<BTreeMap<String, String>, FromSqlError> {
+    let text = |hex: &str| String::from_utf8(unhex(hex)?).ok();
+    let tag = |word: &str| {
+        let (name, value) = word.split_once('=')?;
+        Some((text(name)?, text(value)?))
+    };
+    let words = value.as_str_or_null()?.unwrap_or_default().split(' ').filter(|word| !word.is_empty());
+    words.map(tag).collect::<Option<_>>().ok_or(FromSqlError::InvalidType)
+}
+
+/// One of these arguments, if there are so many.
+pub(super) fn argument_fact(arguments: &[Argument], number: u32) -> Fact {
+    match arguments.get(number as usize) {
+        Some(Argument::Clear(word)) => Fact::Text(word.to_string_lossy().into_owned()),
+        Some(Argument::Redacted) => Fact::Text("[redacted]".to_owned()),
+        None => Fact::Nothing,
+    }
 }
 
 fn argument(word: &str) -> Option<Argument> {

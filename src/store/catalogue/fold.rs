@@ -10,10 +10,10 @@ use std::io::{BufRead, BufReader, Seek, SeekFrom};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::super::folder::{Folder, call_name, read_at};
+use super::super::folder::{Folder, call_name};
 use super::super::{Progress, Store, journal};
 use super::entry::{self, FileFacts, Ids, number};
-use super::ledger::{self, Standing};
+use super::ledger::{self, Pruning, Standing};
 use crate::model::{Digest, Event, Key, Reason};
 use crate::sys::{clock, stamp};
 
@@ -21,8 +21,6 @@ use crate::sys::{clock, stamp};
 const SETTLED: u64 = 2_000_000_000;
 /// A journal that is larger than this, in bytes, makes room for a new one.
 const ROTATED: u64 = 4 << 20;
-/// Bytes by which a journal is known again.
-const HEAD: usize = 64;
 const DAY: i64 = 86_400 * 1_000_000_000;
 
 /// How often the journals are read again because somebody rotated them meanwhile.
@@ -44,14 +42,14 @@ pub(super) fn fold(
     books: Books,
     progress: Progress,
 ) -> rusqlite::Result<()> {
-    let mut fold = Fold { store, ids: Ids::default(), fresh: HashSet::new(), unread: 0 };
+    let mut fold = Fold::new(store);
     for shard in 0..=255 {
         progress(u64::from(shard), 256);
         fold.survey(connection, shard)?;
     }
     progress(256, 256);
     for attempt in 1.. {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = fold.transaction(connection)?;
         let before = ledger::digest(store);
         let standing = ledger::reconcile(&transaction, store)?;
         for name in [journal::OLD, journal::CURRENT] {
@@ -62,8 +60,7 @@ pub(super) fn fold(
         if is_torn && attempt < ATTEMPTS {
             transaction.rollback()?;
             // What was taken in of it is forgotten.
-            fold.ids = Ids::default();
-            fold.fresh.clear();
+            fold.forget();
             continue;
         }
         if books == Books::Kept {
@@ -80,16 +77,42 @@ struct Fold<'store> {
     ids: Ids,
     /// Calls that were read just now.
     fresh: HashSet<Key>,
-    /// How many calls could not be read now, and perhaps can be another time.
+    /// How many calls, or folders of them, could not be read now, and perhaps can be another time.
     unread: u64,
+    /// What SQLite calls the catalogue's state, as others left it; see [`Fold::transaction`].
+    version: Option<i64>,
 }
 
-impl Fold<'_> {
+impl<'store> Fold<'store> {
+    fn new(store: &'store Store) -> Fold<'store> {
+        Fold { store, ids: Ids::default(), fresh: HashSet::new(), unread: 0, version: None }
+    }
+
+    /// Begins to write. Others may have written since the last time, and even put another catalogue in the place of this
+    /// one, in which paths and words have other numbers and what was read here never was: that is forgotten.
+    fn transaction<'c>(&mut self, connection: &'c mut Connection) -> rusqlite::Result<Transaction<'c>> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let version = transaction.pragma_query_value(None, "data_version", |row| row.get(0))?;
+        if self.version.replace(version).is_some_and(|before| before != version) {
+            self.forget();
+        }
+        Ok(transaction)
+    }
+
+    /// Forgets what was taken in.
+    fn forget(&mut self) {
+        self.ids = Ids::default();
+        self.fresh.clear();
+    }
+
     /// Compares one folder of calls with the catalogue, if it changed.
     fn survey(&mut self, connection: &mut Connection, shard: u8) -> rusqlite::Result<()> {
         let folder = format!("calls/{shard:02x}");
         // What cannot be looked at is looked at next time.
-        let Ok(stat) = self.store.folder.stat(&folder) else { return Ok(()) };
+        let Ok(stat) = self.store.folder.stat(&folder) else {
+            self.unread += 1;
+            return Ok(());
+        };
         let modified = stat.map_or(0, |stat| stamp::from_stat(&stat).modified);
         let mut known = connection.prepare_cached("SELECT modified FROM shard WHERE shard = ?1")?;
         let before: Option<i64> = known.query_row([shard], |row| row.get(0)).optional()?;
@@ -98,8 +121,11 @@ impl Fold<'_> {
             return Ok(());
         }
         let settled = clock::now().saturating_sub(modified).unsigned_abs() > SETTLED;
-        let Ok(present) = keys_in(&self.store.folder, shard, &folder) else { return Ok(()) };
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let Ok(present) = keys_in(&self.store.folder, shard, &folder) else {
+            self.unread += 1;
+            return Ok(());
+        };
+        let transaction = self.transaction(connection)?;
         let listed = listed_keys(&transaction, shard)?;
         for gone in listed.difference(&present) {
             entry::remove(&transaction, gone)?;
@@ -138,7 +164,7 @@ impl Fold<'_> {
     /// Reads what was appended to a journal.
     fn journal(&mut self, transaction: &Transaction, name: &str) -> rusqlite::Result<()> {
         let Ok(Some((mut file, inode))) = journal::open(&self.store.folder, name) else { return Ok(()) };
-        let Some(head) = head(&file) else { return Ok(()) };
+        let Some(head) = journal::head(&file) else { return Ok(()) };
         let mut known = transaction.prepare_cached("SELECT read FROM journal WHERE inode = ?1 AND head = ?2")?;
         let read: Option<i64> = known.query_row(params![number(inode), head], |row| row.get(0)).optional()?;
         let start = read.map_or(0, |read| read.max(0) as u64);
@@ -175,11 +201,16 @@ impl Fold<'_> {
             Event::Tagged { key } => self.read(transaction, key),
             Event::Renamed { from, to } => {
                 self.read(transaction, to)?;
-                // Told twice, it is the same: a renaming that was cut short is begun anew.
-                let inherited = "UPDATE call SET (hits, last_used) = (SELECT max(call.hits, former.hits), \
-                    max(call.last_used, former.last_used) FROM call AS former WHERE former.key = ?2)
-                    WHERE key = ?1 AND EXISTS (SELECT 1 FROM call AS former WHERE former.key = ?2)";
-                transaction.prepare_cached(inherited)?.execute([&to.0.0, &from.0.0]).map(drop)
+                // Moved and not copied: told twice, as when a renaming that was cut short is begun anew, it counts once.
+                let inherited = "INSERT INTO usage (key, hits, last_used)
+                    SELECT ?1, hits, last_used FROM usage WHERE key = ?2 AND key <> ?1
+                    ON CONFLICT (key) DO UPDATE
+                    SET hits = hits + excluded.hits, last_used = max(last_used, excluded.last_used)";
+                transaction.prepare_cached(inherited)?.execute([&to.0.0, &from.0.0])?;
+                let moved = "DELETE FROM usage WHERE key = ?2 AND key <> ?1";
+                transaction.prepare_cached(moved)?.execute([&to.0.0, &from.0.0])?;
+                self.derive(transaction, to)?;
+                self.derive(transaction, from)
             }
             Event::Hit { key, saved, name } => {
                 let noted = "INSERT INTO usage (key, hits, last_used) VALUES (?1, 1, ?2)
@@ -198,18 +229,24 @@ impl Fold<'_> {
             }
             Event::Evicted { key } => {
                 transaction.prepare_cached("DELETE FROM usage WHERE key = ?1")?.execute([&key.0.0])?;
-                match self.store.folder.stat(&call_name(key)) {
-                    Ok(None) => entry::remove(transaction, key)?,
-                    // It was stored again since, and begins anew.
-                    Ok(Some(stat)) => {
-                        let anew = "UPDATE call SET hits = 0, last_used = ?2 WHERE key = ?1";
-                        let modified = stamp::from_stat(&stat).modified;
-                        transaction.prepare_cached(anew)?.execute(params![key.0.0, modified])?;
-                    }
-                    Err(_) => {}
-                }
+                // Where it was stored again since, it begins anew.
+                self.derive(transaction, key)?;
                 count(transaction, &Count::of(day, "evicted", ""))
             }
+        }
+    }
+
+    /// Sets a call's hits and last use to what its file and the journals say; one that is gone leaves the catalogue.
+    fn derive(&self, transaction: &Transaction, key: &Key) -> rusqlite::Result<()> {
+        match self.store.folder.stat(&call_name(key)) {
+            Ok(None) => entry::remove(transaction, key),
+            Ok(Some(stat)) => {
+                let derived = "UPDATE call SET (hits, last_used) = (SELECT coalesce(max(hits), 0),
+                    max(?2, coalesce(max(last_used), ?2)) FROM usage WHERE usage.key = ?1) WHERE key = ?1";
+                let modified = stamp::from_stat(&stat).modified;
+                transaction.prepare_cached(derived)?.execute(params![key.0.0, modified]).map(drop)
+            }
+            Err(_) => Ok(()),
         }
     }
 
@@ -223,7 +260,7 @@ impl Fold<'_> {
         // Not below the ledger's own size, or a large one would be written for every few megabytes.
         let is_full = length > ROTATED.max(ledger);
         let is_due = is_full || standing == Standing::Lost;
-        if standing == Standing::Newer || !is_due || !ledger::write(transaction, self.store)? {
+        if standing == Standing::Newer || !is_due || !ledger::write(transaction, self.store, self.pruning())? {
             return Ok(());
         }
         if !is_full || folder.replace(journal::CURRENT, journal::OLD).is_err() {
@@ -231,6 +268,11 @@ impl Fold<'_> {
         }
         // The one before it is gone, and its inode number may come again.
         transaction.execute("DELETE FROM journal WHERE inode <> ?1", [number(inode)]).map(drop)
+    }
+
+    /// A call that could merely not be read is not gone.
+    fn pruning(&self) -> Pruning {
+        if self.unread == 0 { Pruning::CallsThatAreGone } else { Pruning::Nothing }
     }
 }
 
@@ -246,12 +288,6 @@ fn listed_keys(connection: &Connection, shard: u8) -> rusqlite::Result<HashSet<K
     let mut statement = connection.prepare_cached("SELECT key FROM call WHERE key BETWEEN ?1 AND ?2")?;
     let keys = statement.query_map([first, last], |row| row.get(0).map(|key| Key(Digest(key))))?;
     keys.collect()
-}
-
-/// The first bytes of a journal; `None` where there are too few to know it again.
-fn head(file: &File) -> Option<Vec<u8>> {
-    let mut head = vec![0; HEAD];
-    (read_at(file, &mut head, 0).ok()? == HEAD).then_some(head)
 }
 
 /// What is added to a line of the statistics.
@@ -285,6 +321,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::model::Call;
     use crate::store::catalogue::{Catalogue, Selection};
     use crate::store::testing::{World, call};
 
@@ -382,5 +419,61 @@ mod tests {
         let hit = |time| journal::line(time, &hit_of(&stored));
         fs::write(world.store.folder().join(journal::CURRENT), [hit(1), hit(2), hit(3)].concat()).unwrap();
         assert_eq!(statistics(&world.store.catalogue().unwrap())[0], line("hit", "cc", 3, 15));
+    }
+
+    #[test]
+    fn a_fold_that_a_reindex_interrupts_gives_every_call_its_own_words() {
+        let world = World::new();
+        let of = |shard: u8, folder: &str| {
+            let mut made = call(folder);
+            (made.key, made.cwd) = (Key(Digest([shard; 32])), folder.into());
+            made
+        };
+        // Its words have the first numbers, and no call has them any more.
+        world.record(of(0, "/gone"));
+        world.store.catalogue().unwrap();
+        world.store.remove(&Key(Digest([0; 32]))).unwrap();
+        world.record(of(1, "/kept"));
+        let mut connection = world.store.live().ok().unwrap();
+        let mut fold = Fold::new(&world.store);
+        fold.survey(&mut connection, 1).unwrap();
+        // Words of the first call have other numbers now.
+        world.store.reindex(&|_, _| {}).unwrap();
+        let late = Call { command: call("late").command, ..of(2, "/kept") };
+        world.record(late);
+        fold.survey(&mut connection, 2).unwrap();
+        drop(connection);
+        let question = "SELECT (SELECT text FROM word WHERE id = cwd) FROM call ORDER BY key";
+        let catalogue = world.store.catalogue().unwrap();
+        let mut statement = catalogue.connection.prepare(question).unwrap();
+        let folders: Vec<Option<String>> =
+            statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        assert_eq!(folders, [Some("/kept".into()), Some("/kept".into())]);
+    }
+
+    #[test]
+    fn the_use_of_a_call_that_cannot_be_read_now_is_not_forgotten() {
+        let world = World::new();
+        let stored = world.record(call("a"));
+        world.store.note(&hit_of(&stored));
+        world.store.catalogue().unwrap();
+        let file = world.store.folder().join(call_name(&stored.key));
+        let whole = fs::read(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        world.store.catalogue().unwrap();
+        // A newer fleche wrote it.
+        let mut newer = [&whole[..7], &[0xff]].concat();
+        let digest = blake3::Hasher::new().update(&newer).finalize();
+        newer.extend_from_slice(digest.as_bytes());
+        fs::write(&file, newer).unwrap();
+        let mut journal = world.store.folder.open_to_append(journal::CURRENT).unwrap();
+        journal.write_all(&[b"x".repeat(1023), b"\n".to_vec()].concat().repeat(4100)).unwrap();
+        world.store.catalogue().unwrap();
+        assert!(world.store.folder().join(journal::OLD).exists());
+        fs::write(&file, whole).unwrap();
+        let hits = |catalogue: &Catalogue| -> i64 {
+            catalogue.connection.query_row("SELECT hits FROM call", [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(hits(&world.store.catalogue().unwrap()), 1);
     }
 }

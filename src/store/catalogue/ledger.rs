@@ -22,6 +22,9 @@ const FORMAT: u64 = 1;
 /// Most refusals that are kept, the latest: a command with the time in it is refused under another digest each time.
 const REFUSALS: u32 = 100_000;
 
+/// More bytes than it ever has: a call that was used takes about fifty. What is larger is no ledger.
+const LARGEST: u64 = 1 << 34;
+
 /// How a catalogue and the ledger stand to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -31,6 +34,15 @@ pub(super) enum Standing {
     Lost,
     /// A newer fleche wrote it.
     Newer,
+}
+
+/// Whose use is forgotten when the ledger is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pruning {
+    /// That of calls that the catalogue does not list, which knows all that there are.
+    CallsThatAreGone,
+    /// Nobody's.
+    Nothing,
 }
 
 /// What is wrong with the ledger; `None` where it is whole or there is none.
@@ -55,7 +67,7 @@ enum Content {
 }
 
 fn read(store: &Store) -> io::Result<Content> {
-    let opened = match store.folder.read(FILE, frame::MOST)? {
+    let opened = match store.folder.read(FILE, LARGEST)? {
         Found::Absent => return Ok(Content::Absent),
         Found::Wrong(why) => Err(Fault::Damaged(why)),
         Found::Bytes(bytes, _) => frame::open(Kind::Ledger, &bytes).map(<[u8]>::to_vec),
@@ -186,15 +198,18 @@ fn insert(connection: &Connection, line: &Line) -> rusqlite::Result<()> {
     .map(drop)
 }
 
-/// Writes the ledger anew from the catalogue; says whether it could be written.
-pub(super) fn write(transaction: &Transaction, store: &Store) -> rusqlite::Result<bool> {
+/// Writes the ledger anew from the catalogue; says whether it could be written. It is as large as it has to be: one that
+/// was not written for its size would never be again, and the journal would grow for ever.
+pub(super) fn write(transaction: &Transaction, store: &Store, pruning: Pruning) -> rusqlite::Result<bool> {
     // Calls that went without an eviction (into quarantine, by hand) are not remembered for ever.
-    transaction.execute("DELETE FROM usage WHERE key NOT IN (SELECT key FROM call)", [])?;
+    if pruning == Pruning::CallsThatAreGone {
+        transaction.execute("DELETE FROM usage WHERE key NOT IN (SELECT key FROM call)", [])?;
+    }
     let latest = "DELETE FROM refusal WHERE command NOT IN
         (SELECT command FROM refusal ORDER BY time DESC, command LIMIT ?1)";
     transaction.execute(latest, [REFUSALS])?;
     let bytes = frame::seal(Kind::Ledger, &body(transaction)?);
-    if bytes.len() as u64 > frame::MOST || put(store, &bytes).is_err() {
+    if put(store, &bytes).is_err() {
         return Ok(false);
     }
     remember(transaction, Some(&bytes[frame::HEADER..frame::FRAME]))?;

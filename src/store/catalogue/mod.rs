@@ -2,7 +2,8 @@
 //!
 //! Nothing here is needed to run or replay a command, and all of it can be made again from the files, so a
 //! catalogue that is lost, damaged, locked or cannot be written is never a reason to refuse an answer: it is put aside
-//! and rebuilt, or built in memory. Only what a newer fleche made is left alone.
+//! and rebuilt, or built in memory; one that others keep writing answers as it was left. Only what a newer fleche made is
+//! left alone.
 
 mod agreement;
 mod column;
@@ -35,9 +36,9 @@ use fold::Books;
 pub(super) use ledger::{FILE as LEDGER, fault as ledger_fault};
 pub use neighbours::Refusal;
 pub use peek::Peek;
-pub(super) use reachable::CallFacts;
+pub(super) use reachable::{CallFacts, PIN};
 pub use selection::{Condition, PathQuestion, Selection};
-pub use statistics::{Counted, Maker, Period, Totals};
+pub use statistics::{Counted, Period, Totals};
 
 use super::folder::Folder;
 use super::{Access, Progress, Store};
@@ -54,7 +55,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LOCAL: [u64; 9] =
     [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0xf2f5_2010, 0x2fc1_2fc1, 0x794c_7630, 0xca45_1a4e, 0x8584_58f6];
 
-/// An open catalogue that knows all that had happened when it was opened.
+/// An open catalogue that knows all that had happened when it was opened, or what it was left with where others kept
+/// writing it.
 #[derive(Debug)]
 pub struct Catalogue {
     connection: Connection,
@@ -62,6 +64,16 @@ pub struct Catalogue {
     folder: Option<Arc<Folder>>,
     /// Whether a question met damage.
     damaged: Cell<bool>,
+    state: State,
+}
+
+/// What an open catalogue knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// All that had happened.
+    UpToDate,
+    /// What somebody brought it up to before.
+    AsLeft,
 }
 
 /// Why a catalogue was not opened.
@@ -85,24 +97,55 @@ impl Store {
     ///
     /// Where a newer fleche made it.
     pub fn catalogue(&self) -> Result<Catalogue, Error> {
+        self.catalogue_within(PATIENCE)
+    }
+
+    /// The same, waiting so long for others who write it.
+    fn catalogue_within(&self, patience: Duration) -> Result<Catalogue, Error> {
         if self.access == Access::ReadOnly {
             return self.catalogue_in_memory();
         }
-        match self.catalogue_in_file() {
+        match self.catalogue_in_file(patience) {
+            // To read all files again because of somebody who writes would take longer than that.
+            Err(Trouble::Sql(error)) if is_contended(&error) => {
+                self.catalogue_as_left(patience).ok().flatten().map_or_else(|| self.catalogue_in_memory(), Ok)
+            }
             Err(Trouble::Sql(error)) if is_of_the_moment(&error) => self.catalogue_in_memory(),
             Err(Trouble::Sql(_)) => {
                 put_aside(&self.folder);
-                self.catalogue_in_file().or_else(|_| self.catalogue_in_memory())
+                self.catalogue_in_file(patience).or_else(|_| self.catalogue_in_memory())
             }
             Err(Trouble::Newer) => Err(self.unopened(Trouble::Newer)),
             Ok(catalogue) => Ok(catalogue),
         }
     }
 
-    fn catalogue_in_file(&self) -> Result<Catalogue, Trouble> {
-        let mut catalogue = self.prepared(self.live()?, Books::Kept)?;
+    fn catalogue_in_file(&self, patience: Duration) -> Result<Catalogue, Trouble> {
+        let connection = self.live()?;
+        connection.busy_timeout(patience)?;
+        let mut catalogue = self.prepared(connection, Books::Kept)?;
         catalogue.folder = Some(self.folder.clone());
         Ok(catalogue)
+    }
+
+    /// The catalogue's file as it was left, only to be read; `None` where it has no tables that could be.
+    fn catalogue_as_left(&self, patience: Duration) -> rusqlite::Result<Option<Catalogue>> {
+        let mut connection = self.connected()?;
+        connection.busy_timeout(patience)?;
+        if !schema::is_current(&connection)? {
+            return Ok(None);
+        }
+        only_answer(&mut connection)?;
+        let folder = Some(self.folder.clone());
+        Ok(Some(Catalogue { connection, folder, damaged: Cell::new(false), state: State::AsLeft }))
+    }
+
+    /// The catalogue's file, opened.
+    fn connected(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(self.file(), flags)?;
+        set_limits(&connection)?;
+        Ok(connection)
     }
 
     /// The catalogue's file, with its tables, as it was left.
@@ -111,8 +154,7 @@ impl Store {
             // Made here, so that it and the files that SQLite puts beside it are for the user alone.
             let _ = self.folder.open_or_create(FILE);
         }
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(self.file(), flags)?;
+        let connection = self.connected()?;
         // Not WAL where its index cannot be shared memory (network file systems).
         let mode = if is_local(&self.folder) { "WAL" } else { "DELETE" };
         laid_out(connection, mode, "NORMAL")
@@ -128,7 +170,7 @@ impl Store {
     fn prepared(&self, mut connection: Connection, books: Books) -> Result<Catalogue, Trouble> {
         fold::fold(&mut connection, self, books, &|_, _| {})?;
         only_answer(&mut connection)?;
-        Ok(Catalogue { connection, folder: None, damaged: Cell::new(false) })
+        Ok(Catalogue { connection, folder: None, damaged: Cell::new(false), state: State::UpToDate })
     }
 
     fn unopened(&self, trouble: Trouble) -> Error {
@@ -141,6 +183,11 @@ impl Store {
     fn file(&self) -> std::path::PathBuf {
         Path::join(self.folder.path(), FILE)
     }
+}
+
+/// Whether others are at it.
+fn is_contended(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 /// Whether the file is not to blame. Else it is corrupt, no database, no file, or has tables that are not ours.
@@ -157,16 +204,23 @@ fn is_of_the_moment(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// A connection whose database has the tables of this version.
-fn laid_out(mut connection: Connection, journal_mode: &str, synchronous: &str) -> Result<Connection, Trouble> {
+/// What every connection has.
+fn set_limits(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(PATIENCE)?;
     connection.set_prepared_statement_cache_capacity(64);
     // A file that shrinks under a mapping would kill the process.
-    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.pragma_update(None, "mmap_size", 0)
+}
+
+/// A connection whose database has the tables of this version.
+fn laid_out(mut connection: Connection, journal_mode: &str, synchronous: &str) -> Result<Connection, Trouble> {
+    set_limits(&connection)?;
     schema::check(&connection)?;
     connection.pragma_update(None, "journal_mode", journal_mode)?;
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // What was evicted or redacted is gone, and not only out of sight.
+    connection.pragma_update(None, "secure_delete", true)?;
     schema::migrate(&mut connection)?;
     Ok(connection)
 }
@@ -192,6 +246,11 @@ fn only_answer(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 impl Catalogue {
+    /// Whether it knows all that had happened when it was opened: else others kept writing it.
+    fn is_up_to_date(&self) -> bool {
+        self.state == State::UpToDate
+    }
+
     /// What to say when a question fails. A damaged catalogue is put aside when it is closed, so that asking again helps.
     fn failed(&self, error: rusqlite::Error) -> Error {
         let damaged = match &error {
@@ -350,6 +409,25 @@ mod tests {
                 assert_eq!(known(&world.store.catalogue().unwrap()).len(), 3, "{page}");
             }
         }
+    }
+
+    #[test]
+    fn a_catalogue_that_others_keep_writing_answers_as_it_was_left() {
+        let world = world_of(&["a"]);
+        let before = known(&world.store.catalogue().unwrap());
+        world.record(call("b"));
+        let mut other = Connection::open(world.store.folder().join(FILE)).unwrap();
+        let writing = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+        let catalogue = world.store.catalogue_within(Duration::ZERO).unwrap();
+        assert_eq!((known(&catalogue), catalogue.is_up_to_date()), (before, false));
+        assert!(catalogue.connection.execute("DELETE FROM call", []).is_err());
+        drop(writing);
+        assert_eq!(known(&world.store.catalogue().unwrap()).len(), 2);
+        // One without tables has no answer.
+        remove_index(&world);
+        let mut other = Connection::open(world.store.folder().join(FILE)).unwrap();
+        let _writing = other.transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive).unwrap();
+        assert!(!matches!(world.store.catalogue_as_left(Duration::ZERO), Ok(Some(_))));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags, Params, Row};
 
 use super::FILE;
 use super::column::command_line_of;
+use super::prefixes::filled;
 use crate::model::Prefix;
 use crate::store::Store;
 
@@ -47,15 +48,29 @@ impl Peek {
         if !is_prefix || !typed.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Vec::new();
         }
+        // What nobody began to type would have the whole range sorted, where the index by time has the answer.
+        let condition = if typed.is_empty() { "?1 <= ?2" } else { "key BETWEEN ?1 AND ?2" };
         let question = format!(
-            "SELECT lower(hex(key)), {} FROM call WHERE lower(hex(key)) GLOB ?1 || '*' ORDER BY started DESC LIMIT ?2",
+            "SELECT lower(hex(key)), {} FROM call WHERE {condition} ORDER BY started DESC LIMIT ?3",
             super::column::COMMAND_LINE
         );
+        let (Some(first), Some(last)) = (filled(typed, '0'), filled(typed, 'f')) else { return Vec::new() };
         let length = if typed.len() > SHORT { 64 } else { SHORT };
-        self.list(&question, (typed, MOST), |row| {
+        self.list(&question, (first.0, last.0, MOST), |row| {
             let (key, line): (String, Option<String>) = (row.get(0)?, row.get(1)?);
             Ok((key.chars().take(length).collect(), command_line_of(&line.unwrap_or_default()).unwrap_or_default()))
         })
+    }
+
+    /// The names of all commands, in order. Each is looked for behind the one before it: there are few among many calls.
+    pub fn names(&self) -> Vec<String> {
+        let question = "WITH RECURSIVE next (name) AS (
+                SELECT min(name) FROM call
+                UNION ALL SELECT (SELECT min(name) FROM call WHERE call.name > next.name) FROM next
+                    WHERE next.name IS NOT NULL
+            )
+            SELECT name FROM next WHERE typeof(name) = 'text' LIMIT 10000";
+        self.list(question, [], |row| row.get(0))
     }
 
     /// The names and values of all tags, in order.

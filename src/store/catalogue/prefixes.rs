@@ -78,7 +78,9 @@ impl Catalogue {
     }
 
     fn digests_with_prefix(&self, question: &str, prefix: &Prefix) -> Result<Vec<Digest>, Error> {
-        let (Some(first), Some(last)) = (filled(prefix, '0'), filled(prefix, 'f')) else { return Ok(Vec::new()) };
+        let (Some(first), Some(last)) = (filled(prefix.as_str(), '0'), filled(prefix.as_str(), 'f')) else {
+            return Ok(Vec::new());
+        };
         digests(&self.connection, question, [first.0, last.0]).map_err(|error| self.failed(error))
     }
 
@@ -89,10 +91,10 @@ impl Catalogue {
     }
 }
 
-/// The first or the last digest that begins with `prefix`.
-fn filled(prefix: &Prefix, with: char) -> Option<Digest> {
-    let missing = 64usize.saturating_sub(prefix.as_str().len());
-    format!("{}{}", prefix.as_str(), with.to_string().repeat(missing)).parse().ok()
+/// The first or the last digest that begins with these hex characters.
+pub(super) fn filled(beginning: &str, with: char) -> Option<Digest> {
+    let missing = 64usize.saturating_sub(beginning.len());
+    format!("{beginning}{}", with.to_string().repeat(missing)).parse().ok()
 }
 
 fn digests(connection: &Connection, question: &str, bound: impl Params) -> rusqlite::Result<Vec<Digest>> {

@@ -1,10 +1,15 @@
 //! What calls reach: the questions of garbage collection.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 
 use super::Catalogue;
 use crate::error::Error;
 use crate::model::{CommandDigest, Digest, Key};
+
+/// The tag of calls that are never evicted.
+pub(in crate::store) const PIN: &str = "pin";
 
 /// What decides whether and when a call is evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,45 +21,83 @@ pub(in crate::store) struct CallFacts {
     pub file_bytes: u64,
     /// Bytes that go with it: its file, and the values that no call names which stays longer.
     pub bytes: u64,
-    /// Whether it has the tag `pin`.
-    pub pinned: bool,
 }
 
-/// Those that go first come first. A value goes with the last call that names it.
-const IN_ORDER: &str = "
-WITH ranked AS (
-    SELECT id, key, last_used, file_bytes, pinned, row_number() OVER (ORDER BY pinned, last_used, id) AS place
-    FROM (
-        SELECT id, key, last_used, file_bytes,
-            EXISTS (SELECT 1 FROM tag WHERE tag.call = call.id AND tag.name = 'pin') AS pinned
-        FROM call
-    )
-), value AS (
-    SELECT max(length) AS length, max(place) AS place
-    FROM call_value JOIN ranked ON ranked.id = call_value.call
-    WHERE digest IS NOT NULL AND NOT inline GROUP BY digest
-), freed AS (
-    SELECT place, sum(length) AS bytes FROM value GROUP BY place
-)
-SELECT key, last_used, file_bytes, file_bytes + coalesce(bytes, 0), pinned
-FROM ranked LEFT JOIN freed ON freed.place = ranked.place ORDER BY ranked.place";
+/// Bytes of all calls and of the values that they name.
+const SIZE: &str = "SELECT (SELECT coalesce(sum(file_bytes), 0) FROM call) + coalesce(sum(length), 0) FROM
+    (SELECT max(length) AS length FROM call_value WHERE digest IS NOT NULL AND inline = 0 GROUP BY digest)";
+const OLDEST: &str = "SELECT min(last_used) FROM call
+    WHERE NOT EXISTS (SELECT 1 FROM tag WHERE tag.call = call.id AND tag.name = ?1)";
+/// Those that go first come first.
+const IN_ORDER: &str = "SELECT id, key, last_used, file_bytes FROM call
+    WHERE NOT EXISTS (SELECT 1 FROM tag WHERE tag.call = call.id AND tag.name = ?1) ORDER BY last_used, id";
+const VALUES: &str = "SELECT digest, max(length) FROM call_value
+    WHERE call = ?1 AND digest IS NOT NULL AND inline = 0 GROUP BY digest";
+const NAMED: &str = "SELECT count(DISTINCT call) FROM call_value WHERE digest = ?1 AND inline = 0";
 
 impl Catalogue {
-    /// All calls, in the order in which they are evicted.
+    /// Bytes of all calls and of the values that they name, each value once.
     ///
     /// # Errors
     ///
     /// Where the catalogue cannot be read.
-    pub(in crate::store) fn calls_by_use(&self) -> Result<Vec<CallFacts>, Error> {
-        self.facts(IN_ORDER, [[0; 32]; 0], |row| {
-            Ok(CallFacts {
-                key: Key(Digest(row.get(0)?)),
-                last_used: row.get(1)?,
-                file_bytes: row.get::<_, i64>(2)?.max(0) as u64,
-                bytes: row.get::<_, i64>(3)?.max(0) as u64,
-                pinned: row.get(4)?,
-            })
-        })
+    pub(in crate::store) fn size(&self) -> Result<u64, Error> {
+        let size = self.connection.query_row(SIZE, [], |row| row.get::<_, i64>(0));
+        size.map(|size| size.max(0) as u64).map_err(|error| self.failed(error))
+    }
+
+    /// The earliest last use of a call that is not pinned, in nanoseconds since 1970; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// Where the catalogue cannot be read.
+    pub(in crate::store) fn oldest_use(&self) -> Result<Option<i64>, Error> {
+        self.connection.query_row(OLDEST, [PIN], |row| row.get(0)).map_err(|error| self.failed(error))
+    }
+
+    /// Shows the calls that are not pinned in the order in which they are evicted, as long as `show` wants more; each as if
+    /// those before it were gone.
+    ///
+    /// # Errors
+    ///
+    /// Where the catalogue cannot be read.
+    pub(in crate::store) fn each_by_use(
+        &self,
+        mut show: impl FnMut(&CallFacts) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        // How many calls name a value still: of those that were shown, so memory grows with what goes.
+        let mut named: HashMap<[u8; 32], i64> = HashMap::new();
+        let mut each = || -> rusqlite::Result<()> {
+            let (mut calls, mut values) =
+                (self.connection.prepare_cached(IN_ORDER)?, self.connection.prepare_cached(VALUES)?);
+            let mut rows = calls.query([PIN])?;
+            while let Some(row) = rows.next()? {
+                let file_bytes = row.get::<_, i64>(3)?.max(0) as u64;
+                let mut bytes = file_bytes;
+                let mut its = values.query([row.get::<_, i64>(0)?])?;
+                while let Some(value) = its.next()? {
+                    let left = match named.entry(value.get(0)?) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(new) => {
+                            let mut count = self.connection.prepare_cached(NAMED)?;
+                            let count = count.query_row([new.key()], |row| row.get(0))?;
+                            new.insert(count)
+                        }
+                    };
+                    *left -= 1;
+                    if *left == 0 {
+                        bytes = bytes.saturating_add(value.get::<_, i64>(1)?.max(0) as u64);
+                    }
+                }
+                let key = Key(Digest(row.get(1)?));
+                let facts = CallFacts { key, last_used: row.get(2)?, file_bytes, bytes };
+                if show(&facts).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        each().map_err(|error| self.failed(error))
     }
 
     /// The values in one of the 256 parts of their name space that calls name, but for those calls that are `gone`.

@@ -28,7 +28,7 @@ impl Store {
     /// Where the store is read-only, the disk is full, a newer fleche made the catalogue, or others write it for ten
     /// seconds on end. The old catalogue is then as it was.
     pub fn reindex(&self, progress: Progress) -> Result<(), Error> {
-        if self.access == Access::ReadOnly {
+        if self.access != Access::ReadWrite {
             return Err(Error::failure("cannot build the catalogue anew: the cache is read-only"));
         }
         let place =
@@ -137,6 +137,8 @@ mod tests {
         Hit(u8),
         Tag(u8),
         Evict(u8),
+        /// The first gets the key of the second; perhaps its own former one is left behind.
+        Rename(u8, u8, bool),
         /// Its file goes without a word in the journal.
         Vanish(u8),
         Age(u8),
@@ -152,6 +154,7 @@ mod tests {
             4 => (0..4u8).prop_map(Step::Hit),
             1 => (0..4u8).prop_map(Step::Tag),
             2 => (0..4u8).prop_map(Step::Evict),
+            2 => (0..4u8, 0..4u8, any::<bool>()).prop_map(|(from, to, whole)| Step::Rename(from, to, whole)),
             1 => (0..4u8).prop_map(Step::Vanish),
             1 => (0..4u8).prop_map(Step::Age),
             2 => (0..4u8).prop_map(Step::Refuse),
@@ -177,6 +180,14 @@ mod tests {
                 world.store.note(&Event::Tagged { key: of(n).key });
             }
             Step::Evict(n) => drop(world.store.remove(&of(n).key).unwrap()),
+            Step::Rename(from, to, is_whole) if file(from).exists() => {
+                let former = world.store.call(&of(from).key).unwrap().unwrap();
+                let renamed = Call { key: of(to).key, ..former.clone() };
+                world.store.rename(&former.key, &renamed, None).unwrap();
+                if is_whole && from != to {
+                    world.store.let_go(&former.key, &renamed.key).unwrap();
+                }
+            }
             Step::Vanish(n) => drop(fs::remove_file(file(n))),
             Step::Age(n) if file(n).exists() => {
                 // Read before and after, as time passes: nobody but a use sets it.
@@ -214,7 +225,7 @@ mod tests {
                 }
                 world.store.catalogue().unwrap();
             }
-            Step::Tag(_) | Step::Age(_) => {}
+            Step::Tag(_) | Step::Age(_) | Step::Rename(..) => {}
         }
     }
 

@@ -1,9 +1,11 @@
 //! Answers: the calls of a selection, as rows of facts or as keys.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{ErrorCode, params_from_iter};
 
 use super::Catalogue;
-use super::column::Column;
+use super::column::{self, Column};
 use super::selection::{Condition, Selection, Spelt};
 use crate::error::{Error, Result};
 use crate::model::{Digest, Fact, Key};
@@ -26,9 +28,7 @@ impl Catalogue {
         let mut statement = self.connection.prepare(&text).map_err(failed)?;
         let mut rows = statement.query(params_from_iter(bound)).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
-            let fact = |(n, column): (usize, &Column)| Ok(column.fact(row.get_ref(n)?)?);
-            let facts: rusqlite::Result<Vec<Fact>> = columns.iter().enumerate().map(fact).collect();
-            show(facts.map_err(failed)?)?;
+            show(facts(row, columns).map_err(failed)?)?;
         }
         Ok(())
     }
@@ -136,7 +136,7 @@ impl Catalogue {
     }
 
     /// What to say where a question has no answer: the user's own SQL may be to blame.
-    fn not_answered(&self, selection: &Selection, error: rusqlite::Error) -> Error {
+    pub(super) fn not_answered(&self, selection: &Selection, error: rusqlite::Error) -> Error {
         let theirs = |condition: &Condition| matches!(condition, Condition::Where(_));
         let is_of_sql = matches!(error, rusqlite::Error::SqlInputError { .. })
             || matches!(
@@ -159,10 +159,46 @@ fn message(error: &rusqlite::Error) -> String {
     }
 }
 
+type IsSo = fn(&Column) -> bool;
+
+/// What there can be more of than SQLite has columns, and which therefore comes packed, all of a call at once.
+const PACKED: [(IsSo, &str); 2] = [
+    (|column| matches!(column, Column::Argument(_)), column::COMMAND_LINE),
+    (|column| matches!(column, Column::Tag(_)), column::TAGS),
+];
+
+/// The facts of a row that [`question`] asked for.
+fn facts(row: &rusqlite::Row, columns: &[Column]) -> rusqlite::Result<Vec<Fact>> {
+    let is_packed = |column: &Column| PACKED.iter().any(|(is_so, _)| is_so(column));
+    let mut packed = columns.iter().filter(|column| !is_packed(column)).count()..;
+    let [arguments, tags] = PACKED.map(|(is_so, _)| columns.iter().any(is_so).then(|| packed.next()).flatten());
+    let arguments = match arguments {
+        Some(place) => column::arguments(row.get_ref(place)?)?,
+        None => Vec::new(),
+    };
+    let tags = match tags {
+        Some(place) => column::tags(row.get_ref(place)?)?,
+        None => BTreeMap::new(),
+    };
+    let mut next = 0;
+    let fact = |column: &Column| match column {
+        Column::Argument(number) => Ok(column::argument_fact(&arguments, *number)),
+        Column::Tag(name) => Ok(tags.get(name).map_or(Fact::Nothing, |value| Fact::Text(value.clone()))),
+        column => {
+            next += 1;
+            Ok(column.fact(row.get_ref(next - 1)?)?)
+        }
+    };
+    columns.iter().map(fact).collect()
+}
+
 /// The one statement that answers for all columns of all rows.
 fn question(selection: &Selection, columns: &[Column]) -> Spelt {
     let mut spelt = Spelt::default();
-    let expressions: Vec<String> = columns.iter().map(|column| column.expression(&mut spelt.bound)).collect();
+    let others = columns.iter().filter(|column| !PACKED.iter().any(|(is_so, _)| is_so(column)));
+    let mut expressions: Vec<String> = others.map(|column| column.expression(&mut spelt.bound)).collect();
+    let packed = PACKED.iter().filter(|(is_so, _)| columns.iter().any(is_so));
+    expressions.extend(packed.map(|(_, expression)| (*expression).to_owned()));
     spelt.text = format!("SELECT {} FROM call", expressions.join(", "));
     if selection.limit.is_none() {
         spelt.tail(selection);

@@ -219,6 +219,11 @@ pub(super) fn check(connection: &Connection) -> Result<(), Trouble> {
     if version(connection)? > MIGRATIONS.len() { Err(Trouble::Newer) } else { Ok(()) }
 }
 
+/// Whether the tables are those of this version.
+pub(super) fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(version(connection)? == MIGRATIONS.len())
+}
+
 /// Brings the tables up to this version.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), Trouble> {
     if version(connection)? == MIGRATIONS.len() {

@@ -1,9 +1,10 @@
 //! What happened so far, and how much is stored.
 
 use rusqlite::types::Value;
-use rusqlite::{params, params_from_iter};
+use rusqlite::{OptionalExtension, params, params_from_iter};
 
 use super::Catalogue;
+use super::entry::text;
 use super::selection::{Selection, Spelt};
 use crate::error::Result;
 use crate::model::{Digest, Key};
@@ -114,47 +115,28 @@ impl Catalogue {
             })
         };
         let ask = |bound: Vec<Value>| self.connection.query_row(&question, params_from_iter(bound), read);
-        ask(bound).map_err(|error| self.failed(error))
+        ask(bound).map_err(|error| self.not_answered(selection, error))
     }
 
-    /// The calls that made a value, each with the path at which it left it (none for standard output) and the time at which it
-    /// ended, in nanoseconds since 1970; the latest first.
+    /// Of all calls that made a value, the one that most likely made it as `reader` found it: one that left it at this very
+    /// place, else one that printed it, and of several the latest that had ended before `reader` started. Equal bytes say no
+    /// more. `place` is the absolute path at which it was found, `started` in nanoseconds since 1970.
     ///
     /// # Errors
     ///
     /// Where the catalogue cannot be read.
-    pub fn makers(&self, digest: &Digest) -> Result<Vec<Maker>> {
-        let question = "SELECT key, path, stopped, (SELECT text FROM word WHERE id = root)
-            FROM call_value JOIN call ON call.id = call_value.call
-            WHERE digest = ?1 AND n <> 1 ORDER BY stopped DESC, call.id DESC";
-        let bytes = |row: &rusqlite::Row, column| -> rusqlite::Result<Option<Vec<u8>>> {
-            Ok(row.get_ref(column)?.as_bytes_or_null()?.map(<[u8]>::to_vec))
-        };
-        let read = |row: &rusqlite::Row| {
-            Ok(Maker {
-                key: Key(Digest(row.get(0)?)),
-                path: bytes(row, 1)?,
-                stopped: row.get(2)?,
-                root: bytes(row, 3)?.unwrap_or_default(),
-            })
-        };
-        let ask = || -> rusqlite::Result<Vec<Maker>> {
+    pub fn maker(&self, digest: &Digest, reader: &Key, place: &[u8], started: i64) -> Result<Option<Key>> {
+        let question = "SELECT key FROM call_value JOIN call ON call.id = call_value.call
+            WHERE digest = ?1 AND n <> 1 AND key <> ?2
+            ORDER BY path IN (?3, substr(?3, length((SELECT text FROM word WHERE id = root)) + 2))
+                    AND (path = ?3 OR substr(?3, 1, length((SELECT text FROM word WHERE id = root)) + 1)
+                        = (SELECT text FROM word WHERE id = root) || '/') DESC,
+                stopped <= ?4 DESC, path IS NULL DESC, stopped DESC, call.id DESC
+            LIMIT 1";
+        let ask = || -> rusqlite::Result<Option<[u8; 32]>> {
             let mut statement = self.connection.prepare_cached(question)?;
-            statement.query_map([digest.0], read)?.collect()
+            statement.query_row(params![digest.0, reader.0.0, text(place), started], |row| row.get(0)).optional()
         };
-        ask().map_err(|error| self.failed(error))
+        Ok(ask().map_err(|error| self.failed(error))?.map(|key| Key(Digest(key))))
     }
-}
-
-/// A call that made a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Maker {
-    /// The call.
-    pub key: Key,
-    /// Where it left the value, as the call holds it; none for standard output.
-    pub path: Option<Vec<u8>>,
-    /// When it ended, in nanoseconds since 1970.
-    pub stopped: i64,
-    /// What its paths are relative to.
-    pub root: Vec<u8>,
 }

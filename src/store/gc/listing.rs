@@ -56,6 +56,12 @@ impl Store {
         for name in self.texts_in("quarantine")? {
             self.unneeded(Thing::Quarantined(name)).into_iter().for_each(&mut show);
         }
+        let copies = self.argument_folders();
+        let copies = copies.map_err(|why| Error::failure("cannot list `args` of the cache").because(why))?;
+        for (name, bytes) in copies {
+            let found = self.unneeded(Thing::Argument(name));
+            found.map(|found| Unneeded { bytes, ..found }).into_iter().for_each(&mut show);
+        }
         progress(PARTS, PARTS);
         Ok(())
     }
@@ -89,8 +95,14 @@ impl Store {
     /// A thing as it is now; `None` where it is gone or is no file of its kind.
     fn unneeded(&self, thing: Thing) -> Option<Unneeded> {
         let stat = self.folder.stat(&thing.file()).ok().flatten()?;
-        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        if !is_file && !matches!(thing, Thing::Quarantined(_)) {
+        let is_of_its_kind = match (&thing, FileType::from_raw_mode(stat.st_mode)) {
+            (Thing::Quarantined(_), _) => true,
+            // A folder that was being removed is left there.
+            (Thing::Temporary(_), kind) => matches!(kind, FileType::RegularFile | FileType::Directory),
+            (Thing::Argument(_), kind) => kind == FileType::Directory,
+            (_, kind) => kind == FileType::RegularFile,
+        };
+        if !is_of_its_kind {
             return None;
         }
         let maker = match &thing {

@@ -10,7 +10,6 @@
 //! Whoever dies in between leaves less garbage and nothing else.
 
 mod listing;
-mod lock;
 mod plan;
 mod recent;
 mod sweep;
@@ -70,6 +69,8 @@ pub enum Thing {
     Quarantined(String),
     /// The remembered digest of a file, by its name below the store's folder.
     Stamp(String),
+    /// The copies of a value that commands were given, by the name of their folder below the store's folder.
+    Argument(String),
 }
 
 /// Why something goes.
@@ -129,6 +130,7 @@ impl Thing {
             Thing::Temporary(_) => "temporary file",
             Thing::Quarantined(_) => "quarantined",
             Thing::Stamp(_) => "stamp",
+            Thing::Argument(_) => "argument copy",
         }
     }
 
@@ -138,7 +140,9 @@ impl Thing {
             Thing::Call(key) => key.to_string(),
             Thing::Value(digest) => digest.to_string(),
             Thing::PathSets(command) => command.to_string(),
-            Thing::Temporary(name) | Thing::Quarantined(name) | Thing::Stamp(name) => name.clone(),
+            Thing::Temporary(name) | Thing::Quarantined(name) | Thing::Stamp(name) | Thing::Argument(name) => {
+                name.clone()
+            }
         }
     }
 
@@ -148,7 +152,9 @@ impl Thing {
             Thing::Call(key) => super::folder::call_name(key),
             Thing::Value(digest) => super::folder::value_name(digest),
             Thing::PathSets(command) => super::folder::paths_name(command),
-            Thing::Temporary(name) | Thing::Quarantined(name) | Thing::Stamp(name) => name.clone(),
+            Thing::Temporary(name) | Thing::Quarantined(name) | Thing::Stamp(name) | Thing::Argument(name) => {
+                name.clone()
+            }
         }
     }
 }
@@ -174,8 +180,7 @@ impl Plan {
 }
 
 impl Store {
-    /// What garbage collection would remove now. Memory grows with what there is to remove, and with the number of calls
-    /// only where a limit has to be kept.
+    /// What garbage collection would remove now. Memory grows with what there is to remove.
     ///
     /// # Errors
     ///
@@ -190,7 +195,12 @@ impl Store {
         let catalogue = self.catalogue()?;
         let mut removals = Vec::new();
         if limits.max_size.is_some() || limits.max_age.is_some() {
-            removals = plan::evictions(now, limits, &catalogue.calls_by_use()?);
+            let mut evictions = plan::Evictions::new(now, limits, catalogue.size()?);
+            // Mostly nothing is due, and then nothing is put in order.
+            if catalogue.oldest_use()?.is_some_and(|oldest| evictions.are_due(oldest)) {
+                catalogue.each_by_use(|call| evictions.show(call))?;
+            }
+            removals = evictions.removals;
         }
         let gone = evicted(&removals);
         self.each_unneeded(&catalogue, &gone, progress, |file| removals.extend(plan::removal(now, limits, file)))?;
@@ -205,7 +215,7 @@ impl Store {
     /// then); where recordings do not let go of the store for a minute, locks are impossible, or a file cannot be removed
     /// (what was removed until then is gone).
     pub fn collect(&self, plan: &Plan, progress: Progress) -> Result<Freed, Error> {
-        if self.access == Access::ReadOnly {
+        if self.access != Access::ReadWrite {
             return Err(Error::failure("cannot remove anything: the cache is read-only"));
         }
         if plan.removals.is_empty() { Ok(Freed::default()) } else { self.sweep(plan, progress) }

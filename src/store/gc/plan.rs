@@ -1,5 +1,7 @@
 //! Deciding what goes: pure functions of the time, the limits and the facts.
 
+use std::ops::ControlFlow;
+
 use super::{Cause, Limits, Proof, Removal, Seen, Thing};
 use crate::store::catalogue::CallFacts;
 
@@ -26,25 +28,43 @@ pub(super) enum Maker {
     Unknown,
 }
 
-/// The calls that go, of all calls in the order in which they are evicted. One that is pinned never goes.
-pub(super) fn evictions(now: i64, limits: &Limits, calls: &[CallFacts]) -> Vec<Removal> {
-    let mut size = calls.iter().fold(0u64, |sum, call| sum.saturating_add(call.bytes));
-    let mut removals = Vec::new();
-    for call in calls.iter().filter(|call| !call.pinned) {
-        // One that was used in the future is not old.
-        let age = u64::try_from(now.saturating_sub(call.last_used)).unwrap_or(0);
-        let cause = if limits.max_age.is_some_and(|most| age > most) {
-            Cause::Unused
-        } else if limits.max_size.is_some_and(|most| size > most) {
-            Cause::TooMuch
-        } else {
-            continue;
-        };
-        size = size.saturating_sub(call.bytes);
-        let proof = Proof::Used(call.last_used);
-        removals.push(Removal { thing: Thing::Call(call.key), cause, bytes: call.file_bytes, proof });
+/// The calls that go, while calls are shown to it in the order in which they are evicted.
+pub(super) struct Evictions<'plan> {
+    now: i64,
+    limits: &'plan Limits,
+    /// Bytes of what is left.
+    size: u64,
+    pub removals: Vec<Removal>,
+}
+
+impl<'plan> Evictions<'plan> {
+    /// Of calls that have `size` bytes together with their values.
+    pub fn new(now: i64, limits: &'plan Limits, size: u64) -> Evictions<'plan> {
+        Evictions { now, limits, size, removals: Vec::new() }
     }
-    removals
+
+    /// Whether any call has to go if the one that was not used for longest was used last at that time.
+    pub fn are_due(&self, oldest: i64) -> bool {
+        self.cause(oldest).is_some()
+    }
+
+    /// Evicts a call, or says that it and all that come after it stay.
+    pub fn show(&mut self, call: &CallFacts) -> ControlFlow<()> {
+        let Some(cause) = self.cause(call.last_used) else { return ControlFlow::Break(()) };
+        self.size = self.size.saturating_sub(call.bytes);
+        let proof = Proof::Used(call.last_used);
+        self.removals.push(Removal { thing: Thing::Call(call.key), cause, bytes: call.file_bytes, proof });
+        ControlFlow::Continue(())
+    }
+
+    fn cause(&self, last_used: i64) -> Option<Cause> {
+        // One that was used in the future is not old.
+        let age = u64::try_from(self.now.saturating_sub(last_used)).unwrap_or(0);
+        if self.limits.max_age.is_some_and(|most| age > most) {
+            return Some(Cause::Unused);
+        }
+        self.limits.max_size.is_some_and(|most| self.size > most).then_some(Cause::TooMuch)
+    }
 }
 
 /// Whether a file that no call needs goes now.
@@ -61,6 +81,8 @@ pub(super) fn removal(now: i64, limits: &Limits, file: Unneeded) -> Option<Remov
             Maker::Unknown => (age > ABANDONED).then_some(Cause::Abandoned),
         },
         Thing::Quarantined(_) | Thing::Stamp(_) => (age > OLD).then_some(Cause::Old),
+        // Its own time is that of its last use, whatever else was done to it.
+        Thing::Argument(_) => (now.saturating_sub(file.seen.modified) > DAY).then_some(Cause::Old),
     };
     cause.map(|cause| Removal { thing: file.thing, cause, bytes: file.bytes, proof: Proof::Seen(file.seen) })
 }
@@ -73,13 +95,20 @@ mod tests {
 
     const NONE: Limits = Limits { max_size: None, max_age: None, grace: 100 };
 
-    fn calls(facts: &[(i64, u64, bool)]) -> Vec<CallFacts> {
-        let call = |(n, (last_used, bytes, pinned)): (usize, &(i64, u64, bool))| CallFacts {
+    fn evictions(limits: &Limits, size: u64, calls: &[CallFacts]) -> Vec<Removal> {
+        let mut evictions = Evictions::new(100, limits, size);
+        let is_due = calls.first().is_some_and(|call| evictions.are_due(call.last_used));
+        let _ = calls.iter().try_for_each(|call| evictions.show(call));
+        assert_eq!(is_due, !evictions.removals.is_empty());
+        evictions.removals
+    }
+
+    fn calls(facts: &[(i64, u64)]) -> Vec<CallFacts> {
+        let call = |(n, (last_used, bytes)): (usize, &(i64, u64))| CallFacts {
             key: Key(Digest([n as u8; 32])),
             last_used: *last_used,
             file_bytes: 1,
             bytes: *bytes,
-            pinned: *pinned,
         };
         facts.iter().enumerate().map(call).collect()
     }
@@ -90,29 +119,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn size_is_kept_with_the_fewest_evictions_and_pinned_calls_stay(
-            facts in prop::collection::vec((0i64..100, 1u64..50, any::<bool>()), 0..20),
+        fn size_is_kept_with_the_fewest_evictions(
+            facts in prop::collection::vec((0i64..100, 1u64..50), 0..20),
+            pinned in 0u64..100,
             most in 0u64..500,
         ) {
             let mut facts = facts;
-            facts.sort_by_key(|(used, _, pinned)| (*pinned, *used));
+            facts.sort();
             let calls = calls(&facts);
-            let gone = evictions(100, &Limits { max_size: Some(most), ..NONE }, &calls);
-            let left = |gone: usize| calls[gone..].iter().map(|call| call.bytes).sum::<u64>();
-            let unpinned = calls.iter().filter(|call| !call.pinned).count();
-            prop_assert!(left(gone.len()) <= most || gone.len() == unpinned);
+            let left = |gone: usize| pinned + calls[gone..].iter().map(|call| call.bytes).sum::<u64>();
+            let gone = evictions(&Limits { max_size: Some(most), ..NONE }, left(0), &calls);
+            prop_assert!(left(gone.len()) <= most || gone.len() == calls.len());
             prop_assert!(gone.is_empty() || left(gone.len() - 1) > most);
             for (removal, call) in gone.iter().zip(&calls) {
-                prop_assert!(removal.thing == Thing::Call(call.key) && !call.pinned);
+                prop_assert!(removal.thing == Thing::Call(call.key));
             }
         }
     }
 
     #[test]
     fn calls_go_by_age_and_never_from_the_future() {
-        let calls = calls(&[(0, 1, false), (50, 1, false), (200, 1, false), (0, 1, true)]);
-        let gone = evictions(100, &Limits { max_age: Some(60), ..NONE }, &calls);
+        let calls = calls(&[(0, 1), (50, 1), (200, 1)]);
+        let gone = evictions(&Limits { max_age: Some(60), ..NONE }, 3, &calls);
         assert_eq!(gone.iter().map(|removal| &removal.thing).collect::<Vec<_>>(), [&Thing::Call(calls[0].key)]);
+        assert_eq!(evictions(&NONE, u64::MAX, &calls), []);
     }
 
     #[test]
@@ -135,6 +165,11 @@ mod tests {
         for (age, goes) in [(OLD, false), (OLD + 1, true)] {
             let put_aside = Thing::Quarantined("quarantine/x".into());
             assert_eq!(removal(0, &NONE, file(put_aside, age, Maker::Unknown)).is_some(), goes, "{age}");
+        }
+        for (modified, goes) in [(-DAY, false), (-DAY - 1, true), (5, false)] {
+            let seen = Seen { inode: 1, modified, changed: 0 };
+            let copies = Unneeded { seen, ..file(Thing::Argument("args/x".into()), 0, Maker::Unknown) };
+            assert_eq!(removal(0, &NONE, copies).is_some(), goes, "{modified}");
         }
     }
 }

@@ -6,6 +6,7 @@ use super::Thing;
 use crate::error::Error;
 use crate::model::{Call, CommandDigest, Digest, Event, Key, Reason};
 use crate::store::Store;
+use crate::store::catalogue::PIN;
 use crate::store::journal::{self, Mark};
 
 /// What is needed by calls that the plan does not know, or that were used after it was made.
@@ -46,18 +47,11 @@ impl<'store> Recent<'store> {
         Recent { store, read: mark, used: HashSet::new(), needed }
     }
 
-    /// Reads on in the journal, whose end must not move meanwhile.
+    /// Reads on in the journal, which others may write meanwhile: what they append is read the next time.
     pub fn read_on(&mut self) -> Result<(), Error> {
-        let folder = &self.store.folder;
-        if !journal::knows(folder, self.read) {
+        let Some(bytes) = self.read.read_on(&self.store.folder) else {
             return Err(Error::failure("too much happened to the cache meanwhile").hint("fleche gc"));
-        }
-        let bytes = journal::since(folder, self.read);
-        let end = journal::end(folder);
-        // Without a journal now, there is the one before it: what is read twice says the same.
-        if end.is_somewhere() {
-            self.read = end;
-        }
+        };
         for (_, event) in journal::events(&bytes) {
             match event {
                 Event::Stored { key, .. } | Event::Tagged { key } | Event::Renamed { to: key, .. } => {
@@ -76,12 +70,22 @@ impl<'store> Recent<'store> {
         self.used.contains(key)
     }
 
-    /// Keeps what a call needs that was to be evicted and is not.
+    /// Keeps what a call needs.
     pub fn need(&mut self, key: &Key) -> Result<(), Error> {
         if let Some(call) = readable(self.store, key)? {
             self.needed.add(&call);
         }
         Ok(())
+    }
+
+    /// Keeps what a call needs that was to be evicted, if its own file says that it is pinned; says whether it does. The
+    /// journal is no proof: its line may be lost, or be written a moment from now.
+    pub fn is_pinned(&mut self, key: &Key) -> Result<bool, Error> {
+        let pinned = readable(self.store, key)?.filter(|call| call.tags.contains_key(PIN));
+        if let Some(call) = &pinned {
+            self.needed.add(call);
+        }
+        Ok(pinned.is_some())
     }
 
     /// Whether a call needs it.

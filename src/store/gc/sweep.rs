@@ -1,8 +1,8 @@
 //! Carrying out a plan.
 
 use std::collections::HashSet;
+use std::io;
 
-use super::lock::LockFile;
 use super::recent::{Needed, Recent, readable};
 use super::{Freed, Plan, Proof, Removal, Thing, evicted, listing};
 use crate::error::Error;
@@ -25,13 +25,12 @@ impl Store {
         if !reached.is_empty() {
             let needed = self.needed(&reached, &evicted(&plan.removals), progress)?;
             let mut recent = Recent::since(self, plan.since, needed);
-            let lock = LockFile::open(self)?;
             let mut done = 0;
             while done < reached.len() {
                 progress(done as u64, reached.len() as u64);
                 // Most of what happened is read while recordings still go on.
                 recent.read_on()?;
-                let exclusive = lock.exclusive()?;
+                let alone = self.alone()?.ok_or_else(|| Error::failure("locks are impossible in the cache folder"))?;
                 let began = clock::monotonic();
                 recent.read_on()?;
                 for removal in reached[done..].iter().take(BATCH) {
@@ -41,7 +40,7 @@ impl Store {
                         break;
                     }
                 }
-                drop(exclusive);
+                drop(alone);
                 if done < reached.len() {
                     clock::pause(TURN);
                 }
@@ -87,10 +86,13 @@ impl Store {
 
     /// Removes something that calls reach; the lock is held.
     fn remove_unless_needed(&self, removal: &Removal, recent: &mut Recent, freed: &mut Freed) -> Result<(), Error> {
-        if let Thing::Call(key) = &removal.thing
-            && (recent.used(key) || !self.is_as_seen(removal)?)
-        {
-            return recent.need(key);
+        if let Thing::Call(key) = &removal.thing {
+            if recent.used(key) || !self.is_as_seen(removal)? {
+                return recent.need(key);
+            }
+            if recent.is_pinned(key)? {
+                return Ok(());
+            }
         }
         if !recent.needs(&removal.thing) && self.is_as_seen(removal)? && self.removed(removal)? {
             freed.add(removal);
@@ -100,7 +102,11 @@ impl Store {
 
     /// Whether the file is still the one that was listed, and nobody touched it.
     fn is_as_seen(&self, removal: &Removal) -> Result<bool, Error> {
-        let stat = self.folder.stat(&removal.thing.file()).map_err(|why| failed(removal, why))?;
+        self.is_as_seen_now(removal).map_err(|why| failed(removal, why))
+    }
+
+    fn is_as_seen_now(&self, removal: &Removal) -> io::Result<bool> {
+        let stat = self.folder.stat(&removal.thing.file())?;
         Ok(match (stat, removal.proof) {
             (None, _) => false,
             (Some(stat), Proof::Used(last)) => stamp::from_stat(&stat).modified <= last,
@@ -112,7 +118,13 @@ impl Store {
     fn removed(&self, removal: &Removal) -> Result<bool, Error> {
         match &removal.thing {
             Thing::Call(key) => self.remove(key).map_err(|reason| Error::failure(reason.to_string())),
-            Thing::Quarantined(name) => self.folder.remove_all(name).map_err(|why| failed(removal, why)),
+            Thing::Quarantined(name) | Thing::Temporary(name) => {
+                self.folder.remove_all(name).map_err(|why| failed(removal, why))
+            }
+            Thing::Argument(name) => {
+                let is_as_seen = || self.is_as_seen_now(removal);
+                self.remove_argument_folder(name, is_as_seen).map_err(|why| failed(removal, why))
+            }
             thing => self.folder.remove(&thing.file()).map_err(|why| failed(removal, why)),
         }
     }
@@ -136,6 +148,6 @@ impl Freed {
     }
 }
 
-fn failed(removal: &Removal, why: std::io::Error) -> Error {
+fn failed(removal: &Removal, why: io::Error) -> Error {
     Error::failure(format!("cannot remove `{}` of the cache", removal.thing.file())).because(why)
 }

@@ -242,6 +242,21 @@ fn leftovers_go_when_their_makers_are_gone_or_they_are_old() {
 }
 
 #[test]
+fn a_folder_whose_removal_was_cut_short_goes() {
+    let world = World::new();
+    world.record(call("a"));
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    child.wait().unwrap();
+    let mine = crate::sys::temporary::name().into_string().unwrap();
+    let dead = mine.replace(&format!("-{}-", std::process::id()), &format!("-{}-", child.id()));
+    let folder = world.store.folder().join("tmp").join(dead);
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("copy"), "x").unwrap();
+    assert_eq!(collect(&world.store, &AT_ONCE).others, 1);
+    assert!(!folder.exists());
+}
+
+#[test]
 fn a_read_only_store_is_refused() {
     let world = World::new();
     record(&world.store, "a", &BTreeSet::from([1])).unwrap();
@@ -268,4 +283,67 @@ fn what_cannot_be_removed_is_said() {
     let error = world.store.collect(&plan, NOTHING).unwrap_err().to_string();
     fs::set_permissions(value.parent().unwrap(), fs::Permissions::from_mode(0o700)).unwrap();
     assert!(error.starts_with("cannot remove `values/"), "{error}");
+}
+
+#[test]
+fn a_call_that_is_pinned_after_the_plan_was_made_stays() {
+    let world = World::new();
+    let store = &world.store;
+    let stored = record(store, "a", &BTreeSet::from([1])).unwrap();
+    let limits = Limits { max_size: Some(0), ..AT_ONCE };
+    let plan = || store.gc_plan(&limits, NOTHING).unwrap();
+    let told = plan();
+    store.tag(&stored.key, |tags| drop(tags.insert("pin".into(), String::new()))).unwrap();
+    assert_eq!(store.collect(&told, NOTHING).unwrap(), Freed::default());
+    store.tag(&stored.key, |tags| drop(tags.remove("pin"))).unwrap();
+    // Its line in the journal is lost, as on a full disk.
+    let untold = plan();
+    let journal = store.folder().join(journal::CURRENT);
+    let before = fs::read(&journal).unwrap();
+    store.tag(&stored.key, |tags| drop(tags.insert("pin".into(), String::new()))).unwrap();
+    fs::write(&journal, before).unwrap();
+    assert_eq!(store.collect(&untold, NOTHING).unwrap(), Freed::default());
+    assert_eq!(collect(store, &limits), Freed::default());
+    all_replay(store);
+    assert_eq!(files(store, "calls").len(), 1);
+}
+
+#[test]
+fn a_plan_is_void_once_the_journal_made_room_twice() {
+    let world = World::new();
+    let store = &world.store;
+    record(store, "a", &BTreeSet::from([1])).unwrap();
+    let limits = Limits { max_size: Some(0), ..AT_ONCE };
+    let plan = store.gc_plan(&limits, NOTHING).unwrap();
+    let rotate = || {
+        fs::rename(store.folder().join(journal::CURRENT), store.folder().join("journal.old")).unwrap();
+        store.used(&call("b").key, 1, "b".into());
+    };
+    rotate();
+    rotate();
+    let error = store.collect(&plan, NOTHING).unwrap_err();
+    assert_eq!(error.to_string(), "too much happened to the cache meanwhile");
+    all_replay(store);
+    let plan = store.gc_plan(&limits, NOTHING).unwrap();
+    rotate();
+    assert_eq!(store.collect(&plan, NOTHING).unwrap().calls, 1);
+}
+
+#[test]
+fn a_value_goes_with_the_last_call_that_names_it() {
+    let world = World::new();
+    let store = &world.store;
+    for (name, values) in [("a", &[1, 2][..]), ("b", &[2, 3]), ("c", &[3])] {
+        record(store, name, &values.iter().copied().collect()).unwrap();
+    }
+    let catalogue = store.catalogue().unwrap();
+    let mut freed = Vec::new();
+    let show = |call: &crate::store::catalogue::CallFacts| {
+        freed.push(call.bytes - call.file_bytes);
+        std::ops::ControlFlow::Continue(())
+    };
+    catalogue.each_by_use(show).unwrap();
+    assert_eq!(freed, [20_000, 20_000, 20_000]);
+    let calls: u64 = files(store, "calls").iter().map(|file| fs::metadata(file).unwrap().len()).sum();
+    assert_eq!(catalogue.size().unwrap(), 60_000 + calls);
 }
