@@ -36,13 +36,5 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
         let columns = ["key", "command", "started", "size"];
         return Format::fitting().print(Table::of(&catalogue, &selection, &columns)?).map(drop);
     }
-    for key in keys {
-        match store.remove(&key) {
-            Ok(true) => talk.detail(&format!("evicted {}", key.0.short())),
-            // Somebody else was faster, which is as good.
-            Ok(false) => {}
-            Err(reason) => return Err(Error::failure(reason.to_string())),
-        }
-    }
-    Ok(())
+    store.evict(&keys, |key| talk.detail(&format!("evicted {}", key.0.short())))
 }

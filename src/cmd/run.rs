@@ -37,7 +37,7 @@ pub struct Args {
 #[derive(Debug, Default, clap::Args)]
 #[group(skip)]
 pub struct Flags {
-    /// A tag for the call; FLECHE_TAGS (`a=1,b=2`) gives more
+    /// A tag for the call, added also where it is replayed; FLECHE_TAGS (`a=1,b=2`) gives more
     #[arg(short, long = "tag", value_name = "NAME=VALUE", add = candidates::tags(), help_heading = "Record")]
     tag: Vec<String>,
     /// The same as --tag project=NAME; FLECHE_PROJECT gives a default

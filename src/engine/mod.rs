@@ -260,6 +260,8 @@ impl Run<'_> {
         }
         let (call, freshness) = sought.find(store, self.policy).map_err(Missed::Because)?;
         let replay = replay::Replay::prepare(store, sought, &call, self.policy).map_err(Missed::Because)?;
+        // By the tags of this run it will be looked for.
+        store.tag_replayed(&call.key, &self.policy.tags);
         for warning in replay.warnings() {
             (self.tell)(Told::Warning(warning.clone()));
         }

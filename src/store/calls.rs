@@ -5,9 +5,12 @@ use rustix::fs::{AtFlags, Stat, Timespec, Timestamps, UTIME_OMIT, utimensat};
 use super::folder::{Found, call_name, paths_name};
 use super::frame::{self, Fault, Kind};
 use super::{Access, Store, held, journal, unusable};
+use crate::error::Error;
 use crate::model::{Answer, Call, CommandDigest, Event, Key, PathSets, Reason};
 use crate::sys::{clock, stamp};
 
+/// Calls that are removed under one lock.
+const EVICTED_AT_ONCE: usize = 256;
 /// The last use of a call is written at most this often, in nanoseconds.
 const TOUCH_INTERVAL: u64 = 300_000_000_000;
 const SECOND: i64 = 1_000_000_000;
@@ -126,7 +129,25 @@ impl Store {
         }
     }
 
-    /// Removes a call; says whether there was one. What only it named is left to garbage collection.
+    /// Removes calls, and shows each that was there; not while somebody rewrites one of them, who would bring it back.
+    ///
+    /// # Errors
+    ///
+    /// Where the cache is not to be changed, others store for a minute on end, or a file cannot be removed.
+    pub fn evict(&self, keys: &[Key], mut show: impl FnMut(&Key)) -> Result<(), Error> {
+        // Those who store wait for a moment at most.
+        for some in keys.chunks(EVICTED_AT_ONCE) {
+            let _alone = self.alone()?;
+            for key in some {
+                if self.remove(key).map_err(|reason| Error::failure(reason.to_string()))? {
+                    show(key);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a call, by whoever is alone; says whether there was one. What only it named is left to garbage collection.
     ///
     /// # Errors
     ///

@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use rustix::fs::{Timespec, Timestamps, futimens};
 
+use super::alone::Alone;
 use super::folder::call_name;
 use super::frame::{self, Kind};
 use super::{Access, Store, unusable};
-use crate::model::{Event, Key, Reason};
+use crate::model::{Call, Event, Key, Reason};
+
+/// How long a replay waits to add its tags.
+const REPLAY_PATIENCE: Duration = Duration::from_millis(200);
 
 impl Store {
     /// Changes the tags of a call; says whether it has others now. Its last use stays what it was.
@@ -21,8 +26,30 @@ impl Store {
         if self.access != Access::ReadWrite {
             return Err(Reason::ReadOnly);
         }
-        // A run that stores the same call meanwhile would be undone by what is written here.
-        let _alone = self.alone().map_err(|error| Reason::StoreUnusable(error.to_string()))?;
+        let alone = self.alone().map_err(|error| Reason::StoreUnusable(error.to_string()))?;
+        self.tag_alone(alone, key, change)
+    }
+
+    /// Adds tags to a call that is replayed, as far as it has others; a replay waits for nobody long, and is as good without.
+    pub fn tag_replayed(&self, key: &Key, tags: &BTreeMap<String, String>) {
+        let has_all = |call: &Call| tags.iter().all(|(name, value)| call.tags.get(name) == Some(value));
+        let is_tagged = || matches!(self.call(key), Ok(Some(call)) if has_all(&call));
+        if tags.is_empty() || self.access != Access::ReadWrite || is_tagged() {
+            return;
+        }
+        if let Ok(alone) = self.alone_within(REPLAY_PATIENCE) {
+            // What cannot be written is written with the next replay.
+            let _ = self.tag_alone(alone, key, |all| all.extend(tags.clone()));
+        }
+    }
+
+    /// The same while nobody else writes: a run that stores the same call meanwhile would be undone by what is written here.
+    fn tag_alone(
+        &self,
+        _alone: Option<Alone>,
+        key: &Key,
+        change: impl FnOnce(&mut BTreeMap<String, String>),
+    ) -> Result<bool, Reason> {
         let (mut call, stat) = self.call_and_stat(key)?.ok_or(Reason::NoCall)?;
         let before = call.tags.clone();
         change(&mut call.tags);
@@ -47,7 +74,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::time::{Duration, SystemTime};
+    use std::time::SystemTime;
 
     use super::*;
     use crate::model::Digest;

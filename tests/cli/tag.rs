@@ -131,3 +131,33 @@ fn a_call_keeps_its_tags_whatever_it_was_made_anew_for() {
     run(&["--mode", "refresh"], 0);
     assert_eq!((pinned().as_str(), world.executions("tool")), ("1\n", 5));
 }
+
+#[test]
+fn a_replayed_call_gets_the_tags_of_the_run() {
+    let world = world();
+    let run = |words: &[&str]| world.fleche(["run"].iter().chain(words).chain(&["--pure", "--", "echo", "one"]));
+    run(&["--project", "beta", "--tag", "step=two"]).prints("one\n");
+    assert_eq!(tags(&world, "one"), serde_json::json!({"project": "beta", "step": "two"}));
+    run(&[]).env("FLECHE_TAGS", "job=7").prints("one\n");
+    assert_eq!(tags(&world, "one")["job"], "7");
+    run(&["--mode", "read-only", "--tag", "step=three"]).prints("one\n");
+    assert_eq!(tags(&world, "one")["step"], "two");
+    world.fleche(["query", "--count", "--project", "beta"]).prints("1\n");
+}
+
+#[test]
+fn what_was_evicted_is_not_tagged_back_into_being() {
+    let world = world();
+    let key = key(&world, "one");
+    std::thread::scope(|scope| {
+        for round in 0..20 {
+            let tag = format!("round={round}");
+            let (world, key) = (&world, &key);
+            let tag = scope.spawn(move || world.fleche(["tag", key, &tag]).run().code());
+            world.fleche(["evict", "--arg", "one"]).run();
+            tag.join().unwrap();
+            world.fleche(["query", "--arg", "one"]).ends(1, "", "fleche: no call matches\n");
+            world.fleche(["run", "--pure", "--", "echo", "one"]).prints("one\n");
+        }
+    });
+}
