@@ -14,9 +14,33 @@ pub fn command_line<'a>(arguments: impl IntoIterator<Item = &'a Argument>) -> St
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// A word as a shell reads it. For people: what is not UTF-8 is lost.
+/// A word as a shell reads it, for people: what a line cannot show is spelt in `$'...'`, as bash, zsh and POSIX since 2024
+/// have it, so that no two words look alike.
 pub fn quoted(word: impl AsRef<OsStr>) -> String {
-    String::from_utf8_lossy(&shell_word(word.as_ref())).into_owned()
+    let exact = shell_word(word.as_ref());
+    match String::from_utf8(exact) {
+        Ok(text) if !text.chars().any(char::is_control) => text,
+        _ => format!("$'{}'", spelt(word.as_ref().as_bytes())),
+    }
+}
+
+/// Bytes without anything that a line cannot show.
+fn spelt(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\n' => text.push_str("\\n"),
+                '\t' => text.push_str("\\t"),
+                '\r' => text.push_str("\\r"),
+                '\'' | '\\' => text.extend(['\\', c]),
+                c if c.is_control() => c.to_string().bytes().for_each(|byte| text.push_str(&format!("\\{byte:03o}"))),
+                c => text.push(c),
+            }
+        }
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\{byte:03o}")));
+    }
+    text
 }
 
 /// A word as a shell reads it, byte for byte.
@@ -49,7 +73,9 @@ mod tests {
         for special in ["^", "a^b", "=", "=ls", "~", "~/x", "*", "$x", "#", "!"] {
             assert_eq!(quoted(special), format!("'{special}'"));
         }
-        assert_eq!(quoted(OsStr::from_bytes(b"a\xff")), "'a\u{fffd}'");
+        assert_eq!(quoted(OsStr::from_bytes(b"a\xff")), "$'a\\377'");
+        assert_eq!(quoted("a\nb\u{1b}[31m'\\\u{9b}"), "$'a\\nb\\033[31m\\'\\\\\\302\\233'");
+        assert_ne!(quoted("a\nb"), quoted("a\\nb"));
         let line = [Argument::Clear("a".into()), Argument::Redacted, Argument::Clear("b c".into())];
         assert_eq!(command_line(&line), "a [redacted] 'b c'");
     }

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{
-    AtFlags, FlockOperation, Mode, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, fchmod, flock, ioctl_ficlone, utimensat,
+    AtFlags, FileType, FlockOperation, Mode, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, fchmod, flock, ioctl_ficlone,
+    utimensat,
 };
 use rustix::io::Errno;
 
@@ -67,7 +68,7 @@ impl Store {
     pub fn argument(&self, content: &Content, name: &OsStr) -> Result<ArgumentCopy, Reason> {
         let what = || format!("cannot copy value {}", content.digest.short());
         let failed = |why: io::Error| unusable(what(), why);
-        let (folder, in_use) = self.argument_folder(&folder_name(&content.digest, name)).map_err(failed)?;
+        let (folder, in_use) = self.argument_folder(&folder_name(&content.digest, name), name).map_err(failed)?;
         for _ in 0..TRIES {
             match look(&folder, content, name).map_err(failed)? {
                 Seen::Whole(stamp) => {
@@ -96,9 +97,9 @@ impl Store {
     }
 
     /// The folder of a copy, which was used now, and what says that it is in use.
-    fn argument_folder(&self, name: &str) -> io::Result<(Beneath, Arc<File>)> {
+    fn argument_folder(&self, name: &str, copy: &OsStr) -> io::Result<(Beneath, Arc<File>)> {
         for _ in 0..WAITS {
-            match self.used_folder(name) {
+            match self.used_folder(name, copy) {
                 // Garbage collection took it away in between.
                 Err(why) if why.kind() == io::ErrorKind::NotFound => {}
                 Ok(None) => clock::pause(PAUSE),
@@ -110,7 +111,7 @@ impl Store {
     }
 
     /// The same; `None` where garbage collection is about to take it away.
-    fn used_folder(&self, name: &str) -> io::Result<Option<(Beneath, Arc<File>)>> {
+    fn used_folder(&self, name: &str, copy: &OsStr) -> io::Result<Option<(Beneath, Arc<File>)>> {
         self.folder.make_folder(FOLDER)?;
         self.folder.make_folder(name)?;
         // By the folder's time and not by the file's: a changed time would look like a change of the file.
@@ -122,6 +123,11 @@ impl Store {
         }
         let folder = Beneath::open(self.folder())?.open_folder(Path::new(name))?;
         let in_use = folder.to_file()?;
+        // What a command left beside its copy is not for the next one to find. Only while nobody has the copy: another
+        // command may be about to read what it made itself.
+        if flock(&in_use, FlockOperation::NonBlockingLockExclusive) == Ok(()) {
+            tidy(&folder, &self.folder().join(name), copy)?;
+        }
         // Where locks are impossible nothing is taken away.
         if flock(&in_use, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK) {
             return Ok(None);
@@ -163,6 +169,18 @@ impl Store {
 fn folder_name(digest: &Digest, name: &OsStr) -> String {
     let of = [digest.0.as_slice(), name.as_bytes()].concat();
     format!("{FOLDER}/{}", Digest::of(&of).hex())
+}
+
+/// Removes everything from a folder but the copy.
+fn tidy(folder: &Beneath, path: &Path, copy: &OsStr) -> io::Result<()> {
+    for name in folder.entries()?.iter().filter(|name| *name != copy) {
+        let is_folder = folder.stat(name)?.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir());
+        match is_folder {
+            true => fs::remove_dir_all(path.join(name))?,
+            false => folder.unlink(name)?,
+        }
+    }
+    Ok(())
 }
 
 /// What is in the place of a copy.
@@ -382,7 +400,7 @@ mod tests {
         let path = world.store.argument(&content, OsStr::new("x")).unwrap().watched.path;
         let name = folder_name(&content.digest, OsStr::new("x"));
         let removed = world.store.remove_argument_folder(&name, || {
-            assert!(world.store.used_folder(&name)?.is_none());
+            assert!(world.store.used_folder(&name, OsStr::new("x"))?.is_none());
             Ok(true)
         });
         assert_eq!((removed.unwrap(), path.exists()), (true, false));

@@ -384,3 +384,18 @@ fn a_word_is_looked_up_in_the_catalogue_and_not_in_every_call() {
         }
     }
 }
+
+#[test]
+fn what_a_command_left_beside_its_copy_is_not_there_for_the_next_one() {
+    let world = World::new();
+    world.fleche(["run", "--pure", "--", "echo", "text"]).prints("text\n");
+    let key = world.fleche(["query"]).run().stdout().trim().to_owned();
+    let leave = || {
+        let line =
+            "test ! -e \"$1.gz\" && test ! -e \"$1.d\" && mkdir \"$1.d\" && echo x > \"$1.d/in\" && echo z > \"$1.gz\"";
+        world.fleche(["run", "--pure", "--", "sh", "-c", line, "sh", &format!("fleche:{key}")]).run()
+    };
+    for _ in 0..2 {
+        assert_eq!(leave().code(), 0);
+    }
+}

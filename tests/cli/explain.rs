@@ -529,3 +529,25 @@ fn a_remedy_can_be_pasted() {
     run("^");
     assert!(told("one\ntwo").lines().all(|line| !line.starts_with("    --ignore-arg")));
 }
+
+#[test]
+fn another_program_that_was_asked_the_same_is_near() {
+    let world = World::new();
+    world.fleche(["run", "--pure", "--", "sh", "-c", "echo one"]).prints("one\n");
+    let outcome = world.fleche(["explain", "--pure", "--", "bash", "-c", "echo one"]).run();
+    assert_eq!(outcome.code(), 1);
+    let text = outcome.stdout();
+    assert!(text.contains("nearest: ") && text.contains("(sh -c 'echo one')"), "{text}");
+    assert!(text.contains("\nargument 0 is `bash`, was `sh`\n") || text.contains("`bash`"), "{text}");
+    // With other arguments it has nothing to do with it.
+    let other = world.fleche(["explain", "--pure", "--", "bash", "-c", "echo two"]).run().stdout();
+    assert!(!other.contains("nearest"), "{other}");
+}
+
+#[test]
+fn words_that_look_alike_are_told_apart() {
+    let world = World::new();
+    world.fleche(["run", "--pure", "--", "echo", "a\nb"]).prints("a\nb\n");
+    let text = world.fleche(["explain", "--pure", "--", "echo", "a\\nb"]).run().stdout();
+    assert!(text.contains("`a\\nb`") && text.contains("$'a\\nb'"), "{text}");
+}

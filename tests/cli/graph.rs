@@ -150,9 +150,9 @@ fn names_that_could_drive_a_terminal_or_a_renderer_are_harmless() {
         );
     }
     let dot = world.fleche(["graph", "--format", "dot"]).run().stdout();
-    assert!(dot.contains("echo ' [31m\\\"]; x -> y; `# '"), "{dot}");
+    assert!(dot.contains(r##"[label="echo $'\\033[31m\"]; x -> y; `#\\n'"];"##), "{dot}");
     let mermaid = world.fleche(["graph", "--format", "mermaid"]).run().stdout();
-    assert!(mermaid.contains("echo ' [31m#quot;]; x -> y; #96;#35; '"), "{mermaid}");
+    assert!(mermaid.contains(r##"["echo $'\033[31m#quot;]; x -> y; #96;#35;\n'"]"##), "{mermaid}");
 }
 
 #[test]

@@ -25,6 +25,7 @@ use crate::sys::clock;
 use super::again::Scene;
 use super::arguments::{are_named_in, resolved_by_looking};
 use super::lookup::{Binding, Freshness, Sought};
+use super::recognise::shown_arguments;
 use super::redaction::Redaction;
 use super::standard_input::StandardInput;
 use super::{Detail, Halt, Mode, Policy, hint, recognise, replay};
@@ -189,7 +190,10 @@ fn missing(store: &Store, sought: &Sought, reason: Reason, detail: Detail) -> Re
     of_command.extend(listed.into_iter().filter(|key| !known.contains(key)));
     let nearest = match nearest(store, sought, &of_command) {
         Some(nearest) => Some(nearest),
-        None => nearest_of_name(store, sought, &catalogue)?,
+        None => match nearest_of_name(store, sought, &catalogue)? {
+            Some(nearest) => Some(nearest),
+            None => nearest_of_arguments(store, sought, &catalogue)?,
+        },
     };
     let refusal = match catalogue.refusal(&sought.command.digest)? {
         Some(refusal) => {
@@ -203,6 +207,16 @@ fn missing(store: &Store, sought: &Sought, reason: Reason, detail: Detail) -> Re
 
 fn nearest_of_name(store: &Store, sought: &Sought, catalogue: &Catalogue) -> Result<Option<Nearest>> {
     Ok(nearest(store, sought, &catalogue.calls_named(&sought.command.file_name(), MOST_CANDIDATES)?))
+}
+
+/// Of the latest calls the nearest with the same arguments: another program was asked to do the same.
+fn nearest_of_arguments(store: &Store, sought: &Sought, catalogue: &Catalogue) -> Result<Option<Nearest>> {
+    let asked = shown_arguments(sought.command);
+    let [_, arguments @ ..] = asked.as_slice() else { return Ok(None) };
+    let is_alike = |key: &Key| matches!(store.call(key), Ok(Some(call)) if call.argv.get(1..) == Some(arguments));
+    let latest = catalogue.latest_calls(MOST_CANDIDATES)?;
+    let alike: Vec<Key> = latest.into_iter().filter(|key| !arguments.is_empty() && is_alike(key)).collect();
+    Ok(nearest(store, sought, &alike))
 }
 
 /// All that differs between a command and a call.

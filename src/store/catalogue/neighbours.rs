@@ -56,6 +56,15 @@ impl Catalogue {
         self.listed(question, params![text(name.as_bytes()), most])
     }
 
+    /// The latest calls of whatever command, the latest first, `most` of them.
+    ///
+    /// # Errors
+    ///
+    /// Where the catalogue cannot be read.
+    pub fn latest_calls(&self, most: u32) -> Result<Vec<Key>> {
+        self.listed("SELECT key FROM call ORDER BY started DESC LIMIT ?1", params![most])
+    }
+
     /// Why the last run of this command that was not stored was not.
     ///
     /// # Errors
