@@ -42,7 +42,10 @@ fn attempt(args: Args, talk: &Talk) -> Result<Ending> {
         return Err(Error::usage("--mode says what `fleche run` does; rerun always runs and stores"));
     }
     super::check_changeable()?;
-    let policy = Policy { mode: Mode::Refresh, nested: Nested::Refreshed, ..args.run.policy(talk)? };
+    let policy = match run::mode_of_environment()? {
+        Mode::Off => args.run.policy(talk)?,
+        _ => Policy { mode: Mode::Refresh, nested: Nested::Refreshed, ..args.run.policy(talk)? },
+    };
     let request = args.run.request()?;
     let folder = config::cache_folder();
     let Some(word) = args.key else {

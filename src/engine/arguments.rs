@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
@@ -119,8 +120,8 @@ enum Copies {
     /// There are none.
     #[default]
     None,
-    /// In the cache, once they are made.
-    Kept { store: Store, made: OnceCell<Vec<ArgumentCopy>> },
+    /// In the cache, once they are made; where it takes none, in a folder as below.
+    Kept { store: Store, made: OnceCell<Vec<ArgumentCopy>>, instead: OnceCell<PathBuf> },
     /// Elsewhere, because nothing may be written to the cache: in a folder that is removed when this process has ended, be
     /// it the command by then.
     Passing { store: Store, folder: OnceCell<PathBuf> },
@@ -189,7 +190,7 @@ fn canonical(before: &OsStr, meant: &Meant) -> OsString {
 impl Arguments {
     /// Those of which the copies are kept in a cache.
     pub fn kept(named: Vec<Argument>, store: Store) -> Arguments {
-        Arguments { named, copies: Copies::Kept { store, made: OnceCell::new() } }
+        Arguments { named, copies: Copies::Kept { store, made: OnceCell::new(), instead: OnceCell::new() } }
     }
 
     /// Those of which the copies are in no cache and vanish with the command; `store` has the values.
@@ -201,9 +202,10 @@ impl Arguments {
     pub fn executed<'a>(&self, argv: &'a [OsString]) -> Cow<'a, [OsString]> {
         let path = |argument: &Argument| match &self.copies {
             Copies::None => None,
-            Copies::Kept { store, .. } => {
-                Some(store.argument_path(&argument.meant.content.digest, &argument.meant.name))
-            }
+            Copies::Kept { store, instead, .. } => Some(match instead.get() {
+                Some(folder) => argument.folder_in(folder).join(&argument.meant.name),
+                None => store.argument_path(&argument.meant.content.digest, &argument.meant.name),
+            }),
             Copies::Passing { folder, .. } => Some(argument.folder_in(folder.get()?).join(&argument.meant.name)),
         };
         if self.named.is_empty() {
@@ -228,12 +230,20 @@ impl Arguments {
     pub fn prepare(&self) -> Result<()> {
         match &self.copies {
             Copies::None => Ok(()),
-            Copies::Kept { store, made } => {
-                let copy = |argument: &Argument| {
-                    let Meant { content, name } = &argument.meant;
-                    store.argument(content, name).map_err(|reason| argument.cannot(&reason.to_string()))
-                };
-                let copies = self.named.iter().map(copy).collect::<Result<_>>()?;
+            Copies::Kept { instead, .. } if instead.get().is_some() => Ok(()),
+            Copies::Kept { store, made, instead } => {
+                let mut copies = Vec::with_capacity(self.named.len());
+                for argument in &self.named {
+                    match store.argument(&argument.meant.content, &argument.meant.name) {
+                        Ok(copy) => copies.push(copy),
+                        Err(reason @ Reason::Damaged(_)) => return Err(argument.cannot(&reason.to_string())),
+                        // A cache that is full or may not be written is no reason not to run.
+                        Err(_) => {
+                            let _ = instead.set(self.make_passing(store)?);
+                            return Ok(());
+                        }
+                    }
+                }
                 // Who prepares twice has the copies of the first time, which is more than enough to see a change.
                 let _ = made.set(copies);
                 Ok(())
@@ -250,7 +260,7 @@ impl Arguments {
     fn make_passing(&self, store: &Store) -> Result<PathBuf> {
         let failed =
             |why: io::Error| Error::failure("a folder for copies of stored values cannot be made").because(why);
-        let folder = tempfile::Builder::new().prefix(".fleche-").tempdir().map_err(failed)?;
+        let folder = private_folder().map_err(failed)?;
         for argument in &self.named {
             let Meant { content, name } = &argument.meant;
             let within = argument.folder_in(folder.path());
@@ -269,7 +279,10 @@ impl Arguments {
     ///
     /// The reason not to store the call.
     pub fn confirm(&self, store: &Store) -> std::result::Result<(), Reason> {
-        let Copies::Kept { made, .. } = &self.copies else { return Ok(()) };
+        let Copies::Kept { made, instead, .. } = &self.copies else { return Ok(()) };
+        if instead.get().is_some() {
+            return Err(Reason::StoreUnusable("it has no room for the copies that are arguments".to_owned()));
+        }
         for copy in made.get().into_iter().flatten() {
             key::confirm_file(&copy.watched, store)?;
             if copy.has_other_neighbours() {
@@ -278,6 +291,11 @@ impl Arguments {
         }
         Ok(())
     }
+}
+
+/// A new folder among temporary files for the user alone, which vanishes when it is dropped.
+pub(super) fn private_folder() -> io::Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix(".fleche-").permissions(PermissionsExt::from_mode(0o700)).tempdir()
 }
 
 impl Argument {

@@ -47,7 +47,7 @@ impl Mirror {
     /// In words: why the command cannot be run there.
     pub fn of(call: &Call, command: &Command, owned: OwnedFolders) -> Result<Mirror, String> {
         let failed = |why: io::Error| format!("a private folder cannot be made: {}", cause(&why));
-        let folder = tempfile::Builder::new().prefix(".fleche-").tempdir().map_err(failed)?;
+        let folder = super::arguments::private_folder().map_err(failed)?;
         let outside = folder.path().canonicalize().map_err(failed)?;
         let root = outside.join(call.root.file_name().unwrap_or(OsStr::new("root")));
         let cwd = root.join(call.cwd.strip_prefix(&call.root).map_err(|_| "it ran outside of its root")?);
@@ -57,6 +57,22 @@ impl Mirror {
         mirror.take_program(call, command)?;
         mirror.make_way(call, owned)?;
         Ok(mirror)
+    }
+
+    /// A folder of this name beside the root, made empty.
+    ///
+    /// # Errors
+    ///
+    /// In words, where it cannot be made.
+    pub fn own(&self, name: &str) -> Result<PathBuf, String> {
+        // Not the root's own name, whatever that is.
+        let folder = self.folder.path().join(format!(".{name}"));
+        match fs::create_dir(&folder) {
+            Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
+                Err(format!("a private folder cannot be made: {}", cause(&why)))
+            }
+            _ => Ok(folder),
+        }
     }
 
     /// A name that is nowhere but here: a result that holds it tells where it was made.

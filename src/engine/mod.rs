@@ -267,13 +267,13 @@ impl Run<'_> {
         }
         let (key, saved) = (call.key, call.wall);
         match freshness {
-            Freshness::Fresh => (self.tell)(Told::Hit { key, saved }),
-            Freshness::Stale => {
+            Freshness::Stale if self.policy.mode == Mode::On => {
                 (self.tell)(Told::Stale { key, saved });
                 // A forked process shares our lock, and would lose it with us: it is to take its own.
                 drop(lock.take());
                 self.refresh_in_background(store, sought);
             }
+            Freshness::Fresh | Freshness::Stale => (self.tell)(Told::Hit { key, saved }),
         }
         replay.carry_out(&self.input, self.tell).map_err(|reason| Missed::Halted(Halt::Plain(reason)))
     }

@@ -3,13 +3,14 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::cause;
 use crate::exec::{self, Forward, Launch, Run, Status};
-use crate::model::{Call, Command, Content, Output, OutputKind, Program, Reason, Stdin};
+use crate::model::{Call, Command, Content, Output, OutputKind, Program, Reason, State, Stdin};
 use crate::store::{Pending, Store};
 use crate::sys::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
@@ -70,7 +71,7 @@ fn attempt(store: &Store, call: &Call, owned: OwnedFolders) -> Result<Rechecked,
     let places = Places::of(&request.outputs, &mirror.cwd, &mirror.root).map_err(|error| error.to_string())?;
     let before = outputs::before(&places);
     let Program::Found(program) = &command.program else { return Err("its program is gone".to_owned()) };
-    let environment = environment_in(&command, &mirror.cwd);
+    let environment = environment_in(&command, &mirror)?;
     let arguments = match stored.is_empty() {
         true => Arguments::default(),
         false => Arguments::kept(stored, Store::open(store.folder()).map_err(|reason| reason.to_string())?),
@@ -133,6 +134,9 @@ fn interruption(run: &Run) -> Option<i32> {
 
 /// Refuses where what the command sees is not what is recorded.
 fn check_inputs(call: &Call, sought: &Sought) -> Result<(), String> {
+    if let Some(link) = call.observations.iter().find(|seen| matches!(seen.state, State::Link { .. })) {
+        return Err(format!("input `{}` is a link", link.path.display()));
+    }
     let now: BTreeMap<_, _> = sought.observed.observations.iter().map(|seen| (&seen.path, &seen.state)).collect();
     let then: BTreeMap<_, _> = call.observations.iter().map(|seen| (&seen.path, &seen.state)).collect();
     let paths = then.keys().chain(now.keys());
@@ -143,11 +147,20 @@ fn check_inputs(call: &Call, sought: &Sought) -> Result<(), String> {
 }
 
 /// What the command sees of the environment, in another working directory.
-fn environment_in(command: &Command, cwd: &Path) -> Vec<std::ffi::OsString> {
-    let is_old = |entry: &&std::ffi::OsString| !entry.as_bytes().starts_with(b"OLDPWD=");
-    let entries: Vec<_> = command.environment.iter().filter(is_old).cloned().collect();
-    let had = entries.iter().any(|entry| entry.as_bytes().starts_with(b"PWD="));
-    if had { with_variable(&entries, "PWD", cwd.as_os_str()) } else { entries }
+///
+/// Its home and its temporary files are its own too: what a command changes there is the user's.
+fn environment_in(command: &Command, mirror: &Mirror) -> Result<Vec<OsString>, String> {
+    const OWN: [&[u8]; 5] = [b"OLDPWD=", b"XDG_", b"GNUPGHOME=", b"CARGO_HOME=", b"GIT_CONFIG"];
+    let is_kept = |entry: &&OsString| !OWN.iter().any(|own| entry.as_bytes().starts_with(own));
+    let mut entries: Vec<OsString> = command.environment.iter().filter(is_kept).cloned().collect();
+    let folders = [("PWD", mirror.cwd.clone()), ("HOME", mirror.own("home")?), ("TMPDIR", mirror.own("tmp")?)];
+    for (name, folder) in folders {
+        let beginning = format!("{name}=");
+        if entries.iter().any(|entry| entry.as_bytes().starts_with(beginning.as_bytes())) || name == "TMPDIR" {
+            entries = with_variable(&entries, name, folder.as_os_str());
+        }
+    }
+    Ok(entries)
 }
 
 /// The first path at which two results have other outputs. When a file was changed does not count.

@@ -399,3 +399,27 @@ fn what_a_command_left_beside_its_copy_is_not_there_for_the_next_one() {
         assert_eq!(leave().code(), 0);
     }
 }
+
+#[test]
+fn a_cache_that_takes_no_copy_is_not_in_the_way() {
+    let world = World::new();
+    world.give_away();
+    let fleche = |words: &[&str]| world.program(world.root().join("fleche"), words).by_somebody();
+    let outcome = fleche(&["run", "--pure", "--", "echo", "text"]).run();
+    assert_eq!(outcome.code(), 0, "{}", outcome.stderr());
+    let key = fleche(&["query"]).run().stdout().trim().to_owned();
+    // Where a folder belongs there is a file.
+    std::fs::write(world.cache().join("args"), "").unwrap();
+    let outcome = fleche(&["run", "--pure", "--", "cat", &format!("fleche:{key}")]).run();
+    assert_eq!((outcome.code(), outcome.stdout().as_str()), (0, "text\n"), "{}", outcome.stderr());
+}
+
+#[test]
+fn copies_outside_the_cache_are_for_the_user_alone() {
+    let world = World::new();
+    world.fleche(["run", "--pure", "--", "echo", "text"]).prints("text\n");
+    let key = world.fleche(["query"]).run().stdout().trim().to_owned();
+    let line = "cd \"$(dirname \"$1\")/..\" && stat -c %a .";
+    let run = world.fleche(["run", "--mode", "off", "--pure", "--", "sh", "-c", line, "sh", &format!("fleche:{key}")]);
+    run.prints("700\n");
+}

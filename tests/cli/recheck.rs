@@ -7,7 +7,7 @@ use crate::world::{Session, World, tool, world};
 fn rerun(world: &World) -> Session {
     let temporary = world.root().join("temporary");
     fs::create_dir_all(&temporary).unwrap();
-    world.fleche(["verify", "--rerun"]).env("TMPDIR", temporary)
+    world.fleche(["verify", "--rerun"]).env("TMPDIR", temporary).env("STATE", world.home())
 }
 
 /// The key that is stored; there must be one.
@@ -19,7 +19,7 @@ fn key(world: &World) -> String {
 /// Runs the tool, in the environment in which it is run again.
 #[track_caller]
 fn record(world: &World, options: &[&str]) {
-    let outcome = tool(world, options).env("TMPDIR", world.root().join("temporary")).run();
+    let outcome = tool(world, options).env("TMPDIR", world.root().join("temporary")).env("STATE", world.home()).run();
     assert_eq!(outcome.code(), 0, "{}", outcome.stderr());
 }
 
@@ -55,9 +55,9 @@ fn what_does_something_else_is_printed_and_tagged() {
         ("echo $$", "standard output"),
         ("echo $$ >&2", "standard error"),
         ("echo $$ > out", "output `out`"),
-        ("exit $(cat \"$HOME/status\")", "exit status 3, not 0"),
+        ("exit $(cat \"$STATE/status\")", "exit status 3, not 0"),
         ("date +%N; date +%N > out", "standard output, output `out`"),
-        ("if [ -e \"$HOME/second\" ]; then chmod 600 input; fi; cp -p input out", "output `out`"),
+        ("if [ -e \"$STATE/second\" ]; then chmod 600 input; fi; cp -p input out", "output `out`"),
     ] {
         let world = world(body);
         fs::write(world.home().join("status"), "0\n").unwrap();
@@ -119,7 +119,7 @@ fn what_may_touch_something_else_is_skipped() {
     let world = World::new();
     world.write("input", "1\n");
     world.fleche(["run", "-i", "input", "--", "sh", "-c", line]).run();
-    let outcome = rerun(&world).env_remove("TMPDIR").arg("-v").run();
+    let outcome = rerun(&world).env_remove("TMPDIR").env_remove("STATE").arg("-v").run();
     assert!(outcome.stderr().ends_with("`cat input > ../out` may name something outside of a private folder\n"));
 
     world.counted("save", "cat input > \"$OUT\"");
@@ -132,7 +132,8 @@ fn what_may_touch_something_else_is_skipped() {
         let words = [&["run", "-i", "input", "-i", "save", "--"], command].concat();
         assert_eq!(world.fleche(words).env("OUT", &out).run().code(), 0);
         fs::remove_file(&out).unwrap();
-        let outcome = rerun(&world).env_remove("TMPDIR").env("OUT", &out).arg("-v").arg(key(&world)).run();
+        let outcome =
+            rerun(&world).env_remove("TMPDIR").env_remove("STATE").env("OUT", &out).arg("-v").arg(key(&world)).run();
         assert!(outcome.stderr().contains(why), "{}", outcome.stderr());
         assert!(!out.exists());
     }
@@ -160,7 +161,7 @@ fn a_result_that_tells_of_the_folder_proves_nothing() {
 #[test]
 fn nothing_stays_behind_of_a_command_that_is_killed_or_locks_its_folders() {
     let world =
-        world("mkdir -p deep/er; : > deep/er/f; chmod 0 deep/er; if [ -e \"$HOME/second\" ]; then kill -TERM $$; fi");
+        world("mkdir -p deep/er; : > deep/er/f; chmod 0 deep/er; if [ -e \"$STATE/second\" ]; then kill -TERM $$; fi");
     record(&world, &[]);
     fs::write(world.home().join("second"), "").unwrap();
     let key = key(&world);
@@ -172,12 +173,16 @@ fn nothing_stays_behind_of_a_command_that_is_killed_or_locks_its_folders() {
 
 #[test]
 fn a_command_that_dies_does_not_keep_the_others_from_being_run() {
-    let world = world("if [ -e \"$HOME/second\" ]; then kill -KILL $$; fi");
+    let world = world("if [ -e \"$STATE/second\" ]; then kill -KILL $$; fi");
     world.counted("other", "cat input");
     record(&world, &[]);
     let dying = key(&world);
     let temporary = world.root().join("temporary");
-    world.fleche(["run", "-i", "input", "--", "./other"]).env("TMPDIR", temporary).prints("1\n");
+    world
+        .fleche(["run", "-i", "input", "--", "./other"])
+        .env("TMPDIR", temporary)
+        .env("STATE", world.home())
+        .prints("1\n");
     fs::write(world.home().join("second"), "").unwrap();
     let printed = format!("key\tname\tdifferent\n{dying}\ttool\tended by signal 9\n");
     rerun(&world).ends(1, &printed, "fleche: 1 command does something else\n");
@@ -186,7 +191,7 @@ fn a_command_that_dies_does_not_keep_the_others_from_being_run() {
 
 #[test]
 fn a_signal_that_reaches_fleche_ends_the_verification() {
-    let body = "if [ -e \"$HOME/second\" ]; then trap 'exit 0' TERM; read line < \"$HOME/gate\"; fi";
+    let body = "if [ -e \"$STATE/second\" ]; then trap 'exit 0' TERM; read line < \"$STATE/gate\"; fi";
     let world = world(body);
     record(&world, &[]);
     world.program("mkfifo", [world.home().join("gate")]).prints("");
@@ -208,7 +213,7 @@ fn a_call_in_a_project_is_run_in_a_folder_of_the_same_name() {
     world.write("sub/input", "1\n");
     let session = world.fleche(["run", "-i", "input", "--", "sh", "-c", "cat input; echo work"]);
     session.current_dir(world.path("sub")).prints("1\nwork\n");
-    rerun(&world).env_remove("TMPDIR").prints("");
+    rerun(&world).env_remove("TMPDIR").env_remove("STATE").prints("");
 }
 
 #[test]
@@ -219,11 +224,35 @@ fn a_command_that_is_given_a_stored_value_is_run_with_it() {
     world.counted("show", "cat \"${1#--x=}\"");
     for word in [format!("fleche:{value}"), format!("--x=fleche:{value}")] {
         let temporary = world.root().join("temporary");
-        world.fleche(["run", "-i", "show", "--", "./show", &word]).env("TMPDIR", temporary).prints("1\n");
+        let run = world.fleche(["run", "-i", "show", "--", "./show", &word]).env("TMPDIR", temporary);
+        run.env("STATE", world.home()).prints("1\n");
         let shown = key(&world);
         let before = world.executions("show");
         let said = format!("fleche: {} does the same\n", &shown[..12]);
         rerun(&world).arg("-v").arg(&shown).ends(0, "", &said);
         assert_eq!(world.executions("show"), before + 1);
     }
+}
+
+#[test]
+fn a_rerun_has_a_home_and_temporary_files_of_its_own() {
+    let world = World::new();
+    world.write("in", "x\n");
+    let line = "cat in; echo more >> \"$HOME/.state\"; echo t > \"${TMPDIR:-/tmp}/fleche-test-of-recheck\"";
+    world.fleche(["run", "-i", "in", "--", "sh", "-c", line]).env("TMPDIR", world.home()).prints("x\n");
+    let state = || std::fs::read_to_string(world.home().join(".state")).unwrap();
+    assert_eq!(state(), "more\n");
+    let outcome = world.fleche(["verify", "--rerun", "-v"]).env("TMPDIR", world.home()).run();
+    assert_eq!((state().as_str(), outcome.stdout().as_str()), ("more\n", ""), "{}", outcome.stderr());
+}
+
+#[test]
+fn an_input_that_is_a_link_is_no_reason_to_doubt_a_command() {
+    let world = World::new();
+    world.write("d/t", "T\n");
+    std::os::unix::fs::symlink("d/t", world.path("l")).unwrap();
+    world.fleche(["run", "-i", "l", "--", "cat", "l"]).prints("T\n");
+    let outcome = world.fleche(["verify", "--rerun", "-v"]).run();
+    assert!(outcome.stderr().contains("input `l` is a link"), "{}", outcome.stderr());
+    world.fleche(["query", "--tag", "nondeterministic"]).ends(1, "", "fleche: no call matches\n");
 }

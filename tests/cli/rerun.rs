@@ -157,3 +157,12 @@ fn tags_outlive_a_call_that_was_too_old() {
     assert_eq!(masked(&outcome.stderr()), "fleche: miss: the stored call is too old; stored <short> (took <time>)\n");
     assert_eq!(line(world.fleche(["query", "--tag", "pin=yes"])), key(&world));
 }
+
+#[test]
+fn where_caching_is_off_it_runs_and_stores_nothing() {
+    let world = World::new();
+    world.counted("tool", "echo done");
+    world.fleche(["rerun", "--pure", "--", "./tool"]).env("FLECHE_MODE", "off").prints("done\n");
+    assert_eq!(world.executions("tool"), 1);
+    world.fleche(["query"]).ends(1, "", "fleche: no call matches\n");
+}
