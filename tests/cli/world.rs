@@ -60,7 +60,9 @@ impl World {
     ///
     /// The program under test is copied into the world, because its own folder may be root's alone.
     pub fn give_away(&self) {
-        fs::copy(env!("CARGO_BIN_EXE_fleche"), self.root().join("fleche")).unwrap();
+        // By another process, as in `script`: a program that is open for writing anywhere cannot be executed.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_fleche")).arg(self.root().join("fleche")).status();
+        assert!(copied.unwrap().success());
         if is_root() {
             let given = Command::new("chown")
                 .args(["-R", &format!("{SOMEBODY}:{SOMEBODY}")])
