@@ -11,31 +11,25 @@ use crate::model::{Part, Request, StdinRule, StdinSource};
 use crate::query::{describe, differences};
 use crate::ui::{self, JsonStyle, Talk};
 
-use super::{recognise, run, streams};
+use super::asked;
 
 /// Print a command as JSON, without running it
 ///
 /// `key` and `command` (the digests), `argv`, `cwd`, `root`, `program`, `environment` (each with `name`, `counted`, and
 /// `value`, which is null unless --env names it), `stdin` (`kind`, `digest`, `bytes`), `inputs` and `outputs` as declared,
-/// `options` by their names, and `observations`: what can be seen at the inputs now (`path`, `state`). `uncached` says why a run would not be cached all
-/// the same, or is null. A redacted argument,
-/// and whatever tells of one, is null.
+/// `options` by their names, and `observations`: what can be seen at the inputs now (`path`, `state`). `uncached` says why
+/// a run would not be cached all the same, or is null. A redacted argument, and whatever tells of one, is null.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    streams: streams::Args,
-    #[command(flatten)]
-    flags: run::Flags,
-    #[command(flatten)]
-    recognise: recognise::Args,
+    asked: asked::Args,
 }
 
 /// Prints the command.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
-    // They identify nothing, but a line of `fleche run` has them, and they are to make sense.
-    args.flags.policy(talk)?;
-    let streams = args.streams.streams();
-    let request = args.recognise.request()?;
+    args.asked.policy(talk)?;
+    let streams = args.asked.streams();
+    let request = args.asked.request()?;
     let recognised = engine::recognise(&request, streams, &config::cache_folder())?;
     ui::print(&ui::json(&object(&request, &recognised)?, JsonStyle::Indented))
 }

@@ -7,7 +7,7 @@ use crate::model::{Call, Digest, Prefix};
 use crate::store::{Named, Store};
 use crate::ui::Talk;
 
-use super::{explain, recognise, run, streams};
+use super::{asked, explain, looking_store};
 
 /// Say by the exit status whether a replay would succeed: 0 if it would, 1 if not
 ///
@@ -22,11 +22,7 @@ pub struct Args {
     #[arg(value_name = "KEY")]
     key: Option<Prefix>,
     #[command(flatten)]
-    streams: streams::Args,
-    #[command(flatten)]
-    flags: run::Flags,
-    #[command(flatten)]
-    recognise: recognise::Args,
+    asked: asked::Args,
 }
 
 /// Succeeds if it is there.
@@ -46,9 +42,9 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
 
 fn asked(args: Args, talk: &Talk) -> Result<()> {
     let detail = if talk.is_verbose() { Detail::Nearest } else { Detail::Reason };
-    let policy = Policy { detail, ..args.flags.policy(talk)? };
-    let streams = args.streams.streams();
-    let explanation = engine::explain(&args.recognise.request()?, &policy, streams, &config::cache_folder())?;
+    let policy = Policy { detail, ..args.asked.policy(talk)? };
+    let streams = args.asked.streams();
+    let explanation = engine::explain(&args.asked.request()?, &policy, streams, &config::cache_folder())?;
     match explanation.verdict {
         Verdict::Hit(_) => Ok(()),
         Verdict::NotCached { reason, .. } => Err(Error::no(format!("not cached: {reason}"))),
@@ -61,16 +57,14 @@ fn asked(args: Args, talk: &Talk) -> Result<()> {
 /// Looks for what is called so. What is found is read by a store that changes nothing, so that what is damaged stays for the
 /// run that mends it.
 fn named(prefix: &Prefix, args: &Args, talk: &Talk) -> Result<()> {
-    let unusable = |reason: crate::model::Reason| Error::failure(reason.to_string());
-    let folder = config::cache_folder().map_err(unusable)?;
-    let look = Store::open_to_look(&folder).map_err(unusable)?.with_catalogue();
+    let look = looking_store()?.with_catalogue();
     match look.resolve(prefix)? {
         Named::Call(key) => {
             let absent = || Error::no(format!("no call {} is stored", key.0.short()));
             let call = look.call(&key).map_err(|reason| Error::no(reason.to_string()))?.ok_or_else(absent)?;
             whole_call(&look, &call)?;
             // The call itself is meant, and how it ended is known.
-            let policy = Policy { cache_exit: vec![call.outcome.exit], ..args.flags.policy(talk)? };
+            let policy = Policy { cache_exit: vec![call.outcome.exit], ..args.asked.policy(talk)? };
             engine::check_age(&call, &policy).map_err(|reason| Error::no(reason.to_string()))
         }
         Named::Value(digest) => whole_value(&look, &digest),

@@ -11,7 +11,7 @@ use crate::model::{Digest, Observation, Part};
 use crate::query::describe;
 use crate::ui::{self, JsonStyle, Talk};
 
-use super::{looking_store, recognise, run, streams};
+use super::{asked, looking_store};
 
 /// What stands for whatever tells of a redacted argument.
 const HIDDEN: &str = "[redacted]";
@@ -26,19 +26,14 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    streams: streams::Args,
-    #[command(flatten)]
-    flags: run::Flags,
-    #[command(flatten)]
-    recognise: recognise::Args,
+    asked: asked::Args,
 }
 
 /// Prints the key.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
-    // They identify nothing, but a line of `fleche run` has them, and they are to make sense.
-    args.flags.policy(talk)?;
-    let streams = args.streams.streams();
-    let recognised = engine::recognise(&args.recognise.request()?, streams, &config::cache_folder())?;
+    args.asked.policy(talk)?;
+    let streams = args.asked.streams();
+    let recognised = engine::recognise(&args.asked.request()?, streams, &config::cache_folder())?;
     if let Some(reason) = &recognised.uncached {
         talk.detail(&format!("not cached: {reason}"));
     }

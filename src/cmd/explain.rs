@@ -10,7 +10,7 @@ use crate::query::differences;
 use crate::store::Refusal;
 use crate::ui::{self, JsonStyle, Talk};
 
-use super::{recognise, run, streams};
+use super::asked;
 
 /// Inputs that differ, of which no more are shown without -v.
 const SHOWN: usize = 20;
@@ -31,18 +31,14 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    streams: streams::Args,
-    #[command(flatten)]
-    flags: run::Flags,
-    #[command(flatten)]
-    recognise: recognise::Args,
+    asked: asked::Args,
 }
 
 /// Prints the explanation.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
-    let policy = Policy { detail: Detail::Searched, ..args.flags.policy(talk)? };
-    let streams = args.streams.streams();
-    let request = args.recognise.request()?;
+    let policy = Policy { detail: Detail::Searched, ..args.asked.policy(talk)? };
+    let streams = args.asked.streams();
+    let request = args.asked.request()?;
     let explanation = engine::explain(&request, &policy, streams, &config::cache_folder())?;
     if args.json {
         ui::print(&ui::json(&object(&explanation), JsonStyle::Indented))?;

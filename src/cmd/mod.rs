@@ -1,5 +1,6 @@
 //! The subcommands: one file each, with its flags and the function that serves them.
 
+mod asked;
 pub mod bind;
 pub mod call;
 mod candidates;
@@ -28,23 +29,24 @@ pub mod shell;
 pub mod show;
 pub mod shrink;
 pub mod stats;
-mod streams;
 mod subject;
 pub mod table;
 pub mod tag;
 pub mod verify;
 
+use std::path::Path;
+
 use crate::config;
 use crate::engine::Mode;
 use crate::error::{Error, Result};
+use crate::model::Reason;
 use crate::store::Store;
 use crate::ui::{self, Talk};
 
 /// The store, to be changed.
 fn store_to_change() -> Result<Store> {
     check_changeable()?;
-    let folder = config::cache_folder().map_err(|reason| Error::failure(reason.to_string()))?;
-    Store::open(&folder).map_err(|reason| Error::failure(reason.to_string()))
+    opened(Store::open)
 }
 
 /// Refuses to change what the environment says is not to be changed.
@@ -87,6 +89,9 @@ fn store() -> Result<Store> {
 
 /// The same, to be looked at: what is damaged stays where it is.
 fn looking_store() -> Result<Store> {
-    let folder = config::cache_folder().map_err(|reason| Error::failure(reason.to_string()))?;
-    Store::open_to_look(&folder).map_err(|reason| Error::failure(reason.to_string()))
+    opened(Store::open_to_look)
+}
+
+fn opened(open: impl FnOnce(&Path) -> std::result::Result<Store, Reason>) -> Result<Store> {
+    config::cache_folder().and_then(|folder| open(&folder)).map_err(|reason| Error::failure(reason.to_string()))
 }

@@ -78,6 +78,7 @@ mod tests {
 
     use super::*;
     use crate::model::Digest;
+    use crate::store::Selection;
     use crate::store::alone::GC_BYTE;
     use crate::store::testing::{World, call, everything};
     use crate::sys::lock;
@@ -95,7 +96,7 @@ mod tests {
         expected.tags.insert("b".into(), "1".into());
         assert_eq!(world.store.call(&stored.key), Ok(Some(expected)));
         assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), used);
-        assert_eq!(world.store.catalogue().unwrap().tags().unwrap().len(), 2);
+        assert_eq!(world.store.catalogue().unwrap().tag_names(&Selection::default()).unwrap().len(), 2);
     }
 
     #[test]

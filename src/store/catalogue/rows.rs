@@ -91,18 +91,6 @@ impl Catalogue {
         Ok(most.first().copied().unwrap_or(0))
     }
 
-    /// All names of tags with how many calls have them, and all their values, for completions.
-    ///
-    /// # Errors
-    ///
-    /// Where the catalogue cannot be read.
-    pub fn tags(&self) -> Result<Vec<(String, String)>> {
-        let everything = Selection::default();
-        let spelt =
-            Spelt { text: "SELECT DISTINCT name, value FROM tag ORDER BY name, value".to_owned(), bound: Vec::new() };
-        self.list(&everything, spelt, |row| Ok((row.get(0)?, row.get(1)?)))
-    }
-
     /// Something about the rows of a table that belong to the calls of a selection.
     fn of_all<T>(
         &self,
