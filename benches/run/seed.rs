@@ -6,8 +6,8 @@ use std::path::Path;
 use std::thread;
 
 use fleche::model::{
-    Argument, Call, CommandDigest, Content, Digest, Grade, Key, Metadata, Observation, Outcome, Output, OutputKind,
-    PathSet, Sink, Stamp, State, Stream, Transcript, Usage, Variable,
+    Argument, Call, CommandDigest, Content, Digest, Facet, Grade, Key, Metadata, Observation, Outcome, Output,
+    OutputKind, PathSet, Sink, Stamp, State, Stream, Transcript, Usage, Variable,
 };
 use fleche::store::{Durability, Store};
 
@@ -112,5 +112,10 @@ fn project(number: u64) -> String {
 fn observation(path: &str) -> Observation {
     let digest = Digest::of(path.as_bytes());
     let stamp = Stamp { device: 1, inode: 2, size: 3, modified: 4, changed: 5, mode: 0o100_644 };
-    Observation { path: path.into(), state: State::File { mode: 0o644, digest }, stamp: Some(stamp) }
+    Observation {
+        path: path.into(),
+        facet: Facet::Whole,
+        state: State::File { mode: 0o644, digest },
+        stamp: Some(stamp),
+    }
 }

@@ -107,7 +107,8 @@ impl Mirror {
                     fs::create_dir_all(above).map_err(|why| failed(&seen.path, why))?;
                     symlink(OsStr::from_bytes(text), &target).map_err(|why| failed(&seen.path, why))?;
                 }
-                State::Special(_) => return Err(format!("input `{}` cannot be copied", seen.path.display())),
+                // What was seen of others is less than a copy needs.
+                _ => return Err(format!("input `{}` cannot be copied", seen.path.display())),
             }
         }
         // The innermost first, and none that could not be emptied again.

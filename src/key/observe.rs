@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, fstat, major, minor};
 
 use crate::error::Error;
-use crate::model::{Command, Digest, Observation, Reason, Request, Stamp, StampMemory, State, Stdin, Watched, Writer};
+use crate::model::{
+    Command, Digest, Facet, Observation, Reason, Request, Stamp, StampMemory, State, Stdin, Watched, Writer,
+};
 use crate::sys::{clock, stamp};
 
 use super::command::STANDARD_INPUT;
@@ -98,6 +100,7 @@ pub fn observe(
     let stamps = sights.iter().map(|sight| sight.stamp).collect();
     let observation = |(subject, sight): (Subject<'_>, Sight)| Observation {
         path: subject.recorded,
+        facet: Facet::Whole,
         stamp: sight.stamp.filter(|_| sight.settled),
         state: sight.state,
     };

@@ -262,7 +262,7 @@ fn path(bytes: &[u8]) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Output, Stamp, State, Stream, Transcript, Usage};
+    use crate::model::{Facet, Output, Stamp, State, Stream, Transcript, Usage};
 
     fn call() -> Call {
         let content = Content::inline(b"hello\n".to_vec());
@@ -287,14 +287,16 @@ mod tests {
             ],
             request: Request { inputs: vec!["src".into()], pure: false, ..Request::default() },
             observations: vec![
-                Observation { path: "gone".into(), state: State::Absent, stamp: None },
+                Observation { path: "gone".into(), facet: Facet::Whole, state: State::Absent, stamp: None },
                 Observation {
                     path: "src/a.c".into(),
+                    facet: Facet::Whole,
                     state: State::File { mode: 0o644, digest: Digest::of(b"int") },
                     stamp: Some(Stamp { device: 1, inode: 2, size: 3, modified: -4, changed: 5, mode: 0o100644 }),
                 },
                 Observation {
                     path: "l".into(),
+                    facet: Facet::Whole,
                     state: State::Link { target: b"src".to_vec(), behind: Box::new(State::Folder { mode: 0o755 }) },
                     stamp: None,
                 },

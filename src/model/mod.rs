@@ -20,6 +20,7 @@ mod reason;
 mod reference;
 mod request;
 mod sink;
+mod trace;
 mod words;
 
 pub use call::{Answer, Argument, Call, Grade, Variable};
@@ -31,7 +32,7 @@ pub use digest::{CommandDigest, Content, Digest, Key, Prefix};
 pub use event::Event;
 pub use fact::Fact;
 pub use metadata::{Metadata, Usage};
-pub use observation::{Observation, Remembered, Stamp, StampMemory, State};
+pub use observation::{Facet, Observation, Remembered, Stamp, StampMemory, State};
 pub use outcome::{Outcome, Output, OutputKind, Stream, Transcript};
 pub use path_set::{PathSet, PathSets};
 pub use reason::Reason;
@@ -40,4 +41,5 @@ pub use request::{
     ArgumentRules, EnvironmentMode, EnvironmentRules, ProgramRule, Request, StdinRule, StdinSource, StoredArgument,
 };
 pub use sink::Sink;
+pub use trace::{Glimpse, Listing, Made, Seen, Touch, Trace};
 pub use words::{command_line, quoted, shell_line};

@@ -1,7 +1,7 @@
 //! What a command could see at a path.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use super::{Content, Digest, Malformed, Reader, Writer};
@@ -43,6 +43,28 @@ impl Stamp {
     }
 }
 
+/// What of a path an observation tells of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Facet {
+    /// All that a declared input counts by: type, permissions, bytes, and what a link leads to.
+    #[default]
+    Whole,
+    /// Whether it is there: type and permissions, or the text of a link.
+    Kind,
+    /// As [`Kind`](Facet::Kind), and the bytes of a file.
+    Content,
+    /// What stat(2) tells of a file, or of a folder that was listed: size, modification time, owner.
+    Metadata,
+    /// As [`Kind`](Facet::Kind), of a file that the command looked at and then replaced without reading it: whether it is
+    /// empty, and how many of the files with [`Metadata`](Facet::Metadata) are older. That is what `make` goes by.
+    Replaced,
+    /// The names and types in a folder, but for these names.
+    Listing {
+        /// Names that the command makes itself before it looks, sorted.
+        without: Vec<OsString>,
+    },
+}
+
 /// What was at a path, as far as the command could tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -69,6 +91,82 @@ pub enum State {
     },
     /// A FIFO, socket or device, by the type bits of `st_mode`: it exists, and that is all.
     Special(u32),
+    /// A regular file with these permission bits, whatever it holds.
+    Exists {
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A symbolic link with this text, wherever it leads.
+    Target(Vec<u8>),
+    /// What stat(2) tells.
+    Metadata {
+        /// Type and permission bits, as in `st_mode`.
+        mode: u32,
+        /// Size in bytes; 0 for a folder, whose size tells nothing.
+        size: u64,
+        /// Last change of the content, in nanoseconds since 1970.
+        modified: i64,
+        /// The user whom it belongs to.
+        user: u32,
+        /// The group.
+        group: u32,
+    },
+    /// A regular file that is to be replaced unread.
+    Replaced {
+        /// Its permission bits.
+        mode: u32,
+        /// Whether it holds nothing.
+        empty: bool,
+        /// How many of the files whose times count are older.
+        rank: u64,
+    },
+    /// The digest of the sorted names and types in a folder.
+    Listing(Digest),
+    /// A folder on the way may not be searched, or the file not be read.
+    Denied,
+}
+
+/// Codes of facets, which no state has, so that the facet of declared inputs needs none.
+const FACETS: u64 = 16;
+
+impl Facet {
+    /// Appends the facet to `writer`: nothing for [`Facet::Whole`].
+    pub fn encode(&self, writer: &mut Writer) {
+        match self {
+            Facet::Whole => writer,
+            Facet::Kind => writer.number(FACETS),
+            Facet::Content => writer.number(FACETS + 1),
+            Facet::Metadata => writer.number(FACETS + 2),
+            Facet::Replaced => writer.number(FACETS + 3),
+            Facet::Listing { without } => {
+                writer.number(FACETS + 4).number(without.len() as u64);
+                without.iter().fold(writer, |writer, name| writer.bytes(name.as_bytes()))
+            }
+        };
+    }
+
+    /// Reads what [`encode`](Facet::encode) wrote before a state.
+    pub fn decode(reader: &mut Reader) -> Result<Facet, Malformed> {
+        // A copy: the state that follows a facet of none is read anew.
+        if { *reader }.number()? < FACETS {
+            return Ok(Facet::Whole);
+        }
+        Ok(match reader.number()? - FACETS {
+            0 => Facet::Kind,
+            1 => Facet::Content,
+            2 => Facet::Metadata,
+            3 => Facet::Replaced,
+            4 => {
+                let count = reader.number()?;
+                let mut without = Vec::new();
+                for _ in 0..count {
+                    without.push(OsString::from_vec(reader.bytes()?.to_vec()));
+                }
+                Facet::Listing { without }
+            }
+            _ => return Err(Malformed("facet")),
+        })
+    }
 }
 
 impl State {
@@ -84,7 +182,27 @@ impl State {
                 writer
             }
             State::Special(kind) => writer.number(5).number(u64::from(*kind)),
+            State::Exists { mode } => writer.number(6).number(u64::from(*mode)),
+            State::Target(text) => writer.number(7).bytes(text),
+            State::Metadata { mode, size, modified, user, group } => {
+                writer.number(8).number(u64::from(*mode)).number(*size).signed(*modified);
+                writer.number(u64::from(*user)).number(u64::from(*group))
+            }
+            State::Replaced { mode, empty, rank } => {
+                writer.number(9).number(u64::from(*mode)).number(u64::from(*empty)).number(*rank)
+            }
+            State::Listing(digest) => writer.number(10).raw(&digest.0),
+            State::Denied => writer.number(11),
         };
+    }
+
+    /// The digest of the bytes of the file, seen itself or through a link.
+    pub fn content(&self) -> Option<&Digest> {
+        match self {
+            State::File { digest, .. } => Some(digest),
+            State::Link { behind, .. } => behind.content(),
+            _ => None,
+        }
     }
 
     /// The permission bits in `st_mode`.
@@ -115,6 +233,18 @@ impl State {
             1 => State::File { mode: State::mode(reader)?, digest: Digest(reader.digest()?) },
             3 => State::Folder { mode: State::mode(reader)? },
             5 => State::Special(u32::try_from(reader.number()?).map_err(|_| Malformed("file type"))?),
+            6 => State::Exists { mode: State::mode(reader)? },
+            7 => State::Target(reader.bytes()?.to_vec()),
+            8 => State::Metadata {
+                mode: State::mode(reader)?,
+                size: reader.number()?,
+                modified: reader.signed()?,
+                user: State::mode(reader)?,
+                group: State::mode(reader)?,
+            },
+            9 => State::Replaced { mode: State::mode(reader)?, empty: reader.number()? == 1, rank: reader.number()? },
+            10 => State::Listing(Digest(reader.digest()?)),
+            11 => State::Denied,
             _ => return Err(Malformed("state")),
         })
     }
@@ -125,6 +255,8 @@ impl State {
 pub struct Observation {
     /// Relative to the project root (or working directory) where it lies below it, else absolute.
     pub path: PathBuf,
+    /// What of it the state tells; a path may be observed once for each facet.
+    pub facet: Facet,
     /// What was there.
     pub state: State,
     /// The stamp of the file whose digest `state` holds, where it was old enough to prove that
@@ -138,6 +270,7 @@ impl Observation {
         let mut writer = Writer::new();
         for observation in observations {
             writer.bytes(observation.path.as_os_str().as_bytes());
+            observation.facet.encode(&mut writer);
             observation.state.encode(&mut writer);
         }
         writer.into_bytes()
@@ -148,6 +281,7 @@ impl Observation {
         let mut writer = Writer::new();
         for observation in observations {
             writer.bytes(observation.path.as_os_str().as_bytes());
+            observation.facet.encode(&mut writer);
             observation.state.encode(&mut writer);
             match &observation.stamp {
                 None => writer.number(0),
@@ -167,13 +301,14 @@ impl Observation {
         let mut observations = Vec::new();
         while !reader.is_empty() {
             let path = PathBuf::from(OsStr::from_bytes(reader.bytes()?));
+            let facet = Facet::decode(&mut reader)?;
             let state = State::decode(&mut reader)?;
             let stamp = match reader.number()? {
                 0 => None,
                 1 => Some(Stamp::decode(&mut reader)?),
                 _ => return Err(Malformed("stamp")),
             };
-            observations.push(Observation { path, state, stamp });
+            observations.push(Observation { path, facet, state, stamp });
         }
         Ok(observations)
     }
@@ -220,5 +355,42 @@ impl Content {
             return Err(Malformed("value length"));
         }
         Ok(Content { digest, length, inline })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One observation of each facet and state.
+    fn all() -> Vec<Observation> {
+        let listing = Facet::Listing { without: vec!["a".into(), OsString::from_vec(vec![0xff])] };
+        [
+            (Facet::Whole, State::File { mode: 0o644, digest: Digest::of(b"x") }),
+            (Facet::Whole, State::Link { target: b"t".to_vec(), behind: Box::new(State::Absent) }),
+            (Facet::Kind, State::Exists { mode: 0o755 }),
+            (Facet::Kind, State::Target(b"t".to_vec())),
+            (Facet::Kind, State::Denied),
+            (Facet::Content, State::File { mode: 0o600, digest: Digest::of(b"y") }),
+            (Facet::Metadata, State::Metadata { mode: 0o100_644, size: 9, modified: -1, user: 7, group: 8 }),
+            (Facet::Replaced, State::Replaced { mode: 0o644, empty: true, rank: 3 }),
+            (listing, State::Listing(Digest::of(b"z"))),
+            (Facet::Content, State::Absent),
+        ]
+        .into_iter()
+        .map(|(facet, state)| Observation { path: "p".into(), facet, state, stamp: None })
+        .collect()
+    }
+
+    #[test]
+    fn every_facet_and_state_is_read_back() {
+        assert_eq!(Observation::decode_all(&Observation::encode_all(&all())), Ok(all()));
+    }
+
+    #[test]
+    fn every_facet_and_state_counts_apart() {
+        let keys: std::collections::BTreeSet<Vec<u8>> =
+            all().iter().map(|one| Observation::key_bytes(std::slice::from_ref(one))).collect();
+        assert_eq!(keys.len(), all().len());
     }
 }

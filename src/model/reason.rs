@@ -60,6 +60,22 @@ pub enum Reason {
     InputUnreadable(PathBuf, String),
     /// An output cannot be stored; what is wrong with it, as in "is a FIFO".
     OutputUnstorable(PathBuf, String),
+    /// The command used the network.
+    Network(String),
+    /// It talked to another process through this socket.
+    Socket(PathBuf),
+    /// It used this device, or memory that others may share.
+    Device(PathBuf),
+    /// It gave an older file this name as well.
+    HardLink(PathBuf),
+    /// It wrote here, which is outside the root.
+    WrittenOutside(PathBuf),
+    /// It executed this program, which has other rights than its caller.
+    Privileged(PathBuf),
+    /// It changed this before what was there could be kept.
+    NoImage(PathBuf),
+    /// It did something at which it could not be watched; what.
+    Unwatched(String),
     /// A path that would be stored tells of an argument that `--redact-arg` hides.
     RedactedTold,
     /// A defect of fleche itself.
@@ -97,6 +113,14 @@ impl Reason {
             Reason::InputStream(_) => "input-stream",
             Reason::InputUnreadable(..) => "input-unreadable",
             Reason::OutputUnstorable(..) => "output-unstorable",
+            Reason::Network(_) => "network",
+            Reason::Socket(_) => "socket",
+            Reason::Device(_) => "device",
+            Reason::HardLink(_) => "hard-link",
+            Reason::WrittenOutside(_) => "written-outside",
+            Reason::Privileged(_) => "privileged",
+            Reason::NoImage(_) => "no-image",
+            Reason::Unwatched(_) => "unwatched",
             Reason::RedactedTold => "redacted-told",
             Reason::Internal => "internal",
         }
@@ -135,6 +159,14 @@ impl fmt::Display for Reason {
             Reason::InputStream(path) => write!(f, "input `{}` is a FIFO or a device", path.display()),
             Reason::InputUnreadable(path, why) => write!(f, "input `{}` cannot be read: {why}", path.display()),
             Reason::OutputUnstorable(path, why) => write!(f, "output `{}` {why}", path.display()),
+            Reason::Network(how) => write!(f, "it used the network: {how}"),
+            Reason::Socket(path) => write!(f, "it talked to another process through `{}`", path.display()),
+            Reason::Device(path) => write!(f, "it used `{}`, which others share", path.display()),
+            Reason::HardLink(path) => write!(f, "it gave an older file the name `{}` as well", path.display()),
+            Reason::WrittenOutside(path) => write!(f, "it wrote `{}`, which is outside the root", path.display()),
+            Reason::Privileged(path) => write!(f, "it executed `{}`, which has rights of its own", path.display()),
+            Reason::NoImage(path) => write!(f, "it changed `{}` before that could be read", path.display()),
+            Reason::Unwatched(what) => write!(f, "it cannot be watched: {what}"),
             Reason::RedactedTold => f.write_str("a path that would be stored tells of a redacted argument"),
             Reason::Internal => f.write_str("an internal error of fleche"),
         }

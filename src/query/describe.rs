@@ -142,6 +142,14 @@ pub fn state(state: &State) -> String {
             format!("link to {}, {}", String::from_utf8_lossy(target), self::state(behind))
         }
         State::Special(_) => "special file".to_owned(),
+        State::Exists { mode } if mode & 0o111 == 0 => "a file".to_owned(),
+        State::Exists { .. } => "an executable file".to_owned(),
+        State::Target(target) => format!("link to {}", String::from_utf8_lossy(target)),
+        State::Metadata { size, modified, .. } => format!("{size} bytes, modified at {modified} ns"),
+        State::Replaced { empty: true, .. } => "an empty file, to be replaced".to_owned(),
+        State::Replaced { .. } => "a file, to be replaced".to_owned(),
+        State::Listing(digest) => format!("names {digest}"),
+        State::Denied => "not to be read".to_owned(),
     }
 }
 

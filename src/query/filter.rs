@@ -1,7 +1,7 @@
 //! What is asked for, resolved against what is stored.
 
 use crate::error::{Error, Kind, Result};
-use crate::model::{Digest, Key, Prefix, State};
+use crate::model::{Digest, Key, Prefix};
 use crate::store::{Catalogue, Condition, Named, PathQuestion, Selection, Store};
 
 /// Which calls are wanted, as somebody asks for it: with prefixes of digests, and with states of inputs, which only the
@@ -83,17 +83,9 @@ fn calls_that_saw(
     let saw = |key: &Key| {
         let Ok(Some(call)) = store.call(key) else { return false };
         let at = |seen: &std::path::Path| path.means(seen, &call.root);
-        call.observations.iter().any(|seen| at(&seen.path) && digest_of(&seen.state).is_some_and(|d| prefix.begins(d)))
+        call.observations.iter().any(|seen| at(&seen.path) && seen.state.content().is_some_and(|d| prefix.begins(d)))
     };
     Ok(catalogue.keys(&everywhere)?.into_iter().filter(saw).collect())
-}
-
-fn digest_of(state: &State) -> Option<&Digest> {
-    match state {
-        State::File { digest, .. } => Some(digest),
-        State::Link { behind, .. } => digest_of(behind),
-        State::Absent | State::Folder { .. } | State::Special(_) => None,
-    }
 }
 
 #[cfg(test)]
@@ -105,7 +97,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Argument, Call, Content, Grade, Observation, Output, OutputKind};
+    use crate::model::{Argument, Call, Content, Facet, Grade, Observation, Output, OutputKind};
     use crate::store::Column;
     use crate::store::testing::{World, call};
 
@@ -124,6 +116,7 @@ mod tests {
     fn observation() -> impl Strategy<Value = Observation> {
         (prop::sample::select(vec!["b.c", "b/b.c", "/other/b.c", "a"]), 0..3u8).prop_map(|(path, number)| Observation {
             path: path.into(),
+            facet: Facet::Whole,
             state: if number == 0 { State::Absent } else { State::File { mode: 0o644, digest: digest(number) } },
             stamp: None,
         })

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::model::{Argument, Call, Digest, Key, Reference, SCHEME, State, command_line};
+use crate::model::{Argument, Call, Digest, Key, Reference, SCHEME, command_line};
 use crate::store::{Catalogue, Store};
 
 /// Calls, and what went from one to the other.
@@ -172,7 +172,7 @@ pub struct Line {
 fn edges(catalogue: &Catalogue, call: &Call) -> Result<Vec<Edge>> {
     let mut edges = Vec::new();
     for seen in &call.observations {
-        let Some(digest) = content(&seen.state).filter(|digest| **digest != Digest::of(b"")) else { continue };
+        let Some(digest) = seen.state.content().filter(|digest| **digest != Digest::of(b"")) else { continue };
         let place = call.root.join(&seen.path);
         let started = call.metadata.usage.started;
         if let Some(maker) = catalogue.maker(digest, &call.key, place.as_os_str().as_bytes(), started)? {
@@ -194,14 +194,6 @@ fn stored_value(word: &OsStr) -> Option<Digest> {
     let begin = Reference::place_in(word)? + SCHEME.len();
     let hex = word.as_bytes().get(begin..begin + 64)?;
     std::str::from_utf8(hex).ok()?.parse().ok()
-}
-
-fn content(state: &State) -> Option<&Digest> {
-    match state {
-        State::File { digest, .. } => Some(digest),
-        State::Link { behind, .. } => content(behind),
-        State::Absent | State::Folder { .. } | State::Special(_) => None,
-    }
 }
 
 /// Text on one line, with nothing in it that could drive a terminal.

@@ -311,7 +311,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::model::{Observation, State, Stream, Transcript};
+    use crate::model::{Facet, Observation, State, Stream, Transcript};
     use crate::store::testing::{World, call, path_set};
 
     fn mode(file: &std::path::Path) -> u32 {
@@ -417,7 +417,8 @@ mod tests {
         let world = World::new();
         let (mut first, mut second) = (call("a"), call("b"));
         second.command = first.command;
-        second.observations = vec![Observation { path: "other".into(), state: State::Absent, stamp: None }];
+        second.observations =
+            vec![Observation { path: "other".into(), facet: Facet::Whole, state: State::Absent, stamp: None }];
         first.observations.clear();
         world.record(first.clone());
         world.record(second.clone());
@@ -431,7 +432,7 @@ mod tests {
         let mut sets = PathSets::new(call("a").command);
         for number in 0..4 {
             let path = format!("{number}{}", "x".repeat(PATHS_MOST / 3)).into();
-            let observations = vec![Observation { path, state: State::Absent, stamp: None }];
+            let observations = vec![Observation { path, facet: Facet::Whole, state: State::Absent, stamp: None }];
             sets.insert(PathSet { key: call(&number.to_string()).key, observations });
         }
         let newest = sets.sets[0].clone();

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::folder::value_name;
 use super::{Durability, Pending, Store};
 use crate::model::{
-    Argument, Call, CommandDigest, Content, Digest, Grade, Key, Metadata, Observation, Outcome, PathSet, Request, Sink,
-    State, Usage,
+    Argument, Call, CommandDigest, Content, Digest, Facet, Grade, Key, Metadata, Observation, Outcome, PathSet,
+    Request, Sink, State, Usage,
 };
 
 /// A store in a temporary folder.
@@ -62,7 +62,7 @@ pub fn call(name: &str) -> Call {
         parts: Vec::new(),
         variables: Vec::new(),
         request: Request::default(),
-        observations: vec![Observation { path: "a.c".into(), state: State::Absent, stamp: None }],
+        observations: vec![Observation { path: "a.c".into(), facet: Facet::Whole, state: State::Absent, stamp: None }],
         outcome: Outcome { stdout: Some(Content::inline(b"out\n".to_vec())), ..Outcome::default() },
         metadata: Metadata { usage: Usage { started: 5, wall: 7, ..Usage::default() }, ..Metadata::default() },
         tags: BTreeMap::from([("project".into(), "alpha".into())]),

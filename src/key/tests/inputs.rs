@@ -4,7 +4,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use crate::key::{ObserveError, observe};
-use crate::model::{Digest, Observation, State};
+use crate::model::{Digest, Facet, Observation, State};
 use crate::sys::stamp;
 
 use super::world::{Memory, World, request, shown};
@@ -240,7 +240,7 @@ fn what_cannot_be_read_is_named() {
 /// An observation of `path` with this digest and the stamp that the file has now.
 fn known(world: &World, path: &str, digest: Digest) -> Observation {
     let stamp = Some(stamp::of(&world.path(path)).unwrap());
-    Observation { path: path.into(), state: State::File { mode: 0o644, digest }, stamp }
+    Observation { path: path.into(), facet: Facet::Whole, state: State::File { mode: 0o644, digest }, stamp }
 }
 
 fn digest_of(observations: &[Observation], path: &str) -> Option<Digest> {
@@ -273,7 +273,12 @@ fn a_known_stamp_saves_the_reading() {
     told[0].stamp.as_mut().unwrap().changed += 1;
     told[1].stamp = None;
     let link = State::Link { target: b"a.c".to_vec(), behind: Box::new(told[0].state.clone()) };
-    told.push(Observation { path: "src/l".into(), state: link, stamp: known(&world, "src/b.h", false_digest).stamp });
+    told.push(Observation {
+        path: "src/l".into(),
+        facet: Facet::Whole,
+        state: link,
+        stamp: known(&world, "src/b.h", false_digest).stamp,
+    });
     let seen = look(&told);
     for (path, content) in [("src/a.c", "a"), ("src/b.h", "b"), ("src/l", "a")] {
         assert_eq!(digest_of(&seen, path), Some(Digest::of(content.as_bytes())), "{path}");

@@ -171,5 +171,6 @@ fn mark(state: &State) -> String {
         State::Folder { .. } => "/".to_owned(),
         State::Link { target, behind } => format!(" -> {}{}", OsStr::from_bytes(target).display(), mark(behind)),
         State::Special(kind) => format!(" special {kind:o}"),
+        other => format!(" {other:?}"),
     }
 }

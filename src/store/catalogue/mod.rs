@@ -464,6 +464,7 @@ mod tests {
             stored.observations = (0..400)
                 .map(|n| crate::model::Observation {
                     path: format!("/usr/include/some/header{n}.h").into(),
+                    facet: Default::default(),
                     state: crate::model::State::Absent,
                     stamp: None,
                 })

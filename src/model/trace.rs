@@ -1,0 +1,98 @@
+//! What a watched command did to the file system, as far as its system calls tell.
+//!
+//! A system call is seen when it is entered: what is at its paths is looked at before the command can touch it, and
+//! whether the call succeeds is told only by a look after the run.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::{Digest, Reason, Stamp};
+
+/// All that was seen of one command and of the processes that it started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// What was touched, by absolute paths without links, `.` and `..`.
+    pub touched: BTreeMap<PathBuf, Touch>,
+    /// What no replay could repeat, in the order in which it was seen; each kind at most once.
+    pub refusals: Vec<Reason>,
+    /// Whether descriptor 0 may have been read where it leads to what the caller gave.
+    pub stdin_used: bool,
+    /// How many system calls were looked at.
+    pub looks: u64,
+}
+
+/// A path that was touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// What was there before the command could touch it.
+    pub before: Glimpse,
+    /// The digest of what the file held before, where that was taken: it was about to be changed or removed, or its stamp
+    /// was too young to prove that it stays the same.
+    pub image: Option<Digest>,
+    /// How it was looked at before it was the command's own.
+    pub seen: Seen,
+    /// What was in the folder when it was first listed.
+    pub listing: Option<Listing>,
+    /// What was done to it.
+    pub made: Made,
+}
+
+/// What lstat(2) said of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Glimpse {
+    /// Nothing is there.
+    Nothing,
+    /// A folder on the way may not be searched.
+    Denied,
+    /// Something is.
+    Something {
+        /// Its stamp.
+        stamp: Stamp,
+        /// The user whom it belongs to.
+        user: u32,
+        /// The group.
+        group: u32,
+        /// How many names it has.
+        links: u64,
+        /// The text of a symbolic link.
+        target: Option<Vec<u8>>,
+    },
+}
+
+/// How a path was looked at, while it was not the command's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Whether it is there, what it is, and its permissions.
+    pub kind: bool,
+    /// The same, but only by programs of which it is known that this does not change what they make (compilers).
+    pub kind_blindly: bool,
+    /// Size, times and owner, by name; not by programs that are known not to go by them.
+    pub metadata: bool,
+    /// The bytes of a file.
+    pub content: bool,
+}
+
+/// What was done to a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// Some call was to change it, be it only its mode.
+    pub changed: bool,
+    /// From some call on what is there is the command's own: created, emptied, replaced or removed.
+    pub own: bool,
+    /// A call was to make it only if nothing was there.
+    pub exclusive: bool,
+    /// It was given a modification time that is not now.
+    pub dated: bool,
+    /// A folder was moved here: what is in it was not touched under these names.
+    pub moved_here: bool,
+}
+
+/// What was in a folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Names and the type bits of `st_mode` (0 where the file system does not tell), sorted, without those below.
+    pub entries: Vec<(OsString, u32)>,
+    /// The names that the command had made or removed there before it looked, sorted.
+    pub without: Vec<OsString>,
+}
