@@ -97,7 +97,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Argument, Call, Content, Facet, Grade, Observation, Output, OutputKind};
+    use crate::model::{Argument, Call, Content, Facet, Grade, Observation, Output, OutputKind, State};
     use crate::store::Column;
     use crate::store::testing::{World, call};
 
