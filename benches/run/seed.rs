@@ -44,7 +44,7 @@ fn store(folder: &Path, numbers: impl Iterator<Item = u64>) -> Result<(), String
             spool.accept(number.to_le_bytes().repeat(VALUE / 8));
             let value = spool.finish().and_then(|pending| recording.keep(pending));
             let content = value.map_err(|reason| reason.to_string())?;
-            let kind = OutputKind::File { mode: 0o644, content, modified: 0 };
+            let kind = OutputKind::File { mode: 0o644, content, modified: 0, dated: false, kept: false };
             call.outcome.outputs.push(Output { path: format!("build/file{number}.o").into(), kind });
         }
         recording.store(&call, Durability::Buffered, Some(path_set)).map_err(|reason| reason.to_string())?;

@@ -167,9 +167,13 @@ fn environment_in(command: &Command, mirror: &Mirror) -> Result<Vec<OsString>, S
 fn differing_output(one: &[Output], other: &[Output]) -> Option<PathBuf> {
     let plain = |outputs: &[Output]| -> BTreeMap<PathBuf, OutputKind> {
         let kind = |kind: &OutputKind| match kind {
-            OutputKind::File { mode, content, .. } => {
-                OutputKind::File { mode: *mode, content: Content { inline: None, ..content.clone() }, modified: 0 }
-            }
+            OutputKind::File { mode, content, .. } => OutputKind::File {
+                mode: *mode,
+                content: Content { inline: None, ..content.clone() },
+                modified: 0,
+                dated: false,
+                kept: false,
+            },
             kind => kind.clone(),
         };
         outputs.iter().map(|output| (output.path.clone(), kind(&output.kind))).collect()

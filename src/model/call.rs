@@ -311,7 +311,13 @@ mod tests {
                     Output { path: "out".into(), kind: OutputKind::Folder { mode: 0o755, owned: true } },
                     Output {
                         path: "out/f".into(),
-                        kind: OutputKind::File { mode: 0o644, content: elsewhere, modified: 9 },
+                        kind: OutputKind::File {
+                            mode: 0o644,
+                            content: elsewhere,
+                            modified: 9,
+                            dated: true,
+                            kept: false,
+                        },
                     },
                     Output { path: "out/l".into(), kind: OutputKind::Link { target: b"f".to_vec() } },
                 ],

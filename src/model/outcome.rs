@@ -91,7 +91,7 @@ pub struct Output {
 /// The kinds of output that can be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutputKind {
-    /// Declared, but not there after success.
+    /// Not there after success: declared and not made, or taken away by a watched command.
     Absent,
     /// A regular file.
     File {
@@ -101,6 +101,10 @@ pub enum OutputKind {
         content: Content,
         /// Its modification time, in nanoseconds since 1970.
         modified: i64,
+        /// Whether that is not the time of its making: the command gave it, or moved an older file here.
+        dated: bool,
+        /// Whether it was written into a file that lay here, whose mode it has: with none it may get another.
+        kept: bool,
     },
     /// A folder.
     Folder {
@@ -115,6 +119,9 @@ pub enum OutputKind {
         target: Vec<u8>,
     },
 }
+
+/// The code of a file that is dated or kept, which an older fleche does not know and so does not replay.
+const MARKED: u64 = 4;
 
 impl Outcome {
     /// Appends the fields to `writer`.
@@ -138,8 +145,13 @@ impl Outcome {
                 OutputKind::Absent => {
                     inner.number(0);
                 }
-                OutputKind::File { mode, content, modified } => {
+                OutputKind::File { mode, content, modified, dated: false, kept: false } => {
                     inner.number(1).number(u64::from(*mode)).signed(*modified);
+                    content.encode(&mut inner);
+                }
+                OutputKind::File { mode, content, modified, dated, kept } => {
+                    inner.number(MARKED).number(u64::from(*mode)).signed(*modified);
+                    inner.number(u64::from(*dated) | u64::from(*kept) << 1);
                     content.encode(&mut inner);
                 }
                 OutputKind::Folder { mode, owned } => {
@@ -170,7 +182,14 @@ impl Outcome {
                         mode: permissions(&mut reader)?,
                         modified: reader.signed()?,
                         content: Content::decode(&mut reader)?,
+                        dated: false,
+                        kept: false,
                     },
+                    MARKED => {
+                        let (mode, modified, marks) = (permissions(&mut reader)?, reader.signed()?, reader.number()?);
+                        let content = Content::decode(&mut reader)?;
+                        OutputKind::File { mode, content, modified, dated: marks & 1 != 0, kept: marks & 2 != 0 }
+                    }
                     2 => OutputKind::Folder { mode: permissions(&mut reader)?, owned: reader.number()? == 1 },
                     3 => OutputKind::Link { target: reader.bytes()?.to_vec() },
                     _ => return Err(Malformed("output")),

@@ -43,7 +43,10 @@ pub fn facts(call: &Call) -> Vec<(&'static str, Fact)> {
     for output in &outcome.outputs {
         let what = match &output.kind {
             OutputKind::Absent => "absent".to_owned(),
-            OutputKind::File { mode, content, .. } => format!("{}  {} bytes  {mode:o}", content.digest, content.length),
+            OutputKind::File { mode, content, dated, .. } => {
+                let dated = if *dated { "  dated" } else { "" };
+                format!("{}  {} bytes  {mode:o}{dated}", content.digest, content.length)
+            }
             OutputKind::Folder { mode, owned: false } => format!("folder  {mode:o}"),
             OutputKind::Folder { mode, owned: true } => format!("owned folder  {mode:o}"),
             OutputKind::Link { target } => format!("link to {}", String::from_utf8_lossy(target)),
@@ -87,8 +90,14 @@ pub fn json(call: &Call) -> Value {
         .map(|output| {
             let mut object = match &output.kind {
                 OutputKind::Absent => json!({"kind": "absent"}),
-                OutputKind::File { mode, content, .. } => {
-                    json!({"kind": "file", "mode": mode, "digest": content.digest.hex(), "bytes": content.length})
+                OutputKind::File { mode, content, modified, dated, .. } => {
+                    let (digest, bytes) = (content.digest.hex(), content.length);
+                    let mut file = json!({"kind": "file", "mode": mode, "digest": digest, "bytes": bytes});
+                    // Nanoseconds since 1970. Any other file gets the time of its replay.
+                    if *dated {
+                        file["modified"] = json!(modified);
+                    }
+                    file
                 }
                 OutputKind::Folder { mode, owned } => json!({"kind": "folder", "mode": mode, "owned": owned}),
                 OutputKind::Link { target } => json!({"kind": "link", "target": String::from_utf8_lossy(target)}),

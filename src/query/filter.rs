@@ -125,7 +125,13 @@ mod tests {
     fn output() -> impl Strategy<Value = Output> {
         (prop::sample::select(vec!["o", "b/o", "/other/o"]), 1..4u8).prop_map(|(path, number)| Output {
             path: path.into(),
-            kind: OutputKind::File { mode: 0o644, content: Content::inline(vec![number]), modified: 0 },
+            kind: OutputKind::File {
+                mode: 0o644,
+                content: Content::inline(vec![number]),
+                modified: 0,
+                dated: false,
+                kept: false,
+            },
         })
     }
 

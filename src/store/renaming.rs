@@ -166,7 +166,7 @@ mod tests {
         let content = world.keep(&[1; 100_000]);
         old.outcome.outputs = vec![crate::model::Output {
             path: "out".into(),
-            kind: OutputKind::File { mode: 0o644, content: content.clone(), modified: 0 },
+            kind: OutputKind::File { mode: 0o644, content: content.clone(), modified: 0, dated: false, kept: false },
         }];
         let new = Call { key: Key(Digest::of(b"new")), ..old.clone() };
         let mut recording = world.store.recording().unwrap();

@@ -129,7 +129,7 @@ mod tests {
     fn record(mut recording: Recording, world: &World, name: &str, bytes: &[u8]) -> (Call, Content) {
         let mut stored = call(name);
         let content = recording.keep(world.pending(bytes)).unwrap();
-        let kind = OutputKind::File { mode: 0o644, content: content.clone(), modified: 0 };
+        let kind = OutputKind::File { mode: 0o644, content: content.clone(), modified: 0, dated: false, kept: false };
         stored.outcome.outputs.push(Output { path: "out".into(), kind });
         let set = crate::store::testing::path_set(&stored);
         recording.store(&stored, Durability::Buffered, Some(set)).unwrap();

@@ -53,7 +53,7 @@ pub fn collect(
     same: &Known,
     shelf: &impl Shelf,
 ) -> Result<Vec<Output>, Reason> {
-    let outputs = take(places, shelf, bounds)?;
+    let outputs = take(&|| Gathering::of(places, places.iter()).map_err(Fault::unstorable), shelf, bounds)?;
     if let Some(fault) = bounds.before.fault() {
         return Err(fault.clone().unstorable());
     }
@@ -113,13 +113,16 @@ pub fn gather(places: &Places) -> (Gathering<'_>, Option<Fault>) {
     (gathering, fault)
 }
 
-/// Everything at `places`, and whether it is a file or a link that lies there as it did `before`.
+/// Everything that `gather_all` sees, and whether it is a file or a link that lies there as it did `before`.
 ///
 /// It is looked at twice: somebody whom the command left behind may still write, and half of what they write is not
 /// what the command makes. Nobody can tell whether they will write later still: to know one's orphans one has to be
 /// their parent (`PR_SET_CHILD_SUBREAPER`), which they see, or to read all of `/proc`, where others are alike.
-fn take(places: &Places, shelf: &impl Shelf, bounds: &Bounds) -> Result<Vec<(Output, bool)>, Reason> {
-    let gather_all = || Gathering::of(places, places.iter()).map_err(Fault::unstorable);
+pub(super) fn take<'a>(
+    gather_all: &dyn Fn() -> Result<Gathering<'a>, Reason>,
+    shelf: &impl Shelf,
+    bounds: &Bounds,
+) -> Result<Vec<(Output, bool)>, Reason> {
     let mut gathering = gather_all()?;
     let outputs = gathering.take_in(shelf, bounds)?;
     let again = gather_all()?.things;
@@ -161,7 +164,8 @@ pub struct Gathering<'a> {
 }
 
 impl<'a> Gathering<'a> {
-    fn new(places: &'a Places) -> Gathering<'a> {
+    /// Nothing was looked at yet.
+    pub(super) fn new(places: &'a Places) -> Gathering<'a> {
         Gathering { unfit: Unfit::Refused, grounds: Grounds::new(places), places, things: BTreeMap::new() }
     }
 
@@ -173,6 +177,16 @@ impl<'a> Gathering<'a> {
         let mut gathering = Gathering::new(places);
         chosen.into_iter().try_for_each(|place| gathering.gather(place))?;
         Ok(gathering)
+    }
+
+    /// The open folders by which it is looked at.
+    pub(super) fn grounds(&mut self) -> &mut Grounds<'a> {
+        &mut self.grounds
+    }
+
+    /// Notes that nothing is at `path`.
+    pub(super) fn note_absent(&mut self, path: &Path) {
+        self.insert(path.to_owned(), Seen::Absent);
     }
 
     /// The paths of what there is.
@@ -292,7 +306,8 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    fn take_note(&mut self, found: Found) -> Result<Next, Fault> {
+    /// Notes what was found, unless it is a temporary file of fleche's; fails where that cannot be stored.
+    pub(super) fn take_note(&mut self, found: Found) -> Result<Next, Fault> {
         let name = found.path.file_name().unwrap_or_default();
         if is_temporary(name) {
             return Ok(Next::Past);
@@ -341,8 +356,8 @@ impl<'a> Gathering<'a> {
                     let content = self.take_in_file(&path, &stamp, shelf, bounds)?;
                     let (mode, modified) = (stamp.mode & 0o777, stamp.modified);
                     let is_untouched = bounds.before.has(&path, &stamp);
-                    let file = Output { path, kind: OutputKind::File { mode, content, modified } };
-                    files.push((modified, (file, is_untouched)));
+                    let kind = OutputKind::File { mode, content, modified, dated: false, kept: false };
+                    files.push((modified, (Output { path, kind }, is_untouched)));
                 }
             }
         }

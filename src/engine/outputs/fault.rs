@@ -11,6 +11,9 @@ use crate::model::Reason;
 /// What is wrong with the file behind standard output or standard error.
 pub const BEHIND_A_STREAM: &str = "is where standard output or standard error leads";
 
+/// What is wrong with a file that has names which no record tells of.
+pub const MORE_NAMES: &str = "has another name as well, by a hard link";
+
 /// A path and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -61,7 +64,12 @@ pub enum Kind {
 impl Kind {
     /// The kind of what was asked.
     pub fn of(stat: &Stat) -> Kind {
-        match FileType::from_raw_mode(stat.st_mode) {
+        Kind::of_mode(stat.st_mode)
+    }
+
+    /// The kind by the type bits in `st_mode`.
+    pub fn of_mode(mode: u32) -> Kind {
+        match FileType::from_raw_mode(mode) {
             FileType::RegularFile => Kind::File,
             FileType::Directory => Kind::Folder,
             FileType::Symlink => Kind::Link,

@@ -11,6 +11,7 @@ mod collect;
 mod copy;
 mod fault;
 mod former;
+mod found;
 mod ground;
 mod places;
 mod plan;
@@ -18,6 +19,7 @@ mod restore;
 mod strangers;
 mod sweep;
 mod transaction;
+mod verified;
 mod walk;
 
 #[cfg(test)]
@@ -30,6 +32,7 @@ use crate::model::{Content, Reason};
 pub use before::{Before, before};
 pub use collect::{Bounds, collect};
 pub use former::{Former, Known};
+pub use found::found;
 pub use places::Places;
 pub use restore::{check, restore};
 pub use strangers::Inputs;

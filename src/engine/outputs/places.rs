@@ -9,13 +9,26 @@ use globset::{Glob, GlobBuilder, GlobMatcher};
 
 use crate::error::Error;
 
-/// The root and the places that `-o` names.
+/// The root and the places that `-o` names, and whether the command is watched.
+///
+/// The outputs of a watched command are found, not named: they may be anywhere below the root, and below the folders that
+/// `--allow-write` names. The key of such a call holds what was at their paths before, so that a replay need not doubt it.
 ///
 /// A path *of record* is relative to the root where it lies below it, else absolute.
 #[derive(Debug)]
 pub struct Places {
     root: PathBuf,
     places: Vec<Place>,
+    reach: Reach,
+}
+
+/// Where outputs may be beside the places.
+#[derive(Debug)]
+enum Reach {
+    /// Nowhere.
+    Named,
+    /// Below the root and below these folders, which are absolute.
+    Watched(Vec<PathBuf>),
 }
 
 /// One `-o`.
@@ -61,7 +74,31 @@ impl Places {
                 places.push(place);
             }
         }
-        Ok(Places { root: root.to_owned(), places })
+        Ok(Places { root: root.to_owned(), places, reach: Reach::Named })
+    }
+
+    /// Those of a watched command: what [`of`](Places::of) has, all that is below `root`, and the `allowed` folders (absolute
+    /// and without links, as the paths of a trace are) with what is below them. Opens nothing.
+    pub fn watched(words: &[OsString], allowed: &[PathBuf], cwd: &Path, root: &Path) -> Result<Places, Error> {
+        Ok(Places { reach: Reach::Watched(allowed.to_vec()), ..Places::of(words, cwd, root)? })
+    }
+
+    /// Whether the command is watched.
+    pub fn are_watched(&self) -> bool {
+        matches!(self.reach, Reach::Watched(_))
+    }
+
+    /// The path of record of what a watched command left at `path` (absolute); `None` where it may leave nothing.
+    pub(super) fn of_record(&self, path: &Path) -> Option<PathBuf> {
+        match path.strip_prefix(&self.root) {
+            Ok(below) => (!below.as_os_str().is_empty()).then(|| below.to_owned()),
+            Err(_) => self.holder_of(path).map(|_| path.to_owned()),
+        }
+    }
+
+    /// The absolute path that `path` of record stands for.
+    pub(super) fn real_path(&self, path: &Path) -> PathBuf {
+        self.root.join(path)
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -70,7 +107,7 @@ impl Places {
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        !self.are_watched() && self.iter().next().is_none()
     }
 
     /// Whether one is a glob: there may be something at it of which no record tells.
@@ -91,7 +128,7 @@ impl Places {
     }
 
     /// The folder that may be opened as the user named it, to reach `path` (absolute) below it; `None`
-    /// where no place covers `path`.
+    /// where neither a place covers `path` nor a folder in which a watched command may write.
     pub(super) fn holder_of(&self, path: &Path) -> Option<PathBuf> {
         let covers = |place: &&Place| match &place.extent {
             Extent::Thing | Extent::Owned => path.starts_with(&place.path),
@@ -100,7 +137,14 @@ impl Places {
                 path.strip_prefix(&place.path).is_ok_and(|below| below.ancestors().any(|part| pattern.matches(part)))
             }
         };
-        self.places.iter().filter(|place| place.path.is_absolute()).find(covers).and_then(Place::holder)
+        let named = self.places.iter().filter(|place| place.path.is_absolute()).find(covers).and_then(Place::holder);
+        named.or_else(|| match &self.reach {
+            Reach::Named => None,
+            Reach::Watched(allowed) => allowed
+                .iter()
+                .find(|folder| folder.is_absolute() && path.starts_with(folder))
+                .map(|folder| folder.parent().unwrap_or(folder).to_owned()),
+        })
     }
 
     /// What is wrong with a link at `path` (of record) that leads to `target`.

@@ -9,15 +9,28 @@ use rustix::fs::Stat;
 use crate::model::{Content, Output, OutputKind, Stamp};
 use crate::sys::{descriptor, stamp};
 
-use super::fault::{BEHIND_A_STREAM, Fault, Kind};
+use super::fault::{BEHIND_A_STREAM, Fault, Kind, MORE_NAMES};
 use super::ground::Grounds;
 use super::places::Places;
 use super::sweep::{Sweep, digest_of, is_of_former};
+use super::verified::{self, Verified};
 use super::walk::{self, Found};
 use super::{Known, Mtime, copy};
 
 /// What is wrong with a mode that is not the recorded one.
 const OTHER_MODE: &str = "has another mode than the recorded run left it with";
+
+/// What a plan goes by.
+pub struct Rules<'a, 'k> {
+    /// Where outputs may be, and whether the command is watched.
+    pub places: &'a Places,
+    /// Which times restored files get.
+    pub policy: Mtime,
+    /// What former calls made, by which the files of a command that is not watched are told from the user's.
+    pub former: &'a Known<'k>,
+    /// What the key says of what was there before a watched command.
+    pub verified: Verified<'a>,
+}
 
 /// What has to be done, in order.
 pub struct Plan<'a> {
@@ -33,6 +46,8 @@ pub struct Plan<'a> {
     pub removals: BTreeMap<PathBuf, Stamp>,
     /// Folders of former calls to be removed if they are empty by then.
     pub emptied: BTreeSet<PathBuf>,
+    /// Folders that have to be empty by then, and are removed.
+    pub removed: BTreeSet<PathBuf>,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -45,6 +60,8 @@ pub struct FilePlan<'a> {
     pub mode: u32,
     /// Its recorded modification time, in nanoseconds since 1970.
     pub modified: i64,
+    /// Whether it gets that time in any case.
+    pub is_dated: bool,
     /// Its bytes.
     pub content: &'a Content,
     /// What is to be replaced.
@@ -67,15 +84,9 @@ pub struct LinkPlan<'a> {
 
 impl<'a> Plan<'a> {
     /// Checks `outputs` by their text alone, then looks at what is there. Changes nothing.
-    pub fn of(
-        places: &Places,
-        outputs: &'a [Output],
-        policy: Mtime,
-        former: &Known,
-        grounds: &mut Grounds,
-    ) -> Result<Plan<'a>, Fault> {
+    pub fn of(rules: &Rules, outputs: &'a [Output], grounds: &mut Grounds) -> Result<Plan<'a>, Fault> {
         for output in outputs {
-            check(places, output)?;
+            check(rules.places, output)?;
         }
         check_together(outputs)?;
         let mut plan = Plan {
@@ -85,12 +96,22 @@ impl<'a> Plan<'a> {
             links: Vec::new(),
             removals: BTreeMap::new(),
             emptied: BTreeSet::new(),
+            removed: BTreeSet::new(),
             warnings: Vec::new(),
         };
         for output in outputs {
-            plan.add(places, output, policy, former, grounds)?;
+            plan.add(rules, output, grounds)?;
         }
-        plan.sweep(outputs, former, grounds)?;
+        if rules.places.are_watched() {
+            verified::check_folders(outputs, grounds)?;
+            let sweep = rules.verified.sweep(outputs, grounds)?;
+            (plan.removals, plan.removed) = (sweep.removals, sweep.emptied);
+        } else {
+            plan.sweep(outputs, rules.former, grounds)?;
+        }
+        for (path, present) in &plan.removals {
+            may_go(path, present)?;
+        }
         plan.created.sort_unstable();
         plan.modes.sort_unstable_by(|a, b| b.0.cmp(a.0));
         plan.files.sort_by_key(|file| file.modified);
@@ -105,16 +126,10 @@ impl<'a> Plan<'a> {
             && self.removals.is_empty()
             && self.modes.is_empty()
             && self.emptied.is_empty()
+            && self.removed.is_empty()
     }
 
-    fn add(
-        &mut self,
-        places: &Places,
-        output: &'a Output,
-        policy: Mtime,
-        former: &Known,
-        grounds: &mut Grounds,
-    ) -> Result<(), Fault> {
+    fn add(&mut self, rules: &Rules, output: &'a Output, grounds: &mut Grounds) -> Result<(), Fault> {
         let path = output.path.as_path();
         let wanted = match &output.kind {
             OutputKind::Absent => return Ok(()),
@@ -124,7 +139,7 @@ impl<'a> Plan<'a> {
         };
         let stat = grounds.stat(path)?;
         if let Some(stat) = &stat {
-            may_be(path, wanted, stat, former, grounds)?;
+            rules.may_be(path, wanted, stat, grounds)?;
         }
         let present = stat.as_ref().map(stamp::from_stat);
         if let Some(present) = &present {
@@ -138,9 +153,7 @@ impl<'a> Plan<'a> {
                     self.modes.push((path, 0o700, *mode));
                 }
                 Some(present) if present.mode & 0o777 != *mode => {
-                    if former.gave_folder(path, present.mode & 0o777) != Some(true) {
-                        return Err(Fault::new(path, OTHER_MODE));
-                    }
+                    rules.may_set_mode(path, stat.as_ref(), grounds)?;
                     let kept = present.mode & 0o7000;
                     self.modes.push((path, present.mode & 0o7777, kept | mode));
                 }
@@ -152,27 +165,35 @@ impl<'a> Plan<'a> {
                         may_be_cut_off(path, stat)?;
                     }
                     if let Some(stat) = stat.as_ref().filter(|stat| Kind::of(stat) == Kind::Link) {
-                        may_replace(places, output, stat, former, grounds)?;
+                        rules.may_replace(output, stat, grounds)?;
                     }
                     self.links.push(LinkPlan { path, target, present });
                 }
             }
-            OutputKind::File { mode, content, modified } => {
-                let is_kept = policy == Mtime::Keep
+            OutputKind::File { mode, content, modified, dated, kept } => {
+                let is_kept = rules.policy == Mtime::Keep
+                    && present.is_some_and(|present| !dated || present.modified == *modified)
                     && present.is_some_and(|present| present.mode & 0o7777 == *mode && present.size == content.length)
                     && has_content(path, content, grounds)?;
                 if !is_kept {
                     if let Some(stat) = &stat {
                         may_be_cut_off(path, stat)?;
-                        may_have_mode(path, *mode, stat)?;
-                        may_replace(places, output, stat, former, grounds)?;
+                        rules.may_have_mode(path, *mode, stat, grounds)?;
+                        rules.may_replace(output, stat, grounds)?;
+                    } else if *kept && rules.places.are_watched() {
+                        return Err(Fault::new(
+                            path,
+                            "is gone, and without it the command may make it with another mode",
+                        ));
                     }
-                    let is_checked = stat.is_some() && !places.name_literally(path);
+                    let is_named = rules.places.name_literally(path);
+                    let is_checked = rules.places.are_watched() || stat.is_some() && !is_named;
                     let owner = stat.map(|stat| (stat.st_uid, stat.st_gid));
                     self.files.push(FilePlan {
                         path,
                         mode: *mode,
                         modified: *modified,
+                        is_dated: *dated,
                         content,
                         present,
                         owner,
@@ -201,9 +222,6 @@ impl<'a> Plan<'a> {
         }
         for output in outputs.iter().filter(|output| output.kind == OutputKind::Absent) {
             sweep.absent(grounds, &output.path, former)?;
-        }
-        for (path, present) in &sweep.removals {
-            may_go(path, present)?;
         }
         self.removals = sweep.removals;
         self.emptied = sweep.emptied;
@@ -269,43 +287,71 @@ fn check_together(outputs: &[Output]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whether a command that makes a `wanted` may find `stat` at `path`: the same kind, or for a link the file that it
-/// once made itself. How the command would treat anything else is not known.
-fn may_be(path: &Path, wanted: Kind, stat: &Stat, former: &Known, grounds: &mut Grounds) -> Result<(), Fault> {
-    let kind = Kind::of(stat);
-    if kind == wanted {
-        return Ok(());
-    }
-    // Not a file for a link: a program that opens a link writes to where it leads.
-    if wanted == Kind::Link && is_of_former(&Found::at(path, *stat, grounds)?, former)? {
-        return Ok(());
-    }
-    Err(Fault::new(path, format!("is {}, but {} was recorded", kind.name(), wanted.name())))
-}
-
-/// Whether the file or link at the place of `output` may be replaced: where no place names it itself, only what
-/// this command once made. A folder or glob covers what the user never thought of, and only the command knows
-/// what it would do to that; a name given for it says that it is the command's.
-fn may_replace(
-    places: &Places,
-    output: &Output,
-    stat: &Stat,
-    former: &Known,
-    grounds: &mut Grounds,
-) -> Result<(), Fault> {
-    let path = output.path.as_path();
-    if places.name_literally(path) {
-        return Ok(());
-    }
-    let found = Found::at(path, *stat, grounds)?;
-    let is_made = match &output.kind {
-        OutputKind::File { content, .. } if found.kind == Kind::File => {
-            let digest = digest_of(&found)?;
-            digest == content.digest || former.made_file(path, &digest)
+impl Rules<'_, '_> {
+    /// Whether a command that makes a `wanted` may find `stat` at `path`: the same kind, or for a link the file that it
+    /// once made itself. How the command would treat anything else is not known, unless the key tells of it: then the
+    /// recorded run found just that.
+    fn may_be(&self, path: &Path, wanted: Kind, stat: &Stat, grounds: &mut Grounds) -> Result<(), Fault> {
+        let kind = Kind::of(stat);
+        if kind == wanted {
+            return Ok(());
         }
-        _ => is_of_former(&found, former)?,
-    };
-    if is_made { Ok(()) } else { Err(Fault::new(path, "is there, and no recorded run made it")) }
+        let is_known = match (kind, wanted) {
+            (Kind::File, Kind::Link) | (Kind::Link, Kind::File) if self.places.are_watched() => {
+                self.verified.tells_of(path, stat, grounds)?
+            }
+            // Not a file for a link: a program that opens a link writes to where it leads.
+            (_, Kind::Link) => is_of_former(&Found::at(path, *stat, grounds)?, self.former)?,
+            _ => false,
+        };
+        if is_known {
+            return Ok(());
+        }
+        Err(Fault::new(path, format!("is {}, but {} was recorded", kind.name(), wanted.name())))
+    }
+
+    /// Whether the file or link at the place of `output` may be replaced: where no place names it itself, only what
+    /// this command once made. A folder or glob covers what the user never thought of, and only the command knows
+    /// what it would do to that; a name given for it says that it is the command's. What a watched command found there
+    /// is in its key, if it mattered.
+    fn may_replace(&self, output: &Output, stat: &Stat, grounds: &mut Grounds) -> Result<(), Fault> {
+        let path = output.path.as_path();
+        if self.places.are_watched() || self.places.name_literally(path) {
+            return Ok(());
+        }
+        let found = Found::at(path, *stat, grounds)?;
+        let is_made = match &output.kind {
+            OutputKind::File { content, .. } if found.kind == Kind::File => {
+                let digest = digest_of(&found)?;
+                digest == content.digest || self.former.made_file(path, &digest)
+            }
+            _ => is_of_former(&found, self.former)?,
+        };
+        if is_made { Ok(()) } else { Err(Fault::new(path, "is there, and no recorded run made it")) }
+    }
+
+    /// Whether a file that gets `mode` may take the place of the file with the mode of `stat`: only if that is the same,
+    /// or the one that the key tells of.
+    ///
+    /// A program that writes into the file keeps another one, one that makes a new file does not; which of them this
+    /// command is, is not known, and a replay that undid a `chmod 600` would tell secrets. Rejected: to allow a mode that
+    /// a former call left there, which may itself have found and kept it.
+    fn may_have_mode(&self, path: &Path, mode: u32, stat: &Stat, grounds: &mut Grounds) -> Result<(), Fault> {
+        let is_right = stat.st_mode & 0o7777 == mode
+            || self.places.are_watched() && self.verified.tells_of(path, stat, grounds)?;
+        if is_right { Ok(()) } else { Err(Fault::new(path, OTHER_MODE)) }
+    }
+
+    /// Whether the folder at `path` may get another mode than that of `stat`: one that a former call gave it, or that the
+    /// key tells of.
+    fn may_set_mode(&self, path: &Path, stat: Option<&Stat>, grounds: &mut Grounds) -> Result<(), Fault> {
+        let Some(stat) = stat else { return Ok(()) };
+        let is_known = match self.places.are_watched() {
+            true => self.verified.tells_of(path, stat, grounds)?,
+            false => self.former.gave_folder(path, stat.st_mode & 0o777) == Some(true),
+        };
+        if is_known { Ok(()) } else { Err(Fault::new(path, OTHER_MODE)) }
+    }
 }
 
 /// Whether what is `present` may be replaced, removed or believed to be right: not if the streams are about to be
@@ -324,16 +370,7 @@ fn may_go(path: &Path, present: &Stamp) -> Result<(), Fault> {
 /// the others what they were; which of them this command is, is not known.
 fn may_be_cut_off(path: &Path, stat: &Stat) -> Result<(), Fault> {
     let has_more_names = Kind::of(stat) != Kind::Folder && stat.st_nlink > 1;
-    if has_more_names { Err(Fault::new(path, "has another name as well, by a hard link")) } else { Ok(()) }
-}
-
-/// Whether a file that gets `mode` may take the place of the file with the mode of `stat`: only if that is the same.
-///
-/// A program that writes into the file keeps another one, one that makes a new file does not; which of them this
-/// command is, is not known, and a replay that undid a `chmod 600` would tell secrets. Rejected: to allow a mode that a
-/// former call left there, which may itself have found and kept it.
-fn may_have_mode(path: &Path, mode: u32, stat: &Stat) -> Result<(), Fault> {
-    if stat.st_mode & 0o7777 != mode { Err(Fault::new(path, OTHER_MODE)) } else { Ok(()) }
+    if has_more_names { Err(Fault::new(path, MORE_NAMES)) } else { Ok(()) }
 }
 
 fn is_link(path: &Path, target: &[u8], grounds: &mut Grounds) -> Result<bool, Fault> {

@@ -11,8 +11,9 @@ use crate::sys::stamp;
 use super::fault::Fault;
 use super::ground::Grounds;
 use super::places::Places;
-use super::plan::{FilePlan, Plan};
+use super::plan::{FilePlan, Plan, Rules};
 use super::transaction::{Staged, Transaction};
+use super::verified::Verified;
 use super::{Inputs, Known, Mtime, Stock, copy, strangers};
 
 /// What a restore has to tell.
@@ -23,6 +24,7 @@ pub struct Restored {
 }
 
 /// Puts `outputs` where they were recorded, as far as `places` allow it, and if no stranger lies among `inputs`.
+/// Where a watched command is replayed, what was observed also tells what may be taken away.
 ///
 /// Every value is opened, verified and copied beside its target before the first target is touched; then
 /// all are renamed, files in the order of their recorded modification times, links last. Where anything
@@ -39,8 +41,8 @@ pub fn restore<S: Stock>(
         return Ok(Restored::default());
     }
     let mut grounds = Grounds::new(places);
-    let mut plan = Plan::of(places, outputs, policy, former, &mut grounds).map_err(Fault::not_restored)?;
-    strangers::refuse(places, outputs, inputs, former, &mut grounds).map_err(Fault::not_restored)?;
+    let rules = Rules { places, policy, former, verified: Verified(inputs.observations) };
+    let mut plan = plan(&rules, outputs, inputs, &mut grounds).map_err(Fault::not_restored)?;
     let mut transaction = Transaction::new(grounds);
     let staged = stage(&plan, stock, policy, &mut transaction)?;
     put(&plan, &staged, &mut transaction).map_err(Fault::not_restored)?;
@@ -64,10 +66,20 @@ pub fn check<S: Stock>(
     inputs: &Inputs,
 ) -> Result<Restored, Reason> {
     let mut grounds = Grounds::new(places);
-    let plan = Plan::of(places, outputs, policy, former, &mut grounds).map_err(Fault::not_restored)?;
-    strangers::refuse(places, outputs, inputs, former, &mut grounds).map_err(Fault::not_restored)?;
+    let rules = Rules { places, policy, former, verified: Verified(inputs.observations) };
+    let plan = plan(&rules, outputs, inputs, &mut grounds).map_err(Fault::not_restored)?;
     plan.files.iter().try_for_each(|file| stock.open(file.content).map(drop))?;
     Ok(Restored { warnings: plan.warnings })
+}
+
+/// What is to be done, if nothing speaks against it. Of a watched command the key tells all that it looked at: what else
+/// lies there is no stranger to it.
+fn plan<'a>(rules: &Rules, outputs: &'a [Output], inputs: &Inputs, grounds: &mut Grounds) -> Result<Plan<'a>, Fault> {
+    let plan = Plan::of(rules, outputs, grounds)?;
+    if !rules.places.are_watched() {
+        strangers::refuse(rules.places, outputs, inputs, rules.former, grounds)?;
+    }
+    Ok(plan)
 }
 
 /// Makes folders, and files and links beside their targets, in the plan's order.
@@ -124,6 +136,10 @@ fn put(plan: &Plan, staged: &[Staged], transaction: &mut Transaction) -> Result<
     for (path, seen) in &plan.removals {
         transaction.set_aside(path, seen)?;
     }
+    // Below before above.
+    for path in plan.removed.iter().rev() {
+        transaction.doom_folder(path)?;
+    }
     for (path, before, mode) in &plan.modes {
         transaction.set_mode(path, *before, *mode)?;
     }
@@ -141,10 +157,13 @@ type Last = Option<(i64, i64)>;
 fn set_modified(file: &File, plan: &FilePlan, policy: Mtime, made: &Stamp, last: &mut Last) -> std::io::Result<()> {
     let modified = match (policy, *last) {
         (Mtime::Recorded, _) => plan.modified,
+        _ if plan.is_dated => plan.modified,
         (_, Some((recorded, got))) if recorded == plan.modified || got > made.modified => got,
         _ => made.modified,
     };
-    *last = Some((plan.modified, modified));
+    if !plan.is_dated {
+        *last = Some((plan.modified, modified));
+    }
     if modified == made.modified {
         return Ok(());
     }

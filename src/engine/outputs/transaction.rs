@@ -30,6 +30,8 @@ const UNRECORDED: u32 = 0o777;
 pub struct Transaction<'a> {
     grounds: Grounds<'a>,
     steps: Vec<Step>,
+    /// What [`finish`](Transaction::finish) removes, by the names that it has by now.
+    going: BTreeSet<PathBuf>,
 }
 
 /// Something that was done to `path`.
@@ -50,6 +52,8 @@ enum What {
     Exchanged(Identity, OsString),
     /// What was there has this temporary name.
     SetAside(OsString),
+    /// The folder holds nothing but what was set aside, and folders like it.
+    Doomed,
     /// The folder had this mode.
     Mode(u32),
 }
@@ -67,7 +71,7 @@ pub struct Staged {
 impl<'a> Transaction<'a> {
     /// Nothing is done yet.
     pub fn new(grounds: Grounds<'a>) -> Transaction<'a> {
-        Transaction { grounds, steps: Vec::new() }
+        Transaction { grounds, steps: Vec::new(), going: BTreeSet::new() }
     }
 
     /// Makes the folder `path`, for its owner alone, and what is missing above it.
@@ -128,8 +132,23 @@ impl<'a> Transaction<'a> {
     pub fn set_aside(&mut self, path: &Path, present: &Stamp) -> Result<(), Fault> {
         let parent = self.grounds.present_parent(path)?;
         let aside = parent.set_aside(name(path)).map_err(|why| Fault::system(path, &why))?;
+        self.going.insert(path.with_file_name(&aside));
         self.push(path, What::SetAside(aside.clone()))?;
         expect(&parent, path, &aside, present)
+    }
+
+    /// Lets [`finish`](Transaction::finish) remove the folder at `path`, in which nothing may be left but what was taken
+    /// away.
+    pub fn doom_folder(&mut self, path: &Path) -> Result<(), Fault> {
+        let ground = self.grounds.of(path)?;
+        let folder = ground.folder(path).map_err(|why| ground.fault(path, Some(path), &why))?;
+        for entry in folder.entries().map_err(|why| Fault::system(path, &why))? {
+            if !self.going.contains(&path.join(entry)) {
+                return Err(Fault::new(path, "changed meanwhile"));
+            }
+        }
+        self.going.insert(path.to_owned());
+        self.push(path, What::Doomed)
     }
 
     /// Sets the mode of the folder at `path`, which has the mode `before`, except that its owner keeps
@@ -145,10 +164,16 @@ impl<'a> Transaction<'a> {
     pub fn finish(mut self, emptied: &BTreeSet<PathBuf>, modes: &[(&Path, u32)]) -> Vec<String> {
         let mut told = Vec::new();
         for step in std::mem::take(&mut self.steps) {
-            let (What::Exchanged(_, old) | What::SetAside(old)) = &step.what else { continue };
-            let removed = step.ground.parent(&step.path).and_then(|folder| folder.unlink(old));
+            let parent = || step.ground.parent(&step.path);
+            let (removed, path) = match &step.what {
+                What::Exchanged(_, old) | What::SetAside(old) => {
+                    (parent().and_then(|folder| folder.unlink(old)), step.path.with_file_name(old))
+                }
+                What::Doomed => (parent().and_then(|folder| folder.remove_folder(name(&step.path))), step.path.clone()),
+                _ => continue,
+            };
             if removed.is_err() {
-                told.push(format!("cannot remove `{}`", step.path.with_file_name(old).display()));
+                told.push(format!("cannot remove `{}`", path.display()));
             }
         }
         // Below before above.
@@ -247,6 +272,7 @@ impl Step {
             What::SetAside(aside) => {
                 let _ = parent.place(&aside, name);
             }
+            What::Doomed => {}
             What::Mode(mode) => {
                 let _ = self.ground.folder(&self.path).and_then(|folder| folder.set_mode(mode));
             }

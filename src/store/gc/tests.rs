@@ -32,7 +32,7 @@ fn record(store: &Store, name: &str, values: &BTreeSet<u8>) -> Result<Call, crat
         let mut spool = store.spool(u64::MAX);
         crate::model::Sink::accept(&mut spool, bytes(*number));
         let content = recording.keep(spool.finish()?)?;
-        let kind = OutputKind::File { mode: 0o644, content, modified: 0 };
+        let kind = OutputKind::File { mode: 0o644, content, modified: 0, dated: false, kept: false };
         stored.outcome.outputs.push(Output { path: number.to_string().into(), kind });
     }
     let set = path_set(&stored);

@@ -102,7 +102,10 @@ impl Memory {
 
     fn file(&self, path: &str, text: &str) -> Output {
         let content = self.keep(text.into());
-        Output { path: path.into(), kind: OutputKind::File { mode: 0o644, content, modified: 7 } }
+        Output {
+            path: path.into(),
+            kind: OutputKind::File { mode: 0o644, content, modified: 7, dated: false, kept: false },
+        }
     }
 }
 
