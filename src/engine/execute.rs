@@ -86,7 +86,7 @@ impl super::Run<'_> {
         let environment = &self.told_to_nested(&command.environment);
         let launch = Launch { program, argv: &argv, environment, stdin: input };
         let (stdout, stderr) = capture.sinks();
-        let run = match exec::capture(&launch, command.streams, forward, stdout, stderr) {
+        let run = match exec::capture(&launch, None, command.streams, forward, stdout, stderr) {
             Ok(run) => run,
             Err(error) => return Err((error, launch.stdin)),
         };

@@ -82,7 +82,7 @@ fn attempt(store: &Store, call: &Call, owned: OwnedFolders) -> Result<Rechecked,
     let (mut stdout, mut stderr) = (store.spool(MAX_ENTRY), store.spool(MAX_ENTRY));
     let run = {
         let _there = Elsewhere::go(&mirror.cwd)?;
-        exec::capture(&launch, command.streams, Forward::Nowhere, &mut stdout, &mut stderr)
+        exec::capture(&launch, None, command.streams, Forward::Nowhere, &mut stdout, &mut stderr)
     };
     let run = run.map_err(|_| "it could not be started".to_owned())?;
     if let Some(signal) = interruption(&run) {

@@ -7,20 +7,23 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::fs::fstat;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::channel::{Channel, Rest, Target};
 use super::passing::{self, Surroundings};
 use super::recorder::Recorder;
 use super::stdin::{Feed, Stdin};
+use super::trace::{self, Watcher};
 use super::{Cut, Forward, Launch, Run, StartError};
 use crate::model::{Sink, Stream, Streams, Transcript, Usage};
-use crate::sys::child::{Change, Child, Ending, Status, spawn};
+use crate::sys::child::{Change, Child, Ending, Status, spawn, spawn_filtered};
 use crate::sys::clock;
 use crate::sys::descriptor::{self, Watch};
-use crate::sys::entry::Standard;
+use crate::sys::entry::{Standard, standard};
+use crate::sys::image::{Image, Standards};
 use crate::sys::process;
-use crate::sys::signal::{self, Arrival, Inbox, Origin};
+use crate::sys::signal::{self, Arrival, Held, Inbox, Origin};
 
 /// How long a command is given to die of SIGXFSZ before its pipe is closed, in milliseconds: of two signals that wait,
 /// the kernel delivers SIGPIPE first. One that handles the signal goes on and finds its pipe closed.
@@ -35,8 +38,12 @@ const LOST: u8 = 1;
 /// `stdout`, standard error to `stderr`, and on as `forward` says. A stream that is closed stays closed.
 ///
 /// Signals that reach fleche meanwhile are passed on, and fleche stops and goes on with the command.
+///
+/// With `watch` the command and all that it starts are watched; where that cannot be it runs all the same. Must then be called
+/// while fleche has one thread only.
 pub fn capture(
     launch: &Launch,
+    watch: Option<&trace::Watch>,
     streams: Streams,
     forward: Forward,
     stdout: &mut dyn Sink,
@@ -50,7 +57,12 @@ pub fn capture(
     let mut pipes = Pipes::open(streams, forward, stdout, stderr).map_err(StartError::NoProcess)?;
     let (started, begun) = (clock::now(), clock::monotonic());
     let standards = [stdin.descriptor(), pipes.stdout(), pipes.stderr()];
-    let child = spawn(&image, &standards, &held).map_err(StartError::NoProcess)?;
+    let sieve = watch.and_then(trace::sieve);
+    let (child, watcher) = match watch.zip(sieve.as_ref()) {
+        None => (spawn(&image, &standards, &held), None),
+        Some((watch, sieve)) => spawn_watched(&image, &standards, &held, watch, sieve),
+    };
+    let child = child.map_err(StartError::NoProcess)?;
     pipes.close_ends();
     let feed = stdin.feed.take();
     // The command's end of its standard input must be the only one: the feed ends when it is closed.
@@ -72,6 +84,12 @@ pub fn capture(
     if let Some(error) = capture.child.start_error() {
         return Err(StartError::of_execve(error));
     }
+    // Before what is left is written out: a reader that dozes is not to make a process that lives on look as one that went.
+    let (trace, unwatched) = match watcher {
+        None => (None, watch.map(|_| "not on this machine".into())),
+        Some(Ok(watcher)) => (Some(watcher.finish()), None),
+        Some(Err(why)) => (None, Some(why)),
+    };
     // What signals are to do to a command that has ended but is still being read, they do to fleche.
     drop(held);
     let left_behind = match ending.status {
@@ -83,7 +101,35 @@ pub fn capture(
     let (cut_short, transcript) = capture.into_records();
     let Ending { user_time, system_time, peak_memory, .. } = ending;
     let usage = Usage { started, stopped, wall, user_time, system_time, peak_memory };
-    Ok(Run { status, cut_short, left_behind, heard, transcript, usage })
+    Ok(Run { status, cut_short, left_behind, heard, transcript, usage, trace, unwatched })
+}
+
+/// Starts the command with somebody who watches it; or, and the second answer says why, without.
+fn spawn_watched<'a>(
+    image: &'a Image,
+    standards: &Standards,
+    held: &Held,
+    watch: &trace::Watch,
+    sieve: &'a trace::Sieve,
+) -> (io::Result<Child<'a>>, Option<Result<Watcher, String>>) {
+    let (child, listener) = match spawn_filtered(image, standards, held, sieve) {
+        Ok(spawned) => spawned,
+        Err(error) => return (Err(error), None),
+    };
+    let listener = match listener {
+        Ok(listener) => listener,
+        Err(error) => return (Ok(child), Some(Err(error.to_string()))),
+    };
+    let input = standards[0].unwrap_or_else(|| standard(Standard::Input));
+    let input = fstat(input).ok().map(|stat| (stat.st_dev, stat.st_ino));
+    match trace::start(listener, watch, input) {
+        Ok(watcher) => (Ok(child), Some(Ok(watcher))),
+        Err(error) => {
+            // It waits to become the program, and would get no answer: it is killed, and has done nothing yet.
+            drop(child);
+            (spawn(image, standards, held), Some(Err(error.to_string())))
+        }
+    }
 }
 
 /// The pipes before the command is started: its ends, and the channels that read them.

@@ -11,13 +11,14 @@ mod passing;
 mod probe;
 mod recorder;
 mod stdin;
+pub mod trace;
 
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use crate::model::{Transcript, Usage};
+use crate::model::{Trace, Transcript, Usage};
 use crate::sys::image::{self, Image};
 use crate::sys::process;
 
@@ -104,6 +105,10 @@ pub struct Run {
     pub transcript: Transcript,
     /// When it was, and what it took.
     pub usage: Usage,
+    /// What it and all that it started did to the file system, if that was to be watched and could be.
+    pub trace: Option<Trace>,
+    /// Why it could not be watched, if so.
+    pub unwatched: Option<String>,
 }
 
 /// Why not all is known of what a command did.

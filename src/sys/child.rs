@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ffi::c_void;
 use std::io;
 use std::mem::zeroed;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::image::{Image, Standards, numbers, place};
+use super::seccomp::{self, Filter, Listener};
 use super::signal::{self, Held, Mask};
 
 /// How a process ended.
@@ -39,9 +40,16 @@ struct Start<'a> {
     standards: [Option<RawFd>; 3],
     mask: Mask,
     parent: i32,
+    /// What sorts its system calls.
+    filter: Option<&'a Filter>,
+    /// [`UNKNOWN`], then the number of the filter's listener or the negative number of the error: written by the child.
+    listener: AtomicI32,
     /// Zero, or why it could not become the program: written by the child, read when it has ended.
     failure: AtomicI32,
 }
+
+/// What [`Start::listener`] is before the child has said what it is.
+const UNKNOWN: i32 = i32::MIN;
 
 /// Room for the few calls that a child makes; aligned as every machine wants it.
 type Stack = Vec<u128>;
@@ -114,6 +122,36 @@ impl Child<'_> {
         }
     }
 
+    /// Waits until the child has said where its filter's listener is, or why there is none.
+    fn listener(&self) -> io::Result<Listener> {
+        // The child may be killed before it says anything.
+        let patience = libc::timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+        let place = &self.start.listener;
+        while place.load(Ordering::Acquire) == UNKNOWN {
+            let wait = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+            // SAFETY: waits for a word of ours, no longer than the given time.
+            unsafe { libc::syscall(libc::SYS_futex, place.as_ptr(), wait, UNKNOWN, &raw const patience) };
+            if place.load(Ordering::Acquire) == UNKNOWN && self.has_ended() {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+        }
+        match place.load(Ordering::Acquire) {
+            // SAFETY: the kernel gave the number out in the table that was both processes', and nobody else knows it.
+            number @ 0.. => Ok(Listener::of(unsafe { OwnedFd::from_raw_fd(number) })),
+            errno => Err(io::Error::from_raw_os_error(-errno)),
+        }
+    }
+
+    /// Whether it is gone; its end is still to be collected.
+    fn has_ended(&self) -> bool {
+        // SAFETY: all-zero is a valid siginfo, and the place is ours.
+        unsafe {
+            let mut place: libc::siginfo_t = zeroed();
+            let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+            libc::waitid(libc::P_PID, self.id as libc::id_t, &mut place, options) != 0 || place.si_signo != 0
+        }
+    }
+
     /// Why it could not become the program, if it could not; to be asked when it has ended.
     pub fn start_error(&self) -> Option<io::Error> {
         match self.start.failure.load(Ordering::Acquire) {
@@ -145,17 +183,44 @@ impl Drop for Child<'_> {
 /// it cheaper than fork by a tenth of starting `/bin/true`. Unlike after vfork, fleche does not wait for it: if
 /// the terminal stops the child before it is the program, fleche can stop too.
 pub fn spawn<'a>(image: &'a Image, standards: &Standards, held: &Held) -> io::Result<Child<'a>> {
+    start(image, standards, held, None)
+}
+
+/// The same with a filter that the program and all that it starts live under: each call that it names waits until whoever
+/// has the listener answers, the one by which the child becomes the program among them. Where no filter can be installed the
+/// child becomes the program all the same, and the second answer says why.
+pub fn spawn_filtered<'a>(
+    image: &'a Image,
+    standards: &Standards,
+    held: &Held,
+    filter: &'a Filter,
+) -> io::Result<(Child<'a>, io::Result<Listener>)> {
+    let child = start(image, standards, held, Some(filter))?;
+    let listener = child.listener();
+    Ok((child, listener))
+}
+
+fn start<'a>(
+    image: &'a Image,
+    standards: &Standards,
+    held: &Held,
+    filter: Option<&'a Filter>,
+) -> io::Result<Child<'a>> {
     let mask = held.before();
     // SAFETY: getpid has no preconditions.
     let parent = unsafe { libc::getpid() };
-    let start = Rc::new(Start { image, standards: numbers(standards), mask, parent, failure: AtomicI32::new(0) });
+    let standards = numbers(standards);
+    let (listener, failure) = (AtomicI32::new(UNKNOWN), AtomicI32::new(0));
+    let start = Rc::new(Start { image, standards, mask, parent, filter, listener, failure });
     let mut stack = Stack::with_capacity(STACK);
     // SAFETY: stack and start live in the Child, which does not end before the process does. All signals are
     // held back, and no handler is ever installed, so nothing but `become_program` runs on the stack. What that
     // calls touches no memory but its stack, the start, and `errno` in calls that do not fail.
     let id = unsafe {
         let top = stack.as_mut_ptr().add(STACK);
-        let flags = libc::CLONE_VM | libc::SIGCHLD;
+        // The listener that the filter's installation makes is to be in this process's table as well.
+        let files = if filter.is_some() { libc::CLONE_FILES } else { 0 };
+        let flags = libc::CLONE_VM | files | libc::SIGCHLD;
         libc::clone(become_program, top.cast(), flags, Rc::as_ptr(&start) as *mut c_void)
     };
     match id {
@@ -181,7 +246,8 @@ extern "C" fn become_program(start: *mut c_void) -> i32 {
             libc::_exit(0);
         }
     }
-    let errno = match place(&start.standards) {
+    let unshared = start.filter.map_or(0, |filter| submit(filter, &start.listener));
+    let errno = match if unshared == 0 { place(&start.standards) } else { unshared } {
         0 => {
             signal::restore();
             start.mask.apply();
@@ -192,6 +258,19 @@ extern "C" fn become_program(start: *mut c_void) -> i32 {
     start.failure.store(errno, Ordering::Release);
     // SAFETY: ends the child without running anything of the parent's.
     unsafe { libc::_exit(127) }
+}
+
+/// Installs the filter in the child, and tells the parent of its listener; the error number if the table of descriptors cannot
+/// be made the child's own. Only then is the parent told: from there on it closes what it has for the child.
+fn submit(filter: &Filter, place: &AtomicI32) -> i32 {
+    let listener = seccomp::install(filter).unwrap_or_else(|errno| -errno);
+    // SAFETY: takes a copy of the table, and wakes whoever waits for a word that lives as long as the child is not the program.
+    let unshared = unsafe { seccomp::call(libc::SYS_unshare, [libc::CLONE_FILES as usize, 0, 0, 0, 0]) };
+    place.store(listener, Ordering::Release);
+    let wake = (libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG) as usize;
+    // SAFETY: as above.
+    unsafe { seccomp::call(libc::SYS_futex, [place.as_ptr() as usize, wake, 1, 0, 0]) };
+    -unshared as i32
 }
 
 fn wait4(id: i32, options: libc::c_int) -> io::Result<Option<Change>> {

@@ -2,6 +2,7 @@
 
 pub mod arena;
 pub mod beneath;
+pub mod calls;
 pub mod child;
 pub mod clock;
 pub mod descriptor;
@@ -12,6 +13,9 @@ pub mod image;
 pub mod inherited;
 pub mod lock;
 pub mod process;
+pub mod seccomp;
 pub mod signal;
+pub mod socket;
 pub mod stamp;
 pub mod temporary;
+pub mod tracee;

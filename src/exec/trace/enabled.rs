@@ -1,0 +1,111 @@
+//! The watcher: a thread that answers the command's system calls, and the guard that answers when it cannot.
+
+mod blind;
+mod guard;
+mod ledger;
+mod look;
+mod observer;
+mod program;
+mod resolve;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+
+use super::Watch;
+use crate::model::{Reason, Trace};
+use crate::sys::calls::{self, LAST};
+use crate::sys::descriptor;
+use crate::sys::seccomp::{Filter, Listener, Mailbox};
+use crate::sys::signal;
+use guard::Guard;
+use observer::Observer;
+
+/// What sorts a command's calls.
+pub type Sieve = Filter;
+
+/// The filter that the command is to be started with.
+pub fn sieve(watch: &Watch) -> Option<Sieve> {
+    Some(Filter::new(&calls::rules(watch.stdin), LAST))
+}
+
+/// A command's calls are being answered as long as this lives, and after it by the guard.
+pub struct Watcher {
+    thread: Option<JoinHandle<Trace>>,
+    /// Written when the thread is to leave the rest to the guard.
+    stop: Arc<OwnedFd>,
+    listener: Arc<Listener>,
+    /// Dropped last: then the guard begins.
+    _guard: Guard,
+}
+
+/// Begins to answer: `input` is the device and inode of the command's descriptor 0. Must be called while there is one thread
+/// only. Fails if there is no process or thread to be had; then the command, which has done nothing yet, is to be killed.
+pub fn start(listener: Listener, watch: &Watch, input: Option<(u64, u64)>) -> io::Result<Watcher> {
+    let mailbox = Arc::new(Mailbox::new()?);
+    let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
+    let guard = Guard::post(&listener, &mailbox)?;
+    listener.take_turns();
+    let listener = Arc::new(listener);
+    let (heard, stopped, watch) = (Arc::clone(&listener), Arc::clone(&stop), watch.clone());
+    let work = move || attend(&heard, &mailbox, &stopped, &mut Observer::new(watch, input));
+    let thread = signal::quietly(|| thread::Builder::new().name("watch".into()).spawn(work))?;
+    Ok(Watcher { thread: Some(thread), stop, listener, _guard: guard })
+}
+
+/// Answers until no process has the filter any more or it is to stop.
+fn attend(listener: &Listener, mailbox: &Mailbox, stop: &OwnedFd, observer: &mut Observer) -> Trace {
+    loop {
+        let mut watches = [descriptor::Watch::readable(listener.as_fd()), descriptor::Watch::readable(stop.as_fd())];
+        if descriptor::wait(&mut watches).is_err() {
+            continue;
+        }
+        let [heard, stopped] = watches;
+        if stopped.happened() || (heard.is_hung_up() && !heard.has_input()) {
+            return observer.take_trace();
+        }
+        let Ok(notice) = listener.receive(mailbox) else { continue };
+        // Whatever is wrong with fleche, the command goes on.
+        if catch_unwind(AssertUnwindSafe(|| observer.observe(listener, &notice))).is_err() {
+            observer.give_up(Reason::Internal);
+        }
+        // It fails only where the call is gone.
+        let _ = listener.let_go(notice.id);
+    }
+}
+
+/// How long processes that end with the command are given to be gone, in nanoseconds.
+const TIME_TO_GO: i64 = 30_000_000;
+
+impl Watcher {
+    /// What was seen, to be asked when the command has ended. Who lives on is left to the guard.
+    pub fn finish(mut self) -> Trace {
+        let time = Timespec { tv_sec: 0, tv_nsec: TIME_TO_GO };
+        let is_over =
+            poll(&mut [PollFd::new(&self.listener, PollFlags::empty())], Some(&time)).is_ok_and(|count| count > 0);
+        let mut trace = self.stop().unwrap_or_else(|| Trace { refusals: vec![Reason::Internal], ..Trace::default() });
+        if !is_over {
+            trace.refusals.push(Reason::LeftBehind);
+        }
+        trace
+    }
+
+    fn stop(&mut self) -> Option<Trace> {
+        let thread = self.thread.take()?;
+        let _ = rustix::io::write(&*self.stop, &1_u64.to_ne_bytes());
+        thread.join().ok()
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,305 @@
+//! Who did what to which path: first looks, what is the command's own, and what was there before it was changed.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FileType;
+
+use super::look;
+use crate::model::{Glimpse, Listing, Made, Reason, Seen, Touch, Trace};
+
+/// So many things below a folder that is moved are looked at.
+const MOST_MOVED: usize = 10_000;
+
+/// How a path is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Whether it is there, by a program that does not go by more.
+    KindBlindly,
+    /// Whether it is there, and what it is.
+    Kind,
+    /// What stat(2) tells.
+    Metadata,
+    /// Its bytes.
+    Content,
+}
+
+/// Builds a [`Trace`] while a command runs.
+#[derive(Default)]
+pub struct Ledger {
+    touched: HashMap<PathBuf, Touch>,
+    /// Folders that are the command's own: so is whatever is first touched in one.
+    own_folders: HashSet<PathBuf>,
+    /// Names that are the command's own, by their folders.
+    own_names: HashMap<PathBuf, BTreeSet<OsString>>,
+    refusals: Vec<Reason>,
+    buffer: Vec<u8>,
+}
+
+impl Ledger {
+    /// Notes what no replay could repeat; the first of each kind.
+    pub fn refuse(&mut self, reason: Reason) {
+        if !self.refusals.iter().any(|known| known.name() == reason.name()) {
+            self.refusals.push(reason);
+        }
+    }
+
+    /// Gives up what was noted, and begins anew.
+    pub fn take(&mut self) -> Trace {
+        let Ledger { touched, refusals, .. } = std::mem::take(self);
+        Trace { touched: touched.into_iter().collect(), refusals, ..Trace::default() }
+    }
+
+    /// Whether what is at `path` is the command's own.
+    pub fn is_own(&self, path: &Path) -> bool {
+        match self.touched.get(path) {
+            Some(touch) => touch.made.own,
+            None => self.is_below_own(path),
+        }
+    }
+
+    fn is_below_own(&self, path: &Path) -> bool {
+        !self.own_folders.is_empty() && path.ancestors().skip(1).any(|folder| self.own_folders.contains(folder))
+    }
+
+    /// Whether `path` was touched.
+    pub fn is_touched(&self, path: &Path) -> bool {
+        self.touched.contains_key(path)
+    }
+
+    /// Whether a look at `path` tells nothing that is not noted already.
+    pub fn knows(&self, path: &Path, sight: Sight) -> bool {
+        let Some(Touch { before, seen, made, .. }) = self.touched.get(path) else { return self.is_below_own(path) };
+        let is_seen = match sight {
+            Sight::KindBlindly => seen.kind || seen.kind_blindly,
+            Sight::Kind => seen.kind,
+            Sight::Metadata => seen.kind && (seen.metadata || look::kind_of(before).is_none()),
+            Sight::Content => seen.content || (seen.kind && look::kind_of(before) != Some(FileType::RegularFile)),
+        };
+        made.own || is_seen
+    }
+
+    /// The touch of `path`; looks what is there if it is the first.
+    fn touch(&mut self, path: &Path) -> &mut Touch {
+        let own = !self.touched.contains_key(path) && self.is_below_own(path);
+        self.touched.entry(path.to_owned()).or_insert_with(|| Touch {
+            before: if own { Glimpse::Nothing } else { look::glimpse(path) },
+            image: None,
+            seen: Seen::default(),
+            listing: None,
+            made: Made { own, ..Made::default() },
+        })
+    }
+
+    /// What is at `path` before the command could touch it, or was.
+    pub fn before(&mut self, path: &Path) -> &Glimpse {
+        &self.touch(path).before
+    }
+
+    /// Whether something is at `path` now, and what.
+    pub fn now(&mut self, path: &Path) -> Option<FileType> {
+        match self.touched.get(path) {
+            Some(touch) if touch.made.changed || touch.made.own => look::kind_of(&look::glimpse(path)),
+            Some(_) => look::kind_of(self.before(path)),
+            None if self.is_below_own(path) => look::kind_of(&look::glimpse(path)),
+            None => look::kind_of(self.before(path)),
+        }
+    }
+
+    /// Notes a look at `path`; what is the command's own tells nothing of the world.
+    pub fn see(&mut self, path: &Path, sight: Sight) {
+        if self.is_own(path) {
+            return;
+        }
+        let touch = self.touch(path);
+        let kind = look::kind_of(&touch.before);
+        match sight {
+            Sight::KindBlindly => touch.seen.kind_blindly = true,
+            Sight::Kind => touch.seen.kind = true,
+            Sight::Metadata => {
+                touch.seen.kind = true;
+                touch.seen.metadata |= kind.is_some();
+            }
+            Sight::Content if kind == Some(FileType::RegularFile) || touch.before == Glimpse::Denied => {
+                touch.seen.content = true;
+                if look::is_young(&touch.before) {
+                    self.take_image(path);
+                }
+            }
+            Sight::Content => touch.seen.kind = true,
+        }
+    }
+
+    /// Reads a regular file that is not the command's own, before that can change it.
+    fn take_image(&mut self, path: &Path) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let touch = self.touch(path);
+        if touch.image.is_none() && look::kind_of(&touch.before) == Some(FileType::RegularFile) {
+            match look::image(path, &touch.before, &mut buffer) {
+                Ok(digest) => touch.image = Some(digest),
+                Err(_) => self.refuse(Reason::NoImage(path.to_owned())),
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    /// A call is to change what is at `path`, but not to throw it away.
+    pub fn alter(&mut self, path: &Path) {
+        if !self.is_own(path) {
+            self.see(path, Sight::Content);
+            if !self.touch(path).made.changed {
+                self.take_image(path);
+            }
+        }
+        self.touch(path).made.changed = true;
+    }
+
+    /// The modification time of `path` is set, and not to now.
+    pub fn date(&mut self, path: &Path) {
+        self.touch(path).made.dated = true;
+    }
+
+    /// A call is to make something at `path` where nothing is.
+    pub fn make(&mut self, path: &Path) {
+        self.see(path, Sight::Kind);
+        self.own(path).made.exclusive = true;
+    }
+
+    /// A call is to make a folder where nothing is.
+    pub fn make_folder(&mut self, path: &Path) {
+        self.make(path);
+        self.own_folders.insert(path.to_owned());
+    }
+
+    /// A call is to put something else in the place of what is at `path`, whatever that is.
+    pub fn replace(&mut self, path: &Path) {
+        self.own(path);
+    }
+
+    /// A file or a link is to be removed.
+    pub fn remove(&mut self, path: &Path) {
+        if !self.is_own(path) {
+            self.take_image(path);
+        }
+        self.own(path);
+    }
+
+    /// An empty folder is to be removed.
+    pub fn remove_folder(&mut self, path: &Path) {
+        self.own(path);
+        self.own_folders.insert(path.to_owned());
+    }
+
+    /// From now on what is at `path` is the command's own.
+    fn own(&mut self, path: &Path) -> &mut Touch {
+        if let (Some(folder), Some(name)) = (path.parent(), path.file_name()) {
+            match self.own_names.get_mut(folder) {
+                Some(names) if names.contains(name) => {}
+                Some(names) => drop(names.insert(name.to_owned())),
+                None => drop(self.own_names.insert(folder.to_owned(), BTreeSet::from([name.to_owned()]))),
+            }
+        }
+        let touch = self.touch(path);
+        touch.made.changed = true;
+        touch.made.own = true;
+        touch
+    }
+
+    /// Notes what is in a folder, when that is first asked for; names of which `is_passed_over` holds do not count.
+    pub fn list(&mut self, folder: &Path, is_passed_over: &dyn Fn(&OsStr) -> bool) {
+        if self.is_own(folder) {
+            return;
+        }
+        self.see(folder, Sight::Kind);
+        if self.touch(folder).listing.is_some() {
+            return;
+        }
+        let mut without = self.own_names.get(folder).cloned().unwrap_or_default();
+        let Ok(mut entries) = look::entries(folder) else { return };
+        entries.retain(|(name, _)| {
+            if is_passed_over(name) {
+                without.insert(name.clone());
+            }
+            !without.contains(name)
+        });
+        entries.sort_unstable();
+        self.touch(folder).listing = Some(Listing { entries, without: without.into_iter().collect() });
+    }
+
+    /// What is at `from` is to be somewhere else.
+    pub fn leave(&mut self, from: &Path) {
+        if !self.is_own(from) {
+            match look::kind_of(&look::glimpse(from)) {
+                Some(FileType::Directory) => self.give_up_folder(from),
+                _ => self.alter(from),
+            }
+        }
+        self.own(from);
+    }
+
+    /// What was at `from`, and was told to [`leave`](Ledger::leave) that, is to be at `to` in the place of what is there.
+    pub fn arrive(&mut self, from: &Path, to: &Path) {
+        let is_dated = self.touched.get(from).is_some_and(|touch| touch.made.dated);
+        self.own(to).made.dated |= is_dated;
+        if look::kind_of(&look::glimpse(from)) == Some(FileType::Directory) {
+            self.carry_folder(from, to);
+        }
+    }
+
+    /// What is below a folder goes with it.
+    fn carry_folder(&mut self, from: &Path, to: &Path) {
+        self.own_folders.extend([from.to_owned(), to.to_owned()]);
+        self.own(to).made.moved_here = true;
+        let below = |folder: &Path| -> Vec<PathBuf> {
+            self.touched.keys().filter(|path| *path != folder && path.starts_with(folder)).cloned().collect()
+        };
+        let (there, here) = (below(to), below(from));
+        for path in there {
+            self.own(&path);
+        }
+        for path in here {
+            let Ok(rest) = path.strip_prefix(from) else { continue };
+            let (place, made) = (to.join(rest), self.touch(&path).made);
+            if self.own_folders.contains(&path) {
+                self.own_folders.insert(place.clone());
+            }
+            self.own(&path);
+            let touch = self.own(&place);
+            touch.made.dated |= made.dated;
+            touch.made.moved_here |= made.moved_here;
+        }
+    }
+
+    /// All that was below a folder before the command leaves its place, and its content goes elsewhere.
+    fn give_up_folder(&mut self, folder: &Path) {
+        let mut pending = vec![folder.to_owned()];
+        let mut found = Vec::new();
+        while let Some(folder) = pending.pop() {
+            self.list(&folder, &|_| false);
+            let Ok(entries) = look::entries(&folder) else {
+                self.refuse(Reason::NoImage(folder));
+                continue;
+            };
+            for (name, _) in entries {
+                let path = folder.join(name);
+                match look::kind_of(&look::glimpse(&path)) {
+                    Some(FileType::Directory) => pending.push(path),
+                    _ => found.push(path),
+                }
+            }
+            if found.len() + pending.len() > MOST_MOVED {
+                return self.refuse(Reason::NoImage(folder));
+            }
+            if !self.is_own(&folder) {
+                found.push(folder);
+            }
+        }
+        for path in found {
+            if !self.is_own(&path) {
+                self.alter(&path);
+            }
+            self.own(&path);
+        }
+    }
+}

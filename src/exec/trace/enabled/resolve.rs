@@ -1,0 +1,223 @@
+//! From a path as a process gives it to the real one: links, `.` and `..` taken out component by component.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rustix::fs::{FileType, readlink};
+
+use super::look;
+use crate::model::Glimpse;
+use crate::sys::calls::End;
+use crate::sys::tracee::Tracee;
+
+/// As many links as the kernel follows.
+const MOST_LINKS: usize = 40;
+
+/// Where a path leads.
+#[derive(Debug)]
+pub struct Place {
+    /// The path without links, `.` and `..`. Where it goes on below something that is no folder, that thing.
+    pub path: PathBuf,
+    /// Links that lead there.
+    pub links: Vec<PathBuf>,
+    /// Whether all components were gone through.
+    pub reach: Reach,
+}
+
+/// How far a path leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// To its end, whether anything is there or not.
+    End,
+    /// To something on the way that is not there, or no folder: the call fails.
+    Broken,
+    /// To something without a name, as a pipe: `/proc/self/fd/0`.
+    Nameless,
+}
+
+/// Remembers what has been resolved, until the command changes it.
+#[derive(Default)]
+pub struct Resolver {
+    /// Whole paths as they were given, with how the end was taken.
+    places: HashMap<Vec<u8>, Rc<Place>>,
+    /// What is on the way.
+    nodes: HashMap<PathBuf, Node>,
+    /// What the command has changed: never remembered again, for a call is seen before it is carried out.
+    unsteady: HashSet<PathBuf>,
+    key: Vec<u8>,
+}
+
+#[derive(Clone)]
+enum Node {
+    Folder,
+    Link(Vec<u8>),
+    Other,
+    Nothing,
+}
+
+/// A place, and whether it is resolved for the first time.
+pub enum Resolved {
+    /// It was given so before, and nothing has changed since.
+    Known(Rc<Place>),
+    /// It was gone through just now.
+    New(Rc<Place>),
+}
+
+impl Resolver {
+    /// Resolves `text`, which begins at `base` if it is relative: absolute and without links.
+    pub fn resolve(&mut self, base: &Path, text: &[u8], end: End, tracee: Tracee) -> Resolved {
+        self.key.clear();
+        if !text.starts_with(b"/") {
+            self.key.extend_from_slice(base.as_os_str().as_bytes());
+            self.key.push(b'/');
+        }
+        self.key.extend_from_slice(text);
+        self.key.extend_from_slice(if end == End::Kept { b"\0k" } else { b"\0f" });
+        if let Some(place) = self.places.get(&self.key) {
+            return Resolved::Known(Rc::clone(place));
+        }
+        let mut walk = Walk { at: base.to_owned(), links: Vec::new(), pending: Vec::new(), is_steady: true };
+        let reach = walk.go(self, text, end, tracee);
+        let place = Rc::new(Place { path: walk.at, links: walk.links, reach });
+        if walk.is_steady {
+            self.places.insert(self.key.clone(), Rc::clone(&place));
+        }
+        Resolved::New(place)
+    }
+
+    /// Forgets what goes through `path`, which the command is about to make, remove or replace.
+    pub fn forget(&mut self, path: &Path) {
+        self.places.clear();
+        self.nodes.remove(path);
+        if !self.unsteady.contains(path) {
+            self.unsteady.insert(path.to_owned());
+        }
+    }
+
+    /// The same, where what is below it goes with it.
+    pub fn forget_all(&mut self, path: &Path) {
+        self.forget(path);
+        self.nodes.clear();
+    }
+
+    fn node(&mut self, path: &Path) -> (Node, bool) {
+        if let Some(node) = self.nodes.get(path) {
+            return (node.clone(), true);
+        }
+        let node = match look::glimpse(path) {
+            Glimpse::Something { target: Some(target), .. } => Node::Link(target),
+            glimpse => match look::kind_of(&glimpse) {
+                Some(FileType::Directory) => Node::Folder,
+                Some(_) => Node::Other,
+                None => Node::Nothing,
+            },
+        };
+        let is_steady = !self.unsteady.contains(path);
+        if is_steady && matches!(node, Node::Folder | Node::Link(_)) {
+            self.nodes.insert(path.to_owned(), node.clone());
+        }
+        (node, is_steady)
+    }
+}
+
+/// A path that is being gone through.
+struct Walk {
+    /// So far: without links.
+    at: PathBuf,
+    links: Vec<PathBuf>,
+    /// What is still to go, the next last.
+    pending: Vec<Vec<u8>>,
+    /// Whether the result may be remembered.
+    is_steady: bool,
+}
+
+impl Walk {
+    fn splice(&mut self, text: &[u8]) {
+        if text.starts_with(b"/") {
+            self.at = PathBuf::from("/");
+        }
+        let components = text.split(|byte| *byte == b'/').filter(|component| !component.is_empty());
+        self.pending.extend(components.rev().map(<[u8]>::to_vec));
+    }
+
+    fn go(&mut self, resolver: &mut Resolver, text: &[u8], end: End, tracee: Tracee) -> Reach {
+        self.splice(text);
+        let wants_folder = text.ends_with(b"/") || text.ends_with(b"/.");
+        let mut followed = 0;
+        while let Some(component) = self.pending.pop() {
+            match &component[..] {
+                b"." => continue,
+                b".." => {
+                    self.at.pop();
+                    continue;
+                }
+                _ => {}
+            }
+            let is_last = self.pending.is_empty();
+            let component = self.of_process(component, tracee);
+            let next = self.at.join(OsStr::from_bytes(&component));
+            if is_last && end == End::Kept && !wants_folder {
+                self.at = next;
+                return Reach::End;
+            }
+            if let Some(target) = self.through_process(&next) {
+                followed += 1;
+                match target {
+                    text if is_name(&text) && followed <= MOST_LINKS => self.splice(&text),
+                    _ => {
+                        self.at = next;
+                        return Reach::Nameless;
+                    }
+                }
+                continue;
+            }
+            let (node, is_steady) = resolver.node(&next);
+            self.is_steady &= is_steady;
+            match node {
+                Node::Folder => self.at = next,
+                Node::Link(target) if followed < MOST_LINKS => {
+                    followed += 1;
+                    self.links.push(next);
+                    self.splice(&target);
+                }
+                _ => {
+                    self.at = next;
+                    return if is_last { Reach::End } else { Reach::Broken };
+                }
+            }
+        }
+        Reach::End
+    }
+
+    /// `/proc/self` is the process that asks, not fleche.
+    fn of_process(&mut self, component: Vec<u8>, tracee: Tracee) -> Vec<u8> {
+        if self.at != Path::new("/proc") {
+            return component;
+        }
+        self.is_steady = false;
+        match &component[..] {
+            b"self" | b"thread-self" => tracee.id().to_string().into_bytes(),
+            _ => component,
+        }
+    }
+
+    /// What a link of `/proc/ID` leads to, which the kernel follows without its text: `cwd`, `root`, `exe`, `fd/3`.
+    fn through_process(&self, next: &Path) -> Option<Vec<u8>> {
+        if !self.at.starts_with("/proc") || self.at == Path::new("/proc") {
+            return None;
+        }
+        readlink(next, Vec::new()).ok().map(|text| text.into_bytes())
+    }
+}
+
+/// A path that the kernel tells of, if what is there has a name.
+pub fn named(path: PathBuf) -> Option<PathBuf> {
+    is_name(path.as_os_str().as_bytes()).then_some(path)
+}
+
+fn is_name(text: &[u8]) -> bool {
+    text.starts_with(b"/") && !text.ends_with(b" (deleted)")
+}

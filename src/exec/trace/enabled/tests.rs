@@ -1,0 +1,285 @@
+//! Watched commands, and what their traces tell.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use super::super::{Descriptor0, Watch};
+use crate::exec::{Forward, Input, Launch, Run, capture};
+use crate::model::{Glimpse, Reason, Sink, Streams, Touch, Trace};
+
+/// Where a command runs: below a folder of which no parent is a link.
+struct World {
+    folder: tempfile::TempDir,
+}
+
+/// A sink that keeps all.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Sink for Kept {
+    fn accept(&mut self, mut chunk: Vec<u8>) -> Vec<u8> {
+        self.0.lock().unwrap().append(&mut chunk);
+        chunk
+    }
+}
+
+impl World {
+    fn new() -> World {
+        World { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().canonicalize().unwrap().join(name)
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn run_as(&self, watch: &Watch, script: &str) -> (Run, Vec<u8>) {
+        let script = format!("cd '{}' || exit 9\n{script}", self.path("").display());
+        let argv = ["sh", "-c", &script].map(OsString::from);
+        let environment = [format!("PATH={}", std::env::var("PATH").unwrap()), "LC_ALL=C".into()].map(OsString::from);
+        let launch =
+            Launch { program: Path::new("/bin/sh"), argv: &argv, environment: &environment, stdin: Input::Null };
+        let (mut stdout, mut stderr) = (Kept::default(), Kept::default());
+        let streams = Streams { stdout: true, stderr: true, same: true };
+        let run = capture(&launch, Some(watch), streams, Forward::Nowhere, &mut stdout, &mut stderr).unwrap();
+        let text = stdout.0.lock().unwrap().clone();
+        (run, text)
+    }
+
+    fn run(&self, script: &str) -> Trace {
+        let (run, text) = self.run_as(&Watch::everything(), script);
+        assert_eq!(run.status, crate::exec::Status::Exited(0), "{}", text.escape_ascii());
+        assert_eq!(run.unwatched, None);
+        run.trace.unwrap()
+    }
+}
+
+#[track_caller]
+fn touch<'a>(trace: &'a Trace, path: &Path) -> &'a Touch {
+    trace.touched.get(path).unwrap_or_else(|| panic!("{} is not in {:#?}", path.display(), trace.touched.keys()))
+}
+
+#[test]
+fn what_is_read_counts_by_content_and_what_is_missing_by_its_absence() {
+    let world = World::new();
+    let file = world.file("file", "text\n");
+    let trace = world.run("cat file; test -e other; test -f ./a/../b/c; :");
+    let read = touch(&trace, &file);
+    assert!(read.seen.content && !read.made.changed && read.image.is_some(), "{read:?}");
+    let other = touch(&trace, &world.path("other"));
+    assert!(other.before == Glimpse::Nothing && other.seen.kind && !other.seen.content, "{other:?}");
+    assert!(touch(&trace, &world.path("a")).seen.kind);
+    assert!(touch(&trace, Path::new("/bin/cat").canonicalize().unwrap().as_path()).seen.content);
+    assert!(!trace.touched.keys().any(|path| path.starts_with("/proc") || path.starts_with("/dev")));
+    assert_eq!(trace.refusals, []);
+    assert!(trace.looks > 20);
+}
+
+#[test]
+fn links_on_the_way_are_looked_at_and_paths_are_real() {
+    let world = World::new();
+    let file = world.file("deep/folder/file", "text\n");
+    std::os::unix::fs::symlink("deep/folder", world.path("short")).unwrap();
+    std::os::unix::fs::symlink("../folder/file", world.path("deep/folder/link")).unwrap();
+    let trace = world.run("cat short/../folder/link; readlink short/link");
+    assert!(touch(&trace, &file).seen.content);
+    for link in ["short", "deep/folder/link"] {
+        let link = touch(&trace, &world.path(link));
+        assert!(link.seen.kind && matches!(&link.before, Glimpse::Something { target: Some(_), .. }), "{link:?}");
+    }
+    assert!(!trace.touched.contains_key(&world.path("short/link")));
+}
+
+#[test]
+fn what_the_command_makes_is_its_own() {
+    let world = World::new();
+    let old = world.file("old", "text\n");
+    let trace = world.run(
+        "mkdir d; echo a >d/new; cat d/new; echo b >old; cat old; echo c >>d/more; set -C; echo x >fresh; ln -s ../old d/link; cat d/link",
+    );
+    let made = |name: &str| touch(&trace, &world.path(name)).made;
+    assert!(
+        made("d").own && made("d").exclusive && made("d/new").own && made("d/more").own && made("d/link").exclusive
+    );
+    assert!(made("fresh").exclusive && !made("d/new").exclusive);
+    let old = touch(&trace, &old);
+    assert!(old.made.own && old.made.changed && !old.seen.content && old.image.is_none(), "{old:?}");
+    assert!(!touch(&trace, &world.path("d/new")).seen.content);
+    assert_eq!(trace.refusals, []);
+}
+
+#[test]
+fn what_is_changed_in_place_is_kept_as_it_was() {
+    let world = World::new();
+    let names = ["appended", "mode", "times", "removed", "moved"];
+    for name in names {
+        world.file(name, name);
+    }
+    let trace = world.run("echo x >>appended; chmod 600 mode; touch -d 2001-01-01 times; rm removed; mv moved there");
+    for name in names {
+        let touch = touch(&trace, &world.path(name));
+        assert_eq!(touch.image, Some(crate::model::Digest::of(name.as_bytes())), "{name}");
+        assert!(touch.made.changed, "{name}");
+        assert_eq!(touch.made.own, ["removed", "moved"].contains(&name), "{name}");
+        assert_eq!(touch.seen.content, name != "removed", "{name}");
+        assert_eq!(touch.made.dated, name == "times", "{name}");
+    }
+    assert!(touch(&trace, &world.path("there")).made.own);
+}
+
+#[test]
+fn a_listing_is_without_what_the_command_made() {
+    let world = World::new();
+    world.file("folder/one", "1");
+    world.file("folder/sub/two", "2");
+    world.file("folder/gone", "3");
+    let trace = world.run("echo x >folder/made; rm folder/gone; ls folder; echo y >folder/later; ls folder");
+    let listing = touch(&trace, &world.path("folder")).listing.clone().unwrap();
+    assert_eq!(listing.entries, [("one".into(), 0o100_000), ("sub".into(), 0o040_000)]);
+    assert_eq!(listing.without, ["gone", "made"]);
+    let seen = |script: &str| touch(&world.run(script), &world.path("folder/one")).seen;
+    assert!(seen("ls -l folder").metadata && !seen("ls -l folder").content);
+    assert!(seen("find folder -newer folder/sub/two").metadata);
+}
+
+#[test]
+fn a_folder_that_is_moved_takes_what_is_in_it_along() {
+    let world = World::new();
+    world.file("old/deep/file", "text");
+    let trace = world.run(
+        "test -e new/deep/file; mv old new; cat new/deep/file; echo x >new/more; mkdir t; echo y >t/z; mv t u; cat u/z",
+    );
+    let file = touch(&trace, &world.path("old/deep/file"));
+    assert!(file.seen.content && file.image.is_some() && file.made.own, "{file:?}");
+    let new = touch(&trace, &world.path("new"));
+    assert!(new.made.moved_here && new.made.own && new.seen.kind);
+    assert!(trace.touched.get(&world.path("new/deep/file")).is_none_or(|touch| touch.made.own && !touch.seen.content));
+    assert!(touch(&trace, &world.path("new/more")).made.own);
+    assert!(touch(&trace, &world.path("old/deep")).listing.is_some());
+    assert!(touch(&trace, &world.path("u/z")).made.own && !touch(&trace, &world.path("u/z")).seen.content);
+}
+
+#[test]
+fn a_folder_that_cannot_be_removed_stays_what_it_was() {
+    let world = World::new();
+    let file = world.file("folder/file", "text");
+    let trace = world.run("mkdir folder; rmdir folder; mkdir other; mv -T other folder; cat folder/file; :");
+    let touched = touch(&trace, &world.path("folder"));
+    assert!(!touched.made.own && touched.listing.is_some(), "{touched:?}");
+    assert!(touch(&trace, &file).seen.content);
+}
+
+#[test]
+fn interpreters_are_inputs() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new();
+    let script = world.file("script", "#!/bin/sh\ncat file\n");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let file = world.file("file", "text");
+    let trace = world.run("./script");
+    for path in [&script, &file, &Path::new("/bin/sh").canonicalize().unwrap()] {
+        assert!(touch(&trace, path).seen.content, "{}", path.display());
+    }
+    let loader = super::program::interpreter(Path::new("/bin/sh")).unwrap().canonicalize().unwrap();
+    assert!(touch(&trace, &loader).seen.content);
+}
+
+#[test]
+fn who_is_left_behind_is_refused_and_answered_by_the_guard() {
+    let world = World::new();
+    world.file("file", "text");
+    // It goes on only when fleche has let go of it, and then makes calls that somebody must answer.
+    let script = "mkfifo go; (read x <go; cat file >copy; mkdir done) </dev/null >/dev/null 2>&1 & :";
+    let trace = world.run(script);
+    assert!(trace.refusals.contains(&Reason::LeftBehind), "{:?}", trace.refusals);
+    fs::write(world.path("go"), "x\n").unwrap();
+    wait_for(|| world.path("done").exists());
+    assert_eq!(fs::read_to_string(world.path("copy")).unwrap(), "text");
+}
+
+/// Waits until something is so, but not for ever.
+#[track_caller]
+fn wait_for(mut is_so: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(60));
+        crate::sys::clock::pause(std::time::Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_command_inside_a_watched_one_runs_unwatched() {
+    // A second listener is refused by the kernel; the first one's command is played by a filter on this thread.
+    let filter = super::sieve(&Watch::everything()).unwrap();
+    let outcome = std::thread::spawn(move || {
+        let image = crate::sys::image::Image::new(Path::new("/bin/true"), &["true".into()], &[]).unwrap();
+        let held = crate::sys::signal::hold();
+        let (child, listener) = crate::sys::child::spawn_filtered(&image, &[None; 3], &held, &filter).unwrap();
+        let watcher = super::start(listener.unwrap(), &Watch::everything(), None).unwrap();
+        wait_for(|| matches!(child.change(), Ok(Some(crate::sys::child::Change::Ended(_)))));
+        watcher.finish()
+    });
+    let trace = outcome.join().unwrap();
+    assert_eq!(trace.refusals, []);
+    assert!(trace.touched.keys().any(|path| path.ends_with("true") || path.ends_with("coreutils")), "{trace:?}");
+}
+
+#[test]
+fn standard_input_is_noted_where_that_is_asked_for() {
+    let world = World::new();
+    let run = |stdin: Descriptor0, script: &str| {
+        let watch = Watch { stdin, ..Watch::everything() };
+        let (run, _) = world.run_as(&watch, script);
+        run.trace.unwrap().stdin_used
+    };
+    assert!(run(Descriptor0::Watched, "cat >/dev/null"));
+    assert!(run(Descriptor0::Watched, "cat /dev/stdin"));
+    assert!(!run(Descriptor0::Watched, "echo x | cat"));
+    assert!(!run(Descriptor0::Unwatched, "cat"));
+}
+
+#[test]
+fn what_reaches_beyond_the_command_is_refused() {
+    let world = World::new();
+    world.file("file", "text");
+    let refusals = |script: &str| world.run(script).refusals;
+    assert_eq!(refusals("ln file other"), [Reason::HardLink(world.path("other"))]);
+    assert_eq!(refusals("echo x >made; ln made more; mkfifo f; (echo x >f) & cat f; wait"), []);
+    if fs::metadata("/dev/loop-control").is_ok() {
+        assert_eq!(refusals("exec 3</dev/loop-control; :"), [Reason::Device("/dev/loop-control".into())]);
+    }
+    std::os::unix::net::UnixListener::bind(world.path("socket")).unwrap();
+}
+
+#[test]
+fn what_is_apart_or_scratch_is_not_noted() {
+    let world = World::new();
+    world.file("apart/file", "1");
+    world.file("scratch/file", "2");
+    let scratch = world.path("scratch");
+    let watch = Watch {
+        apart: vec![world.path("apart")],
+        scratch: Arc::new(move |path| path.starts_with(&scratch)),
+        ..Watch::everything()
+    };
+    let (run, _) = world.run_as(&watch, "cat apart/file scratch/file; echo x >scratch/more; ls");
+    let trace = run.trace.unwrap();
+    assert!(
+        !trace
+            .touched
+            .keys()
+            .any(|path| path.starts_with(world.path("apart")) || path.starts_with(world.path("scratch")))
+    );
+    assert_eq!(
+        touch(&trace, &world.folder.path().canonicalize().unwrap()).listing.as_ref().unwrap().without,
+        ["apart", "scratch"]
+    );
+}

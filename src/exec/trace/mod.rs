@@ -1,0 +1,68 @@
+//! Watching a command: which files it and all that it starts look at and change, told by the kernel before each call.
+//!
+//! A filter (seccomp user notification) makes each system call that names a file, or reaches beyond the command, wait until a
+//! thread of fleche has looked at what is there and lets it go on. ptrace(2) is not used: a process has room for one tracer,
+//! which strace, gdb and LeakSanitizer want to be, and the listener of a filter is a descriptor, so that a guard in a process
+//! of its own can hold it too and answer when fleche is gone.
+//!
+//! What counts is in [`Trace`]. Nothing here decides what may be stored.
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod enabled;
+#[cfg(not(all(
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+#[path = "disabled.rs"]
+mod enabled;
+mod never;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub(super) use enabled::{Sieve, Watcher, sieve, start};
+pub use never::{NEVER, NEVER_VERSION};
+
+/// What to watch a command for, and what to pass over.
+#[derive(Clone)]
+pub struct Watch {
+    /// Folders that are no business of the command's, as fleche's store: absolute, without links.
+    pub apart: Vec<PathBuf>,
+    /// What programs keep for themselves: asked with absolute paths without links; of what it holds for, nothing is noted.
+    pub scratch: Arc<dyn Fn(&Path) -> bool + Send + Sync>,
+    /// Whether the use of the network is a refusal.
+    pub network: Network,
+    /// Whether uses of descriptor 0 are noted.
+    pub stdin: Descriptor0,
+}
+
+pub use crate::sys::calls::Descriptor0;
+
+/// What the use of the network means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// What comes through it may be another thing each time.
+    Refused,
+    /// The caller has said that it counts not.
+    Allowed,
+}
+
+impl Watch {
+    /// Watches everything but descriptor 0, with no folder apart and no scratch.
+    pub fn everything() -> Watch {
+        let (network, stdin) = (Network::Refused, Descriptor0::Unwatched);
+        Watch { apart: Vec::new(), scratch: Arc::new(|_| false), network, stdin }
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch")
+            .field("apart", &self.apart)
+            .field("network", &self.network)
+            .field("stdin", &self.stdin)
+            .finish_non_exhaustive()
+    }
+}
