@@ -40,7 +40,7 @@ impl<'a> Sought<'a> {
         let path_sets = OnceCell::new();
         let mut known = || {
             let path_sets: &PathSets = path_sets.get_or_init(|| store.path_sets(&command.digest));
-            path_sets.sets.first().map_or(Vec::new(), |set| set.observations.clone())
+            path_sets.set(0).map_or(Vec::new(), |set| set.observations)
         };
         let observed = observe(request, command, &mut known, store)?;
         Ok(Sought { request, command, observed, places, path_sets })

@@ -71,7 +71,7 @@ enum Glimpse {
 ///
 /// What cannot be looked at or read.
 pub fn look(subjects: &[Subject], memory: &dyn StampMemory, now: i64) -> Result<Vec<Sight>, ObserveError> {
-    let glimpses = glimpses(subjects);
+    let glimpses = each(subjects, glimpse);
     let (mut sights, mut jobs, mut waiting) = (Vec::with_capacity(subjects.len()), Vec::new(), Vec::new());
     for (subject, glimpse) in subjects.iter().zip(glimpses) {
         let path = &subject.candidate.path;
@@ -99,19 +99,20 @@ pub fn look(subjects: &[Subject], memory: &dyn StampMemory, now: i64) -> Result<
 }
 
 /// The digest of a large file that was read for another command. Only stamps that prove something are remembered.
-fn remembered(memory: &dyn StampMemory, stamp: &Stamp) -> Option<Seen> {
+pub fn remembered(memory: &dyn StampMemory, stamp: &Stamp) -> Option<Seen> {
     let digest = if stamp.size > content::SMALL { memory.recall(stamp)?.digest } else { return None };
     Some(Seen { digest, stamp: *stamp, settled: true })
 }
 
-/// Glances at all subjects, with several threads if there are many.
-fn glimpses(subjects: &[Subject]) -> Vec<io::Result<Glimpse>> {
-    let alone = |subjects: &[Subject]| subjects.iter().map(glimpse).collect::<Vec<_>>();
-    if subjects.len() <= MANY {
-        return alone(subjects);
+/// Looks at all of `items` in their order, with several threads if there are many.
+pub fn each<T: Sync, R: Send>(items: &[T], look: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let alone = |items: &[T]| items.iter().map(&look).collect::<Vec<_>>();
+    if items.len() <= MANY {
+        return alone(items);
     }
     let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
-    let mut shares = subjects.chunks(subjects.len().div_ceil(threads));
+    let mut shares = items.chunks(items.len().div_ceil(threads));
+    let alone = &alone;
     thread::scope(|scope| {
         let mine = shares.next().unwrap_or_default();
         let others: Vec<_> =

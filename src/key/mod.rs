@@ -7,14 +7,20 @@
 mod command;
 mod content;
 mod environment;
+#[allow(dead_code)]
+mod facets;
 mod filters;
 mod inputs;
 mod look;
 mod observe;
 mod pattern;
 mod place;
+#[allow(dead_code)]
+mod present;
 mod program;
 mod script;
+#[allow(dead_code)]
+mod traced;
 pub mod volatile;
 mod walk;
 
@@ -29,4 +35,8 @@ pub use environment::{missing_requirement, variable, variables, visible_environm
 pub use observe::{ObserveError, Observed, confirm, confirm_file, is_worth_remembering, observe};
 pub use pattern::is_glob;
 pub use place::lexical;
+#[allow(unused_imports)]
+pub use present::{Present, observed_now};
 pub use program::resolve_program;
+#[allow(unused_imports)]
+pub use traced::{Ended, from_trace};

@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 
 use super::codec::text;
 use super::{
-    CommandDigest, Content, Digest, Fields, Key, Malformed, Metadata, Observation, Outcome, OutputKind, Reader,
-    Request, Writer,
+    CommandDigest, Content, Digest, Facet, Fields, Key, Malformed, Metadata, Observation, Outcome, OutputKind, Reader,
+    Request, Writer, manifest,
 };
 
 /// The version of a call file's fields; a reader refuses a newer one.
-const FORMAT: u64 = 1;
+///
+/// 2: the observations of a watched command are in the field `manifest`. A reader of format 1 would take the call for one
+/// that observed nothing, so it must refuse it. Declared calls are written in format 1 as before.
+const FORMAT: u64 = 2;
 
 /// How a call's inputs are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,7 +120,8 @@ impl Call {
     /// The bytes of the call, without the frame that its file puts around them.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.number_field("format", FORMAT);
+        let is_declared = self.observations.iter().all(|seen| seen.facet == Facet::Whole);
+        writer.number_field("format", if is_declared { 1 } else { FORMAT });
         writer.field("key", &self.key.0.0);
         writer.field("command", &self.command.0.0);
         writer.field("grade", self.grade.name().as_bytes());
@@ -146,7 +150,10 @@ impl Call {
             writer.field("variable", &inner.into_bytes());
         }
         writer.field("request", &self.request.encode());
-        writer.field("observations", &Observation::encode_all(&self.observations));
+        match is_declared {
+            true => writer.field("observations", &Observation::encode_all(&self.observations)),
+            false => writer.field("manifest", &manifest::encode(&self.observations)),
+        };
         self.metadata.encode(&mut writer);
         for (name, value) in &self.tags {
             let mut inner = Writer::new();
@@ -189,6 +196,7 @@ impl Call {
                 }),
                 b"request" => request = Request::decode(value)?,
                 b"observations" => observations = Observation::decode_all(value)?,
+                b"manifest" => observations = manifest::decode(value)?,
                 b"tag" => {
                     tags.insert(text(reader.bytes()?)?, text(reader.bytes()?)?);
                 }
@@ -262,7 +270,7 @@ fn path(bytes: &[u8]) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Facet, Output, Stamp, State, Stream, Transcript, Usage};
+    use crate::model::{Output, Stamp, State, Stream, Transcript, Usage};
 
     fn call() -> Call {
         let content = Content::inline(b"hello\n".to_vec());

@@ -12,6 +12,7 @@ mod differing;
 mod digest;
 mod event;
 mod fact;
+mod manifest;
 mod metadata;
 mod observation;
 mod outcome;

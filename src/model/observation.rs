@@ -1,5 +1,6 @@
 //! What a command could see at a path.
 
+use std::cmp::Ordering;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -56,7 +57,7 @@ pub enum Facet {
     /// What stat(2) tells of a file, or of a folder that was listed: size, modification time, owner.
     Metadata,
     /// As [`Kind`](Facet::Kind), of a file that the command looked at and then replaced without reading it: whether it is
-    /// empty, and how many of the files with [`Metadata`](Facet::Metadata) are older. That is what `make` goes by.
+    /// empty, and which of the files with [`Metadata`](Facet::Metadata) or this facet are older. That is what `make` goes by.
     Replaced,
     /// The names and types in a folder, but for these names.
     Listing {
@@ -110,6 +111,8 @@ pub enum State {
         user: u32,
         /// The group.
         group: u32,
+        /// How many names a file has, which `ls -l` and `find -links` show; 0 for anything else.
+        links: u64,
     },
     /// A regular file that is to be replaced unread.
     Replaced {
@@ -117,7 +120,8 @@ pub enum State {
         mode: u32,
         /// Whether it holds nothing.
         empty: bool,
-        /// How many of the files whose times count are older.
+        /// Its place among the files whose times count: how many of them are older, and how many are not newer, added.
+        /// So it tells "as old as" from "older than", as `make` and `test -nt` do.
         rank: u64,
     },
     /// The digest of the sorted names and types in a folder.
@@ -184,9 +188,9 @@ impl State {
             State::Special(kind) => writer.number(5).number(u64::from(*kind)),
             State::Exists { mode } => writer.number(6).number(u64::from(*mode)),
             State::Target(text) => writer.number(7).bytes(text),
-            State::Metadata { mode, size, modified, user, group } => {
+            State::Metadata { mode, size, modified, user, group, links } => {
                 writer.number(8).number(u64::from(*mode)).number(*size).signed(*modified);
-                writer.number(u64::from(*user)).number(u64::from(*group))
+                writer.number(u64::from(*user)).number(u64::from(*group)).number(*links)
             }
             State::Replaced { mode, empty, rank } => {
                 writer.number(9).number(u64::from(*mode)).number(u64::from(*empty)).number(*rank)
@@ -241,6 +245,7 @@ impl State {
                 modified: reader.signed()?,
                 user: State::mode(reader)?,
                 group: State::mode(reader)?,
+                links: reader.number()?,
             },
             9 => State::Replaced { mode: State::mode(reader)?, empty: reader.number()? == 1, rank: reader.number()? },
             10 => State::Listing(Digest(reader.digest()?)),
@@ -281,18 +286,37 @@ impl Observation {
         let mut writer = Writer::new();
         for observation in observations {
             writer.bytes(observation.path.as_os_str().as_bytes());
-            observation.facet.encode(&mut writer);
-            observation.state.encode(&mut writer);
-            match &observation.stamp {
-                None => writer.number(0),
-                Some(stamp) => {
-                    writer.number(1);
-                    stamp.encode(&mut writer);
-                    &mut writer
-                }
-            };
+            observation.encode_rest(&mut writer);
         }
         writer.into_bytes()
+    }
+
+    /// All but the path, see [`decode_rest`](Observation::decode_rest).
+    pub(super) fn encode_rest(&self, writer: &mut Writer) {
+        self.facet.encode(writer);
+        self.state.encode(writer);
+        match &self.stamp {
+            None => drop(writer.number(0)),
+            Some(stamp) => stamp.encode(writer.number(1)),
+        }
+    }
+
+    /// An observation at `path`, as [`encode_rest`](Observation::encode_rest) wrote it.
+    pub(super) fn decode_rest(path: PathBuf, reader: &mut Reader) -> Result<Observation, Malformed> {
+        let facet = Facet::decode(reader)?;
+        let state = State::decode(reader)?;
+        let stamp = match reader.number()? {
+            0 => None,
+            1 => Some(Stamp::decode(reader)?),
+            _ => return Err(Malformed("stamp")),
+        };
+        Ok(Observation { path, facet, state, stamp })
+    }
+
+    /// The order of observations in a key: by the bytes of the path, then by facet.
+    pub fn key_order(&self, other: &Observation) -> Ordering {
+        let paths = self.path.as_os_str().as_bytes().cmp(other.path.as_os_str().as_bytes());
+        paths.then_with(|| self.facet.cmp(&other.facet))
     }
 
     /// Reads what [`encode_all`](Observation::encode_all) wrote.
@@ -301,14 +325,7 @@ impl Observation {
         let mut observations = Vec::new();
         while !reader.is_empty() {
             let path = PathBuf::from(OsStr::from_bytes(reader.bytes()?));
-            let facet = Facet::decode(&mut reader)?;
-            let state = State::decode(&mut reader)?;
-            let stamp = match reader.number()? {
-                0 => None,
-                1 => Some(Stamp::decode(&mut reader)?),
-                _ => return Err(Malformed("stamp")),
-            };
-            observations.push(Observation { path, facet, state, stamp });
+            observations.push(Observation::decode_rest(path, &mut reader)?);
         }
         Ok(observations)
     }
@@ -372,7 +389,7 @@ mod tests {
             (Facet::Kind, State::Target(b"t".to_vec())),
             (Facet::Kind, State::Denied),
             (Facet::Content, State::File { mode: 0o600, digest: Digest::of(b"y") }),
-            (Facet::Metadata, State::Metadata { mode: 0o100_644, size: 9, modified: -1, user: 7, group: 8 }),
+            (Facet::Metadata, State::Metadata { mode: 0o100_644, size: 9, modified: -1, user: 7, group: 8, links: 2 }),
             (Facet::Replaced, State::Replaced { mode: 0o644, empty: true, rank: 3 }),
             (listing, State::Listing(Digest::of(b"z"))),
             (Facet::Content, State::Absent),

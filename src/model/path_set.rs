@@ -1,6 +1,10 @@
 //! The paths that a command looked at, remembered under its command digest.
+//!
+//! Sets of one command have most of their observations in common. So there is one table of distinct ones, in key order,
+//! and a set is a list of places in it: a file of sixteen sets is hardly larger than a file of one, and what is in many
+//! sets is looked at once.
 
-use super::{CommandDigest, Digest, Fields, Key, Malformed, Observation, Reader, Writer};
+use super::{CommandDigest, Digest, Fields, Key, Malformed, Observation, Reader, Writer, manifest};
 
 /// One set of paths, with what was seen there last and the call that saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,11 +20,20 @@ pub struct PathSet {
 pub struct PathSets {
     /// The command that they belong to.
     pub command: CommandDigest,
-    /// At most [`PathSets::MOST`] sets with different paths, the most recent first.
-    pub sets: Vec<PathSet>,
     /// Keys of calls recorded under this digest, the most recent first; at most [`PathSets::MOST_KEYS`].
     /// They tell which files a former call of this command made.
     pub keys: Vec<Key>,
+    /// All distinct observations, in key order; of one path and facet those of newer sets first.
+    table: Vec<Observation>,
+    /// At most [`PathSets::MOST`] sets with different paths, the most recent first.
+    sets: Vec<Members>,
+}
+
+/// A set as places in the table, ascending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Members {
+    key: Key,
+    places: Vec<usize>,
 }
 
 impl PathSets {
@@ -31,27 +44,95 @@ impl PathSets {
 
     /// Nothing yet.
     pub fn new(command: CommandDigest) -> PathSets {
-        PathSets { command, sets: Vec::new(), keys: Vec::new() }
+        PathSets { command, keys: Vec::new(), table: Vec::new(), sets: Vec::new() }
     }
 
-    /// Puts `set` in front and forgets the set with the same paths, if there was one.
-    pub fn insert(&mut self, set: PathSet) {
+    /// How many sets there are.
+    pub fn count(&self) -> usize {
+        self.sets.len()
+    }
+
+    /// The set with this number, 0 for the most recent one.
+    pub fn set(&self, number: usize) -> Option<PathSet> {
+        let Members { key, places } = self.sets.get(number)?;
+        Some(PathSet { key: *key, observations: places.iter().map(|place| self.table[*place].clone()).collect() })
+    }
+
+    /// All distinct observations of all sets, in key order; of one path and facet those of newer sets first.
+    pub fn table(&self) -> &[Observation] {
+        &self.table
+    }
+
+    /// The places in the [`table`](PathSets::table) of what is in the set with this number, ascending.
+    pub fn places(&self, number: usize) -> Option<&[usize]> {
+        self.sets.get(number).map(|set| set.places.as_slice())
+    }
+
+    /// Puts `set` in front and forgets the set with the same paths and facets, if there was one.
+    pub fn insert(&mut self, mut set: PathSet) {
+        set.observations.sort_by(Observation::key_order);
         self.keys.retain(|key| *key != set.key);
         self.keys.insert(0, set.key);
         self.keys.truncate(PathSets::MOST_KEYS);
-        self.sets.retain(|old| !old.observations.iter().map(|o| &o.path).eq(set.observations.iter().map(|o| &o.path)));
-        self.sets.insert(0, set);
-        self.sets.truncate(PathSets::MOST);
+        let mut sets = self.taken_apart(PathSets::MOST);
+        let looks = |set: &PathSet, at: usize| (set.observations[at].path.clone(), set.observations[at].facet.clone());
+        let is_alike = |old: &PathSet| {
+            old.observations.len() == set.observations.len()
+                && (0..set.observations.len()).all(|at| looks(old, at) == looks(&set, at))
+        };
+        sets.retain(|old| !is_alike(old));
+        sets.insert(0, set);
+        sets.truncate(PathSets::MOST);
+        self.put_together(sets);
+    }
+
+    /// Forgets all sets but the `most` newest.
+    pub fn keep(&mut self, most: usize) {
+        let sets = self.taken_apart(most);
+        self.put_together(sets);
+    }
+
+    fn taken_apart(&self, most: usize) -> Vec<PathSet> {
+        (0..most).map_while(|number| self.set(number)).collect()
+    }
+
+    fn put_together(&mut self, sets: Vec<PathSet>) {
+        let mut entries = Vec::new();
+        self.sets = Vec::with_capacity(sets.len());
+        for (number, set) in sets.into_iter().enumerate() {
+            entries.extend(set.observations.into_iter().map(|seen| (seen, number)));
+            self.sets.push(Members { key: set.key, places: Vec::new() });
+        }
+        // Stable: of one path and facet, what newer sets say stays in front.
+        entries.sort_by(|(one, _), (other, _)| one.key_order(other));
+        self.table.clear();
+        let mut group = 0;
+        for (seen, number) in entries {
+            if self.table.last().is_some_and(|last| last.key_order(&seen).is_ne()) {
+                group = self.table.len();
+            }
+            let known = self.table[group..].iter().position(|known| *known == seen).map(|at| group + at);
+            let place = known.unwrap_or(self.table.len());
+            if known.is_none() {
+                self.table.push(seen);
+            }
+            self.sets[number].places.push(place);
+        }
+        for set in &mut self.sets {
+            set.places.sort_unstable();
+            set.places.dedup();
+        }
     }
 
     /// The bytes of its file.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
         writer.field("command", &self.command.0.0);
+        if !self.sets.is_empty() {
+            writer.field("table", &manifest::encode(&self.table));
+        }
         for set in &self.sets {
-            let mut inner = Writer::new();
-            inner.raw(&set.key.0.0).raw(&Observation::encode_all(&set.observations));
-            writer.field("set", &inner.into_bytes());
+            writer.field("members", &set.encode());
         }
         for key in &self.keys {
             writer.field("key", &key.0.0);
@@ -59,23 +140,65 @@ impl PathSets {
         writer.into_bytes()
     }
 
-    /// Reads what [`encode`](PathSets::encode) wrote.
+    /// Reads what [`encode`](PathSets::encode) wrote, or the version before it, which wrote every set out.
     pub fn decode(bytes: &[u8]) -> Result<PathSets, Malformed> {
         let mut command = None;
-        let (mut sets, mut keys) = (Vec::new(), Vec::new());
+        let (mut keys, mut table, mut sets, mut former) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for field in Fields::of(bytes) {
             let (name, value) = field?;
             let mut reader = Reader::new(value);
             match name {
                 b"command" => command = Some(CommandDigest(Digest(reader.digest()?))),
-                b"set" => {
+                b"table" => table = manifest::decode(value)?,
+                b"members" if sets.len() < PathSets::MOST => sets.push(Members::decode(value, table.len())?),
+                b"set" if former.len() < PathSets::MOST => {
                     let key = Key(Digest(reader.digest()?));
-                    sets.push(PathSet { key, observations: Observation::decode_all(reader.rest())? });
+                    former.push(PathSet { key, observations: Observation::decode_all(reader.rest())? });
                 }
                 b"key" => keys.push(Key(Digest(reader.digest()?))),
                 _ => {}
             }
         }
-        Ok(PathSets { command: command.ok_or(Malformed("path sets"))?, sets, keys })
+        if !table.is_sorted_by(|one: &Observation, other| one.key_order(other).is_le()) {
+            return Err(Malformed("path sets"));
+        }
+        let mut decoded = PathSets { command: command.ok_or(Malformed("path sets"))?, keys, table, sets };
+        if !former.is_empty() {
+            decoded.put_together(former);
+        }
+        Ok(decoded)
+    }
+}
+
+impl Members {
+    /// The key, then stretches of the table in turn: how many to pass over, how many to take.
+    fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.raw(&self.key.0.0);
+        let mut next = 0;
+        for stretch in self.places.chunk_by(|one, other| one + 1 == *other) {
+            let (first, length) = (stretch[0], stretch.len());
+            writer.number((first - next) as u64).number(length as u64);
+            next = first + length;
+        }
+        writer.into_bytes()
+    }
+
+    /// Reads what [`encode`](Members::encode) wrote of a table of this length.
+    fn decode(bytes: &[u8], length: usize) -> Result<Members, Malformed> {
+        let mut reader = Reader::new(bytes);
+        let key = Key(Digest(reader.digest()?));
+        let (mut places, mut next) = (Vec::new(), 0);
+        while !reader.is_empty() {
+            let (skipped, taken) = (reader.number()?, reader.number()?);
+            let within = |end: u64| usize::try_from(end).ok().filter(|end| *end <= length);
+            let first = within(skipped.saturating_add(next as u64)).ok_or(Malformed("path set"))?;
+            next = within(taken.saturating_add(first as u64)).ok_or(Malformed("path set"))?;
+            if next == first {
+                return Err(Malformed("path set"));
+            }
+            places.extend(first..next);
+        }
+        Ok(Members { key, places })
     }
 }

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::{Digest, Reason, Stamp};
+use super::{Digest, Reason, Stamp, Writer};
 
 /// All that was seen of one command and of the processes that it started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,4 +96,15 @@ pub struct Listing {
     pub entries: Vec<(OsString, u32)>,
     /// The names that the command had made or removed there before it looked, sorted.
     pub without: Vec<OsString>,
+}
+
+impl Listing {
+    /// The digest of names and types, which is what counts of a listing.
+    pub fn digest(&self) -> Digest {
+        let mut writer = Writer::new();
+        for (name, kind) in &self.entries {
+            writer.bytes(name.as_bytes()).number(u64::from(*kind));
+        }
+        Digest::of(&writer.into_bytes())
+    }
 }

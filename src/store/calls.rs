@@ -277,7 +277,7 @@ mod tests {
     fn damaged_path_sets_are_none_and_in_quarantine() {
         let world = World::new();
         let stored = world.record(call("a"));
-        assert_eq!(world.store.path_sets(&stored.command).sets.len(), 1);
+        assert_eq!(world.store.path_sets(&stored.command).count(), 1);
         fs::write(world.store.folder().join(paths_name(&stored.command)), "x").unwrap();
         assert_eq!(world.store.path_sets(&stored.command), PathSets::new(stored.command));
         assert_eq!(quarantined(&world), 1);

@@ -299,10 +299,10 @@ impl Recording<'_> {
 fn path_set_bytes(mut sets: PathSets) -> Vec<u8> {
     loop {
         let body = sets.encode();
-        if body.len() <= PATHS_MOST || sets.sets.len() <= 1 {
+        if body.len() <= PATHS_MOST || sets.count() <= 1 {
             return frame::seal(Kind::PathSets, &body);
         }
-        sets.sets.truncate(sets.sets.len() / 2);
+        sets.keep(sets.count() / 2);
     }
 }
 
@@ -423,7 +423,7 @@ mod tests {
         world.record(first.clone());
         world.record(second.clone());
         let sets = world.store.path_sets(&first.command);
-        assert_eq!(sets.sets, vec![path_set(&second), path_set(&first)]);
+        assert_eq!([sets.set(0), sets.set(1)], [Some(path_set(&second)), Some(path_set(&first))]);
         assert_eq!(sets.keys, vec![second.key, first.key]);
     }
 
@@ -435,11 +435,11 @@ mod tests {
             let observations = vec![Observation { path, facet: Facet::Whole, state: State::Absent, stamp: None }];
             sets.insert(PathSet { key: call(&number.to_string()).key, observations });
         }
-        let newest = sets.sets[0].clone();
+        let newest = sets.set(0);
         let bytes = path_set_bytes(sets);
         assert!(bytes.len() < PATHS_MOST);
         let read = PathSets::decode(frame::open(Kind::PathSets, &bytes).unwrap()).unwrap();
-        assert_eq!((read.sets.len(), &read.sets[0], read.keys.len()), (2, &newest, 4));
+        assert_eq!((read.count(), read.set(0), read.keys.len()), (2, newest, 4));
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 mod changes;
 mod commands;
+mod facets;
 mod inputs;
 mod laws;
 mod programs;
 mod pure;
+mod traced;
 mod world;

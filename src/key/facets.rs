@@ -1,0 +1,222 @@
+//! What a look at a path tells of each of its facets.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, open, statat};
+use rustix::io::Errno;
+
+use crate::model::{Digest, Facet, Glimpse, Listing, Observation, Remembered, Stamp, StampMemory, State};
+use crate::sys::stamp;
+
+use super::content::{self, Job, Links, Seen};
+use super::look;
+use super::place::is_nothing;
+
+/// Looks at `path` itself, a link not followed.
+///
+/// # Errors
+///
+/// Where it cannot be known whether there is something, but for a folder on the way that may not be searched.
+pub fn glimpse(path: &Path) -> io::Result<Glimpse> {
+    let found = match statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(found) => found,
+        Err(Errno::ACCESS) => return Ok(Glimpse::Denied),
+        Err(error) => {
+            let error = io::Error::from(error);
+            return if is_nothing(&error) { Ok(Glimpse::Nothing) } else { Err(error) };
+        }
+    };
+    let stamp = stamp::from_stat(&found);
+    let target = match kind(&stamp) {
+        FileType::Symlink => Some(std::fs::read_link(path)?.into_os_string().into_vec()),
+        _ => None,
+    };
+    Ok(Glimpse::Something { stamp, user: found.st_uid, group: found.st_gid, links: u64::from(found.st_nlink), target })
+}
+
+/// What a stamp is of.
+pub fn kind(stamp: &Stamp) -> FileType {
+    FileType::from_raw_mode(stamp.mode)
+}
+
+/// What a glimpse tells of a facet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// All.
+    State(State),
+    /// That there is a regular file with this stamp; its bytes count.
+    File(Stamp),
+    /// That there is a folder; its names count.
+    Folder,
+}
+
+/// What `glimpse` tells of `facet`. The place among other files of one that is to be replaced is left at 0, see [`rank`].
+pub fn told(glimpse: &Glimpse, facet: &Facet) -> Told {
+    let Glimpse::Something { stamp, user, group, links, target } = glimpse else {
+        return Told::State(if *glimpse == Glimpse::Denied { State::Denied } else { State::Absent });
+    };
+    let mode = State::permissions(stamp.mode);
+    let kind = kind(stamp);
+    let state = match (facet, kind) {
+        (Facet::Content | Facet::Whole, FileType::RegularFile) => return Told::File(*stamp),
+        (Facet::Listing { .. }, FileType::Directory) => return Told::Folder,
+        (Facet::Replaced, FileType::RegularFile) => State::Replaced { mode, empty: stamp.size == 0, rank: 0 },
+        (Facet::Metadata, _) => State::Metadata {
+            mode: stamp.mode,
+            size: if kind == FileType::RegularFile { stamp.size } else { 0 },
+            modified: stamp.modified,
+            user: *user,
+            group: *group,
+            links: if kind == FileType::RegularFile { *links } else { 0 },
+        },
+        (_, FileType::RegularFile) => State::Exists { mode },
+        (_, FileType::Directory) => State::Folder { mode },
+        (_, FileType::Symlink) => State::Target(target.clone().unwrap_or_default()),
+        _ => State::Special(stamp.mode & !mode),
+    };
+    Told::State(state)
+}
+
+/// The modification time of a regular file whose place among others counts.
+pub fn counting_time(glimpse: &Glimpse, facet: &Facet) -> Option<i64> {
+    match glimpse {
+        Glimpse::Something { stamp, .. } if kind(stamp) == FileType::RegularFile => {
+            matches!(facet, Facet::Metadata | Facet::Replaced).then_some(stamp.modified)
+        }
+        _ => None,
+    }
+}
+
+/// Gives every file that is to be replaced its place among those whose times count: `times` has one for each observation,
+/// where it counts.
+pub fn rank(observations: &mut [Observation], times: &[Option<i64>]) {
+    if !observations.iter().any(|seen| seen.facet == Facet::Replaced) {
+        return;
+    }
+    let mut sorted: Vec<i64> = times.iter().flatten().copied().collect();
+    sorted.sort_unstable();
+    for (seen, time) in observations.iter_mut().zip(times) {
+        let (State::Replaced { rank, .. }, Some(time)) = (&mut seen.state, time) else { continue };
+        let older = sorted.partition_point(|other| other < time);
+        let not_newer = sorted.partition_point(|other| other <= time);
+        *rank = (older + not_newer) as u64;
+    }
+}
+
+/// What is in a folder, but for the names in `without`, which must be sorted.
+///
+/// # Errors
+///
+/// As `open(2)` and `getdents(2)`.
+pub fn listing(folder: &Path, without: &[OsString]) -> io::Result<Listing> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let mut entries = Vec::new();
+    for entry in Dir::new(open(folder, flags, Mode::empty())?)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        let is_left_out = without.binary_search_by(|other| other.as_bytes().cmp(name)).is_ok();
+        if name != b"." && name != b".." && !is_left_out {
+            let kind = match entry.file_type() {
+                // Not what the type bits of anything are, and what a listing has where nobody tells.
+                FileType::Unknown => 0,
+                kind => kind.as_raw_mode(),
+            };
+            entries.push((OsString::from_vec(name.to_vec()), kind));
+        }
+    }
+    entries.sort_unstable();
+    Ok(Listing { entries, without: without.to_vec() })
+}
+
+/// The names in a folder as a state.
+///
+/// # Errors
+///
+/// As [`listing`], but for a folder that may not be read.
+pub fn listed(folder: &Path, without: &[OsString]) -> io::Result<State> {
+    match listing(folder, without) {
+        Ok(listing) => Ok(State::Listing(listing.digest())),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(State::Denied),
+        Err(error) => Err(error),
+    }
+}
+
+/// A file whose bytes were asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bytes {
+    /// They were read, or are known.
+    Known(Seen),
+    /// They may not be read.
+    Denied,
+}
+
+impl Bytes {
+    /// What an observation of the content holds: the state, and the stamp where it proves something.
+    pub fn observed(&self) -> (State, Option<Stamp>) {
+        match self {
+            Bytes::Denied => (State::Denied, None),
+            Bytes::Known(Seen { digest, stamp, settled }) => {
+                let state = State::File { mode: State::permissions(stamp.mode), digest: *digest };
+                (state, settled.then_some(*stamp))
+            }
+        }
+    }
+}
+
+/// A regular file whose bytes are asked for.
+pub struct Wanted {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The stamp that was found there.
+    pub found: Stamp,
+    /// The digest of the file with this stamp, where that is proven.
+    pub known: Option<Digest>,
+}
+
+/// The bytes of all `wanted`, in their order: what is proven or remembered is not read, the rest by several threads if it
+/// is much. `now`, in nanoseconds since 1970, must be from before they were found.
+pub fn bytes(wanted: &[Wanted], memory: &dyn StampMemory, now: i64) -> Vec<io::Result<Bytes>> {
+    let mut jobs = Vec::new();
+    let known = wanted.iter().map(|one| match one.known {
+        Some(digest) => Some(Seen { digest, stamp: one.found, settled: true }),
+        None => look::remembered(memory, &one.found),
+    });
+    let known: Vec<Option<Seen>> = known.collect();
+    for (one, _) in wanted.iter().zip(&known).filter(|(_, known)| known.is_none()) {
+        jobs.push(Job { path: one.path.clone(), links: Links::Refused, found: Some(one.found) });
+    }
+    let mut read = content::see_all(&jobs, now).into_iter();
+    let one = |known: Option<Seen>| match known {
+        Some(seen) => Ok(Bytes::Known(seen)),
+        None => match read.next().unwrap_or_else(|| Err(io::ErrorKind::Other.into())) {
+            Ok(seen) => {
+                if seen.settled && seen.stamp.size > content::SMALL {
+                    memory.remember(&seen.stamp, &Remembered { digest: seen.digest, binary: false });
+                }
+                Ok(Bytes::Known(seen))
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Bytes::Denied),
+            Err(error) => Err(error),
+        },
+    };
+    known.into_iter().map(one).collect()
+}
+
+/// The digest that `known` proves for the content of the file with this stamp.
+pub fn proven(known: &Observation, stamp: &Stamp) -> Option<Digest> {
+    match (&known.state, known.stamp) {
+        (State::File { digest, .. }, Some(its)) if its == *stamp => Some(*digest),
+        _ => None,
+    }
+}
+
+/// Whether a stamp that was taken at `time`, in nanoseconds since 1970, is so young that a change within the resolution
+/// of the file system's clock would not show. No file is at hand to ask where its clock is.
+pub fn is_young(stamp: &Stamp, time: i64) -> bool {
+    /// As old as FAT's clock is coarse.
+    const RESOLUTION: i64 = 2_000_000_000;
+    time.saturating_sub(stamp.modified.max(stamp.changed)) <= RESOLUTION
+}
