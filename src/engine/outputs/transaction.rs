@@ -130,7 +130,9 @@ impl<'a> Transaction<'a> {
 
     /// Takes away what is at `path` and was seen as `present`.
     pub fn set_aside(&mut self, path: &Path, present: &Stamp) -> Result<(), Fault> {
-        let parent = self.grounds.present_parent(path)?;
+        // Opened anew: in a folder that was moved away meanwhile nobody would find what was set aside.
+        let ground = self.grounds.of(path)?;
+        let parent = ground.parent(path).map_err(|why| ground.fault(path, path.parent(), &why))?;
         let aside = parent.set_aside(name(path)).map_err(|why| Fault::system(path, &why))?;
         self.going.insert(path.with_file_name(&aside));
         self.push(path, What::SetAside(aside.clone()))?;

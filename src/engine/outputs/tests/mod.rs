@@ -1,8 +1,12 @@
 //! Worlds in throw-away folders for the tests of collecting and restoring.
 
 mod collecting;
+mod edited;
+mod edits;
+mod finding;
 mod hostile;
 mod owned;
+mod replaying;
 mod restoring;
 mod rollback;
 

@@ -1,0 +1,289 @@
+//! What is found after a watched run, and what is refused.
+
+use std::os::unix::net::UnixListener;
+
+use super::edits::{Edits, Look};
+use super::*;
+use crate::model::Glimpse;
+use crate::sys::clock;
+
+fn refused(edits: &Edits) -> String {
+    edits.found(&Memory::default()).unwrap_err().to_string()
+}
+
+#[test]
+fn what_was_made_changed_and_taken_away_is_found_in_the_order_of_a_replay() {
+    let (world, shelf) = (World::new(), Memory::default());
+    world.write("changed", "1").write("same", "2").write("gone", "3").write("left/x", "4").link("old", "left");
+    world.mode("left", 0o755).mode("changed", 0o640);
+    let mut edits = Edits::of(&world);
+    edits.make_folder("new").write("new/late", "22", Look::Unread).write("early", "1", Look::Unread);
+    edits.append("changed", "+").remove("gone").link("new/l", "late").remove("old").make_folder("left");
+    edits.write("temporary", "", Look::Unread).remove("temporary").touch("same").seen.content = true;
+    edits.touch("nothing").made.changed = true;
+    world.mode("new", 0o700).mode("new/late", 0o600).mode("early", 0o755);
+    world.touch("early", 1_000).touch("changed", 5_000).touch("new/late", 9_000);
+    assert_eq!(
+        told(&edits.found(&shelf).unwrap()),
+        [
+            "new folder 700",
+            "early file 755 1",
+            "changed file 640 2",
+            "new/late file 600 2",
+            "new/l link late",
+            "gone absent",
+            "old absent",
+        ]
+    );
+}
+
+#[test]
+fn what_was_touched_and_is_as_it_was_is_no_output() {
+    let world = World::new();
+    world.write("file", "1").link("link", "file").folder("folder/below");
+    let mut edits = Edits::of(&world);
+    for path in ["file", "link", "folder", "folder/below"] {
+        let made = &mut edits.touch(path).made;
+        (made.changed, made.own) = (true, true);
+    }
+    // What is in a folder changes it, and is told apart.
+    edits.make_folder("folder/new");
+    fs::remove_dir(world.at("folder/new")).unwrap();
+    assert_eq!(edits.found(&Memory::default()), Ok(Vec::new()));
+}
+
+#[test]
+fn a_folder_is_found_where_its_mode_changed_or_it_was_made_anew() {
+    let world = World::new();
+    world.folder("a").folder("b/below").folder("c");
+    let mut edits = Edits::of(&world);
+    edits.mode("a", 0o711).remove_tree("b").make_folder("b").write("c/x", "", Look::Unread);
+    world.mode("b", 0o700).mode("c/x", 0o644);
+    assert_eq!(
+        told(&edits.found(&Memory::default()).unwrap()),
+        ["a folder 711", "b folder 700", "c/x file 644 0", "b/below absent"]
+    );
+}
+
+#[test]
+fn what_was_changed_unseen_is_not_stored() {
+    let world = World::new();
+    world.write("gone", "1").write("changed", "2").write("dir/x", "3");
+    let unseen = |path: &str| Err(Reason::NoImage(world.at(path)));
+    for path in ["gone", "changed"] {
+        let mut edits = Edits::of(&world);
+        edits.remove("gone").append("changed", "+");
+        edits.touch(path).image = None;
+        assert_eq!(edits.found(&Memory::default()), unseen(path));
+        world.write("gone", "1");
+    }
+    let mut edits = Edits::of(&world);
+    edits.rename("dir", "moved").touch("dir/x").image = None;
+    assert_eq!(edits.found(&Memory::default()), unseen("dir/x"));
+}
+
+#[test]
+fn what_is_replaced_unread_needs_not_to_be_known() {
+    let world = World::new();
+    world.write("x", "1");
+    let mut edits = Edits::of(&world);
+    edits.write("x", "22", Look::Unread);
+    assert_eq!(edits.found(&Memory::default()).unwrap().len(), 1);
+}
+
+#[test]
+fn writing_outside_is_refused_unless_it_is_gone_or_allowed() {
+    let (world, shelf) = (World::new(), Memory::default());
+    world.write("../outside/old", "1");
+    let outside = world.outside();
+    let mut edits = Edits::of(&world);
+    edits.write("../outside/temporary", "", Look::Unread).remove("../outside/temporary");
+    edits.make_folder("../outside").touch("../outside/old").made.changed = true;
+    edits.touch("../outside").made.changed = true;
+    edits.make_folder("../outside/dir").remove_folder("../outside/dir");
+    assert_eq!(edits.found(&shelf), Ok(Vec::new()));
+
+    let written = |path: &str| Err(Reason::WrittenOutside(Path::new(&outside).join(path)));
+    edits.write("../outside/new", "", Look::Unread);
+    assert_eq!(edits.found(&shelf), written("new"));
+    let allowed = |folder: &str| Places::watched(&[], &[folder.into()], &world.root(), &world.root()).unwrap();
+    let outputs = edits.found_at(&allowed(&outside), &shelf).unwrap();
+    assert_eq!(told(&outputs), [format!("{outside}/new file 644 0")]);
+    assert_eq!(edits.found_at(&allowed(&format!("{outside}/ne")), &shelf), written("new"));
+    let named = Places::watched(&["../outside/n*".into()], &[], &world.root(), &world.root()).unwrap();
+    assert_eq!(edits.found_at(&named, &shelf), Ok(outputs));
+    edits.append("../outside/old", "+");
+    assert_eq!(edits.found_at(&named, &shelf), written("old"));
+}
+
+#[test]
+fn what_cannot_be_stored_is_refused() {
+    let made = |make: &dyn Fn(&World, &mut Edits)| {
+        let world = World::new();
+        let mut edits = Edits::of(&world);
+        make(&world, &mut edits);
+        refused(&edits)
+    };
+    let fifo = |world: &World, edits: &mut Edits| {
+        edits.touch("f").made.changed = true;
+        rustix::fs::mkfifoat(rustix::fs::CWD, world.at("f"), rustix::fs::Mode::RWXU).unwrap();
+    };
+    let socket = |world: &World, edits: &mut Edits| {
+        edits.touch("s").made.changed = true;
+        UnixListener::bind(world.at("s")).unwrap();
+    };
+    let setuid = |_: &World, edits: &mut Edits| {
+        edits.write("x", "", Look::Unread).mode("x", 0o4755);
+    };
+    let sticky = |_: &World, edits: &mut Edits| {
+        edits.make_folder("d").mode("d", 0o1777);
+    };
+    let out = |_: &World, edits: &mut Edits| {
+        edits.link("l", "../outside");
+    };
+    let large = |_: &World, edits: &mut Edits| {
+        edits.write("x", &"x".repeat(MOST as usize + 1), Look::Unread);
+    };
+    assert_eq!(made(&fifo), "output `f` is a FIFO");
+    assert_eq!(made(&socket), "output `s` is a socket");
+    assert_eq!(made(&setuid), "output `x` has the setuid bit");
+    assert_eq!(made(&sticky), "output `d` has the sticky bit");
+    assert_eq!(made(&out), "output `l` is a link that leads out of the project: `../outside`");
+    assert_eq!(made(&large), format!("it made more than {MOST} bytes"));
+}
+
+#[test]
+fn folders_and_files_that_took_each_other_s_place_are_refused() {
+    let world = World::new();
+    world.folder("d").write("f", "1");
+    let mut edits = Edits::of(&world);
+    edits.remove_folder("d").write("d", "", Look::Unread);
+    assert_eq!(refused(&edits), "output `d` was a folder and is a file now");
+    edits.remove("d");
+    world.folder("d");
+    let mut edits = Edits::of(&world);
+    edits.remove("f").make_folder("f").touch("f").made.changed = true;
+    assert_eq!(refused(&edits), "output `f` was a file and is a folder now");
+}
+
+#[test]
+fn names_of_one_file_are_found_only_if_the_run_made_all() {
+    let world = World::new();
+    world.write("old", "1");
+    let mut edits = Edits::of(&world);
+    edits.write("a", "x", Look::Unread).hard_link("b", "a");
+    assert_eq!(edits.found(&Memory::default()).unwrap().len(), 2);
+    fs::hard_link(world.at("a"), world.at("c")).unwrap();
+    assert_eq!(refused(&edits), "output `a` has another name as well, by a hard link");
+    let mut edits = Edits::of(&world);
+    edits.hard_link("another", "old");
+    assert_eq!(refused(&edits), "output `another` has another name as well, by a hard link");
+}
+
+#[test]
+fn what_changes_while_it_is_taken_is_refused() {
+    let world = World::new();
+    let mut edits = Edits::of(&world);
+    edits.make_folder("d").write("d/x", "x", Look::Unread);
+    for late in ["d/x", "d/y"] {
+        edits.touch("d/y").made.changed = true;
+        let late = world.at(late);
+        let happens = move || fs::write(&late, "more").unwrap();
+        let shelf = Memory { while_ingesting: RefCell::new(Some(Box::new(happens))), ..Memory::default() };
+        assert!(matches!(edits.found(&shelf), Err(Reason::OutputUnstorable(..))));
+    }
+    // Written by somebody whom the command left behind.
+    let early = found(&edits.trace, &world.watched(), 0..1, MOST, &Memory::default());
+    let why = early.unwrap_err().to_string();
+    assert!(why.ends_with("changed after the command had ended"), "{why}");
+}
+
+#[test]
+fn what_could_not_be_looked_at_before_is_refused_if_it_is_there() {
+    let world = World::new();
+    let mut edits = Edits::of(&world);
+    edits.write("x", "", Look::Unread).touch("x").before = Glimpse::Denied;
+    assert_eq!(refused(&edits), "output `x` could not be looked at before the run");
+}
+
+#[test]
+fn temporary_files_of_fleche_are_passed_over() {
+    let world = World::new();
+    let mut edits = Edits::of(&world);
+    edits.make_folder("d").write("d/.fleche-1-1", "", Look::Unread).write(".fleche-1-2", "", Look::Unread);
+    edits.rename("d", "e");
+    assert_eq!(edits.found(&Memory::default()).unwrap().len(), 1);
+}
+
+#[test]
+fn what_is_in_a_moved_folder_is_found_and_its_former_place_is_empty() {
+    let (world, copy, shelf) = (World::new(), World::new(), Memory::default());
+    for world in [&world, &copy] {
+        world.write("old/deep/x", "1").write("old/y", "2").link("old/l", "y").folder("old/none");
+        world.mode("old/deep", 0o711).touch("old/deep/x", 3_000).touch("old/y", 2_000);
+    }
+    let mut edits = Edits::of(&world);
+    edits.make_folder("own").write("own/z", "3", Look::Unread).rename("own", "made").rename("old", "new");
+    world.mode("made", 0o755).mode("new", 0o755).mode("new/none", 0o755);
+    for path in ["new/deep/x", "new/y", "made/z"] {
+        world.mode(path, 0o644);
+    }
+    let outputs = edits.found(&shelf).unwrap();
+    assert_eq!(
+        told(&outputs),
+        [
+            "made folder 755",
+            "new folder 755",
+            "new/deep folder 711",
+            "new/none folder 755",
+            "new/y file 644 1",
+            "new/deep/x file 644 1",
+            "made/z file 644 1",
+            "new/l link y",
+            "old absent",
+            "old/deep absent",
+            "old/deep/x absent",
+            "old/l absent",
+            "old/none absent",
+            "old/y absent",
+        ]
+    );
+    assert_eq!(copy.replay(&outputs, &edits.observations(), &shelf), Ok(Restored::default()));
+    assert_eq!(copy.snapshot(), world.snapshot());
+    // Moving a file leaves its time as it was.
+    assert_eq!(copy.modified("new/y"), 2_000);
+    assert_ne!(copy.modified("made/z"), 3_000);
+}
+
+#[test]
+fn a_time_is_that_of_the_record_only_where_it_was_given() {
+    let (world, copy, shelf) = (World::new(), World::new(), Memory::default());
+    world.write("moved", "0").touch("moved", 500);
+    copy.write("moved", "0");
+    let mut edits = Edits::of(&world);
+    edits.write("given", "1", Look::Unread).date("given", 1_000).write("made", "2", Look::Unread);
+    edits.write("later", "3", Look::Unread).date("later", 1_000).append("later", "+").rename("moved", "here");
+    let outputs = edits.found(&shelf).unwrap();
+    let dated: Vec<bool> = outputs
+        .iter()
+        .filter_map(|output| match output.kind {
+            OutputKind::File { dated, .. } => Some(dated),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(dated, [true, true, false, false]);
+    for policy in [Mtime::Now, Mtime::Keep, Mtime::Recorded] {
+        let before = clock::now();
+        copy.write("moved", "0");
+        // What is right but for its time is not left as it is.
+        if policy == Mtime::Keep {
+            copy.touch("given", 7);
+        }
+        copy.replay_with(&outputs, &edits.observations(), &shelf, policy).unwrap();
+        assert_eq!((copy.modified("given"), copy.modified("here")), (1_000, 500), "{policy:?}");
+        if policy == Mtime::Now {
+            assert!(copy.modified("made") > before - 20_000_000);
+            assert!(copy.modified("later") > before - 20_000_000);
+        }
+    }
+}
