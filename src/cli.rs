@@ -7,8 +7,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::cmd::quick::{self, Loudness};
 use crate::cmd::{
-    bind, call, completions, contains, digest, evict, expand, explain, gc, graph, load, query, redigest, reindex,
-    rerun, run, shell, show, shrink, stats, table, tag, verify,
+    bind, call, completions, config, contains, digest, evict, expand, explain, gc, graph, load, query, redigest,
+    reindex, rerun, run, shell, show, shrink, stats, table, tag, verify,
 };
 use crate::error::{Kind, Result};
 use crate::ui::{Talk, choose_color};
@@ -63,6 +63,7 @@ enum Commands {
     Load(Box<load::Args>),
     Bind(Box<bind::Args>),
     Completions(completions::Args),
+    Config(config::Args),
     Gc(gc::Args),
     Verify(Box<verify::Args>),
     Reindex(reindex::Args),
@@ -157,6 +158,7 @@ pub fn run(mut arguments: Vec<OsString>) -> i32 {
         Commands::Load(args) => load::run(*args, &talk),
         Commands::Bind(args) => bind::run(*args),
         Commands::Completions(args) => completions::run(&args),
+        Commands::Config(args) => config::run(args),
         Commands::Gc(args) => gc::run(args, &talk),
         Commands::Verify(args) => verify::run(*args, &talk),
         Commands::Reindex(args) => reindex::run(args, &talk),

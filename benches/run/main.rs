@@ -11,6 +11,7 @@ mod race;
 mod report;
 mod seed;
 mod small;
+mod watch;
 mod world;
 
 use std::error::Error;
@@ -68,6 +69,8 @@ enum Group {
     Capture,
     /// 64 processes at once
     Crowd,
+    /// Watched commands: compilers, a build, a hit that looks at many files
+    Watch,
     /// Questions to a million calls; takes several minutes and 9 GB, and is left out unless it is named
     Questions,
 }
@@ -152,6 +155,7 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     if bench.does(Group::Crowd) {
         crowd::measure(&bench, &mut report)?;
     }
+    watch::measure(&bench, &mut report)?;
     if bench.options.only.contains(&Group::Questions) {
         questions::measure(&bench, &mut report)?;
     }

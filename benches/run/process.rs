@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use libc::c_char;
 
@@ -81,6 +82,8 @@ pub struct Ended {
     pub status: i32,
     /// Peak resident memory in bytes, of it and its own children. At least what this process had when it started it.
     pub peak: u64,
+    /// What it took of the processors, its own children included.
+    pub processor: Duration,
 }
 
 /// Starts a program by its path.
@@ -114,13 +117,18 @@ pub fn wait(pid: i32) -> io::Result<Ended> {
         // SAFETY: both pointers are to variables of the right type.
         let ended = unsafe { libc::wait4(pid, &mut status, 0, &mut usage) };
         if ended >= 0 {
-            return Ok(Ended { pid: ended, status, peak: usage.ru_maxrss as u64 * 1024 });
+            let processor = duration(usage.ru_utime) + duration(usage.ru_stime);
+            return Ok(Ended { pid: ended, status, peak: usage.ru_maxrss as u64 * 1024, processor });
         }
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {
             return Err(error);
         }
     }
+}
+
+fn duration(time: libc::timeval) -> Duration {
+    Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000)
 }
 
 struct Actions(libc::posix_spawn_file_actions_t);

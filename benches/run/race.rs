@@ -45,6 +45,8 @@ pub enum Stdout {
 pub struct Samples {
     /// Of each round, in the order of rounds.
     pub wall: Vec<Duration>,
+    /// What each round took of the processors, by it and all for which it waited.
+    pub processor: Vec<Duration>,
     /// Peak memory in bytes, the largest of all rounds.
     pub peak: u64,
 }
@@ -60,16 +62,18 @@ pub struct Quartiles {
 /// Runs all contenders in turn, `rounds` times.
 pub fn race(contenders: &mut [Contender], rounds: usize) -> Result<Vec<Samples>, Box<dyn Error>> {
     let mut track = Track::new()?;
-    let mut samples: Vec<Samples> = contenders.iter().map(|_| Samples { wall: Vec::new(), peak: 0 }).collect();
+    let mut samples: Vec<Samples> =
+        contenders.iter().map(|_| Samples { wall: Vec::new(), processor: Vec::new(), peak: 0 }).collect();
     let mut order: Vec<usize> = (0..contenders.len()).collect();
     let mut random = 1;
     for round in 0..WARM_UP + rounds {
         shuffle(&mut order, &mut random);
         for number in &order {
             let (contender, samples) = (&mut contenders[*number], &mut samples[*number]);
-            let (wall, peak) = track.run(contender).map_err(|why| format!("{}: {why}", contender.name))?;
+            let (wall, processor, peak) = track.run(contender).map_err(|why| format!("{}: {why}", contender.name))?;
             if round >= WARM_UP {
                 samples.wall.push(wall);
+                samples.processor.push(processor);
                 samples.peak = samples.peak.max(peak);
             }
         }
@@ -91,6 +95,11 @@ impl Samples {
     /// The median in seconds.
     pub fn median(&self) -> f64 {
         Quartiles::of(self.wall.iter().map(Duration::as_secs_f64)).median
+    }
+
+    /// How much more of the processors this took than `other` in the same round.
+    pub fn processor_ratio(&self, other: &Samples) -> Quartiles {
+        Quartiles::of(self.processor.iter().zip(&other.processor).map(|(mine, theirs)| mine.div_duration_f64(*theirs)))
     }
 
     /// How much longer this took than `other` in the same round.
@@ -123,7 +132,7 @@ impl Track {
         Ok(Track { null, complaints: tempfile::tempfile()?, buffer: vec![0; 256 << 10] })
     }
 
-    fn run(&mut self, contender: &mut Contender) -> Result<(Duration, u64), Box<dyn Error>> {
+    fn run(&mut self, contender: &mut Contender) -> Result<(Duration, Duration, u64), Box<dyn Error>> {
         if process::is_interrupted() {
             return Err("interrupted".into());
         }
@@ -138,23 +147,23 @@ impl Track {
             }
             Stdout::File(path) => Target::File(File::create(path)?),
         };
-        let (wall, peak, length) = self.time(&argv, &environment, target, contender.exit)?;
+        let (wall, ended, length) = self.time(&argv, &environment, target, contender.exit)?;
         match length {
             Some(length) if length != contender.length => {
                 Err(format!("{length} bytes of output instead of {}", contender.length).into())
             }
-            _ => Ok((wall, peak)),
+            _ => Ok((wall, ended.processor, ended.peak)),
         }
     }
 
-    /// Wall time, peak memory and the length of the output where that is known.
+    /// Wall time, how it ended and the length of the output where that is known.
     fn time(
         &mut self,
         argv: &Strings,
         environment: &Strings,
         mut target: Target,
         exit: i32,
-    ) -> Result<(Duration, u64, Option<u64>), Box<dyn Error>> {
+    ) -> Result<(Duration, process::Ended, Option<u64>), Box<dyn Error>> {
         let stdout = match &target {
             Target::Null | Target::Pipe(_, None) => self.null.as_fd(),
             Target::Pipe(_, Some(write)) => write.as_fd(),
@@ -181,7 +190,7 @@ impl Track {
             Target::Pipe(..) => Some(received),
             Target::File(file) => Some(file.metadata()?.len()),
         };
-        Ok((wall, ended.peak, length))
+        Ok((wall, ended, length))
     }
 
     fn check(&mut self, ended: &process::Ended, exit: i32) -> Result<(), Box<dyn Error>> {

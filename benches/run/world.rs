@@ -74,6 +74,8 @@ pub enum Declared {
     Pure,
     /// `-i` with one small file.
     Input,
+    /// Nothing: fleche watches.
+    Nothing,
 }
 
 impl Declared {
@@ -81,6 +83,7 @@ impl Declared {
         match self {
             Declared::Pure => &["--pure"],
             Declared::Input => &["-i", SMALL],
+            Declared::Nothing => &[],
         }
     }
 
@@ -88,6 +91,7 @@ impl Declared {
         match self {
             Declared::Pure => "--pure",
             Declared::Input => "-i FILE",
+            Declared::Nothing => "watched",
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::config;
 use crate::engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Digest, Observation, Part};
 use crate::query::describe;
 use crate::ui::{self, JsonStyle, Talk};
@@ -36,6 +36,10 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let recognised = engine::recognise(&args.asked.request()?, streams, &config::cache_folder())?;
     if let Some(reason) = &recognised.uncached {
         talk.detail(&format!("not cached: {reason}"));
+    }
+    if !recognised.is_known && !talk.is_verbose() {
+        let why = "its key is not known before it has run: what it reads is found by watching it";
+        return Err(Error::no(why).hint("fleche digest -v tells what is known"));
     }
     let (command, key) = (&recognised.command, recognised.key);
     let shown = |text: String| if recognised.is_hidden(OsStr::new(&text)) { HIDDEN.to_owned() } else { text };
@@ -67,7 +71,9 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
             let [path, state] = input(seen);
             text.push_str(&format!("input {}\t{}\n", ui::escape(&path), ui::escape(&state)));
         }
-        text.push_str(&format!("key\t{key}\n"));
+        if recognised.is_known {
+            text.push_str(&format!("key\t{key}\n"));
+        }
     } else {
         text.push_str(&format!("{key}\n"));
     }

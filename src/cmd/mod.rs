@@ -1,11 +1,13 @@
 //! The subcommands: one file each, with its flags and the function that serves them.
 
 mod asked;
+mod audit;
 pub mod bind;
 pub mod call;
 mod candidates;
 mod chosen;
 pub mod completions;
+pub mod config;
 pub mod contains;
 pub mod digest;
 pub mod evict;
@@ -36,7 +38,7 @@ pub mod verify;
 
 use std::path::Path;
 
-use crate::config;
+use crate::config::cache_folder;
 use crate::engine::Mode;
 use crate::error::{Error, Result};
 use crate::model::Reason;
@@ -93,5 +95,5 @@ fn looking_store() -> Result<Store> {
 }
 
 fn opened(open: impl FnOnce(&Path) -> std::result::Result<Store, Reason>) -> Result<Store> {
-    config::cache_folder().and_then(|folder| open(&folder)).map_err(|reason| Error::failure(reason.to_string()))
+    cache_folder().and_then(|folder| open(&folder)).map_err(|reason| Error::failure(reason.to_string()))
 }

@@ -9,6 +9,7 @@ use clap::{ValueEnum, ValueHint};
 use crate::error::{Error, Result};
 use crate::model::{
     ArgumentRules, EnvironmentMode, EnvironmentRules, ProgramRule, Reference, Request, SCHEME, StdinRule, StdinSource,
+    WatchMode, WatchRules,
 };
 
 use super::quick::Words;
@@ -53,6 +54,22 @@ pub struct Flags {
     /// `DIR/` owns the whole folder: a replay removes from it what former runs of this command made.
     #[arg(short, long = "output", value_name = "PATH|GLOB|DIR/", value_hint = ValueHint::AnyPath, help_heading = "Inputs and outputs")]
     output: Vec<OsString>,
+
+    /// Whether the command is watched to find out what it reads and writes
+    ///
+    /// auto: if neither -i nor --pure is given. on: what it reads counts beside what is declared. off: never.
+    /// audit: it is run and watched, and told is what it read and wrote beside what is declared.
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", help_heading = "Watching")]
+    trace: TraceWhen,
+    /// Store a watched command although it uses the network; best with --ttl
+    #[arg(long, help_heading = "Watching")]
+    allow_network: bool,
+    /// A folder outside the project in which a watched command may leave outputs
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Watching")]
+    allow_write: Vec<OsString>,
+    /// Files that a watched command keeps for itself: neither inputs nor outputs [default: ~/.cache and __pycache__]
+    #[arg(long, value_name = "GLOB", help_heading = "Watching")]
+    scratch: Vec<String>,
 
     /// Which variables count: all but the volatile ones, only those of --env, or those and nothing else is seen
     #[arg(long, value_enum, default_value_t, value_name = "MODE", help_heading = "Environment")]
@@ -114,6 +131,15 @@ enum EnvMode {
     Strict,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum TraceWhen {
+    #[default]
+    Auto,
+    On,
+    Off,
+    Audit,
+}
+
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum ProgramWhat {
     #[default]
@@ -152,6 +178,11 @@ impl Args {
         self.command.insert(0, word);
     }
 
+    /// Whether the command is to be audited.
+    pub(super) fn audits(&self) -> bool {
+        self.flags.trace == TraceWhen::Audit
+    }
+
     /// The request that these flags spell.
     pub fn request(self) -> Result<Request> {
         self.flags.request(self.command)
@@ -169,6 +200,16 @@ impl Flags {
             gitignore: self.gitignore,
             pure: self.pure,
             outputs: self.output,
+            watching: WatchRules {
+                mode: match self.trace {
+                    TraceWhen::Auto | TraceWhen::Audit => WatchMode::Auto,
+                    TraceWhen::On => WatchMode::On,
+                    TraceWhen::Off => WatchMode::Off,
+                },
+                network: self.allow_network,
+                writable: self.allow_write,
+                scratch: self.scratch,
+            },
             environment: EnvironmentRules {
                 mode: match self.env_mode {
                     EnvMode::All => EnvironmentMode::All,
@@ -221,6 +262,10 @@ pub fn words(request: &Request) -> Vec<OsString> {
     words.flag("--gitignore", request.gitignore);
     words.flag("--pure", request.pure);
     words.all("--output", &request.outputs);
+    words.one("--trace", Some(request.watching.mode.name()).filter(|name| *name != WatchMode::Auto.name()));
+    words.flag("--allow-network", request.watching.network);
+    words.all("--allow-write", &request.watching.writable);
+    words.all("--scratch", &request.watching.scratch);
     words.one("--env-mode", Some(request.environment.mode.name()).filter(|name| *name != EnvironmentMode::All.name()));
     words.all("--env", &request.environment.counted);
     words.all("--ignore-env", &request.environment.ignored);
@@ -332,7 +377,10 @@ mod tests {
         fn request()(
             argv in prop::collection::vec(word(), 1..4),
             (inputs, outputs, probes) in (few(word()), few(word()), few(word())),
-            texts in prop::collection::vec(few(text()), 7),
+            texts in prop::collection::vec(few(text()), 8),
+            (watch, network, writable) in (
+                prop::sample::select(vec![WatchMode::Auto, WatchMode::On, WatchMode::Off]), any::<bool>(), few(word())
+            ),
             flags in prop::collection::vec(any::<bool>(), 4),
             mode in prop::sample::select(vec![EnvironmentMode::All, EnvironmentMode::Listed, EnvironmentMode::Strict]),
             program in prop::sample::select(vec![ProgramRule::Content, ProgramRule::Path, ProgramRule::Name]),
@@ -345,6 +393,7 @@ mod tests {
             Request {
                 argv, stored: Vec::new(), inputs, outputs, probes, pure, program, stdin, revision,
                 excludes: next(),
+                watching: WatchRules { mode: watch, network, writable, scratch: next() },
                 environment: EnvironmentRules { mode, counted: next(), ignored: next(), required: next() },
                 arguments: ArgumentRules { ignored: next(), required: next(), redacted: next() },
                 gitignore: flags[1], ignore_cwd: flags[2], literal: flags[3],

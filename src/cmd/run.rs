@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::ValueEnum;
 use clap::builder::PossibleValue;
+use clap::{ValueEnum, ValueHint};
 
 use crate::config;
-use crate::engine::{self, Detail, Ending, Mode, Mtime, Nested, Pace, Policy, Told};
-use crate::error::{Error, Result};
+use crate::engine::{self, Audited, Detail, Ending, Mode, Mtime, Nested, Pace, Policy, Told};
+use crate::error::{Error, Result, cause};
 use crate::model::Request;
-use crate::ui::{self, Talk};
+use crate::ui::{self, JsonStyle, Talk};
 
 use super::recognise::{self, Spelling};
-use super::{candidates, explain, freshness};
+use super::{audit, candidates, explain, freshness};
 
 /// The exit status when fleche itself refuses to start a command, as in env(1) and timeout(1).
 pub const REFUSAL: i32 = 125;
@@ -61,6 +62,9 @@ pub struct Flags {
     wait: Option<Duration>,
     #[command(flatten)]
     freshness: freshness::Args,
+    /// Write what --trace audit tells as JSON into FILE
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Watching")]
+    audit_json: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -87,7 +91,8 @@ impl Args {
 
     /// The policy that the flags spell.
     pub(super) fn policy(&self, talk: &Talk) -> Result<Policy> {
-        self.flags.policy(talk)
+        let audit = if self.recognise.audits() { Audited::Yes } else { Audited::No };
+        Ok(Policy { audit, ..self.flags.policy(talk)? })
     }
 
     /// Whether `--mode` was given.
@@ -109,7 +114,19 @@ impl Args {
 
 /// Runs or replays the command; never returns where fleche became the command or died as it did.
 pub fn run(args: Args, talk: &Talk) -> i32 {
-    end(attempt(args, talk, &|told| tell(talk, &told)), talk)
+    let file = args.flags.audit_json.clone();
+    let tell = |told| match (&told, &file) {
+        (Told::Audited(audit), Some(file)) => write_audit(file, &audit::object(audit), talk),
+        _ => tell(talk, &told),
+    };
+    end(attempt(args, talk, &tell), talk)
+}
+
+/// Writes the audit where it was asked for; the command has run, and its status stands.
+fn write_audit(file: &Path, audit: &serde_json::Value, talk: &Talk) {
+    if let Err(why) = std::fs::write(file, ui::json(audit, JsonStyle::Indented)) {
+        talk.error(&Error::failure(format!("cannot write `{}`: {}", file.display(), cause(&why))));
+    }
 }
 
 /// Runs or replays the command, and hands what there is to say to `tell`.
@@ -148,6 +165,7 @@ impl Flags {
             },
             wait: self.wait,
             nested: Nested::AsFound,
+            audit: Audited::No,
             tags: tags(self)?,
             detail: if talk.is_verbose() { Detail::Nearest } else { Detail::Reason },
             ..self.freshness.policy(mode)
@@ -222,6 +240,7 @@ pub(super) fn tell(talk: &Talk, told: &Told) {
             None => talk.detail(&format!("not cached: {reason}")),
         },
         Told::Warning(text) => talk.warn(text),
+        Told::Audited(audit) => audit::lines(audit, talk.is_verbose()).iter().for_each(|line| talk.warn(line)),
         Told::Hit { key, saved } => talk.detail(&format!("hit {} (saved {})", key.0.short(), ui::duration(*saved))),
         Told::Stale { key, saved } => {
             talk.detail(&format!("stale hit {} (saved {}), running again", key.0.short(), ui::duration(*saved)));

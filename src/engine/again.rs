@@ -35,6 +35,11 @@ impl Scene {
     pub fn is_without_input(&self) -> bool {
         self.stdin == Some(Stdin::Uncounted) && !matches!(descriptor::kind(0), Kind::Null | Kind::Terminal)
     }
+
+    /// Whether the command is to get `/dev/null` because the recorded run did not read the input that it had.
+    pub fn leaves_input(&self) -> bool {
+        self.stdin == Some(Stdin::Unread)
+    }
 }
 
 /// What a record tells of how its command was run.
@@ -90,8 +95,8 @@ const STREAMS: [Streams; 5] = [
 ];
 
 /// All kinds of standard input that are recorded.
-const STDIN: [Stdin; 6] =
-    [Stdin::Uncounted, Stdin::Closed, Stdin::File { offset: 0 }, Stdin::Spool, Stdin::From, Stdin::Null];
+const STDIN: [Stdin; 7] =
+    [Stdin::Uncounted, Stdin::Closed, Stdin::File { offset: 0 }, Stdin::Spool, Stdin::From, Stdin::Null, Stdin::Unread];
 
 /// Whether a part of a call has this value, of which only the digest under the store's secret is recorded.
 fn tells(call: &Call, secret: &[u8; 32], name: &str, value: &str) -> bool {

@@ -3,18 +3,21 @@
 use std::os::fd::AsFd;
 use std::panic::{self, AssertUnwindSafe};
 
+use crate::exec::trace::Watch;
 use crate::exec::{self, Cut, Forward, Input, Launch, StartError, Status};
 use crate::model::{Event, Program, Reason};
 use crate::store::{Flight, FlightLock, Store};
 
+use super::audit::Audit;
 use super::beyond::Beyond;
 use super::explain;
 use super::lookup::{Freshness, Sought};
-use super::outputs;
+use super::outputs::{self, Before};
 use super::recognise::check_writable;
 use super::record::{Capture, record};
 use super::standard_input::Apart;
-use super::{Ending, Halt, Miss, Missed, Mode, Told, hint, start_failed};
+use super::watching;
+use super::{Audited, Ending, Halt, Miss, Missed, Mode, Told, hint, start_failed};
 
 impl super::Run<'_> {
     /// Runs the command, alone of its kind if that can be had, and stores what it did.
@@ -65,6 +68,13 @@ impl super::Run<'_> {
         });
     }
 
+    /// What a command that is watched may do unseen.
+    fn watch(&self, sought: &Sought, store: &Store) -> Option<Watch> {
+        let is_watched = sought.request.is_watched() || self.policy.audit == Audited::Yes;
+        // A malformed glob was refused before.
+        is_watched.then(|| watching::rules(sought.request, sought.command, &self.input, store).ok()).flatten()
+    }
+
     fn capture(
         &self,
         store: &Store,
@@ -79,17 +89,22 @@ impl super::Run<'_> {
             return Err((StartError::NotFound(rustix::io::Errno::NOENT.into()), input));
         };
         sought.observed.guard();
-        let before = outputs::before(&sought.places);
+        // What a watched command found is known from watching it.
+        let before = if sought.request.is_watched() { Before::default() } else { outputs::before(&sought.places) };
+        let watch = self.watch(sought, store);
         let beyond = Beyond::now();
         let mut capture = Capture::new(store, sought, self.policy, &self.arguments, &why.reason);
         let argv = self.arguments.executed(&command.argv);
         let environment = &self.told_to_nested(&command.environment);
         let launch = Launch { program, argv: &argv, environment, stdin: input };
         let (stdout, stderr) = capture.sinks();
-        let run = match exec::capture(&launch, None, command.streams, forward, stdout, stderr) {
+        let run = match exec::capture(&launch, watch.as_ref(), command.streams, forward, stdout, stderr) {
             Ok(run) => run,
             Err(error) => return Err((error, launch.stdin)),
         };
+        if let (Audited::Yes, Some(trace)) = (self.policy.audit, &run.trace) {
+            (self.tell)(Told::Audited(Box::new(Audit::of(trace, sought))));
+        }
         let stored = panic::catch_unwind(AssertUnwindSafe(|| record(capture, &run, &self.input, &before, &beyond)))
             .unwrap_or(Err(Reason::Internal));
         match stored {

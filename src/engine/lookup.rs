@@ -11,6 +11,7 @@ use crate::store::Store;
 use crate::sys::clock;
 
 use super::outputs::{Former, Known, Places};
+use super::watching;
 use super::{Halt, Policy};
 
 /// Whether a call is young enough.
@@ -31,19 +32,25 @@ pub struct Sought<'a> {
     pub places: Places,
     /// What is remembered of the command.
     path_sets: OnceCell<PathSets>,
+    /// What a watched command would see now, by the path set that leads to a call or else by the latest; with what was
+    /// declared.
+    seen: OnceCell<Vec<Observation>>,
 }
 
 impl<'a> Sought<'a> {
     /// Observes what was declared.
     pub fn new(request: &'a Request, command: &'a Command, store: &Store) -> Result<Sought<'a>, Halt> {
-        let places = Places::of(&request.outputs, &command.cwd, &command.root)?;
+        let places = match request.is_watched() {
+            true => watching::places(request, command)?,
+            false => Places::of(&request.outputs, &command.cwd, &command.root)?,
+        };
         let path_sets = OnceCell::new();
         let mut known = || {
             let path_sets: &PathSets = path_sets.get_or_init(|| store.path_sets(&command.digest));
             path_sets.set(0).map_or(Vec::new(), |set| set.observations)
         };
         let observed = observe(request, command, &mut known, store)?;
-        Ok(Sought { request, command, observed, places, path_sets })
+        Ok(Sought { request, command, observed, places, path_sets, seen: OnceCell::new() })
     }
 
     /// Observes again, after time has passed.
@@ -53,13 +60,10 @@ impl<'a> Sought<'a> {
 
     /// The call for what is observed now, if it may be replayed.
     pub fn find(&self, store: &Store, policy: &Policy) -> Result<(Answer, Freshness), Reason> {
-        let keys = self.keys();
-        let mut found = store.answer(&keys.of(Binding::Free))?;
-        for binding in [Binding::Name, Binding::Root] {
-            if found.is_none() && self.command.project {
-                found = store.answer(&keys.of(binding))?;
-            }
-        }
+        let found = match self.request.is_watched() {
+            true => self.look(store)?,
+            false => self.answer_to(&self.observed.observations, store)?,
+        };
         let call = found.ok_or(Reason::NoCall)?;
         if !policy.keeps_exit(call.outcome.exit) {
             return Err(Reason::NoCall);
@@ -72,23 +76,77 @@ impl<'a> Sought<'a> {
         Ok((call, freshness))
     }
 
-    /// The keys of calls with these observations.
-    pub fn keys(&self) -> Keys<'_> {
-        Keys::new(self.command, &self.observed.observations)
+    /// The call with these observations.
+    fn answer_to(&self, observations: &[Observation], store: &Store) -> Result<Option<Answer>, Reason> {
+        let keys = Keys::new(self.command, observations);
+        let mut found = store.answer(&keys.of(Binding::Free))?;
+        for binding in [Binding::Name, Binding::Root] {
+            if found.is_none() && self.command.project {
+                found = store.answer(&keys.of(binding))?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The call of a watched command: where each of its former runs looked, the latest first, it is looked now.
+    pub fn look(&self, store: &Store) -> Result<Option<Answer>, Reason> {
+        let sets = self.path_sets(store);
+        let mut latest = None;
+        // What cannot be looked at now is not what it was.
+        for seen in key::observed_now(sets, &self.command.root, store).flatten() {
+            let seen = self.beside_declared(seen);
+            if let Some(answer) = self.answer_to(&seen, store)? {
+                let _ = self.seen.set(seen);
+                return Ok(Some(answer));
+            }
+            latest.get_or_insert(seen);
+        }
+        let _ = self.seen.set(latest.unwrap_or_else(|| self.observed.observations.clone()));
+        Ok(None)
+    }
+
+    /// What was seen of a watched command, with what was declared.
+    pub fn beside_declared(&self, mut seen: Vec<Observation>) -> Vec<Observation> {
+        if !self.observed.observations.is_empty() {
+            seen.extend(self.observed.observations.iter().cloned());
+            seen.sort_by(|one, other| {
+                let bytes = |seen: &Observation| seen.path.as_os_str().as_bytes().to_vec();
+                bytes(one).cmp(&bytes(other)).then_with(|| one.facet.cmp(&other.facet))
+            });
+        }
+        seen
+    }
+
+    /// What the command sees now, in key order: where it looks is known of a watched one only if it ran before.
+    pub fn observations(&self, store: &Store) -> &[Observation] {
+        match self.request.is_watched() {
+            false => &self.observed.observations,
+            true => self.seen.get_or_init(|| {
+                let latest = key::observed_now(self.path_sets(store), &self.command.root, store).flatten().next();
+                self.beside_declared(latest.unwrap_or_default())
+            }),
+        }
+    }
+
+    /// What is remembered of the command.
+    pub fn path_sets(&self, store: &Store) -> &PathSets {
+        self.path_sets.get_or_init(|| store.path_sets(&self.command.digest))
+    }
+
+    /// The keys of calls with what is observed now.
+    pub fn keys(&self, store: &Store) -> Keys<'_> {
+        Keys::new(self.command, self.observations(store))
     }
 
     /// What former calls of this command left in the file system.
     pub fn former<'s>(&'s self, store: &'s Store) -> Known<'s> {
-        Former::known(|| {
-            let path_sets = self.path_sets.get_or_init(|| store.path_sets(&self.command.digest));
-            made(store, &path_sets.keys)
-        })
+        Former::known(|| made(store, &self.path_sets(store).keys))
     }
 
     /// What the calls for exactly what is observed now left in the file system, be they too old for a replay.
     pub fn same<'s>(&'s self, store: &'s Store) -> Known<'s> {
         Former::known(|| {
-            let keys = self.keys();
+            let keys = self.keys(store);
             made(store, &[Binding::Free, Binding::Name, Binding::Root].map(|binding| keys.of(binding)))
         })
     }

@@ -5,6 +5,7 @@
 
 mod again;
 mod arguments;
+mod audit;
 mod beyond;
 mod checkout;
 mod execute;
@@ -24,6 +25,7 @@ mod redaction;
 mod redigest;
 mod replay;
 mod standard_input;
+mod watching;
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
@@ -39,13 +41,16 @@ use crate::store::{FlightLock, Store};
 use crate::sys::signal;
 
 pub use crate::exec::end_like;
+pub use crate::key::volatile::{NAMES as VOLATILE, VERSION as VOLATILE_VERSION};
+pub use crate::model::{UNOBSERVED, UNOBSERVED_VERSION};
 pub use again::again;
 pub use arguments::{Meant, meant, piece};
+pub use audit::Audit;
 pub use explain::{Explanation, Hit, Missing, Verdict, age, explain};
 pub use load::{stored, unpack};
 pub use lookup::check_age;
 pub use outputs::Mtime;
-pub use policy::{Detail, MAX_ENTRY, MAX_INPUT, Mode, Nested, Pace, Policy};
+pub use policy::{Audited, Detail, MAX_ENTRY, MAX_INPUT, Mode, Nested, Pace, Policy};
 pub use recheck::{Rechecked, recheck};
 pub use recognise::{Recognised, recognise};
 pub use redigest::{Deed, Redigest, redigest};
@@ -88,6 +93,8 @@ pub enum Told {
         /// Nanoseconds that the recorded run took.
         saved: u64,
     },
+    /// What it did beside what was declared.
+    Audited(Box<Audit>),
     /// The command ran and its call was stored.
     Stored {
         /// Its key.
@@ -256,7 +263,7 @@ impl Run<'_> {
         sought: &lookup::Sought,
         lock: &mut Option<FlightLock>,
     ) -> std::result::Result<Ending, Missed> {
-        if self.policy.mode == Mode::Refresh {
+        if self.policy.mode == Mode::Refresh || self.policy.audit == Audited::Yes {
             return Err(Missed::Because(Reason::Refresh));
         }
         let (call, freshness) = sought.find(store, self.policy).map_err(Missed::Because)?;
@@ -332,7 +339,7 @@ fn check_asked(request: &Request, policy: &Policy) -> std::result::Result<(), Re
 
 /// The same whatever the mode is.
 fn check_declared(request: &Request) -> std::result::Result<(), Reason> {
-    if request.inputs.is_empty() && !request.pure {
+    if request.inputs.is_empty() && !request.pure && !request.is_watched() {
         return Err(Reason::Undeclared);
     }
     if let Some(word) = request.argv.iter().skip(1).find(|word| beyond::names_descriptor(word)) {
@@ -361,6 +368,10 @@ fn hint(reason: &Reason) -> Option<&'static str> {
     match reason {
         Reason::Undeclared => Some("name what it reads with -i, or say --pure"),
         Reason::StdinUnknown => Some("say --stdin if it is, --no-stdin if not"),
+        Reason::StdinRead => Some("say --stdin if it is input, --no-stdin if not"),
+        Reason::Network(_) => Some("--allow-network stores it all the same, best with --ttl"),
+        Reason::WrittenOutside(_) => Some("--allow-write names folders where it may"),
+        Reason::Unwatched(_) => Some("name what it reads with -i, or say --pure"),
         Reason::DescriptorOpen(..) | Reason::DescriptorUsed(_) => {
             Some("close it, as in `3>&-`, if the command does not need it")
         }

@@ -36,6 +36,8 @@ pub struct Policy {
     pub wait: Option<Duration>,
     /// What runs of fleche that are nested in the command do.
     pub nested: Nested,
+    /// Whether the command is run, watched and held against what is declared.
+    pub audit: Audited,
     /// Tags of the call.
     pub tags: BTreeMap<String, String>,
     /// What a miss is to tell.
@@ -64,6 +66,15 @@ pub enum Mode {
     ReadOnly,
     /// Never replay, store anew.
     Refresh,
+}
+
+/// Whether a run is held against what is declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audited {
+    /// As `--trace audit` asks: it is run although a call may answer it.
+    Yes,
+    /// It is not.
+    No,
 }
 
 /// What runs of fleche that are nested in a command do.

@@ -76,9 +76,11 @@ fn input(request: &Request, stdin: &Stdin, call: &Call, store: &Store) -> Result
             StdinRule::From(StdinSource::File(call.cwd.join(path)))
         }
         (Stdin::From, rule) => rule.clone(),
+        (Stdin::Unread, _) => return Ok(StandardInput::unread()),
         _ => return Ok(StandardInput::nothing()),
     };
-    StandardInput::prepare(&rule, store, MAX_INPUT).map_err(|halt| match halt {
+    let request = Request { stdin: rule, ..request.clone() };
+    StandardInput::prepare(&request, store, MAX_INPUT).map_err(|halt| match halt {
         Halt::Refuse(error) => error.to_string(),
         Halt::Plain(reason) => reason.to_string(),
     })

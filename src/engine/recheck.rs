@@ -55,6 +55,9 @@ pub fn recheck(store: &Store, call: &Call) -> Rechecked {
 }
 
 fn attempt(store: &Store, call: &Call, owned: OwnedFolders) -> Result<Rechecked, String> {
+    if call.request.is_watched() {
+        return Err("it was watched: what it looked at is known, not all that it could".to_owned());
+    }
     if call.bound {
         return Err("its result belongs to its checkout".to_owned());
     }
@@ -66,7 +69,7 @@ fn attempt(store: &Store, call: &Call, owned: OwnedFolders) -> Result<Rechecked,
     if let Some(why) = way_out(call, &command) {
         return Err(why);
     }
-    check_inputs(call, &Sought::new(&request, &command, store).map_err(told)?)?;
+    check_inputs(call, store, &Sought::new(&request, &command, store).map_err(told)?)?;
     let mirror = Mirror::of(call, &command, owned)?;
     let places = Places::of(&request.outputs, &mirror.cwd, &mirror.root).map_err(|error| error.to_string())?;
     let before = outputs::before(&places);
@@ -133,11 +136,11 @@ fn interruption(run: &Run) -> Option<i32> {
 }
 
 /// Refuses where what the command sees is not what is recorded.
-fn check_inputs(call: &Call, sought: &Sought) -> Result<(), String> {
+fn check_inputs(call: &Call, store: &Store, sought: &Sought) -> Result<(), String> {
     if let Some(link) = call.observations.iter().find(|seen| matches!(seen.state, State::Link { .. })) {
         return Err(format!("input `{}` is a link", link.path.display()));
     }
-    let now: BTreeMap<_, _> = sought.observed.observations.iter().map(|seen| (&seen.path, &seen.state)).collect();
+    let now: BTreeMap<_, _> = sought.observations(store).iter().map(|seen| (&seen.path, &seen.state)).collect();
     let then: BTreeMap<_, _> = call.observations.iter().map(|seen| (&seen.path, &seen.state)).collect();
     let paths = then.keys().chain(now.keys());
     match paths.into_iter().find(|path| then.get(*path) != now.get(*path)) {

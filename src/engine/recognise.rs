@@ -79,9 +79,10 @@ pub fn cacheable(
     if scene.streams.is_none() {
         recogniser.check_streams()?;
     }
-    *input = match scene.is_without_input() {
-        true => StandardInput::nothing(),
-        false => StandardInput::prepare(&request.stdin, store, max_input)?,
+    *input = match scene {
+        _ if scene.is_without_input() => StandardInput::nothing(),
+        _ if scene.leaves_input() => StandardInput::unread(),
+        _ => StandardInput::prepare(request, store, max_input)?,
     };
     input.check_whole()?;
     let command = recogniser.command(input, beyond::counted(request)?, store)?;
@@ -129,6 +130,8 @@ pub struct Recognised {
     pub key: Key,
     /// What it observes, in key order.
     pub observations: Vec<crate::model::Observation>,
+    /// Whether the key is known: that of a watched command is only where it ran before.
+    pub is_known: bool,
     /// Why such a run is not cached all the same, if so.
     pub uncached: Option<Reason>,
 }
@@ -176,11 +179,12 @@ pub fn recognise(
     let uncached = found.doubt(&command);
     let sought = found.sought(&command).map_err(halted)?;
     let is_stored = |key: &Key| command.project && found.store.answer(key).ok().flatten().is_some();
-    let keys = sought.keys();
+    let keys = sought.keys(&found.store);
     let bound = [Binding::Name, Binding::Root].map(|binding| keys.of(binding)).into_iter().find(is_stored);
     let key = bound.unwrap_or_else(|| keys.of(Binding::Free));
-    let observations = sought.observed.observations;
-    Ok(Recognised { command, key, observations, uncached })
+    let observations = sought.observations(&found.store).to_vec();
+    let is_known = !request.is_watched() || sought.path_sets(&found.store).count() > 0;
+    Ok(Recognised { command, key, is_known, observations, uncached })
 }
 
 /// The keys of all calls that may answer `request` now, for the streams as they are and for each of `streams`; and the
@@ -203,12 +207,19 @@ pub fn keys_now(
     if let Some(reason) = found.doubt(&command) {
         return Err(uncached(Halt::Plain(reason)));
     }
+    let all_streams = [self::streams()].into_iter().chain(streams.iter().copied());
+    if found.request.is_watched() {
+        let keys = all_streams.map(|streams| found.key_of_watched(&key::with_streams(&command, streams)));
+        let keys =
+            keys.collect::<std::result::Result<Vec<_>, Halt>>().map_err(uncached)?.into_iter().flatten().collect();
+        return Ok((found.store, keys));
+    }
     let sought = found.sought(&command).map_err(uncached)?;
     let mut all = Vec::new();
     // Neither a probe nor what is seen depends on the streams: once is enough.
-    for streams in [self::streams()].iter().chain(streams) {
-        let command = key::with_streams(&command, *streams);
-        let keys = Keys::new(&command, &sought.observed.observations);
+    for streams in all_streams {
+        let command = key::with_streams(&command, streams);
+        let keys = Keys::new(&command, sought.observations(&found.store));
         all.extend([Binding::Free, Binding::Name, Binding::Root].map(|binding| keys.of(binding)));
     }
     Ok((found.store, all))
@@ -231,7 +242,7 @@ impl Found {
             true => arguments::resolved_by_looking(request, &store)?.0,
             false => request.clone(),
         };
-        let input = StandardInput::prepare(&request.stdin, &store, MAX_INPUT)?;
+        let input = StandardInput::prepare(&request, &store, MAX_INPUT)?;
         input.check_whole()?;
         let descriptors = beyond::counted(&request)?;
         Ok(Found { request, store, input, descriptors })
@@ -247,6 +258,11 @@ impl Found {
     fn doubt(&self, command: &Command) -> Option<Reason> {
         let checked = super::check_declared(&self.request).and_then(|()| check_command(&self.request, command));
         checked.err().map(|reason| Redaction::of(command).reason(reason))
+    }
+
+    /// The key of the call that answers a watched command now.
+    fn key_of_watched(&self, command: &Command) -> std::result::Result<Option<Key>, Halt> {
+        Ok(self.sought(command)?.look(&self.store)?.map(|answer| answer.key))
     }
 
     fn sought<'a>(&'a self, command: &'a Command) -> std::result::Result<Sought<'a>, Halt> {

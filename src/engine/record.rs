@@ -24,6 +24,7 @@ use super::policy::Policy;
 use super::recognise::shown_arguments;
 use super::redaction::Redaction;
 use super::standard_input::StandardInput;
+use super::watching;
 
 /// A run that took longer than this, in nanoseconds, is worth syncing to disk.
 const WORTH_SYNCING: u64 = 1_000_000_000;
@@ -73,13 +74,30 @@ pub fn record(
     let command = sought.command;
     let exit = storable_exit(run, policy)?;
     beyond.check_unused(command)?;
-    let observations = key::confirm(sought.request, command, &sought.observed, store, &[store.folder().to_owned()])?;
+    let declared = key::confirm(sought.request, command, &sought.observed, store, &[store.folder().to_owned()])?;
     copies.confirm(store)?;
+    let watched = match (sought.request.is_watched(), &run.trace) {
+        (false, _) => None,
+        (true, Some(trace)) => Some((trace, watching::observations(trace, sought, store, run.usage.started)?)),
+        (true, None) => return Err(Reason::Unwatched(run.unwatched.clone().unwrap_or_default())),
+    };
     let shelf = Shelved::new(store, Mark::of(sought))?;
     let stdout = shelf.keep_stream(command.streams.stdout, stdout)?;
     let stderr = shelf.keep_stream(command.streams.stderr && !command.streams.same, stderr)?;
-    let bounds = Bounds { before, ended: run.usage.stopped, most: policy.max_entry, inputs: rights(&observations) };
-    let outputs = outputs::collect(&sought.places, &bounds, &sought.former(store), &sought.same(store), &shelf)?;
+    let outputs = match &watched {
+        Some((trace, _)) => {
+            outputs::found(trace, &sought.places, run.usage.started..run.usage.stopped, policy.max_entry, &shelf)?
+        }
+        None => {
+            let bounds = Bounds { before, ended: run.usage.stopped, most: policy.max_entry, inputs: rights(&declared) };
+            outputs::collect(&sought.places, &bounds, &sought.former(store), &sought.same(store), &shelf)?
+        }
+    };
+    let looked_at = watched.map(|(_, observations)| observations);
+    let observations = match &looked_at {
+        Some(observations) => sought.beside_declared(observations.clone()),
+        None => declared,
+    };
     let binding = outputs.iter().fold(shelf.binding.get(), |binding, output| match (&output.kind, &shelf.mark) {
         (OutputKind::Link { target }, Some(mark)) => binding.max(mark.of_link(target)),
         _ => binding,
@@ -92,14 +110,22 @@ pub fn record(
         .map_err(|_| Reason::Internal)?;
     let redaction = Redaction::of(command);
     let observations = redaction.hide(observations, sought.request);
+    let path_set = match looked_at {
+        Some(observations) => Some(PathSet { key, observations }),
+        // What nothing will ask for need not be written: a few paths are looked at as quickly as remembered, and only
+        // outputs are held against what former calls made.
+        None => (!sought.places.is_empty() || key::is_worth_remembering(&observations))
+            .then(|| PathSet { key, observations: observations.clone() }),
+    };
     check_untold(&redaction, &observations, &outputs, sought)?;
-    // What nothing will ask for need not be written: a few paths are looked at as quickly as remembered, and only
-    // outputs are held against what former calls made.
-    let is_needed = !sought.places.is_empty() || key::is_worth_remembering(&observations);
     let call = Call {
         key,
         command: command.digest,
-        grade: if sought.request.pure { Grade::Pure } else { Grade::Declared },
+        grade: match sought.request {
+            request if request.is_watched() => Grade::Traced,
+            request if request.pure => Grade::Pure,
+            _ => Grade::Declared,
+        },
         bound: binding == Binding::Root,
         argv: shown_arguments(command),
         program: command.program_path(),
@@ -108,7 +134,7 @@ pub fn record(
         parts: command.parts.iter().map(|part| (part.name.clone(), Digest::under(&secret, &part.value))).collect(),
         variables: variables.iter().map(|variable| variable.recorded(&secret)).collect(),
         request: sought.request.recorded(),
-        observations: observations.clone(),
+        observations,
         outcome: Outcome {
             exit,
             stdout,
@@ -120,11 +146,7 @@ pub fn record(
         metadata: metadata::of(run, &command.cwd),
         tags: tags(store, &key, policy),
     };
-    recording.store(
-        &call,
-        durability(run.usage.wall, call.values().map(|content| content.length).sum()),
-        is_needed.then_some(PathSet { key, observations }),
-    )?;
+    recording.store(&call, durability(run.usage.wall, call.values().map(|content| content.length).sum()), path_set)?;
     Ok(key)
 }
 

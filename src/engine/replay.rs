@@ -119,7 +119,7 @@ pub fn check(store: &Store, sought: &Sought, call: &Answer, policy: &Policy) -> 
         Source::open(store, stream.as_ref())?;
     }
     let former = sought.former(store);
-    let inputs = Inputs { words: &sought.request.inputs, observations: &sought.observed.observations };
+    let inputs = Inputs { words: &sought.request.inputs, observations: sought.observations(store) };
     let checked = outputs::check(&sought.places, &outcome.outputs, &Values(store), policy.mtime, &former, &inputs)?;
     Ok(checked.warnings)
 }
@@ -158,7 +158,7 @@ impl Targets<'_> {
 
 fn restore(store: &Store, sought: &Sought, outcome: &Outcome, policy: &Policy) -> Result<Vec<String>, Reason> {
     let former = sought.former(store);
-    let inputs = Inputs { words: &sought.request.inputs, observations: &sought.observed.observations };
+    let inputs = Inputs { words: &sought.request.inputs, observations: sought.observations(store) };
     let restored = outputs::restore(&sought.places, &outcome.outputs, &Values(store), policy.mtime, &former, &inputs)?;
     Ok(restored.warnings)
 }

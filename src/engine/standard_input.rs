@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::error::{Error, cause};
 use crate::exec::Input;
-use crate::model::{Digest, Reason, Reference, Stdin, StdinRule, StdinSource};
+use crate::model::{Digest, Reason, Reference, Request, Stdin, StdinRule, StdinSource};
 use crate::store::{Store, Value};
 use crate::sys::descriptor::{self, Kind, Watch};
 use crate::sys::entry::{Standard, standard};
@@ -41,7 +41,8 @@ pub struct Apart {
 impl StandardInput {
     /// Decides what standard input is by the rule and by what descriptor 0 is, and reads what is input: of what must
     /// be read ahead at most `most` bytes.
-    pub fn prepare(rule: &StdinRule, store: &Store, most: u64) -> Result<StandardInput, Halt> {
+    pub fn prepare(request: &Request, store: &Store, most: u64) -> Result<StandardInput, Halt> {
+        let rule = &request.stdin;
         match rule {
             StdinRule::None => {
                 Ok(StandardInput { instead: Some(Input::Null), ..StandardInput::meaning_only(Stdin::Null) })
@@ -56,6 +57,7 @@ impl StandardInput {
                 Kind::Pipe | Kind::Socket if descriptor::is_at_end(standard(Standard::Input)) => {
                     Ok(StandardInput::meaning_only(Stdin::Ended))
                 }
+                _ if request.is_watched() => Ok(StandardInput::meaning_only(Stdin::Unread)),
                 _ => Err(Reason::StdinUnknown.into()),
             },
         }
@@ -64,6 +66,20 @@ impl StandardInput {
     /// Nothing that counts, and `/dev/null` for the command: for a run that had none.
     pub fn nothing() -> StandardInput {
         StandardInput { instead: Some(Input::Null), ..StandardInput::meaning_only(Stdin::Uncounted) }
+    }
+
+    /// What a run has that is known not to read its input: `/dev/null`.
+    pub fn unread() -> StandardInput {
+        StandardInput { instead: Some(Input::Null), ..StandardInput::meaning_only(Stdin::Unread) }
+    }
+
+    /// Whether a command that reads from it cannot be stored, because what it gets does not count.
+    pub fn is_not_to_be_read(&self) -> bool {
+        match self.meaning {
+            Some(Stdin::Unread) => true,
+            Some(Stdin::Uncounted) => descriptor::kind(0) == Kind::Terminal,
+            _ => false,
+        }
     }
 
     /// What `--no-stdin` and `--stdin-from FILE` mean where there is no cache.

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, fstat};
 
 use crate::error::Result;
-use crate::model::{Command, Digest, Part, Request, StampMemory, Stdin, StdinRule, StdinSource, Streams, Watched};
+use crate::model::{
+    Command, Digest, Part, Request, StampMemory, Stdin, StdinRule, StdinSource, Streams, UNOBSERVED_VERSION, Watched,
+};
 use crate::sys::{clock, identity, stamp};
 
 use super::environment::environment;
@@ -163,6 +165,7 @@ pub fn stdin_name(stdin: &Stdin) -> &'static str {
         Stdin::Spool => "spool",
         Stdin::From => "from",
         Stdin::Null => "null",
+        Stdin::Unread => "unread",
         Stdin::Unknown => "unknown",
     }
 }
@@ -208,6 +211,7 @@ fn declaration(request: &Request, root: &Path) -> Vec<Part> {
     parts.extend(request.outputs.iter().enumerate().map(|(number, word)| declared("output", number, word, root)));
     parts.extend(request.gitignore.then(|| Part::open("gitignore", "yes")));
     parts.extend(request.pure.then(|| Part::open("pure", "yes")));
+    parts.extend(watching(request, root));
     let stdin = match request.stdin {
         StdinRule::Automatic => "automatic",
         StdinRule::Input => "input",
@@ -225,6 +229,21 @@ fn declaration(request: &Request, root: &Path) -> Vec<Part> {
         let globs = globs.iter().enumerate();
         parts.extend(globs.map(|(number, glob)| Part::open(format!("{name}.{}", number + 1), glob.as_bytes())));
     }
+    parts
+}
+
+/// How a command is watched: what one user lets it do unseen, another run that did not must not be given.
+fn watching(request: &Request, root: &Path) -> Vec<Part> {
+    if !request.is_watched() {
+        return Vec::new();
+    }
+    let rules = &request.watching;
+    let mut parts = vec![Part::open("traced", UNOBSERVED_VERSION.to_string())];
+    parts.extend(rules.network.then(|| Part::open("allow-network", "yes")));
+    let writable = rules.writable.iter().enumerate();
+    parts.extend(writable.map(|(number, word)| declared("allow-write", number, word, root)));
+    let scratch = rules.scratch.iter().enumerate();
+    parts.extend(scratch.map(|(number, glob)| declared("scratch", number, OsStr::new(glob), root)));
     parts
 }
 

@@ -7,7 +7,6 @@
 mod command;
 mod content;
 mod environment;
-#[allow(dead_code)]
 mod facets;
 mod filters;
 mod inputs;
@@ -15,11 +14,10 @@ mod look;
 mod observe;
 mod pattern;
 mod place;
-#[allow(dead_code)]
 mod present;
 mod program;
+mod scratch;
 mod script;
-#[allow(dead_code)]
 mod traced;
 pub mod volatile;
 mod walk;
@@ -34,9 +32,8 @@ pub use command::{
 pub use environment::{missing_requirement, variable, variables, visible_environment};
 pub use observe::{ObserveError, Observed, confirm, confirm_file, is_worth_remembering, observe};
 pub use pattern::is_glob;
-pub use place::lexical;
-#[allow(unused_imports)]
-pub use present::{Present, observed_now};
+pub use place::{lexical, recorded};
+pub use present::observed_now;
 pub use program::resolve_program;
-#[allow(unused_imports)]
+pub use scratch::Scratch;
 pub use traced::{Ended, from_trace};

@@ -71,6 +71,9 @@ pub enum Stdin {
     From,
     /// `--no-stdin`: the command gets `/dev/null`.
     Null,
+    /// Something that may or may not be input: inherited, and if the command, which is watched, reads of it, the call is
+    /// not stored.
+    Unread,
     /// Something that may or may not be input: inherited untouched, and the call is not cached.
     Unknown,
 }

@@ -22,6 +22,7 @@ mod reference;
 mod request;
 mod sink;
 mod trace;
+mod unobserved;
 mod words;
 
 pub use call::{Answer, Argument, Call, Grade, Variable};
@@ -40,7 +41,9 @@ pub use reason::Reason;
 pub use reference::{Reference, SCHEME};
 pub use request::{
     ArgumentRules, EnvironmentMode, EnvironmentRules, ProgramRule, Request, StdinRule, StdinSource, StoredArgument,
+    WatchMode, WatchRules,
 };
 pub use sink::Sink;
 pub use trace::{Glimpse, Listing, Made, Seen, Touch, Trace};
+pub use unobserved::{UNOBSERVED, UNOBSERVED_VERSION};
 pub use words::{command_line, quoted, shell_line};

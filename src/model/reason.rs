@@ -28,6 +28,8 @@ pub enum Reason {
     StdinUnknown,
     /// Standard input could not be read or kept whole.
     StdinUnreadable(String),
+    /// The command read standard input, which did not count.
+    StdinRead,
     /// Standard input has more bytes than are read ahead.
     StdinTooLarge(u64),
     /// Standard output is a device that takes nothing.
@@ -97,6 +99,7 @@ impl Reason {
             Reason::StoreUnusable(_) => "store-unusable",
             Reason::StdinUnknown => "stdin-unknown",
             Reason::StdinUnreadable(_) => "stdin-unreadable",
+            Reason::StdinRead => "stdin-read",
             Reason::StdinTooLarge(_) => "stdin-too-large",
             Reason::StdoutUnwritable => "stdout-unwritable",
             Reason::ArgumentMissing(_) => "argument-missing",
@@ -141,6 +144,7 @@ impl fmt::Display for Reason {
             Reason::StoreUnusable(why) => write!(f, "the cache cannot be used: {why}"),
             Reason::StdinUnknown => f.write_str("standard input may be input"),
             Reason::StdinUnreadable(why) => write!(f, "standard input cannot be kept: {why}"),
+            Reason::StdinRead => f.write_str("it read standard input, which did not count"),
             Reason::StdinTooLarge(most) => write!(f, "standard input has more than {most} bytes"),
             Reason::StdoutUnwritable => f.write_str("standard output takes nothing"),
             Reason::ArgumentMissing(glob) => write!(f, "no argument matches `{glob}`"),

@@ -24,6 +24,8 @@ pub struct Request {
     pub pure: bool,
     /// `-o`: paths, globs and `DIR/` that are outputs.
     pub outputs: Vec<OsString>,
+    /// What is done to find out by itself what the command reads and writes.
+    pub watching: WatchRules,
     /// Which variables count and which the command sees.
     pub environment: EnvironmentRules,
     /// Which arguments count.
@@ -49,6 +51,31 @@ pub struct StoredArgument {
     pub position: usize,
     /// As it was typed. Never recorded.
     pub typed: OsString,
+}
+
+/// The options that concern watching the command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WatchRules {
+    /// `--trace`.
+    pub mode: WatchMode,
+    /// `--allow-network`: a command that uses the network is stored all the same.
+    pub network: bool,
+    /// `--allow-write`: folders outside the root in which outputs may be.
+    pub writable: Vec<OsString>,
+    /// `--scratch`: globs of what is neither input nor output.
+    pub scratch: Vec<String>,
+}
+
+/// Whether the command is watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WatchMode {
+    /// If nothing is declared.
+    #[default]
+    Auto,
+    /// What it looks at counts beside what is declared.
+    On,
+    /// Never.
+    Off,
 }
 
 /// Which environment variables count in the command digest.
@@ -124,6 +151,15 @@ pub enum StdinSource {
 }
 
 impl Request {
+    /// Whether what the command looks at counts, so that it has to be watched.
+    pub fn is_watched(&self) -> bool {
+        match self.watching.mode {
+            WatchMode::Auto => self.inputs.is_empty() && !self.pure,
+            WatchMode::On => true,
+            WatchMode::Off => false,
+        }
+    }
+
     /// What may be stored of a request beside the arguments, which a call holds apart: the globs that hide some could
     /// spell them.
     pub fn recorded(&self) -> Request {
@@ -146,13 +182,17 @@ impl Request {
     pub fn words(&self) -> impl Iterator<Item = &OsStr> {
         let texts = [
             &self.excludes,
+            &self.watching.scratch,
             &self.environment.counted,
             &self.environment.ignored,
             &self.environment.required,
             &self.arguments.ignored,
             &self.arguments.required,
         ];
-        let words = [&self.inputs, &self.outputs, &self.probes].into_iter().flatten().map(OsString::as_os_str);
+        let words = [&self.inputs, &self.outputs, &self.probes, &self.watching.writable]
+            .into_iter()
+            .flatten()
+            .map(OsString::as_os_str);
         let source = match &self.stdin {
             StdinRule::From(StdinSource::File(path)) => Some(path.as_os_str()),
             _ => None,
@@ -164,13 +204,20 @@ impl Request {
     /// The bytes of what [`recorded`](Request::recorded) keeps.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        for (name, words) in [("input", &self.inputs), ("output", &self.outputs), ("probe", &self.probes)] {
+        let words = [
+            ("input", &self.inputs),
+            ("output", &self.outputs),
+            ("probe", &self.probes),
+            ("allow-write", &self.watching.writable),
+        ];
+        for (name, words) in words {
             for word in words {
                 writer.field(name, word.as_bytes());
             }
         }
         let texts = [
             ("exclude", &self.excludes),
+            ("scratch", &self.watching.scratch),
             ("env", &self.environment.counted),
             ("ignore-env", &self.environment.ignored),
             ("require-env", &self.environment.required),
@@ -187,11 +234,15 @@ impl Request {
             ("pure", self.pure),
             ("no-cwd", self.ignore_cwd),
             ("no-expand", self.literal),
+            ("allow-network", self.watching.network),
         ];
         for (name, is_set) in flags {
             if is_set {
                 writer.field(name, b"");
             }
+        }
+        if self.watching.mode != WatchMode::Auto {
+            writer.field("trace", self.watching.mode.name().as_bytes());
         }
         writer.field("env-mode", self.environment.mode.name().as_bytes());
         writer.field("program", self.program.name().as_bytes());
@@ -220,6 +271,10 @@ impl Request {
                 b"input" => request.inputs.push(word()),
                 b"output" => request.outputs.push(word()),
                 b"probe" => request.probes.push(word()),
+                b"allow-write" => request.watching.writable.push(word()),
+                b"allow-network" => request.watching.network = true,
+                b"scratch" => request.watching.scratch.push(text(value)?),
+                b"trace" => request.watching.mode = WatchMode::from_name(value)?,
                 b"exclude" => request.excludes.push(text(value)?),
                 b"env" => request.environment.counted.push(text(value)?),
                 b"ignore-env" => request.environment.ignored.push(text(value)?),
@@ -244,6 +299,24 @@ impl Request {
             }
         }
         Ok(request)
+    }
+}
+
+impl WatchMode {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            WatchMode::Auto => "auto",
+            WatchMode::On => "on",
+            WatchMode::Off => "off",
+        }
+    }
+
+    fn from_name(name: &[u8]) -> Result<WatchMode, Malformed> {
+        [WatchMode::Auto, WatchMode::On, WatchMode::Off]
+            .into_iter()
+            .find(|mode| mode.name().as_bytes() == name)
+            .ok_or(Malformed("trace mode"))
     }
 }
 
@@ -308,6 +381,12 @@ mod tests {
                 gitignore: true,
                 pure: true,
                 outputs: words(b"out"),
+                watching: WatchRules {
+                    mode: WatchMode::On,
+                    network: true,
+                    writable: words(b"/tmp/d"),
+                    scratch: texts("*.log"),
+                },
                 environment: EnvironmentRules {
                     mode: EnvironmentMode::Strict,
                     counted: texts("CC"),

@@ -244,7 +244,7 @@ fn nearest(store: &Store, sought: &Sought, keys: &[Key]) -> Option<Nearest> {
             let Ok(Some(call)) = store.call(key) else { continue };
             let mut differences = compare::compare(now, &call);
             if differences.is_empty() {
-                differences.push(what_else(sought, &call));
+                differences.push(what_else(store, sought, &call));
             }
             let distance = distance(&differences);
             if best.as_ref().is_none_or(|(least, _)| distance < *least) {
@@ -265,8 +265,8 @@ fn nearest(store: &Store, sought: &Sought, keys: &[Key]) -> Option<Nearest> {
 }
 
 /// Why a call is not replayed although nothing that counts differs.
-fn what_else(sought: &Sought, call: &Call) -> Difference {
-    let keys = sought.keys();
+fn what_else(store: &Store, sought: &Sought, call: &Call) -> Difference {
+    let keys = sought.keys(store);
     match [Binding::Free, Binding::Name, Binding::Root].into_iter().any(|binding| keys.of(binding) == call.key) {
         true => {
             let exit = call.outcome.exit;
@@ -297,7 +297,7 @@ fn with_now<T>(store: &Store, sought: &Sought, compare: impl FnOnce(&Now) -> T) 
     let digests: Vec<Digest> = command.parts.iter().map(|part| Digest::under(&secret, &part.value)).collect();
     let variables = key::variables(&request.environment, &command.environment, &command.cwd).ok()?;
     let variables: Vec<Variable> = variables.iter().map(|variable| variable.recorded(&secret)).collect();
-    let observations = Redaction::of(command).hide(sought.observed.observations.clone(), request);
+    let observations = Redaction::of(command).hide(sought.observations(store).to_vec(), request);
     let now = Now {
         request,
         command,

@@ -127,17 +127,16 @@ impl Places {
         })
     }
 
+    /// Whether a place names `path` of record, a folder that holds it, or matches it.
+    pub fn cover(&self, path: &Path) -> bool {
+        self.places.iter().any(|place| place.cover(path))
+    }
+
     /// The folder that may be opened as the user named it, to reach `path` (absolute) below it; `None`
     /// where neither a place covers `path` nor a folder in which a watched command may write.
     pub(super) fn holder_of(&self, path: &Path) -> Option<PathBuf> {
-        let covers = |place: &&Place| match &place.extent {
-            Extent::Thing | Extent::Owned => path.starts_with(&place.path),
-            Extent::Matching(pattern) if path.starts_with(&pattern.literal) => true,
-            Extent::Matching(pattern) => {
-                path.strip_prefix(&place.path).is_ok_and(|below| below.ancestors().any(|part| pattern.matches(part)))
-            }
-        };
-        let named = self.places.iter().filter(|place| place.path.is_absolute()).find(covers).and_then(Place::holder);
+        let absolute = self.places.iter().filter(|place| place.path.is_absolute());
+        let named = absolute.into_iter().find(|place| place.cover(path)).and_then(Place::holder);
         named.or_else(|| match &self.reach {
             Reach::Named => None,
             Reach::Watched(allowed) => allowed
@@ -181,6 +180,17 @@ impl Places {
 }
 
 impl Place {
+    /// Whether it names `path` of record, a folder that holds it, or matches it.
+    fn cover(&self, path: &Path) -> bool {
+        match &self.extent {
+            Extent::Thing | Extent::Owned => path.starts_with(&self.path),
+            Extent::Matching(pattern) if path.starts_with(&pattern.literal) => true,
+            Extent::Matching(pattern) => {
+                path.strip_prefix(&self.path).is_ok_and(|below| below.ancestors().any(|part| pattern.matches(part)))
+            }
+        }
+    }
+
     /// The folder that may be opened as the user named it; `None` below the root.
     pub(super) fn holder(&self) -> Option<PathBuf> {
         match &self.extent {

@@ -23,7 +23,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(super) use enabled::{Sieve, Watcher, sieve, start};
-pub use never::{NEVER, NEVER_VERSION};
 
 /// What to watch a command for, and what to pass over.
 #[derive(Clone)]

@@ -2,36 +2,14 @@
 
 use std::path::Path;
 
-/// Counts up when [`NEVER`] changes, for then traces of before tell something else.
-pub const NEVER_VERSION: u32 = 1;
-
-/// Files, and folders with all that is below them, that no trace tells of: the kernel's own, run-time state, what the
-/// loader and the C library keep for themselves, and the databases of names.
-pub const NEVER: &[&str] = &[
-    "/proc",
-    "/sys",
-    "/dev",
-    "/run",
-    "/var/run",
-    "/etc/ld.so.cache",
-    "/usr/lib/locale",
-    "/etc/passwd",
-    "/etc/group",
-    "/etc/nsswitch.conf",
-    "/etc/hosts",
-    "/etc/resolv.conf",
-    "/etc/host.conf",
-    "/etc/services",
-    "/etc/protocols",
-    "/etc/gai.conf",
-];
+use crate::model::UNOBSERVED;
 
 /// A folder of files as any other, though it lies below one that is never observed.
 const SHARED_MEMORY: &str = "/dev/shm";
 
 /// Whether nothing is noted of `path`, which is absolute and without links.
 pub fn is_never_observed(path: &Path) -> bool {
-    NEVER.iter().any(|never| path.starts_with(never))
+    UNOBSERVED.iter().any(|never| path.starts_with(never))
         && (!path.starts_with(SHARED_MEMORY) || path == Path::new(SHARED_MEMORY))
 }
 

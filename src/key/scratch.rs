@@ -1,0 +1,101 @@
+//! Scratch: files that commands keep for themselves, which are neither inputs nor outputs.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use globset::GlobMatcher;
+
+use crate::error::Result;
+
+use super::environment::variable;
+use super::pattern::{Patterns, is_glob, path_glob};
+use super::place::lexical;
+
+/// A folder of this name holds what Python makes of the sources beside it, and checks before it uses it.
+const PYTHON: &str = "__pycache__";
+
+/// What is scratch: a folder with all that is in it, or a file.
+pub struct Scratch {
+    names: Patterns,
+    globs: Vec<GlobMatcher>,
+    paths: Vec<PathBuf>,
+}
+
+impl Scratch {
+    /// What `globs` name, seen from `cwd`: without a slash the name of a file or folder anywhere, with one a path. And what is
+    /// scratch by itself: `__pycache__` anywhere, and the user's cache folder by the command's `environment`, but where the
+    /// `root` itself lies in that.
+    ///
+    /// # Errors
+    ///
+    /// A malformed glob.
+    pub fn new(globs: &[String], environment: &[OsString], cwd: &Path, root: &Path) -> Result<Scratch> {
+        let trimmed = globs.iter().map(|text| text.trim_end_matches('/'));
+        let (paths, mut names): (Vec<&str>, Vec<&str>) = trimmed.partition(|text| text.contains('/'));
+        names.push(PYTHON);
+        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+        let mut scratch = Scratch { names: Patterns::new(&names)?, globs: Vec::new(), paths: Vec::new() };
+        for text in paths {
+            if is_glob(text.as_bytes()) {
+                // Where the folder's own name is no text, no glob can name what is in it.
+                let folder =
+                    cwd.to_str().filter(|_| !text.starts_with('/')).map(|folder| globset::escape(folder) + "/");
+                scratch.globs.push(path_glob(&(folder.unwrap_or_default() + text.trim_start_matches("./")))?);
+            } else {
+                scratch.paths.push(lexical(cwd, Path::new(text)));
+            }
+        }
+        scratch.paths.extend(cache_folder(environment).filter(|folder| !root.starts_with(folder)));
+        Ok(scratch)
+    }
+
+    /// Whether the absolute `path` is, or lies in, scratch.
+    pub fn holds(&self, path: &Path) -> bool {
+        let is_named = |part: &Path| part.file_name().is_some_and(|name| self.names.name(name));
+        self.paths.iter().any(|folder| path.starts_with(folder))
+            || path.ancestors().any(|part| is_named(part) || self.globs.iter().any(|glob| glob.is_match(part)))
+    }
+}
+
+/// Where programs keep their caches, see the XDG base directory specification.
+fn cache_folder(environment: &[OsString]) -> Option<PathBuf> {
+    let absolute = |path: PathBuf| Some(path).filter(|path| path.is_absolute());
+    let of = |name: &[u8]| variable(environment, name).map(PathBuf::from).and_then(absolute);
+    let folder = of(b"XDG_CACHE_HOME").or_else(|| of(b"HOME").map(|home| home.join(".cache")))?;
+    // By its real name, as all that is touched is known.
+    Some(folder.canonicalize().unwrap_or(folder)).filter(|folder| folder.as_os_str().as_bytes() != b"/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(globs: &[&str], environment: &[&str], root: &str) -> Scratch {
+        let globs: Vec<String> = globs.iter().map(|&glob| glob.to_owned()).collect();
+        let environment: Vec<OsString> = environment.iter().map(OsString::from).collect();
+        Scratch::new(&globs, &environment, Path::new("/w/p/sub"), Path::new(root)).unwrap()
+    }
+
+    #[test]
+    fn names_count_anywhere_and_paths_where_they_are() {
+        let scratch = scratch(&["*.log", "build/tmp", "/var/x*", "../out/*.d"], &[], "/w/p");
+        for path in ["/w/a.log", "/w/d.log/below", "/w/p/sub/build/tmp/x", "/var/xy/z", "/q/__pycache__/m.pyc"] {
+            assert!(scratch.holds(Path::new(path)), "{path}");
+        }
+        for path in ["/w/a.logs", "/w/p/build/tmp", "/w/p/sub/build/tmpx", "/opt/var/x", "/var/y"] {
+            assert!(!scratch.holds(Path::new(path)), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_cache_folder_is_scratch_but_for_projects_in_it() {
+        let home = ["HOME=/nonexistent/h"];
+        assert!(scratch(&[], &home, "/w/p").holds(Path::new("/nonexistent/h/.cache/ccache/x")));
+        assert!(!scratch(&[], &home, "/nonexistent/h/.cache/p").holds(Path::new("/nonexistent/h/.cache/p/a.c")));
+        let both = ["HOME=/nonexistent/h", "XDG_CACHE_HOME=/nonexistent/c"];
+        assert!(scratch(&[], &both, "/w/p").holds(Path::new("/nonexistent/c/x")));
+        assert!(!scratch(&[], &["XDG_CACHE_HOME=relative"], "/w/p").holds(Path::new("/w/p/sub/relative/x")));
+        assert!(!scratch(&[], &["HOME=/", "XDG_CACHE_HOME=/"], "/w/p").holds(Path::new("/w/p")));
+    }
+}

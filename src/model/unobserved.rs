@@ -1,0 +1,25 @@
+//! What no watched command is observed at: what tells of the machine and not of the command's input.
+
+/// Counts up when [`UNOBSERVED`] changes, for then traces of before tell something else.
+pub const UNOBSERVED_VERSION: u32 = 1;
+
+/// Files, and folders with all that is below them, that no trace tells of: the kernel's own, run-time state, what the
+/// loader and the C library keep for themselves, and the databases of names.
+pub const UNOBSERVED: &[&str] = &[
+    "/proc",
+    "/sys",
+    "/dev",
+    "/run",
+    "/var/run",
+    "/etc/ld.so.cache",
+    "/usr/lib/locale",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/nsswitch.conf",
+    "/etc/hosts",
+    "/etc/resolv.conf",
+    "/etc/host.conf",
+    "/etc/services",
+    "/etc/protocols",
+    "/etc/gai.conf",
+];

@@ -1,0 +1,341 @@
+//! Nothing declared: what a command read, looked for and wrote is found by watching it.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use crate::world::{Outcome, World};
+
+/// Runs a shell line as a watched command: what fleche says of it, without the key and the time, and what it printed.
+#[track_caller]
+fn told(world: &World, options: &[&str], line: &str) -> (String, String) {
+    let outcome = watched(world, options, line);
+    (verdict(&outcome), outcome.stdout())
+}
+
+fn watched(world: &World, options: &[&str], line: &str) -> Outcome {
+    world.fleche(["run", "-v"].iter().chain(options).chain(&["--", "/bin/sh", "-c", line])).run()
+}
+
+/// `hit`, `stored`, or why not.
+#[track_caller]
+fn verdict(outcome: &Outcome) -> String {
+    let stderr = outcome.stderr();
+    let said = stderr.lines().rfind(|line| line.starts_with("fleche: ")).unwrap_or_else(|| panic!("silent: {stderr}"));
+    if said.starts_with("fleche: hit ") {
+        "hit".to_owned()
+    } else if said.contains("; stored ") {
+        "stored".to_owned()
+    } else {
+        said.split_once("not stored: ").unwrap_or_else(|| panic!("{said}")).1.to_owned()
+    }
+}
+
+#[track_caller]
+fn is_stored(world: &World, line: &str, prints: &str) {
+    assert_eq!(told(world, &[], line), ("stored".to_owned(), prints.to_owned()), "{line}");
+}
+
+#[track_caller]
+fn is_hit(world: &World, line: &str, prints: &str) {
+    assert_eq!(told(world, &[], line), ("hit".to_owned(), prints.to_owned()), "{line}");
+}
+
+#[track_caller]
+fn is_refused(world: &World, options: &[&str], line: &str, why: &str) {
+    for _ in 0..2 {
+        assert_eq!(told(world, options, line).0, why, "{line}");
+    }
+}
+
+#[test]
+fn what_is_read_counts_and_former_states_are_found_again() {
+    let world = World::new();
+    world.write("a", "1\n");
+    world.write("b", "x\n");
+    is_stored(&world, "cat a", "1\n");
+    is_hit(&world, "cat a", "1\n");
+    world.write("b", "y\n");
+    is_hit(&world, "cat a", "1\n");
+    world.write("a", "2\n");
+    is_stored(&world, "cat a", "2\n");
+    world.write("a", "1\n");
+    is_hit(&world, "cat a", "1\n");
+    world.write("a", "2\n");
+    is_hit(&world, "cat a", "2\n");
+}
+
+#[test]
+fn what_is_looked_for_in_vain_counts() {
+    let world = World::new();
+    world.write("late/h", "late\n");
+    let line = "for d in early middle late; do [ -e $d/h ] && cat $d/h && break; done";
+    is_stored(&world, line, "late\n");
+    is_hit(&world, line, "late\n");
+    fs::create_dir(world.path("early")).unwrap();
+    is_hit(&world, line, "late\n");
+    world.write("middle/h", "middle\n");
+    is_stored(&world, line, "middle\n");
+    world.write("early/h", "early\n");
+    is_stored(&world, line, "early\n");
+    fs::remove_dir_all(world.path("early")).unwrap();
+    is_hit(&world, line, "middle\n");
+}
+
+#[test]
+fn a_program_that_appears_earlier_in_the_search_path_counts() {
+    let world = World::new();
+    world.script("late/tool", "#!/bin/sh\necho late\n");
+    let line = "PATH=$PWD/early:$PWD/late tool";
+    is_stored(&world, line, "late\n");
+    is_hit(&world, line, "late\n");
+    world.script("early/tool", "#!/bin/sh\necho early\n");
+    is_stored(&world, line, "early\n");
+}
+
+#[test]
+fn an_interpreter_counts() {
+    let world = World::new();
+    world.script("shell", "#!/bin/sh\necho one; exec /bin/sh \"$@\"\n");
+    world.script("tool", &format!("#!{}\necho tool\n", world.path("shell").display()));
+    is_stored(&world, "./tool", "one\ntool\n");
+    is_hit(&world, "./tool", "one\ntool\n");
+    world.script("shell", "#!/bin/sh\necho two; exec /bin/sh \"$@\"\n");
+    is_stored(&world, "./tool", "two\ntool\n");
+}
+
+#[test]
+fn names_in_a_folder_count_where_they_were_listed() {
+    let world = World::new();
+    world.write("d/a", "1");
+    for line in ["ls d", "echo d/*"] {
+        told(&world, &[], line);
+        assert_eq!(told(&world, &[], line).0, "hit", "{line}");
+    }
+    world.write("d/a", "2");
+    is_hit(&world, "ls d", "a\n");
+    world.write("d/b", "");
+    is_stored(&world, "ls d", "a\nb\n");
+    is_stored(&world, "echo d/*", "d/a d/b\n");
+    fs::remove_file(world.path("d/b")).unwrap();
+    is_hit(&world, "echo d/*", "d/a\n");
+}
+
+#[test]
+fn times_count_for_those_who_ask_for_them() {
+    let world = World::new();
+    world.write("a", "1\n");
+    world.write("b", "2\n");
+    for line in ["cat a", "stat -c %Y a", "test a -nt b && echo newer; true"] {
+        told(&world, &[], line);
+        assert_eq!(told(&world, &[], line).0, "hit", "{line}");
+    }
+    world.program("touch", ["-d", "@1000000000", "a"]).prints("");
+    is_hit(&world, "cat a", "1\n");
+    is_stored(&world, "stat -c %Y a", "1000000000\n");
+    is_stored(&world, "test a -nt b && echo newer; true", "");
+}
+
+#[test]
+fn links_count_by_where_they_lead() {
+    let world = World::new();
+    world.write("one/f", "one\n");
+    world.write("two/f", "two\n");
+    let turn = |to: &str| {
+        let _ = fs::remove_file(world.path("current"));
+        symlink(to, world.path("current")).unwrap();
+    };
+    turn("one");
+    is_stored(&world, "cat current/f", "one\n");
+    is_hit(&world, "cat current/f", "one\n");
+    turn("two");
+    is_stored(&world, "cat current/f", "two\n");
+    turn("one");
+    is_hit(&world, "cat current/f", "one\n");
+}
+
+#[test]
+fn files_that_were_made_changed_and_removed_are_so_by_a_replay() {
+    let world = World::new();
+    let line = "mkdir -p new/deep; cat a > new/deep/out; chmod 755 new/deep/out; echo more >> log; rm gone; \
+                ln -s out new/deep/link; mv old name; t=$(mktemp); sort a > $t; rm $t";
+    let plant = || {
+        let _ = fs::remove_dir_all(world.path("new"));
+        for name in ["name", "old", "gone", "log"] {
+            let _ = fs::remove_file(world.path(name));
+        }
+        for (name, content) in [("a", "1\n"), ("log", "first\n"), ("gone", "x"), ("old", "o\n")] {
+            world.write(name, content);
+        }
+    };
+    for verdict in ["stored", "hit", "hit"] {
+        plant();
+        assert_eq!(told(&world, &[], line), (verdict.to_owned(), String::new()));
+        assert_eq!(world.read("new/deep/out"), "1\n");
+        assert_eq!(fs::metadata(world.path("new/deep/out")).unwrap().permissions().mode() & 0o777, 0o755);
+        assert_eq!(world.read("log"), "first\nmore\n");
+        assert_eq!(world.read("name"), "o\n");
+        assert_eq!(fs::read_link(world.path("new/deep/link")).unwrap(), Path::new("out"));
+        assert!(!world.path("gone").exists() && !world.path("old").exists());
+    }
+    // Each state of the log is another input.
+    plant();
+    world.write("log", "second\n");
+    assert_eq!(told(&world, &[], line).0, "stored");
+    assert_eq!(world.read("log"), "second\nmore\n");
+}
+
+#[test]
+fn an_output_that_is_there_already_does_not_make_the_next_run_miss() {
+    let world = World::new();
+    world.write("a", "1\n");
+    is_stored(&world, "sort a > out", "");
+    is_hit(&world, "sort a > out", "");
+    world.write("out", "edited");
+    is_hit(&world, "sort a > out", "");
+    assert_eq!(world.read("out"), "1\n");
+    world.write("a.c", "int f(void) { return 1; }\n");
+    let compile = || world.fleche(["run", "-v", "--", "cc", "-c", "a.c"]).run();
+    assert_eq!(verdict(&compile()), "stored");
+    assert_eq!(verdict(&compile()), "hit");
+}
+
+#[test]
+fn a_file_that_decides_is_an_input_though_it_is_an_output_too() {
+    let world = World::new();
+    let toggle = "if [ -e flag ]; then rm flag; echo off; else : > flag; echo on; fi";
+    for (number, says) in ["on", "off", "on", "off"].iter().enumerate() {
+        let verdict = if number < 2 { "stored" } else { "hit" };
+        assert_eq!(told(&world, &[], toggle), (verdict.to_owned(), format!("{says}\n")));
+        assert_eq!(world.path("flag").exists(), *says == "on");
+    }
+    let keep = "[ -e kept ] || echo made > kept; cat kept";
+    is_stored(&world, keep, "made\n");
+    world.write("kept", "mine\n");
+    is_stored(&world, keep, "mine\n");
+    is_hit(&world, keep, "mine\n");
+    assert_eq!(world.read("kept"), "mine\n");
+}
+
+#[test]
+fn a_pipe_that_is_not_read_needs_no_flag() {
+    let world = World::new();
+    world.write("a", "1\n");
+    world.write("b", "2\n");
+    let line = "for f in a b; do echo $f; done | while read f; do fleche run -q -- cat $f; done";
+    for _ in 0..2 {
+        world.shell(line).prints("1\n2\n");
+    }
+    world.shell("echo x | fleche run -v -- cat a 2>&1 | cut -c1-11").prints("fleche: hit\n1\n");
+    let outcome = world.fleche(["run", "-v", "--", "cat"]).input("x\n").run();
+    assert_eq!(outcome.stdout(), "x\n");
+    assert_eq!(
+        verdict(&outcome),
+        "it read standard input, which did not count; say --stdin if it is input, --no-stdin if not"
+    );
+}
+
+#[test]
+fn what_a_replay_could_not_repeat_is_not_stored() {
+    let world = World::new();
+    world.write("old", "x");
+    let outside = world.root().join("outside");
+    let write = format!("echo x > {}", outside.display());
+    let refused = format!(
+        "it wrote `{}`, which is outside the root; --allow-write names folders where it may",
+        outside.display()
+    );
+    is_refused(&world, &[], &write, &refused);
+    is_refused(&world, &[], "ln old new; rm new", "it gave an older file the name `new` as well");
+    is_refused(&world, &[], "mkfifo p", "output `p` is a FIFO");
+    let network = "it used the network: 127.0.0.1:9; --allow-network stores it all the same, best with --ttl";
+    let connect = ["run", "-v", "--", "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9; true"];
+    assert_eq!(verdict(&world.fleche(connect).run()), network);
+    let allowed = ["run", "-v", "--allow-network", "--", "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9; true"];
+    assert_eq!(verdict(&world.fleche(allowed).run()), "stored");
+    let left = "(until [ -e stop ]; do sleep 0.01; done; echo late > late) >/dev/null 2>&1 &";
+    assert_eq!(told(&world, &[], left).0, "a process that it left behind may still write");
+    world.write("stop", "");
+    crate::world::eventually("what was left behind ends", || world.path("late").exists());
+}
+
+#[test]
+fn folders_outside_the_root_may_be_allowed() {
+    let world = World::new();
+    let outside = world.root().join("outside");
+    fs::create_dir(&outside).unwrap();
+    let line = format!("echo x > {}/f", outside.display());
+    let options = ["--allow-write", outside.to_str().unwrap()];
+    for verdict in ["stored", "hit"] {
+        assert_eq!(told(&world, &options, &line).0, verdict);
+        assert_eq!(fs::read_to_string(outside.join("f")).unwrap(), "x\n");
+        fs::remove_file(outside.join("f")).unwrap();
+    }
+}
+
+#[test]
+fn scratch_is_neither_input_nor_output() {
+    let world = World::new();
+    world.write("a", "1\n");
+    let line = "cat a; echo x >> notes.log; echo x >> ~/.cache/notes; mkdir -p __pycache__; echo x > __pycache__/a";
+    fs::create_dir_all(world.home().join(".cache")).unwrap();
+    for verdict in ["stored", "hit"] {
+        assert_eq!(told(&world, &["--scratch", "*.log"], line), (verdict.to_owned(), "1\n".to_owned()));
+        assert_eq!(world.read("notes.log"), "x\n");
+    }
+}
+
+#[test]
+fn without_watching_nothing_is_cached_until_something_is_declared() {
+    let world = World::new();
+    world.write("a", "1\n");
+    let hint = "fleche: not cached: its inputs are not declared; name what it reads with -i, or say --pure\n";
+    world.fleche(["run", "--trace", "off", "--", "cat", "a"]).ends(0, "1\n", hint);
+    for verdict_expected in ["stored", "hit"] {
+        let outcome = world.fleche(["run", "-v", "--trace", "off", "-i", "a", "--", "cat", "a"]).run();
+        assert_eq!(verdict(&outcome), verdict_expected);
+    }
+}
+
+#[test]
+fn what_is_declared_counts_beside_what_is_seen() {
+    let world = World::new();
+    world.write("a", "1\n");
+    world.write("b", "1\n");
+    let run = || verdict(&world.fleche(["run", "-v", "--trace", "on", "-i", "b", "--", "cat", "a"]).run());
+    assert_eq!([run(), run()], ["stored", "hit"]);
+    world.write("b", "2\n");
+    assert_eq!([run(), run()], ["stored", "hit"]);
+    world.write("a", "2\n");
+    assert_eq!([run(), run()], ["stored", "hit"]);
+    world.write("b", "1\n");
+    world.write("a", "1\n");
+    assert_eq!(run(), "hit");
+}
+
+#[test]
+fn a_traced_call_says_so() {
+    let world = World::new();
+    world.write("a", "1\n");
+    world.fleche(["run", "--", "cat", "a"]).prints("1\n");
+    world.fleche(["table", "--columns", "grade,name"]).prints("grade\tname\ntraced\tcat\n");
+    world.fleche(["query", "--grade", "traced", "--input", "a", "--count"]).prints("1\n");
+}
+
+#[test]
+fn a_debugger_and_a_tracer_around_fleche_change_nothing() {
+    let world = World::new();
+    world.write("a", "1\n");
+    let fleche = env!("CARGO_BIN_EXE_fleche");
+    let strace = || world.program("strace", ["-f", "-o", "/dev/null", fleche, "run", "-v", "--", "cat", "a"]).run();
+    let gdb = || world.program("gdb", ["-batch", "-nx", "-ex", "run", "--args", fleche, "run", "--", "cat", "a"]).run();
+    for _ in 0..2 {
+        if world.program("sh", ["-c", "command -v strace >&2"]).run().code() == 0 {
+            let outcome = strace();
+            assert_eq!((outcome.code(), outcome.stdout()), (0, "1\n".to_owned()), "{}", outcome.stderr());
+        }
+        if world.program("sh", ["-c", "command -v gdb >&2"]).run().code() == 0 {
+            assert!(gdb().stdout().contains("\n1\n"), "{}", gdb().stdout());
+        }
+    }
+}
