@@ -5,7 +5,7 @@ use std::panic::{self, AssertUnwindSafe};
 
 use crate::exec::trace::Watch;
 use crate::exec::{self, Cut, Forward, Input, Launch, StartError, Status};
-use crate::model::{Event, Program, Reason};
+use crate::model::{Event, Program, Reason, Request};
 use crate::store::{Flight, FlightLock, Store};
 
 use super::audit::Audit;
@@ -123,7 +123,7 @@ impl super::Run<'_> {
                     detail: if command.is_redacted() { String::new() } else { reason.to_string() },
                     name: if command.is_redacted() { String::new() } else { command.name() },
                 });
-                (self.tell)(match warning(&reason, &run) {
+                (self.tell)(match warning(sought.request, &reason, &run) {
                     Some(warning) => Told::Warning(warning),
                     None => Told::NotStored { why: why.clone(), hint: hint(&reason), reason },
                 });
@@ -135,11 +135,13 @@ impl super::Run<'_> {
 }
 
 /// What a user should know about a run that was not stored although they declared it well; the one line about it.
-fn warning(reason: &Reason, run: &exec::Run) -> Option<String> {
+fn warning(request: &Request, reason: &Reason, run: &exec::Run) -> Option<String> {
     if let (Some(Cut::Failed(why)), Status::Exited(_)) = (&run.cut_short, run.status) {
         return Some(format!("the output is not whole: {why}"));
     }
     match reason {
+        // Of a watched command nobody said what it reads and writes.
+        Reason::OutputUnstorable(..) | Reason::InputUnreadable(..) if request.is_watched() => None,
         Reason::OutputUnstorable(..)
         | Reason::InputUnreadable(..)
         | Reason::StoreUnusable(_)

@@ -59,7 +59,7 @@ pub fn observations(
     started: i64,
 ) -> std::result::Result<Vec<Observation>, Reason> {
     if let Some(refusal) = trace.refusals.first() {
-        return Err(refusal.clone());
+        return Err(of_record(refusal, &sought.command.root));
     }
     if trace.stdin_used {
         return Err(Reason::StdinRead);
@@ -76,6 +76,19 @@ pub fn observations(
         is_unwatched: &|path| path.starts_with(store.folder()) || scratch.holds(path),
     };
     key::from_trace(trace, &ended)
+}
+
+/// The same with its path as users know it.
+fn of_record(refusal: &Reason, root: &Path) -> Reason {
+    let record = |path: &Path| key::recorded(path, root);
+    match refusal {
+        Reason::Socket(path) => Reason::Socket(record(path)),
+        Reason::Device(path) => Reason::Device(record(path)),
+        Reason::HardLink(path) => Reason::HardLink(record(path)),
+        Reason::Privileged(path) => Reason::Privileged(record(path)),
+        Reason::NoImage(path) => Reason::NoImage(record(path)),
+        other => other.clone(),
+    }
 }
 
 /// The folders for temporary files, by their real names; none in which the root lies.
