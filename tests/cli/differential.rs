@@ -83,11 +83,13 @@ fn line(dice: &mut Dice) -> String {
         31 => format!("rmdir {d}"),
         32 => format!("rm -rf {d}/f"),
         33 => format!("mv {d} {c}"),
-        34 => format!("cp -r {d} g"),
+        // Not the folder that it is copied into: how deep that goes is a matter of the order in which names come.
+        34 => format!("cp -r {} g", dice.pick(&FOLDERS[1..4])),
         35 => format!("[ -e {o} ] || cat {f} > {o}"),
         36 => format!("if [ -s {o} ]; then rm {o}; echo off; else echo x > {o}; echo on; fi"),
         37 => format!("tar cf {o} {d} 2>/dev/null; tar tf {o} | sort; rm {o}"),
-        38 => format!("find {d} -newer {f} | sort"),
+        // Not folders, whose times a replay changes where the command wrote into a file that was there.
+        38 => format!("find {d} -type f -newer {f} | sort"),
         39 => format!("ls -l {d} | wc -l"),
         40 => format!("n=$(ls {d} | wc -l); echo $n > {o}"),
         41 => format!("ln {f} {o}"),
