@@ -234,8 +234,8 @@ impl<'a> Analysis<'a> {
     fn kept(&self, one: &Looked) -> Vec<Facet> {
         let touch = one.touch;
         if touch.before == Glimpse::Nothing && touch.made.own {
-            let counts = (touch.made.exclusive || is_seen(touch)) && !self.is_temporary(one);
-            return if counts { vec![natural(touch)] } else { Vec::new() };
+            // Had anything been there, it would be gone now, or have been written into.
+            return if self.is_temporary(one) { Vec::new() } else { vec![natural(touch)] };
         }
         match one.kind() {
             // The call failed, or it made no difference: either can depend on what is there.
@@ -263,10 +263,10 @@ impl<'a> Analysis<'a> {
             return looked_at(touch);
         }
         match one.kind() {
-            None if !touch.made.own || touch.made.exclusive || is_seen(touch) || touch.before == Glimpse::Denied => {
-                vec![natural(touch)]
-            }
-            None => Vec::new(),
+            // Only for a file that it leaves does it make no difference what it wrote over, and a replay sees to it that this
+            // was a file.
+            None if is_left_over_anything(one) => Vec::new(),
+            None => vec![natural(touch)],
             Some(FileType::RegularFile) if touch.made.own && kind(&one.after) == Some(FileType::RegularFile) => {
                 replaced(one)
             }
@@ -391,6 +391,13 @@ fn natural(touch: &Touch) -> Facet {
 /// Whether it was looked at by a program to which it may matter whether it is there.
 fn is_seen(touch: &Touch) -> bool {
     touch.seen.kind || touch.seen.metadata || touch.seen.content
+}
+
+/// Whether the command left a file where nothing was, unread and whatever had been there.
+fn is_left_over_anything(one: &Looked) -> bool {
+    let made = one.touch.made;
+    let is_blind = made.own && !made.exclusive && !is_seen(one.touch) && one.touch.before == Glimpse::Nothing;
+    is_blind && kind(&one.after) == Some(FileType::RegularFile)
 }
 
 fn is_looked_at(touch: &Touch) -> bool {
