@@ -34,7 +34,10 @@ pub fn glimpse(path: &Path) -> io::Result<Glimpse> {
         FileType::Symlink => Some(std::fs::read_link(path)?.into_os_string().into_vec()),
         _ => None,
     };
-    Ok(Glimpse::Something { stamp, user: found.st_uid, group: found.st_gid, links: u64::from(found.st_nlink), target })
+    // Of fewer bits on some architectures.
+    #[allow(clippy::useless_conversion)]
+    let links = u64::from(found.st_nlink);
+    Ok(Glimpse::Something { stamp, user: found.st_uid, group: found.st_gid, links, target })
 }
 
 /// What a stamp is of.
