@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn sets_that_have_most_in_common_take_little_more_than_one() {
         let set = |number: usize| {
-            let path = |at: usize| if at % 20 == 0 { format!("{number}/{at}") } else { at.to_string() };
+            let path = |at: usize| if at.is_multiple_of(20) { format!("{number}/{at}") } else { at.to_string() };
             let one = |at: usize| seen(&format!("/usr/include/some/folder/{}", path(at)), Facet::Content, at as u8);
             let mut observations: Vec<_> = (0..400).map(one).collect();
             observations.sort_by(Observation::key_order);
