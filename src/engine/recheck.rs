@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::cause;
 use crate::exec::{self, Forward, Launch, Run, Status};
-use crate::model::{Call, Command, Content, Output, OutputKind, Program, Reason, State, Stdin};
+use crate::model::{Call, Command, Content, Grade, Output, OutputKind, Program, Reason, State, Stdin};
 use crate::store::{Pending, Store};
 use crate::sys::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
@@ -55,8 +55,10 @@ pub fn recheck(store: &Store, call: &Call) -> Rechecked {
 }
 
 fn attempt(store: &Store, call: &Call, owned: OwnedFolders) -> Result<Rechecked, String> {
-    if call.request.is_watched() {
-        return Err("it was watched: what it looked at is known, not all that it could".to_owned());
+    if call.grade == Grade::Traced {
+        return Err(
+            "what it reads was found by watching it, and a private folder may lack what it looks for".to_owned()
+        );
     }
     if call.bound {
         return Err("its result belongs to its checkout".to_owned());

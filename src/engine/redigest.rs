@@ -6,7 +6,7 @@
 //! was made. Whatever cannot be proven is left as it is.
 
 use crate::key;
-use crate::model::{Call, Command, Digest, Key, Part, PathSet, Reason};
+use crate::model::{Call, Command, Digest, Grade, Key, Part, PathSet, Reason};
 use crate::store::Store;
 
 use super::lookup::{Binding, Keys};
@@ -83,7 +83,9 @@ pub fn redigest(
 /// Stores a call under its new key. One that is there already was made in the present format and stays, with the tags of
 /// both.
 fn carry_over(store: &Store, former: &Key, renamed: &Call) -> Result<(), Reason> {
-    let is_needed = !renamed.request.outputs.is_empty() || key::is_worth_remembering(&renamed.observations);
+    let is_needed = !renamed.request.outputs.is_empty()
+        || renamed.grade == Grade::Traced
+        || key::is_worth_remembering(&renamed.observations);
     let path_set = || PathSet { key: renamed.key, observations: renamed.observations.clone() };
     store.rename(former, renamed, is_needed.then(path_set))
 }

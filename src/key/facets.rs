@@ -34,7 +34,10 @@ pub fn glimpse(path: &Path) -> io::Result<Glimpse> {
         FileType::Symlink => Some(std::fs::read_link(path)?.into_os_string().into_vec()),
         _ => None,
     };
-    Ok(Glimpse::Something { stamp, user: found.st_uid, group: found.st_gid, links: u64::from(found.st_nlink), target })
+    // Of fewer bits on some architectures.
+    #[allow(clippy::useless_conversion)]
+    let links = u64::from(found.st_nlink);
+    Ok(Glimpse::Something { stamp, user: found.st_uid, group: found.st_gid, links, target })
 }
 
 /// What a stamp is of.
@@ -80,10 +83,10 @@ pub fn told(glimpse: &Glimpse, facet: &Facet) -> Told {
     Told::State(state)
 }
 
-/// The modification time of a regular file whose place among others counts.
+/// The modification time of a file or link whose place among others counts.
 pub fn counting_time(glimpse: &Glimpse, facet: &Facet) -> Option<i64> {
     match glimpse {
-        Glimpse::Something { stamp, .. } if kind(stamp) == FileType::RegularFile => {
+        Glimpse::Something { stamp, .. } if matches!(kind(stamp), FileType::RegularFile | FileType::Symlink) => {
             matches!(facet, Facet::Metadata | Facet::Replaced).then_some(stamp.modified)
         }
         _ => None,

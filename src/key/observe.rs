@@ -108,8 +108,12 @@ pub fn observe(
     Ok(Observed { observations, stamps, folders: folders.into_iter().collect(), guarded: OnceCell::new() })
 }
 
-/// Whether what was observed is worth remembering for the next look at the same paths.
+/// Whether what was observed is worth remembering for the next look at the same paths. Where a watched command looks, nothing
+/// else tells.
 pub fn is_worth_remembering(observations: &[Observation]) -> bool {
+    if observations.iter().any(|seen| seen.facet != Facet::Whole) {
+        return true;
+    }
     observations.iter().filter(|seen| seen.state != State::Absent).count() > FEW
 }
 

@@ -191,6 +191,14 @@ pub enum Change {
     },
     /// It is a thing of another kind: a file, a folder, a link.
     Kind,
+    /// A file or folder has another size, modification time or owner, and that was looked at.
+    Modified,
+    /// Other names are in a folder.
+    Names,
+    /// It may not be looked at any more.
+    Denied,
+    /// It may be looked at, and might not.
+    Allowed,
 }
 
 /// The recorded call that differs least from a command.

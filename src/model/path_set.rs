@@ -202,3 +202,118 @@ impl Members {
         Ok(Members { key, places })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::{Facet, Stamp, State};
+
+    fn key(number: usize) -> Key {
+        Key(Digest::of(&number.to_le_bytes()))
+    }
+
+    fn sets(sets: impl IntoIterator<Item = PathSet>) -> PathSets {
+        let mut all = PathSets::new(CommandDigest(Digest::of(b"command")));
+        sets.into_iter().for_each(|set| all.insert(set));
+        all
+    }
+
+    fn seen(path: &str, facet: Facet, state: u8) -> Observation {
+        let stamp = Stamp { device: 1, inode: 2, size: 3, modified: 4, changed: i64::from(state), mode: 5 };
+        let state = State::File { mode: 0o644, digest: Digest::of(&[state]) };
+        Observation { path: path.into(), facet, state, stamp: Some(stamp) }
+    }
+
+    fn observations() -> impl Strategy<Value = Vec<Observation>> {
+        let facet = prop_oneof![Just(Facet::Kind), Just(Facet::Content), Just(Facet::Metadata)];
+        let looks = prop::collection::btree_map(("[ab]{1,3}", facet), 0..3u8, 0..9);
+        looks.prop_map(|looks| {
+            let mut all: Vec<_> = looks.into_iter().map(|((path, facet), state)| seen(&path, facet, state)).collect();
+            all.sort_by(Observation::key_order);
+            all
+        })
+    }
+
+    /// The file of the version that wrote every set out.
+    fn former(sets: &PathSets) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.field("command", &sets.command.0.0);
+        for set in (0..sets.count()).filter_map(|number| sets.set(number)) {
+            let mut inner = Writer::new();
+            inner.raw(&set.key.0.0).raw(&Observation::encode_all(&set.observations));
+            writer.field("set", &inner.into_bytes());
+        }
+        sets.keys.iter().fold(&mut writer, |writer, key| writer.field("key", &key.0.0));
+        writer.into_bytes()
+    }
+
+    proptest! {
+        #[test]
+        fn sets_are_read_back_the_latest_first(lists in prop::collection::vec(observations(), 0..20)) {
+            let mut expected: Vec<PathSet> = Vec::new();
+            let all = lists.into_iter().enumerate().map(|(number, observations)| PathSet { key: key(number), observations });
+            let all: Vec<PathSet> = all.collect();
+            for set in &all {
+                let looks = |set: &PathSet| set.observations.iter().map(|seen| (seen.path.clone(), seen.facet.clone())).collect::<Vec<_>>();
+                expected.retain(|old| looks(old) != looks(set));
+                expected.insert(0, set.clone());
+                expected.truncate(PathSets::MOST);
+            }
+            let sets = sets(all.clone());
+            let read: Vec<PathSet> = (0..sets.count()).map(|number| sets.set(number).unwrap()).collect();
+            prop_assert_eq!(&read, &expected);
+            prop_assert_eq!(&sets.keys, &all.iter().rev().map(|set| set.key).collect::<Vec<_>>());
+            prop_assert_eq!(PathSets::decode(&sets.encode()), Ok(sets.clone()));
+            prop_assert_eq!(PathSets::decode(&former(&sets)), Ok(sets.clone()));
+            let mut fewer = sets.clone();
+            fewer.keep(2);
+            expected.truncate(2);
+            prop_assert_eq!((0..fewer.count()).filter_map(|number| fewer.set(number)).collect::<Vec<_>>(), expected);
+            prop_assert!(fewer.table().len() <= sets.table().len());
+        }
+
+        #[test]
+        fn any_bytes_are_sets_or_refused(lists in prop::collection::vec(observations(), 0..4), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let mut bytes = sets(lists.into_iter().map(|observations| PathSet { key: key(0), observations })).encode();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Ok(sets) = PathSets::decode(&bytes) {
+                prop_assert!((0..sets.count()).all(|number| sets.set(number).is_some()));
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_path_under_another_facet_is_another_set() {
+        let set = |number, facet| PathSet { key: key(number), observations: vec![seen("a", facet, 0)] };
+        let two = sets([set(0, Facet::Kind), set(1, Facet::Content)]);
+        assert_eq!(two.count(), 2);
+        let replaced = sets([set(0, Facet::Kind), set(1, Facet::Content), set(2, Facet::Kind)]);
+        assert_eq!((replaced.count(), replaced.set(0).unwrap().key, replaced.keys.len()), (2, key(2), 3));
+    }
+
+    #[test]
+    fn places_beyond_the_table_are_refused() {
+        for stretches in [[0, 3], [2, 1], [1, u64::MAX], [u64::MAX, 1], [0, 0]] {
+            let mut writer = Writer::new();
+            writer.raw(&key(0).0.0).number(stretches[0]).number(stretches[1]);
+            assert_eq!(Members::decode(&writer.into_bytes(), 2), Err(Malformed("path set")), "{stretches:?}");
+        }
+    }
+
+    #[test]
+    fn sets_that_have_most_in_common_take_little_more_than_one() {
+        let set = |number: usize| {
+            let path = |at: usize| if at.is_multiple_of(20) { format!("{number}/{at}") } else { at.to_string() };
+            let one = |at: usize| seen(&format!("/usr/include/some/folder/{}", path(at)), Facet::Content, at as u8);
+            let mut observations: Vec<_> = (0..400).map(one).collect();
+            observations.sort_by(Observation::key_order);
+            PathSet { key: key(number), observations }
+        };
+        let (one, all) = (sets([set(0)]).encode().len(), sets((0..16).map(set)));
+        let (new, old) = (all.encode().len(), former(&all).len());
+        assert!(new < 2 * one && new < old / 10, "one {one}, sixteen {new}, as before {old}");
+    }
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::model::{Argument, Call, Fact, OutputKind, State, command_line};
+use crate::model::{Argument, Call, Facet, Fact, Observation, OutputKind, State, command_line};
 
 /// The facts about `call`, in the order in which people ask for them.
 pub fn facts(call: &Call) -> Vec<(&'static str, Fact)> {
@@ -33,7 +33,7 @@ pub fn facts(call: &Call) -> Vec<(&'static str, Fact)> {
         facts.push(("tag", Fact::Text(format!("{name}={value}"))));
     }
     for seen in &call.observations {
-        facts.push(("input", Fact::Text(format!("{}  {}", seen.path.to_string_lossy(), state(&seen.state)))));
+        facts.push(("input", Fact::Text(format!("{}  {}", seen.path.to_string_lossy(), observed(seen)))));
     }
     for (name, content) in [("stdout", &outcome.stdout), ("stderr", &outcome.stderr)] {
         if let Some(content) = content {
@@ -82,7 +82,13 @@ pub fn json(call: &Call) -> Value {
     let inputs: Vec<Value> = call
         .observations
         .iter()
-        .map(|seen| json!({"path": seen.path.to_string_lossy(), "state": state(&seen.state)}))
+        .map(|seen| {
+            let mut object = json!({"path": seen.path.to_string_lossy(), "state": state(&seen.state)});
+            if let Some(facet) = facet(&seen.facet) {
+                object["facet"] = json!(facet);
+            }
+            object
+        })
         .collect();
     let outputs: Vec<Value> = outcome
         .outputs
@@ -140,6 +146,34 @@ pub fn json(call: &Call) -> Value {
     })
 }
 
+/// A word for what of a path was looked at, if not the whole; never changes once released.
+pub fn facet(facet: &Facet) -> Option<&'static str> {
+    match facet {
+        Facet::Whole => None,
+        Facet::Kind => Some("kind"),
+        Facet::Content => Some("content"),
+        Facet::Metadata => Some("metadata"),
+        Facet::Replaced => Some("replaced"),
+        Facet::Listing { .. } => Some("names"),
+    }
+}
+
+/// What was observed of a path, in words.
+fn observed(seen: &Observation) -> String {
+    match (&seen.facet, &seen.state) {
+        // Looked for under several facets, it would be told as often without a difference.
+        (facet, State::Absent) => match self::facet(facet) {
+            Some(facet) => format!("absent ({facet})"),
+            None => "absent".to_owned(),
+        },
+        (Facet::Listing { without }, state @ State::Listing(_)) if !without.is_empty() => {
+            let names: Vec<_> = without.iter().map(|name| name.to_string_lossy()).collect();
+            format!("{} without {}", self::state(state), names.join(", "))
+        }
+        (_, state) => self::state(state),
+    }
+}
+
 /// What was at a path, in words.
 pub fn state(state: &State) -> String {
     match state {
@@ -154,6 +188,9 @@ pub fn state(state: &State) -> String {
         State::Exists { mode } if mode & 0o111 == 0 => "a file".to_owned(),
         State::Exists { .. } => "an executable file".to_owned(),
         State::Target(target) => format!("link to {}", String::from_utf8_lossy(target)),
+        State::Metadata { mode, modified, .. } if mode & 0o170_000 == 0o040_000 => {
+            format!("a folder modified at {modified} ns")
+        }
         State::Metadata { size, modified, .. } => format!("{size} bytes, modified at {modified} ns"),
         State::Replaced { empty: true, .. } => "an empty file, to be replaced".to_owned(),
         State::Replaced { .. } => "a file, to be replaced".to_owned(),

@@ -44,6 +44,10 @@ pub fn sentence(difference: &Difference) -> String {
                 Change::Content => format!("{path} changed"),
                 Change::Mode { now, then } => format!("{path} has mode {now:o}, had {then:o}"),
                 Change::Kind => format!("{path} is a thing of another kind"),
+                Change::Modified => format!("{path} was modified"),
+                Change::Names => format!("names in {path} changed"),
+                Change::Denied => format!("{path} may not be read"),
+                Change::Allowed => format!("{path} may be read, might not"),
             }
         }
         Subject::Checkout(root) => {
@@ -248,6 +252,10 @@ fn change_name(change: Change) -> Value {
         Change::Content => "content",
         Change::Mode { .. } => "mode",
         Change::Kind => "kind",
+        Change::Modified => "modified",
+        Change::Names => "names",
+        Change::Denied => "denied",
+        Change::Allowed => "allowed",
     })
 }
 

@@ -44,7 +44,7 @@ pub fn compare(now: &Now, call: &Call) -> Vec<Difference> {
     found.extend(comparison.aspects());
     found.extend(comparison.variables(any(&["--env", "--ignore-env"])));
     found.extend(comparison.probes());
-    found.extend(inputs::differences(now, &call.observations, paths, &redaction));
+    found.extend(inputs::differences(now, call, paths, &redaction));
     found
 }
 

@@ -3,10 +3,10 @@
 use std::cmp::Ordering;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::key;
-use crate::model::{Change, Difference, Observation, State, Subject};
+use crate::model::{Call, Change, Difference, Facet, Observation, PathSet, PathSets, State, Subject};
 
 use super::super::redaction::{HIDDEN, Redaction};
 use super::Now;
@@ -20,8 +20,12 @@ pub enum Paths {
     Common,
 }
 
-/// What differs between what `now` sees and what a call saw there.
-pub fn differences(now: &Now, then: &[Observation], paths: Paths, redaction: &Redaction) -> Vec<Difference> {
+/// What differs between what `now` sees and what `call` saw there.
+pub fn differences(now: &Now, call: &Call, paths: Paths, redaction: &Redaction) -> Vec<Difference> {
+    if call.observations.iter().any(|seen| seen.facet != Facet::Whole) {
+        return watched(now, call, redaction);
+    }
+    let then = &call.observations;
     let mut found = Vec::new();
     let (mut ours, mut theirs) = (named(now.observations), named(then));
     loop {
@@ -52,6 +56,45 @@ pub fn differences(now: &Now, then: &[Observation], paths: Paths, redaction: &Re
     found
 }
 
+/// What is not as it was where a watched command looked: at each path what tells the most.
+fn watched(now: &Now, call: &Call, redaction: &Redaction) -> Vec<Difference> {
+    let mut sets = PathSets::new(call.command);
+    sets.insert(PathSet { key: call.key, observations: call.observations.clone() });
+    // Where it cannot be looked at, nothing is told.
+    let ours = key::observed_now(&sets, &now.command.root, now.memory).find_map(Result::ok).unwrap_or_default();
+    let changes = ours.iter().zip(&call.observations).filter_map(|(one, other)| {
+        let change = if one.key_order(other).is_eq() { change(&one.state, &other.state)? } else { return None };
+        Some((&one.path, change))
+    });
+    let mut found: Vec<(&PathBuf, Change)> = Vec::new();
+    for (path, change) in changes {
+        match found.last_mut() {
+            Some((last, told)) if *last == path => {
+                if weight(change) > weight(*told) {
+                    *told = change;
+                }
+            }
+            _ => found.push((path, change)),
+        }
+    }
+    let told = |(path, change): (&PathBuf, Change)| {
+        let path = redaction.shown(path).into_owned();
+        Difference::without_remedy(Subject::Input { path, change })
+    };
+    found.into_iter().map(told).collect()
+}
+
+/// How much a change tells: the more, the less is left to be told of the same path.
+fn weight(change: Change) -> u32 {
+    match change {
+        Change::New | Change::Gone | Change::Denied | Change::Allowed => 4,
+        Change::Kind => 3,
+        Change::Content => 2,
+        Change::Mode { .. } | Change::Names => 1,
+        Change::Modified => 0,
+    }
+}
+
 fn named(observations: &[Observation]) -> std::iter::Peekable<impl Iterator<Item = &Observation>> {
     observations.iter().filter(|seen| seen.path != Path::new(HIDDEN)).peekable()
 }
@@ -71,7 +114,20 @@ fn change(now: &State, then: &State) -> Option<Change> {
             if digest == digest_then { Change::Mode { now: *mode, then: *mode_then } } else { Change::Content }
         }
         (State::Folder { mode }, State::Folder { mode: then }) => Change::Mode { now: *mode, then: *then },
-        (State::Link { .. }, State::Link { .. }) => Change::Content,
+        (State::Link { .. }, State::Link { .. }) | (State::Target(_), State::Target(_)) => Change::Content,
+        (State::Denied, _) => Change::Denied,
+        (_, State::Denied) => Change::Allowed,
+        (State::Exists { mode }, State::Exists { mode: then }) => Change::Mode { now: *mode, then: *then },
+        (State::Listing(_), State::Listing(_)) => Change::Names,
+        (State::Metadata { mode, .. }, State::Metadata { mode: then, .. }) => match (mode ^ then) & !0o7777 {
+            _ if mode == then => Change::Modified,
+            0 => Change::Mode { now: State::permissions(*mode), then: State::permissions(*then) },
+            _ => Change::Kind,
+        },
+        (State::Replaced { mode, .. }, State::Replaced { mode: then, .. }) => match mode == then {
+            true => Change::Modified,
+            false => Change::Mode { now: *mode, then: *then },
+        },
         _ => Change::Kind,
     })
 }

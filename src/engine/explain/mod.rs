@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::key;
 use crate::model::{
     Argument, Call, Command, CommandDigest, Difference, Digest, Grade, Key, Nearest, Observation, Reason, Request,
-    Streams, Subject, Uncovered, Variable,
+    StampMemory, Streams, Subject, Uncovered, Variable,
 };
 use crate::store::{Catalogue, Refusal, Store};
 use crate::sys::clock;
@@ -95,6 +95,8 @@ pub(super) struct Now<'a> {
     digests: &'a [Digest],
     variables: &'a [Variable],
     secret: &'a [u8; 32],
+    /// What is remembered of large files.
+    memory: &'a dyn StampMemory,
 }
 
 /// Says what would become of `request`, in as much detail as the policy asks for. Writes nothing but what questions keep for
@@ -305,6 +307,7 @@ fn with_now<T>(store: &Store, sought: &Sought, compare: impl FnOnce(&Now) -> T) 
         digests: &digests,
         variables: &variables,
         secret: &secret,
+        memory: store,
     };
     Some(compare(&now))
 }

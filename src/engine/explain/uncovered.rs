@@ -1,6 +1,6 @@
 //! What a replay does not depend on, although the command might.
 
-use crate::model::{Argument, Call, ProgramRule, Stdin, Uncovered};
+use crate::model::{Argument, Call, Grade, ProgramRule, Stdin, Uncovered};
 use crate::sys::descriptor::{self, Kind};
 
 use super::super::recognise::shown_arguments;
@@ -24,7 +24,9 @@ pub fn of(now: &Now, call: &Call) -> Vec<Uncovered> {
     if now.command.stdin == Stdin::Uncounted && descriptor::kind(0) == Kind::Terminal {
         found.push(Uncovered::Terminal);
     }
-    found.extend([Uncovered::Files, Uncovered::World]);
+    // What was found by watching is all that there was.
+    found.extend((call.grade != Grade::Traced).then_some(Uncovered::Files));
+    found.push(Uncovered::World);
     found
 }
 

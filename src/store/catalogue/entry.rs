@@ -108,7 +108,7 @@ fn insert_call(
             ":git_commit": git_commit,
             ":git_branch": git_branch,
             ":outputs": outcome.outputs.len() as i64,
-            ":inputs": call.observations.len() as i64,
+            ":inputs": call.observations.chunk_by(|one, other| one.path == other.path).count() as i64,
             ":file_bytes": number(facts.bytes),
             ":bytes": number(bytes),
             ":last_used": facts.used,
