@@ -110,9 +110,9 @@ struct Names {
     /// One of them.
     path: PathBuf,
     /// How many there are.
-    all: u64,
+    all: usize,
     /// How many of them are outputs.
-    found: u64,
+    found: usize,
 }
 
 impl Survey<'_, '_> {
@@ -176,7 +176,7 @@ impl Survey<'_, '_> {
         }
         let next = self.gathering.take_note(found)?;
         if kind != Kind::Folder && stat.st_nlink > 1 {
-            let names = Names { path, all: stat.st_nlink as u64, found: 0 };
+            let names = Names { path, all: usize::try_from(stat.st_nlink).unwrap_or(usize::MAX), found: 0 };
             self.names.entry((stat.st_dev, stat.st_ino)).or_insert(names).found += 1;
         }
         Ok(next)
@@ -228,7 +228,8 @@ fn deed(path: &Path, record: &Path, touch: &Touch, stat: Option<&Stat>) -> Resul
         (Kind::Folder, Kind::Folder) => Ok(Deed::Made),
         (Kind::Folder, _) | (_, Kind::Folder) => unstorable(format!("was {} and is {} now", was.name(), is.name())),
         _ if *before == now => Ok(Deed::Nothing),
-        _ if is_unread && !touch.made.own => Err(Reason::NoImage(path.to_owned())),
+        // A file may take its place whatever it was: the replay of that removes nothing but a file.
+        _ if is_unread && !(touch.made.own && is == Kind::File) => Err(Reason::NoImage(path.to_owned())),
         _ => Ok(Deed::Made),
     }
 }
