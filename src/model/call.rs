@@ -327,6 +327,16 @@ mod tests {
                             kept: false,
                         },
                     },
+                    Output {
+                        path: "out/g".into(),
+                        kind: OutputKind::File {
+                            mode: 0o600,
+                            content: Content::inline(b"g".to_vec()),
+                            modified: -9,
+                            dated: false,
+                            kept: true,
+                        },
+                    },
                     Output { path: "out/l".into(), kind: OutputKind::Link { target: b"f".to_vec() } },
                 ],
                 stdin_consumed: Some(17),

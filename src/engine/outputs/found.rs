@@ -110,9 +110,9 @@ struct Names {
     /// One of them.
     path: PathBuf,
     /// How many there are.
-    all: u64,
+    all: usize,
     /// How many of them are outputs.
-    found: u64,
+    found: usize,
 }
 
 impl Survey<'_, '_> {
@@ -124,7 +124,7 @@ impl Survey<'_, '_> {
         };
         match deed(path, record, touch, stat.as_ref())? {
             Deed::Nothing => {}
-            Deed::Removed => self.note_removed(path, record, touch)?,
+            Deed::Removed => self.gathering.note_absent(record),
             Deed::Made => {
                 if let Some(stat) = stat {
                     let found = Found::at(record, stat, self.gathering.grounds());
@@ -134,25 +134,6 @@ impl Survey<'_, '_> {
         }
         let is_folder = stat.is_some_and(|stat| Kind::of(&stat) == Kind::Folder);
         if touch.made.moved_here && is_folder { self.walk(record).map_err(Fault::unstorable) } else { Ok(()) }
-    }
-
-    /// Notes that what was at `path` is gone, and with a folder what was known to be in it.
-    fn note_removed(&mut self, path: &Path, record: &Path, touch: &Touch) -> Result<(), Reason> {
-        self.gathering.note_absent(record);
-        let is_folder = |touch: &Touch| match &touch.before {
-            Glimpse::Something { stamp, .. } => Kind::of_mode(stamp.mode) == Kind::Folder,
-            _ => false,
-        };
-        if !is_folder(touch) {
-            return Ok(());
-        }
-        let below = self.trace.touched.range(path.to_owned()..).take_while(|(below, _)| below.starts_with(path));
-        for (below, _) in below.filter(|(_, touch)| is_folder(touch)) {
-            if let Some(record) = self.places.of_record(below) {
-                self.gathering.note_absent(&record);
-            }
-        }
-        Ok(())
     }
 
     /// Notes what is in a folder that was moved here. What was also touched under its name here is looked at by that.
@@ -176,7 +157,7 @@ impl Survey<'_, '_> {
         }
         let next = self.gathering.take_note(found)?;
         if kind != Kind::Folder && stat.st_nlink > 1 {
-            let names = Names { path, all: stat.st_nlink as u64, found: 0 };
+            let names = Names { path, all: usize::try_from(stat.st_nlink).unwrap_or(usize::MAX), found: 0 };
             self.names.entry((stat.st_dev, stat.st_ino)).or_insert(names).found += 1;
         }
         Ok(next)
@@ -228,7 +209,8 @@ fn deed(path: &Path, record: &Path, touch: &Touch, stat: Option<&Stat>) -> Resul
         (Kind::Folder, Kind::Folder) => Ok(Deed::Made),
         (Kind::Folder, _) | (_, Kind::Folder) => unstorable(format!("was {} and is {} now", was.name(), is.name())),
         _ if *before == now => Ok(Deed::Nothing),
-        _ if is_unread && !touch.made.own => Err(Reason::NoImage(path.to_owned())),
+        // A file may take its place whatever it was: the replay of that removes nothing but a file.
+        _ if is_unread && !(touch.made.own && is == Kind::File) => Err(Reason::NoImage(path.to_owned())),
         _ => Ok(Deed::Made),
     }
 }

@@ -376,6 +376,31 @@ mod tests {
     }
 
     #[test]
+    fn a_watched_command_may_write_below_the_root_and_where_it_is_allowed() {
+        let allowed = ["/tmp/all", "relative", ""].map(PathBuf::from);
+        let words = ["/tmp/one".into(), "here".into()];
+        let places = Places::watched(&words, &allowed, Path::new("/w/project/sub"), Path::new("/w/project")).unwrap();
+        let record = |path: &str| places.of_record(Path::new(path)).map(|record| record.display().to_string());
+        for (path, expected) in [
+            ("/w/project/a/b", Some("a/b")),
+            ("/w/project/sub/here", Some("sub/here")),
+            ("/tmp/one", Some("/tmp/one")),
+            ("/tmp/all", Some("/tmp/all")),
+            ("/tmp/all/a/b", Some("/tmp/all/a/b")),
+            ("/w/project", None),
+            ("/w/projects/a", None),
+            ("/tmp/allow", None),
+            ("/etc/passwd", None),
+        ] {
+            assert_eq!(record(path).as_deref(), expected, "{path}");
+        }
+        assert_eq!(places.holder_of(Path::new("/tmp/all/a/b")).as_deref(), Some(Path::new("/tmp")));
+        assert_eq!(places.link_fault(Path::new("l"), b"/tmp/all/x"), None);
+        assert!(places.link_fault(Path::new("l"), b"/tmp/x").is_some());
+        assert!(places.are_watched() && !places.is_empty());
+    }
+
+    #[test]
     fn links_may_not_lead_out() {
         let places = places(&["/tmp/dir/", "/tmp/glob/*"]).unwrap();
         let fault = |path: &str, target: &str| places.link_fault(Path::new(path), target.as_bytes());

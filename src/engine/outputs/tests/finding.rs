@@ -207,6 +207,35 @@ fn what_could_not_be_looked_at_before_is_refused_if_it_is_there() {
 }
 
 #[test]
+fn what_belongs_to_somebody_else_is_refused() {
+    if !crate::sys::identity::is_root() {
+        return;
+    }
+    let world = World::new();
+    world.write("old", "1");
+    let chown = |path: &str| std::os::unix::fs::chown(world.at(path), Some(12345), None).unwrap();
+    let mut edits = Edits::of(&world);
+    edits.write("new", "", Look::Unread);
+    chown("new");
+    assert_eq!(refused(&edits), "output `new` belongs to somebody else");
+    let mut edits = Edits::of(&world);
+    edits.mode("old", 0o644);
+    chown("old");
+    assert_eq!(refused(&edits), "output `old` was given to another user or group");
+}
+
+#[test]
+fn what_was_in_a_folder_that_became_a_link_is_not_found_behind_it() {
+    let world = World::new();
+    let mut edits = Edits::of(&world);
+    edits.make_folder("v1").write("v1/x", "1", Look::Unread).rename("v1", "v2").link("v1", "v2");
+    for (path, mode) in [("v2", 0o755), ("v2/x", 0o644)] {
+        world.mode(path, mode);
+    }
+    assert_eq!(told(&edits.found(&Memory::default()).unwrap()), ["v2 folder 755", "v2/x file 644 1", "v1 link v2"]);
+}
+
+#[test]
 fn temporary_files_of_fleche_are_passed_over() {
     let world = World::new();
     let mut edits = Edits::of(&world);

@@ -124,6 +124,30 @@ fn a_folder_gets_another_mode_only_where_the_key_tells_of_the_one_that_it_has() 
 }
 
 #[test]
+fn what_stat_told_is_known_only_with_its_type_and_mode() {
+    let (world, shelf) = (World::new(), Memory::default());
+    world.write("x", "1").mode("x", 0o600);
+    let state = |mode| State::Metadata { mode, size: 1, modified: 0, user: 0, group: 0 };
+    let known = |mode| [Observation { facet: Facet::Metadata, ..kind("x", state(mode)) }];
+    for other in [0o100_640, 0o040_600] {
+        refused(&world, &[shelf.file("x", "2")], &known(other), &shelf);
+    }
+    world.replay(&[shelf.file("x", "2")], &known(0o100_600), &shelf).unwrap();
+}
+
+#[test]
+fn a_given_time_is_no_other_file_s() {
+    let (world, shelf) = (World::new(), Memory::default());
+    let (mut given, made) = (shelf.file("given", "1"), shelf.file("made", "2"));
+    if let OutputKind::File { dated, .. } = &mut given.kind {
+        *dated = true;
+    }
+    world.replay(&[given, made], &[], &shelf).unwrap();
+    assert_eq!(world.modified("given"), 7);
+    assert!(world.modified("made") > 7);
+}
+
+#[test]
 fn without_the_folder_that_the_run_found_nothing_is_made() {
     let (world, shelf) = (World::new(), Memory::default());
     for output in [shelf.file("gone/x", ""), folder("gone/d", 0o755), link("gone/l", "x")] {
