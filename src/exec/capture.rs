@@ -118,7 +118,7 @@ fn spawn_watched<'a>(
     };
     let listener = match listener {
         Ok(listener) => listener,
-        Err(error) => return (Ok(child), Some(Err(error.to_string()))),
+        Err(error) => return (Ok(child), Some(Err(trace::why(&error)))),
     };
     let input = standards[0].unwrap_or_else(|| standard(Standard::Input));
     let input = fstat(input).ok().map(|stat| (stat.st_dev, stat.st_ino));

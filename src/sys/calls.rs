@@ -82,6 +82,11 @@ impl Opening {
         self.0 & libc::O_ACCMODE as u64 != libc::O_RDONLY as u64
     }
 
+    /// Something may be other than before.
+    pub fn changes(self) -> bool {
+        self.creates() || self.empties() || self.writes()
+    }
+
     /// It is opened for both at once, and without waiting: a look whether there is a terminal.
     pub fn is_probe(self) -> bool {
         self.has(libc::O_NONBLOCK) && self.0 & libc::O_ACCMODE as u64 == libc::O_RDWR as u64
@@ -99,7 +104,8 @@ impl Opening {
 pub enum Call {
     /// A file is opened.
     Open(At, Opening),
-    /// The same, with the flags in the memory of the process: `struct open_how`.
+    /// The same, with the flags in the memory of the process: `struct open_how`, of which the first word holds the flags of
+    /// open(2) and the third how the path is resolved.
     OpenHow(At, u64),
     /// What stat(2) tells is asked for.
     Stat(At),
@@ -174,6 +180,8 @@ pub const LAST: u32 = 470;
 
 /// `UTIME_NOW` and `UTIME_OMIT` of utimensat(2), in the place of nanoseconds.
 pub const UTIME_SPECIAL: [u64; 2] = [(1 << 30) - 1, (1 << 30) - 2];
+/// `RESOLVE_IN_ROOT` of openat2(2): absolute paths and links begin at the descriptor.
+pub const RESOLVE_IN_ROOT: u64 = 0x10;
 /// Flags of clone(2) that take a process out of the view of its parent.
 pub const NEW_SPACES: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWUSER

@@ -83,29 +83,42 @@ impl Tracee {
         (self.read(address, flat).ok()? == flat.len()).then(|| bytes.map(u64::from_ne_bytes))
     }
 
-    /// Its working directory, as the kernel spells it.
-    pub fn folder(self) -> Option<PathBuf> {
-        self.link("cwd")
-    }
-
     /// What it executes.
     pub fn program(self) -> Option<PathBuf> {
         self.link("exe")
     }
 
-    /// What is open at a descriptor, as the kernel spells it.
-    pub fn descriptor(self, number: i32) -> Option<PathBuf> {
-        self.link(&format!("fd/{number}"))
+    /// Where a spot of it is, as the kernel spells it: a path, or a word for what has none.
+    pub fn spell(self, spot: Spot) -> Option<PathBuf> {
+        self.link(&spot.name())
     }
 
-    /// The inode that is open at a descriptor.
-    pub fn inode(self, number: i32) -> Option<Stat> {
-        stat(format!("/proc/{}/fd/{number}", self.0)).ok()
+    /// The inode at a spot of it.
+    pub fn inode(self, spot: Spot) -> Option<Stat> {
+        stat(format!("/proc/{}/{}", self.0, spot.name())).ok()
     }
 
     fn link(self, name: &str) -> Option<PathBuf> {
         let text = readlinkat(CWD, format!("/proc/{}/{name}", self.0), Vec::with_capacity(256)).ok()?;
         Some(OsString::from_vec(text.into_bytes()).into())
+    }
+}
+
+/// What a process holds on to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spot {
+    /// Its working directory.
+    Folder,
+    /// What is open at a descriptor.
+    Descriptor(i32),
+}
+
+impl Spot {
+    fn name(self) -> String {
+        match self {
+            Spot::Folder => "cwd".into(),
+            Spot::Descriptor(number) => format!("fd/{number}"),
+        }
     }
 }
 
@@ -133,8 +146,8 @@ mod tests {
     #[test]
     fn a_process_tells_where_it_is() {
         let own = Tracee::of(std::process::id() as i32);
-        assert_eq!(own.folder(), std::env::current_dir().ok());
+        assert_eq!(own.spell(Spot::Folder), std::env::current_dir().ok());
         assert_eq!(own.program(), std::fs::canonicalize("/proc/self/exe").ok());
-        assert_eq!(own.descriptor(-1), None);
+        assert_eq!(own.spell(Spot::Descriptor(-1)), None);
     }
 }

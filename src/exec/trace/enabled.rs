@@ -19,6 +19,8 @@ use std::thread::{self, JoinHandle};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
+use rustix::system::uname;
+
 use super::Watch;
 use crate::model::{Reason, Trace};
 use crate::sys::calls::{self, LAST};
@@ -31,9 +33,18 @@ use observer::Observer;
 /// What sorts a command's calls.
 pub type Sieve = Filter;
 
-/// The filter that the command is to be started with.
+/// The filter that the command is to be started with; `None` where the kernel has no answer that lets a call go on, which came
+/// with Linux 5.5.
 pub fn sieve(watch: &Watch) -> Option<Sieve> {
-    Some(Filter::new(&calls::rules(watch.stdin), LAST))
+    is_since(uname().release().to_bytes(), (5, 5)).then(|| Filter::new(&calls::rules(watch.stdin), LAST))
+}
+
+/// Whether a kernel that calls itself so is of this version or a later one.
+fn is_since(release: &[u8], version: (u32, u32)) -> bool {
+    let mut numbers = release.split(|byte| !byte.is_ascii_digit()).map(|digits| {
+        digits.iter().fold(0_u32, |number, digit| number.saturating_mul(10).saturating_add(u32::from(digit - b'0')))
+    });
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= version
 }
 
 /// A command's calls are being answered as long as this lives, and after it by the guard.

@@ -19,8 +19,11 @@ mod enabled;
 mod never;
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::io::Errno;
 
 pub(super) use enabled::{Sieve, Watcher, sieve, start};
 
@@ -46,6 +49,16 @@ pub enum Network {
     Refused,
     /// The caller has said that it counts not.
     Allowed,
+}
+
+/// What it means that a filter cannot be installed.
+pub(super) fn why(error: &io::Error) -> String {
+    match Errno::from_io_error(error) {
+        // The kernel gives a process one listener.
+        Some(Errno::BUSY) => "another program watches it already".into(),
+        Some(Errno::INVAL | Errno::NOSYS) => "the kernel has no seccomp notifications".into(),
+        _ => error.to_string(),
+    }
 }
 
 impl Watch {

@@ -4,13 +4,30 @@ use std::path::Path;
 
 use crate::model::UNOBSERVED;
 
-/// A folder of files as any other, though it lies below one that is never observed.
+/// The kernel's own: what is written there is no file.
+const KERNEL: &[&str] = &["/proc", "/sys", "/dev"];
+
+/// A folder of files as any other, though it lies below one that is the kernel's.
 const SHARED_MEMORY: &str = "/dev/shm";
 
-/// Whether nothing is noted of `path`, which is absolute and without links.
+/// Whether nothing is noted of what a command reads of `path`, which is absolute and without links.
 pub fn is_never_observed(path: &Path) -> bool {
-    UNOBSERVED.iter().any(|never| path.starts_with(never))
-        && (!path.starts_with(SHARED_MEMORY) || path == Path::new(SHARED_MEMORY))
+    UNOBSERVED.iter().any(|never| path.starts_with(never)) && !is_in_shared_memory(path)
+}
+
+/// Whether what is at `path` is no file but a way to the kernel.
+pub fn is_kernels(path: &Path) -> bool {
+    KERNEL.iter().any(|folder| path.starts_with(folder)) && !is_in_shared_memory(path)
+}
+
+fn is_in_shared_memory(path: &Path) -> bool {
+    path.starts_with(SHARED_MEMORY) && path != Path::new(SHARED_MEMORY)
+}
+
+/// Whether what is written at `path` concerns a process only: `/proc/123/comm`.
+pub fn is_of_a_process(path: &Path) -> bool {
+    let id = path.strip_prefix("/proc").ok().and_then(|rest| rest.iter().next());
+    id.is_some_and(|id| id.as_encoded_bytes().iter().all(u8::is_ascii_digit))
 }
 
 /// Sockets of name services: what they answer is in the databases that are never observed either.
@@ -33,6 +50,14 @@ pub fn is_plain_device(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_to_the_kernel_is_told_from_what_is_written_to_a_process() {
+        assert!(is_of_a_process(Path::new("/proc/12/comm")) && !is_of_a_process(Path::new("/proc/sys/x")));
+        assert!(
+            is_kernels(Path::new("/sys/x")) && !is_kernels(Path::new("/run/x")) && !is_kernels(Path::new("/dev/shm/x"))
+        );
+    }
 
     #[test]
     fn folders_count_with_all_below_and_names_that_only_begin_alike_do_not() {

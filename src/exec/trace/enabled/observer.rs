@@ -1,6 +1,6 @@
 //! What each call means for the trace.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,17 @@ use rustix::fs::FileType;
 use super::super::never;
 use super::super::{Network, Watch};
 use super::ledger::{Ledger, Sight};
-use super::resolve::{Reach, Resolved, Resolver, named};
+use super::resolve::{Reach, Resolved, Resolver, Where, locate};
 use super::socket::{Address, address};
 use super::{blind, look, program};
 use crate::model::{Reason, Trace};
-use crate::sys::calls::{At, Call, Empty, End, Moving, NEW_SPACES, Opening, Times, UTIME_SPECIAL, decode};
+use crate::sys::calls::{
+    At, Call, Empty, End, Moving, NEW_SPACES, Opening, RESOLVE_IN_ROOT, Times, UTIME_SPECIAL, decode,
+};
+use crate::sys::clock;
 use crate::sys::seccomp::{Listener, NATIVE, Notice};
 use crate::sys::socket::is_stream_of_network;
-use crate::sys::tracee::Tracee;
+use crate::sys::tracee::{Spot, Tracee};
 
 /// So many interpreters of interpreters the kernel goes through.
 const MOST_INTERPRETERS: usize = 5;
@@ -37,12 +40,31 @@ pub struct Observer {
     has_given_up: bool,
     stdin_used: bool,
     looks: u64,
-    /// Paths of which nothing is noted.
-    passed_over: HashSet<PathBuf>,
+    /// What is noted of paths that were not touched.
+    scopes: HashMap<PathBuf, Scope>,
+    /// Threads of which it is known whether their programs are blind, and since when, by the monotonic clock.
+    blind: HashMap<i32, (bool, u64)>,
     /// Programs whose interpreters are noted.
     executed: HashSet<PathBuf>,
     text: Vec<u8>,
 }
+
+/// What is noted of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    /// All.
+    Noted,
+    /// What is done to it, but not what is read there.
+    Unread,
+    /// Nothing, for it is no file; what is done to it may be a refusal.
+    Kernel,
+    /// Nothing.
+    Apart,
+}
+
+/// How long it is believed of a thread that it executes the same program unless it was seen to execute another one, in
+/// nanoseconds: no id is given to another process so soon.
+const SAME_PROGRAM: u64 = 100_000_000;
 
 /// A call of which the process waits.
 struct Asker<'a> {
@@ -70,7 +92,8 @@ impl Observer {
             has_given_up: false,
             stdin_used: false,
             looks: 0,
-            passed_over: HashSet::new(),
+            scopes: HashMap::new(),
+            blind: HashMap::new(),
             executed: HashSet::new(),
             text: Vec::new(),
         }
@@ -114,7 +137,10 @@ impl Observer {
         match call {
             Call::Open(at, opening) => self.open(asker, at, opening),
             Call::OpenHow(at, how) => {
-                let Some([flags]) = asker.tracee.read_words(how) else { return };
+                let Some([flags, _, resolution]) = asker.tracee.read_words(how) else { return };
+                if resolution & RESOLVE_IN_ROOT != 0 {
+                    return self.give_up(Reason::Unwatched("it resolved paths in a root of its own".into()));
+                }
                 let opening = Opening::of(flags);
                 self.open(asker, At { end: opening.end(), ..at }, opening);
             }
@@ -165,21 +191,43 @@ impl Observer {
         }
     }
 
-    /// Whether nothing is noted of `path`.
-    fn is_passed_over(&mut self, path: &Path) -> bool {
+    fn scope(&mut self, path: &Path) -> Scope {
         if self.ledger.is_touched(path) {
-            return false;
+            return Scope::Noted;
         }
-        if self.passed_over.contains(path) {
-            return true;
+        if let Some(scope) = self.scopes.get(path) {
+            return *scope;
         }
-        let is_passed_over = never::is_never_observed(path)
-            || self.watch.apart.iter().any(|folder| path.starts_with(folder))
-            || (self.watch.scratch)(path);
-        if is_passed_over {
-            self.passed_over.insert(path.to_owned());
+        let scope = if never::is_kernels(path) {
+            Scope::Kernel
+        } else if self.watch.apart.iter().any(|folder| path.starts_with(folder)) || (self.watch.scratch)(path) {
+            Scope::Apart
+        } else if never::is_never_observed(path) {
+            Scope::Unread
+        } else {
+            return Scope::Noted;
+        };
+        self.scopes.insert(path.to_owned(), scope);
+        scope
+    }
+
+    /// Whether nothing is noted of what is read at `path`.
+    fn is_passed_over(&mut self, path: &Path) -> bool {
+        self.scope(path) != Scope::Noted
+    }
+
+    /// Whether what is done to `path` is noted.
+    fn is_change_noted(&mut self, path: &Path) -> bool {
+        match self.scope(path) {
+            Scope::Noted | Scope::Unread => true,
+            Scope::Apart => false,
+            Scope::Kernel => {
+                if !never::is_plain_device(path) && !never::is_of_a_process(path) {
+                    self.ledger.refuse(Reason::Device(path.to_owned()));
+                }
+                false
+            }
         }
-        is_passed_over
     }
 
     /// The real path that a call is about, whatever is noted of it; `None` if it fails, or is about something without a name.
@@ -207,13 +255,14 @@ impl Observer {
         }
         let base = match text.first() {
             Some(b'/') => PathBuf::new(),
-            _ => self.base(asker, at.folder)?,
+            Some(_) => self.base(asker, at.folder)?,
+            None => match locate(asker.tracee, at.folder.map_or(Spot::Folder, Spot::Descriptor)) {
+                Where::At(path) => return asker.is_waiting().then_some(path),
+                _ => return None,
+            },
         };
         if !asker.is_waiting() {
             return None;
-        }
-        if text.is_empty() {
-            return Some(base);
         }
         let place = match self.resolver.resolve(&base, text, at.end, asker.tracee) {
             Resolved::Known(place) => place,
@@ -240,14 +289,20 @@ impl Observer {
 
     /// Where a relative path begins.
     fn base(&mut self, asker: &Asker, folder: Option<i32>) -> Option<PathBuf> {
-        let base = match folder {
-            None => asker.tracee.folder(),
-            Some(number) => asker.tracee.descriptor(number),
-        };
-        if base.is_none() && folder.is_none() {
-            self.unreadable(asker);
+        match locate(asker.tracee, folder.map_or(Spot::Folder, Spot::Descriptor)) {
+            Where::At(path) => Some(path),
+            Where::Gone => {
+                // `..` may still lead somewhere.
+                self.ledger.refuse(Reason::Unwatched("it was in a folder that is gone".into()));
+                None
+            }
+            Where::Nameless => {
+                if folder.is_none() {
+                    self.unreadable(asker);
+                }
+                None
+            }
         }
-        named(base?)
     }
 
     fn unreadable(&mut self, asker: &Asker) {
@@ -262,13 +317,31 @@ impl Observer {
         (!self.is_passed_over(&path)).then_some(path)
     }
 
+    /// The same, where what is done to it is.
+    fn changed(&mut self, asker: &Asker, at: At) -> Option<PathBuf> {
+        let path = self.real(asker, at)?;
+        self.is_change_noted(&path).then_some(path)
+    }
+
     fn look(&mut self, asker: &Asker, at: At, sight: Sight) {
         let Some(path) = self.watched(asker, at) else { return };
         if self.ledger.knows(&path, sight) {
             return;
         }
-        let is_blind = asker.tracee.program().is_some_and(|program| blind::is_blind(&program));
-        self.ledger.see(&path, if is_blind { Sight::KindBlindly } else { sight });
+        let sight = if self.is_blind(asker.tracee) { Sight::KindBlindly } else { sight };
+        self.ledger.see(&path, sight);
+    }
+
+    /// Whether the program is one of which it is known that what stat(2) tells does not change what it makes.
+    fn is_blind(&mut self, tracee: Tracee) -> bool {
+        let now = clock::monotonic();
+        match self.blind.get(&tracee.id()) {
+            Some((is_blind, since)) if now.saturating_sub(*since) < SAME_PROGRAM => return *is_blind,
+            _ => {}
+        }
+        let is_blind = tracee.program().is_some_and(|program| blind::is_blind(&program));
+        self.blind.insert(tracee.id(), (is_blind, now));
+        is_blind
     }
 
     fn open(&mut self, asker: &Asker, at: At, opening: Opening) {
@@ -278,13 +351,16 @@ impl Observer {
         let path = self.real(asker, at);
         self.open_input(asker.tracee);
         let Some(path) = path else { return };
-        if self.is_passed_over(&path) {
-            return self.open_device(&path, opening);
+        match self.scope(&path) {
+            Scope::Kernel => return self.open_device(&path, opening),
+            Scope::Apart => return,
+            Scope::Unread if opening.is_place() || !opening.changes() => return,
+            Scope::Unread | Scope::Noted => {}
         }
         if opening.is_place() || opening.is_folder() {
             return self.ledger.see(&path, Sight::Kind);
         }
-        if !opening.creates() && !opening.writes() && !opening.empties() && self.ledger.knows(&path, Sight::Content) {
+        if !opening.changes() && self.ledger.knows(&path, Sight::Content) {
             return self.refuse_special(&path);
         }
         match self.ledger.now(&path) {
@@ -319,11 +395,17 @@ impl Observer {
 
     fn open_device(&mut self, path: &Path, opening: Opening) {
         let is_probe = path == Path::new("/dev/tty") && opening.is_probe();
-        if is_probe || opening.is_place() || !path.starts_with("/dev") || never::is_plain_device(path) {
+        if is_probe || opening.is_place() || never::is_plain_device(path) {
             return;
         }
-        let kind = look::kind_of(&look::glimpse(path));
-        if !matches!(kind, None | Some(FileType::Directory | FileType::Symlink | FileType::Socket)) {
+        let is_used = match path.starts_with("/dev") {
+            true => match look::kind_of(&look::glimpse(path)) {
+                None => opening.creates(),
+                Some(kind) => ![FileType::Directory, FileType::Symlink, FileType::Socket].contains(&kind),
+            },
+            false => opening.changes() && !never::is_of_a_process(path),
+        };
+        if is_used {
             self.ledger.refuse(Reason::Device(path.to_owned()));
         }
     }
@@ -337,12 +419,13 @@ impl Observer {
 
     fn use_input(&mut self, tracee: Tracee, number: i32) {
         if number == 0 && !self.stdin_used && self.input.is_some() {
-            let inode = tracee.inode(0).map(|stat| (stat.st_dev, stat.st_ino));
+            let inode = tracee.inode(Spot::Descriptor(0)).map(|stat| (stat.st_dev, stat.st_ino));
             self.stdin_used = inode == self.input;
         }
     }
 
     fn execute(&mut self, asker: &Asker, at: At) {
+        self.blind.clear();
         let mut path = self.real(asker, at);
         for _ in 0..MOST_INTERPRETERS {
             let Some(file) = path else { return };
@@ -369,7 +452,7 @@ impl Observer {
     }
 
     fn list(&mut self, asker: &Asker, number: i32) {
-        let Some(folder) = asker.tracee.descriptor(number).and_then(named) else { return };
+        let Where::At(folder) = locate(asker.tracee, Spot::Descriptor(number)) else { return };
         if !asker.is_waiting() || self.is_passed_over(&folder) {
             return;
         }
@@ -383,7 +466,7 @@ impl Observer {
 
     /// The path at which a call is to make something, if nothing is there.
     fn vacant(&mut self, asker: &Asker, at: At) -> Option<PathBuf> {
-        let path = self.watched(asker, at)?;
+        let path = self.changed(asker, at)?;
         if self.ledger.now(&path).is_some() {
             self.ledger.see(&path, Sight::Kind);
             return None;
@@ -409,7 +492,7 @@ impl Observer {
     }
 
     fn remove(&mut self, asker: &Asker, at: At) {
-        let Some(path) = self.watched(asker, at) else { return };
+        let Some(path) = self.changed(asker, at) else { return };
         match self.ledger.now(&path) {
             None | Some(FileType::Directory) => self.look_at(asker, &path),
             Some(_) => {
@@ -422,13 +505,13 @@ impl Observer {
     /// A call finds out that something is there or not, and no more.
     fn look_at(&mut self, asker: &Asker, path: &Path) {
         if !self.ledger.knows(path, Sight::Kind) {
-            let is_blind = asker.tracee.program().is_some_and(|program| blind::is_blind(&program));
-            self.ledger.see(path, if is_blind { Sight::KindBlindly } else { Sight::Kind });
+            let sight = if self.is_blind(asker.tracee) { Sight::KindBlindly } else { Sight::Kind };
+            self.ledger.see(path, sight);
         }
     }
 
     fn remove_folder(&mut self, asker: &Asker, at: At) {
-        let Some(path) = self.watched(asker, at) else { return };
+        let Some(path) = self.changed(asker, at) else { return };
         match self.ledger.now(&path) {
             Some(FileType::Directory) if look::is_empty(&path) => {
                 self.resolver.forget_all(&path);
@@ -454,7 +537,7 @@ impl Observer {
             (Moving::Onto, _) => true,
             _ => is_folder[0] != is_folder[1] || (is_folder[1] && !look::is_empty(&to)),
         };
-        let noted = [&from, &to].map(|path| !self.is_passed_over(path));
+        let noted = [&from, &to].map(|path| self.is_change_noted(path));
         if fails {
             for (path, is_folder) in
                 [&from, &to].into_iter().zip(is_folder).zip(noted).filter_map(|(it, is)| is.then_some(it))
@@ -484,7 +567,7 @@ impl Observer {
 
     /// Content or attributes are changed; where.
     fn alter(&mut self, asker: &Asker, at: At) -> Option<PathBuf> {
-        let path = self.watched(asker, at)?;
+        let path = self.changed(asker, at)?;
         if self.ledger.now(&path).is_none() {
             self.ledger.see(&path, Sight::Kind);
             return None;
@@ -543,7 +626,7 @@ impl Observer {
             Some(Address::Path(text)) => {
                 let at = At { folder: None, path: 0, end: End::Kept, empty: Empty::Nothing };
                 let Some(path) = self.real_of(asker, &text, at) else { return };
-                if !self.is_passed_over(&path) && self.ledger.now(&path).is_none() {
+                if self.is_change_noted(&path) && self.ledger.now(&path).is_none() {
                     self.ledger.make(&path);
                 }
             }

@@ -6,12 +6,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{FileType, readlink};
+use rustix::fs::{FileType, lstat, readlink};
 
 use super::look;
 use crate::model::Glimpse;
 use crate::sys::calls::End;
-use crate::sys::tracee::Tracee;
+use crate::sys::tracee::{Spot, Tracee};
 
 /// As many links as the kernel follows.
 const MOST_LINKS: usize = 40;
@@ -213,9 +213,31 @@ impl Walk {
     }
 }
 
-/// A path that the kernel tells of, if what is there has a name.
-pub fn named(path: PathBuf) -> Option<PathBuf> {
-    is_name(path.as_os_str().as_bytes()).then_some(path)
+/// Where a spot of a process is.
+pub enum Where {
+    /// At this path.
+    At(PathBuf),
+    /// It was removed, or lies outside what the process can name.
+    Gone,
+    /// It never had a name, or is not there.
+    Nameless,
+}
+
+/// Asks the kernel where a spot of a process is.
+pub fn locate(tracee: Tracee, spot: Spot) -> Where {
+    match tracee.spell(spot) {
+        Some(path) if is_name(path.as_os_str().as_bytes()) => Where::At(path),
+        Some(path) if path.is_absolute() => {
+            // The word that the kernel adds may also end a name.
+            let own = tracee.inode(spot).map(|stat| (stat.st_dev, stat.st_ino));
+            match lstat(&path) {
+                Ok(there) if own == Some((there.st_dev, there.st_ino)) => Where::At(path),
+                _ => Where::Gone,
+            }
+        }
+        Some(_) if spot == Spot::Folder => Where::Gone,
+        _ => Where::Nameless,
+    }
 }
 
 fn is_name(text: &[u8]) -> bool {

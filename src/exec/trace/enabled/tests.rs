@@ -215,21 +215,90 @@ fn wait_for(mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// What a process of its own is to play, which a test starts from its own program.
+const STAGE: &str = "FLECHE_TEST_STAGE";
+
+/// This program, playing what `stage` says in [`a_process_of_its_own`].
+fn stage(stage: &str, folder: &Path) -> std::process::Command {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "--nocapture", "--test-threads=1"]);
+    command.arg("exec::trace::enabled::tests::a_process_of_its_own").env(STAGE, stage).current_dir(folder);
+    command
+}
+
+#[test]
+fn a_process_of_its_own() {
+    let Some(stage) = std::env::var_os(STAGE) else { return };
+    let world = World { folder: tempfile::TempDir::new_in(".").unwrap() };
+    match stage.to_str().unwrap() {
+        "nested" => {
+            let (run, text) = world.run_as(&Watch::everything(), "echo said; exit 7");
+            assert_eq!((run.status, &text[..]), (crate::exec::Status::Exited(7), &b"said\n"[..]));
+            assert!(run.unwatched.is_some() && run.trace.is_none(), "{:?}", run.unwatched);
+        }
+        "alone" => {
+            world.file("file", "text");
+            let (run, _) = world.run_as(&Watch::everything(), "cat file");
+            assert_eq!(run.unwatched, None);
+            assert!(touch(&run.trace.unwrap(), &world.path("file")).seen.content);
+        }
+        // The grandchild outlives its parent, which dies with this process.
+        "killed" => {
+            let script = "cd ..; (while test ! -e end; do test -e a; test -e b; : >alive; done; : >done) & wait";
+            world.run_as(&Watch::everything(), script);
+        }
+        other => panic!("{other}"),
+    }
+}
+
 #[test]
 fn a_command_inside_a_watched_one_runs_unwatched() {
-    // A second listener is refused by the kernel; the first one's command is played by a filter on this thread.
-    let filter = super::sieve(&Watch::everything()).unwrap();
-    let outcome = std::thread::spawn(move || {
-        let image = crate::sys::image::Image::new(Path::new("/bin/true"), &["true".into()], &[]).unwrap();
-        let held = crate::sys::signal::hold();
-        let (child, listener) = crate::sys::child::spawn_filtered(&image, &[None; 3], &held, &filter).unwrap();
-        let watcher = super::start(listener.unwrap(), &Watch::everything(), None).unwrap();
-        wait_for(|| matches!(child.change(), Ok(Some(crate::sys::child::Change::Ended(_)))));
-        watcher.finish()
-    });
-    let trace = outcome.join().unwrap();
-    assert_eq!(trace.refusals, []);
-    assert!(trace.touched.keys().any(|path| path.ends_with("true") || path.ends_with("coreutils")), "{trace:?}");
+    // The kernel gives a process one listener.
+    let world = World::new();
+    let inner = stage("nested", &world.path(""));
+    let words = [inner.get_program()].into_iter().chain(inner.get_args()).map(|word| word.to_str().unwrap());
+    let line = format!("{STAGE}=nested {}", words.collect::<Vec<_>>().join(" "));
+    assert_eq!(world.run(&line).refusals, []);
+}
+
+#[test]
+fn a_user_without_rights_is_watched_too() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    const NOBODY: u32 = 65534;
+    let world = World::new();
+    fs::set_permissions(world.path(""), fs::Permissions::from_mode(0o777)).unwrap();
+    let mut alone = stage("alone", &world.path(""));
+    if rustix::process::geteuid().is_root() {
+        alone.uid(NOBODY).gid(NOBODY);
+    }
+    let output = match alone.output() {
+        // The program lies where that user may not go.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return,
+        output => output.unwrap(),
+    };
+    assert!(output.status.success(), "{}{}", output.stdout.escape_ascii(), output.stderr.escape_ascii());
+}
+
+#[test]
+fn whoever_outlives_a_killed_watcher_goes_on() {
+    let world = World::new();
+    for round in 0..5 {
+        let mut watcher = stage("killed", &world.path("")).stdout(std::process::Stdio::null()).spawn().unwrap();
+        wait_for(|| world.path("alive").exists());
+        watcher.kill().unwrap();
+        watcher.wait().unwrap();
+        // Both the calls of before and those of now are answered.
+        for _ in 0..20 {
+            fs::remove_file(world.path("alive")).unwrap();
+            wait_for(|| world.path("alive").exists());
+        }
+        fs::write(world.path("end"), "").unwrap();
+        wait_for(|| world.path("done").exists());
+        for name in ["alive", "end", "done"] {
+            fs::remove_file(world.path(name)).unwrap_or_else(|error| panic!("{round} {name}: {error}"));
+        }
+    }
 }
 
 #[test]
@@ -256,7 +325,113 @@ fn what_reaches_beyond_the_command_is_refused() {
     if fs::metadata("/dev/loop-control").is_ok() {
         assert_eq!(refusals("exec 3</dev/loop-control; :"), [Reason::Device("/dev/loop-control".into())]);
     }
-    std::os::unix::net::UnixListener::bind(world.path("socket")).unwrap();
+}
+
+#[test]
+fn threads_and_spawned_programs_are_watched() {
+    if !has_compiler() {
+        return;
+    }
+    let world = World::new();
+    world.file("one", "1");
+    world.file("two", "2");
+    world.file(
+        "threads.c",
+        "#include <pthread.h>\n#include <spawn.h>\n#include <sys/wait.h>\n#include <fcntl.h>\n#include <unistd.h>\n
+        extern char **environ;
+        static void *look(void *name) { close(open(name, O_RDONLY)); return 0; }
+        int main(void) {
+            pthread_t thread; char *argv[] = {\"cat\", \"two\", 0}; pid_t id;
+            pthread_create(&thread, 0, look, \"one\"); pthread_join(thread, 0);
+            posix_spawnp(&id, \"cat\", 0, 0, argv, environ); waitpid(id, 0, 0);
+            if (vfork() == 0) { execlp(\"cat\", \"cat\", \"missing\", (char *)0); _exit(1); }
+            while (wait(0) > 0) {}
+            return 0;
+        }",
+    );
+    assert_eq!(world.run("gcc -pthread -o threads threads.c").refusals, []);
+    let trace = world.run("./threads");
+    assert!(touch(&trace, &world.path("one")).seen.content && touch(&trace, &world.path("two")).seen.content);
+    assert!(touch(&trace, &world.path("missing")).seen.kind);
+}
+
+#[test]
+fn calls_of_another_architecture_are_refused() {
+    if !has_compiler() || !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    let world = World::new();
+    // getpid of i386.
+    world.file(
+        "other.c",
+        "int main(void) { int id; __asm__ volatile (\"int $0x80\" : \"=a\"(id) : \"a\"(20)); return 0; }",
+    );
+    let trace = world.run("gcc -o other other.c; ./other; :");
+    let refused = trace.refusals == [Reason::Unwatched("calls of another architecture".into())];
+    // A kernel without such calls kills the program.
+    assert!(refused || world.run("./other || exit 0; echo >made").touched.get(&world.path("made")).is_none());
+}
+
+fn has_compiler() -> bool {
+    std::process::Command::new("gcc").arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn sockets_are_refused_by_whom_they_reach() {
+    if std::process::Command::new("python3").arg("--version").output().is_err() {
+        return;
+    }
+    let world = World::new();
+    let _listener = std::os::unix::net::UnixListener::bind(world.path("socket")).unwrap();
+    let refusals = |network: super::super::Network, code: &str| {
+        let watch = Watch { network, ..Watch::everything() };
+        let program = format!("python3 -S -c 'import socket as s\n{code}'");
+        world.run_as(&watch, &program).0.trace.unwrap().refusals
+    };
+    use super::super::Network::{Allowed, Refused};
+    let here = "s.socket(s.AF_UNIX).connect(\"socket\")";
+    assert_eq!(refusals(Refused, here), [Reason::Socket(world.path("socket"))]);
+    let own = "a=s.socket(s.AF_UNIX); a.bind(\"own\"); a.listen(); s.socket(s.AF_UNIX).connect(\"own\")";
+    assert_eq!(refusals(Refused, own), []);
+    let away = "s.socket(s.AF_INET).connect_ex((\"127.0.0.1\", 9))";
+    assert_eq!(refusals(Refused, away), [Reason::Network("127.0.0.1:9".into())]);
+    assert_eq!(refusals(Allowed, away), []);
+    assert_eq!(
+        refusals(Refused, "s.socket(s.AF_INET, s.SOCK_DGRAM)"),
+        [Reason::Network("a socket of family 2".into())]
+    );
+}
+
+#[test]
+fn a_folder_that_is_gone_and_one_that_only_looks_so_are_told_apart() {
+    let world = World::new();
+    let file = world.file("sub (deleted)/file", "text");
+    let trace = world.run("cd 'sub (deleted)' && cat file");
+    assert!(touch(&trace, &file).seen.content && trace.refusals.is_empty(), "{trace:?}");
+    let trace = world.run("mkdir gone; cd gone; rmdir ../gone; cat ../x; :");
+    assert!(matches!(&trace.refusals[..], [Reason::Unwatched(_)]), "{:?}", trace.refusals);
+}
+
+#[test]
+fn what_is_written_where_nothing_is_observed_is_noted() {
+    let world = World::new();
+    let name = format!("fleche-test-{}", std::process::id());
+    let path = Path::new("/run").join(&name);
+    let trace = world.run(&format!(
+        "echo x >/dev/null; cat /etc/passwd >/dev/null; (echo x >/run/{name}) 2>/dev/null; rm -f /run/{name}"
+    ));
+    assert!(touch(&trace, &path).made.own);
+    assert!(!trace.touched.contains_key(Path::new("/etc/passwd")));
+    assert_eq!(trace.refusals, []);
+    let trace = world.run("(: >/proc/sys/fleche) 2>/dev/null; :");
+    assert_eq!(trace.refusals, [Reason::Device("/proc/sys/fleche".into())]);
+}
+
+#[test]
+fn kernels_are_told_apart_by_their_names() {
+    use super::is_since;
+    assert!(is_since(b"5.5.0", (5, 5)) && is_since(b"6.18.44-fc", (5, 5)) && is_since(b"10.0", (5, 5)));
+    assert!(!is_since(b"5.4.99-generic", (5, 5)) && !is_since(b"4.19", (5, 5)) && !is_since(b"", (5, 5)));
 }
 
 #[test]
