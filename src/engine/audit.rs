@@ -35,7 +35,7 @@ pub struct Audit {
 
 impl Audit {
     /// Holds what was seen against what `sought` declares.
-    pub fn of(trace: &Trace, sought: &Sought) -> Audit {
+    pub(super) fn of(trace: &Trace, sought: &Sought) -> Audit {
         let command = sought.command;
         let declared = Declared::of(sought);
         let mut audit = Audit { refusals: trace.refusals.clone(), ..Audit::default() };

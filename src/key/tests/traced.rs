@@ -228,7 +228,7 @@ fn temporaries_count_only_where_their_names_are_chosen() {
         run.touch(name, seen, made);
     }
     let names: Vec<String> = run.facets().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["Makefile2", "conftest", "lock", "tmp/fixed"]);
+    assert_eq!(names, ["Makefile2", "conftest", "lock", "scratch", "tmp/fixed"]);
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn a_folder_is_removed_because_nothing_else_was_in_it() {
     run.world.remove("d");
     let after = run.end().unwrap();
     assert_eq!(after[1], before[0]);
-    assert_eq!(after.len(), 2 + 3);
+    assert_eq!(after.len(), 2 + 3 + 1);
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn a_folder_gets_another_mode_only_where_the_key_tells_of_the_one_that_it_has() 
 fn what_stat_told_is_known_only_with_its_type_and_mode() {
     let (world, shelf) = (World::new(), Memory::default());
     world.write("x", "1").mode("x", 0o600);
-    let state = |mode| State::Metadata { mode, size: 1, modified: 0, user: 0, group: 0 };
+    let state = |mode| State::Metadata { mode, size: 1, modified: 0, user: 0, group: 0, links: 1 };
     let known = |mode| [Observation { facet: Facet::Metadata, ..kind("x", state(mode)) }];
     for other in [0o100_640, 0o040_600] {
         refused(&world, &[shelf.file("x", "2")], &known(other), &shelf);
