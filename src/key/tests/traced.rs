@@ -333,7 +333,9 @@ proptest! {
         }
         for edit in &edits {
             let (name, made) = match edit {
-                Edit::Write(name, _) | Edit::Remove(name) | Edit::Folder(name) | Edit::Link(name, _) => (name, OWN),
+                Edit::Write(name, _) if run.world.path(name).is_dir() => continue,
+                Edit::Write(name, _) | Edit::Remove(name) => (name, OWN),
+                Edit::Folder(name) | Edit::Link(name, _) => (name, EXCLUSIVE),
                 Edit::Date(name, _) | Edit::Mode(name, _) => (name, EDITED),
                 // Gives another file a further name, which no replay repeats.
                 Edit::Twin(..) => continue,
@@ -384,6 +386,34 @@ fn what_was_changed_under_another_name_is_not_known() {
     run.touch("g", CONTENT, UNMADE);
     assert_eq!(run.end(), Err(Reason::InputChanged("g".into())));
     run.trace.touched.remove(&run.world.path("f"));
+    run.end().unwrap();
+}
+
+#[test]
+fn what_nobody_made_is_not_the_commands_own() {
+    let not_changed = Made { changed: false, ..OWN };
+    let mut run = Run::new();
+    run.touch("d", KIND, EXCLUSIVE);
+    run.touch("d/f", NOT, not_changed);
+    run.world.folder("d");
+    run.end().unwrap();
+    run.world.write("d/f", "");
+    assert_eq!(run.end(), Err(Reason::InputChanged("d/f".into())));
+    run.trace.touched.get_mut(&run.world.path("d")).unwrap().made.moved_here = true;
+    run.end().unwrap();
+}
+
+#[test]
+fn a_folder_that_could_not_be_removed_is_not_the_commands_own() {
+    let mut run = Run::new();
+    run.world.folder("d");
+    run.touch("d", KIND, OWN);
+    run.end().unwrap();
+    run.touch("d/f", NOT, OWN);
+    run.world.write("d/f", "");
+    assert_eq!(run.end(), Err(Reason::InputChanged("d/f".into())));
+    // It was, and was made anew in its place.
+    run.touch("d", KIND, EXCLUSIVE);
     run.end().unwrap();
 }
 
