@@ -32,13 +32,14 @@ struct Run {
     trace: Trace,
     temporaries: Vec<PathBuf>,
     started: i64,
+    known: Vec<Observation>,
 }
 
 impl Run {
     fn new() -> Run {
         let world = World::new();
         let temporaries = vec![world.path("tmp")];
-        Run { world, trace: Trace::default(), temporaries, started: LATER }
+        Run { world, trace: Trace::default(), temporaries, started: LATER, known: Vec::new() }
     }
 
     /// Touches a path before it is changed, its bytes kept.
@@ -63,7 +64,7 @@ impl Run {
         let ended = Ended {
             root: self.world.root(),
             temporaries: &self.temporaries,
-            known: &[],
+            known: &self.known,
             memory: &memory,
             started: self.started,
             is_unwatched: &is_unwatched,
@@ -130,6 +131,22 @@ fn a_young_file_must_be_what_was_kept_of_it() {
     run.end().unwrap();
     run.touch("f", CONTENT, UNMADE).image = Some(Digest::of(b"y"));
     assert_eq!(run.end(), Err(Reason::InputChanged("f".into())));
+}
+
+#[test]
+fn what_is_known_of_a_file_is_believed_unless_its_stamp_is_too_young() {
+    let mut run = Run::new();
+    let path = run.world.write("f", "x");
+    run.touch("f", CONTENT, UNMADE);
+    let file = State::File { mode: 0o644, digest: Digest::of(b"known") };
+    let stamp = crate::sys::stamp::of_link(&path).ok();
+    run.known = vec![Observation { path: "f".into(), facet: Facet::Content, state: file, stamp }];
+    assert_eq!(run.end(), Ok(run.known.clone()));
+    run.touch("f", CONTENT, UNMADE).image = Some(Digest::of(b"x"));
+    assert_eq!(run.end().unwrap()[0].state.content(), Some(&Digest::of(b"x")));
+    run.touch("f", CONTENT, UNMADE);
+    run.known[0].stamp = stamp.map(|stamp| crate::model::Stamp { inode: 1, ..stamp });
+    assert_eq!(run.end().unwrap()[0].state.content(), Some(&Digest::of(b"x")));
 }
 
 #[test]
