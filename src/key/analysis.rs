@@ -161,6 +161,9 @@ impl<'a> Analysis<'a> {
             let counts = is_looked_at(touch) || one.is_changed();
             return if counts { Err(changed(one.path)) } else { Ok(()) };
         }
+        if let Some(path) = self.taken_for_own(one) {
+            return Err(changed(path));
+        }
         let facets = if is_same { self.kept(one) } else { self.changed(one) };
         let names = self.names(one)?;
         for facet in facets {
@@ -174,6 +177,28 @@ impl<'a> Analysis<'a> {
             views.push(self.view(one, Facet::Listing { without }, Source::Names(digest)));
         }
         Ok(())
+    }
+
+    /// Something that was taken for the command's own and cannot be: it is there and nobody made it, or it is in a folder that
+    /// could not be removed. What the command saw of it is not known.
+    fn taken_for_own<'p>(&'p self, one: &Looked<'p>) -> Option<&'p Path> {
+        let made = one.touch.made;
+        let is_unmade = made.own && !made.changed && one.touch.before == Glimpse::Nothing;
+        if is_unmade && one.after != Glimpse::Nothing {
+            let has_come = |folder: &Path| self.trace.touched.get(folder).is_some_and(|touch| touch.made.moved_here);
+            return (!one.path.ancestors().skip(1).any(has_come)).then_some(one.path);
+        }
+        // What made it anew has found nothing there: then it was removed.
+        let is_kept = one.kind() == Some(FileType::Directory) && one.is_same() && made.own && !made.exclusive;
+        let is_in_doubt = |touch: &Touch| touch.made.own && touch.before == Glimpse::Nothing;
+        let mut below = is_kept.then(|| self.below(one.path)).into_iter().flatten();
+        below.find(|(_, touch)| is_in_doubt(touch)).map(|(path, _)| path.as_path())
+    }
+
+    /// What was touched below a folder.
+    fn below<'p>(&'p self, folder: &'p Path) -> impl Iterator<Item = (&'p PathBuf, &'p Touch)> {
+        let all = self.trace.touched.range(folder.to_owned()..).skip(1);
+        all.take_while(move |(path, _)| path.starts_with(folder))
     }
 
     fn view(&self, one: &Looked<'a>, facet: Facet, source: Source) -> View<'a> {
@@ -258,12 +283,11 @@ impl<'a> Analysis<'a> {
         if !one.touch.made.own || node(&one.touch.before) == node(&one.after) {
             return Ok(None);
         }
-        let below = self.trace.touched.range(one.path.to_owned()..).skip(1);
-        let below = below.take_while(|(path, _)| path.starts_with(one.path));
-        let entries = below.filter(|(path, _)| path.parent() == Some(one.path)).filter_map(|(path, touch)| {
-            let stamp = stamp(&touch.before)?;
-            Some((path.file_name()?.to_owned(), facets::kind(stamp).as_raw_mode()))
-        });
+        let entries =
+            self.below(one.path).filter(|(path, _)| path.parent() == Some(one.path)).filter_map(|(path, touch)| {
+                let stamp = stamp(&touch.before)?;
+                Some((path.file_name()?.to_owned(), facets::kind(stamp).as_raw_mode()))
+            });
         let mut listing = Listing { entries: entries.collect(), without: Vec::new() };
         listing.entries.sort_unstable();
         Ok(Some((Vec::new(), listing.digest())))

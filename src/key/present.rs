@@ -1,5 +1,6 @@
 //! What is at the paths of former runs now: many path sets in one pass.
 
+use std::io;
 use std::path::Path;
 
 use crate::model::{Facet, Glimpse, Observation, PathSets, Stamp, StampMemory, State};
@@ -66,7 +67,9 @@ impl Present<'_> {
         let mut times = Vec::with_capacity(places.len());
         for place in places {
             let (path, facet) = self.firsts[*place];
-            let (Some((state, stamp)), Some(glimpse)) = (&self.seen[facet], &self.glimpses[path]) else { continue };
+            let (Some((state, stamp)), Some(glimpse)) = (&self.seen[facet], &self.glimpses[path]) else {
+                return Err(ObserveError::Unreadable(table[*place].path.clone(), io::ErrorKind::Other.into()));
+            };
             let Observation { path, facet, .. } = &table[*place];
             times.push(facets::counting_time(glimpse, facet));
             observations.push(Observation {

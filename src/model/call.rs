@@ -360,6 +360,21 @@ mod tests {
     }
 
     #[test]
+    fn a_watched_call_is_read_back_and_refused_by_those_that_would_see_no_inputs() {
+        let format = |call: &Call| {
+            let bytes = call.encode();
+            let field = Fields::of(&bytes).find_map(|field| field.ok().filter(|(name, _)| *name == b"format"));
+            Reader::new(field.unwrap().1).number().unwrap()
+        };
+        let declared = call();
+        let mut watched = Call { grade: Grade::Traced, ..call() };
+        watched.observations.iter_mut().for_each(|seen| seen.facet = Facet::Kind);
+        assert_eq!((format(&declared), format(&watched)), (1, 2));
+        assert_eq!(Call::decode(&watched.encode()), Ok(watched.clone()));
+        assert_eq!(Answer::decode(&watched.encode()).unwrap().outcome, watched.outcome);
+    }
+
+    #[test]
     fn a_cut_call_is_refused_or_lacks_its_tail() {
         let whole = call().encode();
         for length in 0..whole.len() {

@@ -202,3 +202,23 @@ pub fn state(state: &State) -> String {
 fn text(path: &Path) -> Fact {
     Fact::Text(path.to_string_lossy().into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Digest;
+
+    #[test]
+    fn what_was_looked_at_is_told_in_words() {
+        let told = |facet, state| observed(&Observation { path: "p".into(), facet, state, stamp: None });
+        let names = |without: &[&str]| Facet::Listing { without: without.iter().map(Into::into).collect() };
+        let digest = Digest::of(b"x");
+        assert_eq!(told(Facet::Whole, State::Absent), "absent");
+        assert_eq!(told(Facet::Content, State::Absent), "absent (content)");
+        assert_eq!(told(names(&["a", "b"]), State::Listing(digest)), format!("names {digest} without a, b"));
+        assert_eq!(told(names(&[]), State::Listing(digest)), format!("names {digest}"));
+        let metadata = |mode| State::Metadata { mode, size: 9, modified: 5, user: 0, group: 0, links: 1 };
+        assert_eq!(told(Facet::Metadata, metadata(0o100_644)), "9 bytes, modified at 5 ns");
+        assert_eq!(told(Facet::Metadata, metadata(0o040_755)), "a folder modified at 5 ns");
+    }
+}

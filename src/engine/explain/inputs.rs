@@ -66,7 +66,16 @@ fn watched(now: &Now, call: &Call, redaction: &Redaction) -> Vec<Difference> {
         let change = if one.key_order(other).is_eq() { change(&one.state, &other.state)? } else { return None };
         Some((&one.path, change))
     });
-    let mut found: Vec<(&PathBuf, Change)> = Vec::new();
+    let told = |(path, change): (&PathBuf, Change)| {
+        let path = redaction.shown(path).into_owned();
+        Difference::without_remedy(Subject::Input { path, change })
+    };
+    plainest(changes).into_iter().map(told).collect()
+}
+
+/// Of the changes at each path the one that tells the most.
+fn plainest<'a>(changes: impl Iterator<Item = (&'a PathBuf, Change)>) -> Vec<(&'a PathBuf, Change)> {
+    let mut found: Vec<(&'a PathBuf, Change)> = Vec::new();
     for (path, change) in changes {
         match found.last_mut() {
             Some((last, told)) if *last == path => {
@@ -77,11 +86,7 @@ fn watched(now: &Now, call: &Call, redaction: &Redaction) -> Vec<Difference> {
             _ => found.push((path, change)),
         }
     }
-    let told = |(path, change): (&PathBuf, Change)| {
-        let path = redaction.shown(path).into_owned();
-        Difference::without_remedy(Subject::Input { path, change })
-    };
-    found.into_iter().map(told).collect()
+    found
 }
 
 /// How much a change tells: the more, the less is left to be told of the same path.
@@ -145,4 +150,51 @@ fn excluding(now: &Now, path: &Path, one: &State, other: &State) -> Vec<OsString
     }
     let word = absolute.strip_prefix(&now.command.cwd).unwrap_or(&absolute);
     vec!["-x".into(), word.into()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Digest;
+
+    #[test]
+    fn what_happened_is_told_by_what_was_seen() {
+        let metadata = |mode, size| State::Metadata { mode, size, modified: 0, user: 0, group: 0, links: 1 };
+        let replaced = |mode, rank| State::Replaced { mode, empty: false, rank };
+        let listing = |text: &str| State::Listing(Digest::of(text.as_bytes()));
+        let exists = |mode| State::Exists { mode };
+        let mode = Some(Change::Mode { now: 0o600, then: 0o644 });
+        for (now, then, expected) in [
+            (exists(0o644), State::Absent, Some(Change::New)),
+            (State::Absent, metadata(0o100_644, 1), Some(Change::Gone)),
+            (State::Denied, exists(0o644), Some(Change::Denied)),
+            (exists(0o644), State::Denied, Some(Change::Allowed)),
+            (exists(0o600), exists(0o644), mode),
+            (State::Target(b"a".into()), State::Target(b"b".into()), Some(Change::Content)),
+            (State::Target(b"a".into()), exists(0o644), Some(Change::Kind)),
+            (listing("a"), listing("b"), Some(Change::Names)),
+            (metadata(0o100_644, 1), metadata(0o100_644, 2), Some(Change::Modified)),
+            (metadata(0o100_600, 1), metadata(0o100_644, 1), mode),
+            (metadata(0o040_644, 1), metadata(0o100_644, 1), Some(Change::Kind)),
+            (replaced(0o644, 1), replaced(0o644, 2), Some(Change::Modified)),
+            (replaced(0o600, 1), replaced(0o644, 1), mode),
+            (listing("a"), listing("a"), None),
+        ] {
+            assert_eq!(change(&now, &then), expected, "{now:?} {then:?}");
+        }
+    }
+
+    #[test]
+    fn of_several_changes_at_a_path_the_plainest_is_told() {
+        let seen = |path: &str, change| (PathBuf::from(path), change);
+        let all = [
+            seen("a", Change::Modified),
+            seen("a", Change::Content),
+            seen("b", Change::Content),
+            seen("b", Change::Modified),
+            seen("c", Change::Names),
+        ];
+        let told = plainest(all.iter().map(|(path, change)| (path, *change)));
+        assert_eq!(told, [(&all[1].0, Change::Content), (&all[2].0, Change::Content), (&all[4].0, Change::Names)]);
+    }
 }

@@ -32,13 +32,14 @@ struct Run {
     trace: Trace,
     temporaries: Vec<PathBuf>,
     started: i64,
+    known: Vec<Observation>,
 }
 
 impl Run {
     fn new() -> Run {
         let world = World::new();
         let temporaries = vec![world.path("tmp")];
-        Run { world, trace: Trace::default(), temporaries, started: LATER }
+        Run { world, trace: Trace::default(), temporaries, started: LATER, known: Vec::new() }
     }
 
     /// Touches a path before it is changed, its bytes kept.
@@ -63,7 +64,7 @@ impl Run {
         let ended = Ended {
             root: self.world.root(),
             temporaries: &self.temporaries,
-            known: &[],
+            known: &self.known,
             memory: &memory,
             started: self.started,
             is_unwatched: &is_unwatched,
@@ -130,6 +131,22 @@ fn a_young_file_must_be_what_was_kept_of_it() {
     run.end().unwrap();
     run.touch("f", CONTENT, UNMADE).image = Some(Digest::of(b"y"));
     assert_eq!(run.end(), Err(Reason::InputChanged("f".into())));
+}
+
+#[test]
+fn what_is_known_of_a_file_is_believed_unless_its_stamp_is_too_young() {
+    let mut run = Run::new();
+    let path = run.world.write("f", "x");
+    run.touch("f", CONTENT, UNMADE);
+    let file = State::File { mode: 0o644, digest: Digest::of(b"known") };
+    let stamp = crate::sys::stamp::of_link(&path).ok();
+    run.known = vec![Observation { path: "f".into(), facet: Facet::Content, state: file, stamp }];
+    assert_eq!(run.end(), Ok(run.known.clone()));
+    run.touch("f", CONTENT, UNMADE).image = Some(Digest::of(b"x"));
+    assert_eq!(run.end().unwrap()[0].state.content(), Some(&Digest::of(b"x")));
+    run.touch("f", CONTENT, UNMADE);
+    run.known[0].stamp = stamp.map(|stamp| crate::model::Stamp { inode: 1, ..stamp });
+    assert_eq!(run.end().unwrap()[0].state.content(), Some(&Digest::of(b"x")));
 }
 
 #[test]
@@ -333,7 +350,9 @@ proptest! {
         }
         for edit in &edits {
             let (name, made) = match edit {
-                Edit::Write(name, _) | Edit::Remove(name) | Edit::Folder(name) | Edit::Link(name, _) => (name, OWN),
+                Edit::Write(name, _) if run.world.path(name).is_dir() => continue,
+                Edit::Write(name, _) | Edit::Remove(name) => (name, OWN),
+                Edit::Folder(name) | Edit::Link(name, _) => (name, EXCLUSIVE),
                 Edit::Date(name, _) | Edit::Mode(name, _) => (name, EDITED),
                 // Gives another file a further name, which no replay repeats.
                 Edit::Twin(..) => continue,
@@ -384,6 +403,34 @@ fn what_was_changed_under_another_name_is_not_known() {
     run.touch("g", CONTENT, UNMADE);
     assert_eq!(run.end(), Err(Reason::InputChanged("g".into())));
     run.trace.touched.remove(&run.world.path("f"));
+    run.end().unwrap();
+}
+
+#[test]
+fn what_nobody_made_is_not_the_commands_own() {
+    let not_changed = Made { changed: false, ..OWN };
+    let mut run = Run::new();
+    run.touch("d", KIND, EXCLUSIVE);
+    run.touch("d/f", NOT, not_changed);
+    run.world.folder("d");
+    run.end().unwrap();
+    run.world.write("d/f", "");
+    assert_eq!(run.end(), Err(Reason::InputChanged("d/f".into())));
+    run.trace.touched.get_mut(&run.world.path("d")).unwrap().made.moved_here = true;
+    run.end().unwrap();
+}
+
+#[test]
+fn a_folder_that_could_not_be_removed_is_not_the_commands_own() {
+    let mut run = Run::new();
+    run.world.folder("d");
+    run.touch("d", KIND, OWN);
+    run.end().unwrap();
+    run.touch("d/f", NOT, OWN);
+    run.world.write("d/f", "");
+    assert_eq!(run.end(), Err(Reason::InputChanged("d/f".into())));
+    // It was, and was made anew in its place.
+    run.touch("d", KIND, EXCLUSIVE);
     run.end().unwrap();
 }
 
