@@ -137,7 +137,7 @@ pub(super) fn take<'a>(
 }
 
 /// What is wrong with something that is still being written.
-const CHANGED_LATE: &str = "changed after the command had ended";
+pub(super) const CHANGED_LATE: &str = "changed after the command had ended";
 
 /// What lies at a path.
 #[derive(Clone, PartialEq, Eq)]

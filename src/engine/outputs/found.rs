@@ -14,7 +14,7 @@ use crate::sys::{identity, stamp};
 
 use super::Shelf;
 use super::before::Before;
-use super::collect::{Bounds, Gathering, take};
+use super::collect::{Bounds, CHANGED_LATE, Gathering, take};
 use super::fault::{Fault, Kind, MORE_NAMES};
 use super::ground::Grounds;
 use super::places::Places;
@@ -229,14 +229,15 @@ impl Origins {
             Glimpse::Something { stamp, .. } => Some((stamp.device, stamp.inode, stamp.modified)),
             _ => None,
         });
-        Origins { moved: stamps.collect(), ran: ran.start - TICK..ran.end }
+        Origins { moved: stamps.collect(), ran: ran.start.saturating_sub(TICK)..ran.end }
     }
 
     /// Notes how a file came by its time and its mode.
     fn mark(&self, output: &mut Output, trace: &Trace, places: &Places, grounds: &mut Grounds) -> Result<(), Reason> {
         let OutputKind::File { dated, kept, .. } = &mut output.kind else { return Ok(()) };
         let stat = present(grounds, &output.path).map_err(Fault::unstorable)?;
-        let Some(now) = stat.as_ref().map(stamp::from_stat) else { return Ok(()) };
+        let late = || Fault::new(&output.path, CHANGED_LATE).unstorable();
+        let now = stamp::from_stat(stat.as_ref().ok_or_else(late)?);
         let touch = trace.touched.get(&places.real_path(&output.path));
         let is_moved = self.moved.contains(&(now.device, now.inode, now.modified));
         // What was written after it was given a time has another one by now.
