@@ -106,8 +106,10 @@ pub struct Run {
     /// When it was, and what it took.
     pub usage: Usage,
     /// What it and all that it started did to the file system, if that was to be watched and could be.
+    #[allow(dead_code)] // Until the engine asks for it, as below.
     pub trace: Option<Trace>,
     /// Why it could not be watched, if so.
+    #[allow(dead_code)]
     pub unwatched: Option<String>,
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 /// Counts up when [`NEVER`] changes, for then traces of before tell something else.
+#[allow(dead_code)] // Until `fleche config trace` shows it.
 pub const NEVER_VERSION: u32 = 1;
 
 /// Files, and folders with all that is below them, that no trace tells of: the kernel's own, run-time state, what the
