@@ -14,7 +14,6 @@ mod load;
 mod lookup;
 mod metadata;
 mod mirror;
-#[allow(dead_code, unused_imports)] // Until the outputs of watched commands are recorded.
 mod outputs;
 mod policy;
 mod proof;

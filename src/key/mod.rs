@@ -4,7 +4,6 @@
 //! looks, and [`confirm`], after the run, whether all that was still so. A false hit is silent and a
 //! false miss is not, so everything here counts too much rather than too little.
 
-#[allow(dead_code)]
 mod analysis;
 mod command;
 mod content;

@@ -67,6 +67,41 @@ pub fn orphan(prepare: impl FnOnce(), work: impl FnOnce()) -> io::Result<()> {
     }
 }
 
+/// A child of this process that works beside it, in a session of its own, and outlives it if need be.
+pub struct Companion(i32);
+
+impl Companion {
+    /// Starts one that runs `work` with nothing but the descriptors in `keep`, see [`keep_only`]. In a process with other
+    /// threads, `work` must not allocate or take locks. Fails if no process can be made.
+    pub fn start(keep: &mut [RawFd], work: impl FnOnce()) -> io::Result<Companion> {
+        // SAFETY: the child ends here and never returns to what fleche was doing.
+        match unsafe { libc::fork() } {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                let done = catch_unwind(AssertUnwindSafe(|| {
+                    // SAFETY: changes this process only.
+                    unsafe { libc::setsid() };
+                    keep_only(keep);
+                    work();
+                }));
+                // SAFETY: ends the process without running anything of the parent's.
+                unsafe { libc::_exit(i32::from(done.is_err())) }
+            }
+            id => Ok(Companion(id)),
+        }
+    }
+
+    /// Waits until it has ended, so that nobody is left to do so: not every first process collects orphans.
+    pub fn collect(self) {
+        // SAFETY: waits for a child of ours. Where SIGCHLD is ignored that fails once it is gone, which is as good.
+        while unsafe { libc::waitpid(self.0, std::ptr::null_mut(), 0) } == -1 {
+            if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                return;
+            }
+        }
+    }
+}
+
 /// Runs `work` when this process has ended, whatever program it is by then: in another, which has nothing of the caller's.
 /// Fails if no process can be made, and where the kernel (before 5.3) has no way to wait for one that is no child.
 pub fn afterwards(work: impl FnOnce()) -> io::Result<()> {

@@ -267,7 +267,7 @@ impl Listener {
     pub fn receive(&self, mailbox: &Mailbox) -> io::Result<Notice> {
         // SAFETY: the page is mapped, and only this thread writes to it; the kernel wants it to be zero.
         unsafe { mailbox.0.write(zeroed()) };
-        self.control(libc::SECCOMP_IOCTL_NOTIF_RECV as u64, mailbox.0.cast())?;
+        self.control(libc::SECCOMP_IOCTL_NOTIF_RECV, mailbox.0.cast())?;
         // SAFETY: the kernel has written it.
         let notice = unsafe { mailbox.0.read() };
         Ok(Notice {
@@ -283,26 +283,32 @@ impl Listener {
     pub fn let_go(&self, id: u64) -> io::Result<()> {
         let flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
         let mut answer = libc::seccomp_notif_resp { id, val: 0, error: 0, flags };
-        self.control(libc::SECCOMP_IOCTL_NOTIF_SEND as u64, (&raw mut answer).cast())
+        self.control(libc::SECCOMP_IOCTL_NOTIF_SEND, (&raw mut answer).cast())
     }
 
     /// Whether the call still waits, so that what was read of its process was that process's.
     pub fn is_waiting(&self, mut id: u64) -> bool {
-        self.control(libc::SECCOMP_IOCTL_NOTIF_ID_VALID as u64, (&raw mut id).cast()).is_ok()
+        self.control(libc::SECCOMP_IOCTL_NOTIF_ID_VALID, (&raw mut id).cast()).is_ok()
     }
 
     /// Has the kernel (6.6 on) wake each side on the processor of the other, for they take turns.
     pub fn take_turns(&self) {
         const SYNC_WAKE_UP: libc::c_ulong = 1;
         // SAFETY: takes a number, no address.
-        unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS as _, SYNC_WAKE_UP) };
+        unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, SYNC_WAKE_UP) };
     }
 
-    fn control(&self, request: u64, place: *mut libc::c_void) -> io::Result<()> {
-        // SAFETY: the callers pass what the request reads and writes.
-        match unsafe { libc::ioctl(self.0.as_raw_fd(), request as _, place) } {
-            -1 => Err(io::Error::last_os_error()),
-            _ => Ok(()),
+    fn control(&self, request: libc::Ioctl, place: *mut libc::c_void) -> io::Result<()> {
+        loop {
+            // SAFETY: the callers pass what the request reads and writes.
+            if unsafe { libc::ioctl(self.0.as_raw_fd(), request, place) } != -1 {
+                return Ok(());
+            }
+            // A signal is no reason to believe that a call is gone.
+            match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => {}
+                error => return Err(error),
+            }
         }
     }
 }

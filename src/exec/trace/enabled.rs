@@ -19,6 +19,7 @@ use std::thread::{self, JoinHandle};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
+use rustix::io::Errno;
 use rustix::system::uname;
 
 use super::Watch;
@@ -53,8 +54,8 @@ pub struct Watcher {
     /// Written when the thread is to leave the rest to the guard.
     stop: Arc<OwnedFd>,
     listener: Arc<Listener>,
-    /// Dropped last: then the guard begins.
-    _guard: Guard,
+    /// Once it is dropped the guard begins.
+    guard: Option<Guard>,
 }
 
 /// Begins to answer: `input` is the device and inode of the command's descriptor 0. Must be called while there is one thread
@@ -68,7 +69,7 @@ pub fn start(listener: Listener, watch: &Watch, input: Option<(u64, u64)>) -> io
     let (heard, stopped, watch) = (Arc::clone(&listener), Arc::clone(&stop), watch.clone());
     let work = move || attend(&heard, &mailbox, &stopped, &mut Observer::new(watch, input));
     let thread = signal::quietly(|| thread::Builder::new().name("watch".into()).spawn(work))?;
-    Ok(Watcher { thread: Some(thread), stop, listener, _guard: guard })
+    Ok(Watcher { thread: Some(thread), stop, listener, guard: Some(guard) })
 }
 
 /// Answers until no process has the filter any more or it is to stop.
@@ -98,14 +99,23 @@ const TIME_TO_GO: i64 = 30_000_000;
 impl Watcher {
     /// What was seen, to be asked when the command has ended. Who lives on is left to the guard.
     pub fn finish(mut self) -> Trace {
-        let time = Timespec { tv_sec: 0, tv_nsec: TIME_TO_GO };
-        let is_over =
-            poll(&mut [PollFd::new(&self.listener, PollFlags::empty())], Some(&time)).is_ok_and(|count| count > 0);
+        let is_over = self.is_over(TIME_TO_GO);
         let mut trace = self.stop().unwrap_or_else(|| Trace { refusals: vec![Reason::Internal], ..Trace::default() });
         if !is_over {
             trace.refusals.push(Reason::LeftBehind);
         }
         trace
+    }
+
+    /// Whether no process has the filter any more, or will not within so many nanoseconds.
+    fn is_over(&self, patience: i64) -> bool {
+        let time = Timespec { tv_sec: 0, tv_nsec: patience };
+        loop {
+            match poll(&mut [PollFd::new(&self.listener, PollFlags::empty())], Some(&time)) {
+                Err(Errno::INTR) => {}
+                answer => return answer.is_ok_and(|count| count > 0),
+            }
+        }
     }
 
     fn stop(&mut self) -> Option<Trace> {
@@ -118,5 +128,10 @@ impl Watcher {
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.stop();
+        if let Some(guard) = self.guard.take()
+            && self.is_over(0)
+        {
+            guard.dismiss();
+        }
     }
 }

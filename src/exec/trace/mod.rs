@@ -61,14 +61,6 @@ pub(super) fn why(error: &io::Error) -> String {
     }
 }
 
-impl Watch {
-    /// Watches everything but descriptor 0, with no folder apart and no scratch.
-    pub fn everything() -> Watch {
-        let (network, stdin) = (Network::Refused, Descriptor0::Unwatched);
-        Watch { apart: Vec::new(), scratch: Arc::new(|_| false), network, stdin }
-    }
-}
-
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watch")

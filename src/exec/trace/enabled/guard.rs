@@ -6,17 +6,19 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::sys::descriptor::{self, Watch};
-use crate::sys::process;
+use crate::sys::process::Companion;
 use crate::sys::seccomp::{Listener, Mailbox};
 
 /// While it lives, the guard is at rest: it answers as soon as nobody holds this, be it that fleche was killed.
 pub struct Guard {
     _at_rest: OwnedFd,
+    process: Companion,
 }
 
 impl Guard {
-    /// Makes the guard, which ends when no process has the filter any more. It has a session of its own, no parent that waits
-    /// for it, and nothing of the caller's. Must be called while there is one thread only.
+    /// Makes the guard, which ends when no process has the filter any more. It has a session of its own and nothing of the
+    /// caller's. It is no orphan as long as fleche lives: in many a container nobody collects orphans, and there is a guard for
+    /// each command. Must be called while there is one thread only.
     pub fn post(listener: &Listener, mailbox: &Mailbox) -> io::Result<Guard> {
         let (alarm, at_rest) = pipe_with(PipeFlags::CLOEXEC)?;
         let mut keep = [listener.as_fd().as_raw_fd(), alarm.as_raw_fd()];
@@ -40,7 +42,12 @@ impl Guard {
                 }
             }
         };
-        process::orphan(|| process::keep_only(&mut keep), work)?;
-        Ok(Guard { _at_rest: at_rest })
+        let process = Companion::start(&mut keep, work)?;
+        Ok(Guard { _at_rest: at_rest, process })
+    }
+
+    /// Waits for the guard's end; to be called when no process has the filter any more.
+    pub fn dismiss(self) {
+        self.process.collect();
     }
 }

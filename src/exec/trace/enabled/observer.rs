@@ -441,7 +441,8 @@ impl Observer {
             if !is_own && self.executed.contains(&file) {
                 return;
             }
-            let interpreter = program::interpreter(&file);
+            let is_regular = look::kind_of(&look::glimpse(&file)) == Some(FileType::RegularFile);
+            let interpreter = if is_regular { program::interpreter(&file) } else { None };
             if !is_own {
                 self.executed.insert(file);
             }

@@ -5,13 +5,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::super::{Descriptor0, Watch};
+use super::super::{Descriptor0, Network, Watch};
 use crate::exec::{Forward, Input, Launch, Run, capture};
 use crate::model::{Glimpse, Reason, Sink, Streams, Touch, Trace};
 
 /// Where a command runs: below a folder of which no parent is a link.
 struct World {
     folder: tempfile::TempDir,
+}
+
+/// Watches everything but descriptor 0, with no folder apart and no scratch.
+fn everything() -> Watch {
+    let (network, stdin) = (Network::Refused, Descriptor0::Unwatched);
+    Watch { apart: Vec::new(), scratch: Arc::new(|_| false), network, stdin }
 }
 
 /// A sink that keeps all.
@@ -55,7 +61,7 @@ impl World {
     }
 
     fn run(&self, script: &str) -> Trace {
-        let (run, text) = self.run_as(&Watch::everything(), script);
+        let (run, text) = self.run_as(&everything(), script);
         assert_eq!(run.status, crate::exec::Status::Exited(0), "{}", text.escape_ascii());
         assert_eq!(run.unwatched, None);
         run.trace.unwrap()
@@ -232,20 +238,20 @@ fn a_process_of_its_own() {
     let world = World { folder: tempfile::TempDir::new_in(".").unwrap() };
     match stage.to_str().unwrap() {
         "nested" => {
-            let (run, text) = world.run_as(&Watch::everything(), "echo said; exit 7");
+            let (run, text) = world.run_as(&everything(), "echo said; exit 7");
             assert_eq!((run.status, &text[..]), (crate::exec::Status::Exited(7), &b"said\n"[..]));
             assert!(run.unwatched.is_some() && run.trace.is_none(), "{:?}", run.unwatched);
         }
         "alone" => {
             world.file("file", "text");
-            let (run, _) = world.run_as(&Watch::everything(), "cat file");
+            let (run, _) = world.run_as(&everything(), "cat file");
             assert_eq!(run.unwatched, None);
             assert!(touch(&run.trace.unwrap(), &world.path("file")).seen.content);
         }
         // The grandchild outlives its parent, which dies with this process.
         "killed" => {
             let script = "cd ..; (while test ! -e end; do test -e a; test -e b; : >alive; done; : >done) & wait";
-            world.run_as(&Watch::everything(), script);
+            world.run_as(&everything(), script);
         }
         other => panic!("{other}"),
     }
@@ -305,7 +311,7 @@ fn whoever_outlives_a_killed_watcher_goes_on() {
 fn standard_input_is_noted_where_that_is_asked_for() {
     let world = World::new();
     let run = |stdin: Descriptor0, script: &str| {
-        let watch = Watch { stdin, ..Watch::everything() };
+        let watch = Watch { stdin, ..everything() };
         let (run, _) = world.run_as(&watch, script);
         run.trace.unwrap().stdin_used
     };
@@ -369,7 +375,7 @@ fn calls_of_another_architecture_are_refused() {
     let trace = world.run("gcc -o other other.c; ./other; :");
     let refused = trace.refusals == [Reason::Unwatched("calls of another architecture".into())];
     // A kernel without such calls kills the program.
-    assert!(refused || world.run("./other || exit 0; echo >made").touched.get(&world.path("made")).is_none());
+    assert!(refused || !world.run("./other || exit 0; echo >made").touched.contains_key(&world.path("made")));
 }
 
 fn has_compiler() -> bool {
@@ -383,12 +389,12 @@ fn sockets_are_refused_by_whom_they_reach() {
     }
     let world = World::new();
     let _listener = std::os::unix::net::UnixListener::bind(world.path("socket")).unwrap();
-    let refusals = |network: super::super::Network, code: &str| {
-        let watch = Watch { network, ..Watch::everything() };
+    let refusals = |network: Network, code: &str| {
+        let watch = Watch { network, ..everything() };
         let program = format!("python3 -S -c 'import socket as s\n{code}'");
         world.run_as(&watch, &program).0.trace.unwrap().refusals
     };
-    use super::super::Network::{Allowed, Refused};
+    use Network::{Allowed, Refused};
     let here = "s.socket(s.AF_UNIX).connect(\"socket\")";
     assert_eq!(refusals(Refused, here), [Reason::Socket(world.path("socket"))]);
     let own = "a=s.socket(s.AF_UNIX); a.bind(\"own\"); a.listen(); s.socket(s.AF_UNIX).connect(\"own\")";
@@ -443,7 +449,7 @@ fn what_is_apart_or_scratch_is_not_noted() {
     let watch = Watch {
         apart: vec![world.path("apart")],
         scratch: Arc::new(move |path| path.starts_with(&scratch)),
-        ..Watch::everything()
+        ..everything()
     };
     let (run, _) = world.run_as(&watch, "cat apart/file scratch/file; echo x >scratch/more; ls");
     let trace = run.trace.unwrap();
@@ -457,4 +463,52 @@ fn what_is_apart_or_scratch_is_not_noted() {
         touch(&trace, &world.folder.path().canonicalize().unwrap()).listing.as_ref().unwrap().without,
         ["apart", "scratch"]
     );
+}
+
+#[test]
+fn a_descriptor_of_a_folder_is_where_relative_paths_begin() {
+    if std::process::Command::new("python3").arg("--version").output().is_err() {
+        return;
+    }
+    let world = World::new();
+    world.file("folder/file", "text");
+    world.file("folder/gone", "text");
+    let code = "import os\nf=os.open(\"folder\", os.O_RDONLY)\nos.open(\"file\", os.O_RDONLY, dir_fd=f)\n\
+                os.rename(\"gone\", \"here\", src_dir_fd=f, dst_dir_fd=f)\nos.listdir(f)\nos.chdir(f)\nos.stat(\"../file\") if os.path.exists(\"../file\") else 0\n\
+                g=os.open(\"here\", os.O_RDONLY)\nos.fchmod(g, 0o600)\nopen(\"/proc/self/cwd/made\", \"x\")\nos.utime(g, (1, 1))";
+    let trace = world.run(&format!("python3 -S -c '{code}'"));
+    assert!(touch(&trace, &world.path("folder/file")).seen.content);
+    assert!(touch(&trace, &world.path("folder/gone")).made.own && touch(&trace, &world.path("folder/here")).made.dated);
+    assert!(touch(&trace, &world.path("file")).seen.kind);
+    assert!(touch(&trace, &world.path("folder/made")).made.exclusive);
+    let listing = touch(&trace, &world.path("folder")).listing.clone().unwrap();
+    assert_eq!(listing.entries, [("file".into(), 0o100_000)]);
+    assert_eq!(listing.without, ["gone", "here"]);
+}
+
+#[test]
+fn a_compiler_is_blind_to_times() {
+    if !has_compiler() {
+        return;
+    }
+    let world = World::new();
+    world.file("a.h", "int a;");
+    world.file("main.c", "#include \"a.h\"\n#include \"b.h\"\nint main(void) { return a; }");
+    world.file("include/b.h", "int b;");
+    let trace = world.run("gcc -I missing -I include -c main.c -o main.o");
+    for name in ["a.h", "main.c", "include/b.h"] {
+        let touch = touch(&trace, &world.path(name));
+        assert!(touch.seen.content && !touch.seen.metadata, "{name}: {touch:?}");
+    }
+    // What would come first in the search counts by not being there.
+    for name in ["b.h", "missing"] {
+        let touch = touch(&trace, &world.path(name));
+        assert!(touch.before == Glimpse::Nothing && (touch.seen.kind || touch.seen.kind_blindly), "{name}: {touch:?}");
+    }
+    let object = touch(&trace, &world.path("main.o"));
+    assert!(object.made.own && !object.seen.kind && !object.seen.content, "{object:?}");
+    assert_eq!(trace.refusals, []);
+    // The second time it is there.
+    let object = touch(&world.run("gcc -I missing -I include -c main.c -o main.o"), &world.path("main.o")).clone();
+    assert!(object.made.own && !object.seen.kind && !object.seen.content, "{object:?}");
 }
