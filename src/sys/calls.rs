@@ -1,7 +1,5 @@
 //! The system calls that name, list, create, change or remove files, or that reach beyond the command: which argument says what.
 
-use super::seccomp::{Rule, Test};
-
 /// A path as a call gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct At {
@@ -175,9 +173,6 @@ pub enum Times {
     Given,
 }
 
-/// The last call that is known here (`file_setattr`, Linux 6.17, and one number to spare).
-pub const LAST: u32 = 470;
-
 /// `UTIME_NOW` and `UTIME_OMIT` of utimensat(2), in the place of nanoseconds.
 pub const UTIME_SPECIAL: [u64; 2] = [(1 << 30) - 1, (1 << 30) - 2];
 /// `RESOLVE_IN_ROOT` of openat2(2): absolute paths and links begin at the descriptor.
@@ -191,9 +186,7 @@ pub const NEW_SPACES: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWCGROUP) as u32;
 
-const EMPTY_PATH: u32 = libc::AT_EMPTY_PATH as u32;
-/// The sign of a descriptor: `AT_FDCWD` is below zero.
-const SIGN: u32 = 1 << 31;
+pub(super) const EMPTY_PATH: u32 = libc::AT_EMPTY_PATH as u32;
 const SPACE: &str = "it made a namespace of its own";
 const MOUNT: &str = "it changed what is mounted";
 const HANDLE: &str = "it opened files without their names";
@@ -381,191 +374,23 @@ fn used(number: u32, a: &[u64; 6]) -> i32 {
 }
 
 /// Numbers that all machines share and that not every C library knows.
-const FCHMODAT2: i64 = 452;
-const SETXATTRAT: i64 = 463;
-const GETXATTRAT: i64 = 464;
-const LISTXATTRAT: i64 = 465;
-const REMOVEXATTRAT: i64 = 466;
-const OPEN_TREE_ATTR: i64 = 467;
-const FILE_GETATTR: i64 = 468;
-const FILE_SETATTR: i64 = 469;
+pub(super) const FCHMODAT2: i64 = 452;
+pub(super) const SETXATTRAT: i64 = 463;
+pub(super) const GETXATTRAT: i64 = 464;
+pub(super) const LISTXATTRAT: i64 = 465;
+pub(super) const REMOVEXATTRAT: i64 = 466;
+pub(super) const OPEN_TREE_ATTR: i64 = 467;
+pub(super) const FILE_GETATTR: i64 = 468;
+pub(super) const FILE_SETATTR: i64 = 469;
 /// renameat(2), which the youngest machines lack.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-const RENAMEAT: i64 = libc::SYS_renameat;
+pub(super) const RENAMEAT: i64 = libc::SYS_renameat;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-const RENAMEAT: i64 = -1;
-
-/// Those that are always looked at.
-const ALWAYS: &[i64] = &[
-    libc::SYS_openat,
-    libc::SYS_openat2,
-    libc::SYS_faccessat,
-    libc::SYS_faccessat2,
-    libc::SYS_statfs,
-    libc::SYS_getxattr,
-    libc::SYS_listxattr,
-    libc::SYS_lgetxattr,
-    libc::SYS_llistxattr,
-    GETXATTRAT,
-    LISTXATTRAT,
-    FILE_GETATTR,
-    libc::SYS_readlinkat,
-    libc::SYS_execve,
-    libc::SYS_execveat,
-    libc::SYS_getdents64,
-    libc::SYS_chdir,
-    libc::SYS_fchdir,
-    libc::SYS_mkdirat,
-    libc::SYS_mknodat,
-    libc::SYS_symlinkat,
-    libc::SYS_linkat,
-    libc::SYS_unlinkat,
-    libc::SYS_renameat2,
-    RENAMEAT,
-    libc::SYS_truncate,
-    libc::SYS_setxattr,
-    libc::SYS_removexattr,
-    libc::SYS_lsetxattr,
-    libc::SYS_lremovexattr,
-    libc::SYS_fsetxattr,
-    libc::SYS_fremovexattr,
-    libc::SYS_fchmod,
-    libc::SYS_fchown,
-    SETXATTRAT,
-    REMOVEXATTRAT,
-    FILE_SETATTR,
-    libc::SYS_fchmodat,
-    FCHMODAT2,
-    libc::SYS_fchownat,
-    libc::SYS_utimensat,
-    libc::SYS_connect,
-    libc::SYS_bind,
-    libc::SYS_mq_open,
-    libc::SYS_clone3,
-    libc::SYS_setns,
-    libc::SYS_chroot,
-    libc::SYS_pivot_root,
-    libc::SYS_mount,
-    libc::SYS_umount2,
-    libc::SYS_move_mount,
-    libc::SYS_fsopen,
-    libc::SYS_open_tree,
-    OPEN_TREE_ATTR,
-    libc::SYS_mount_setattr,
-    libc::SYS_name_to_handle_at,
-    libc::SYS_open_by_handle_at,
-    libc::SYS_inotify_add_watch,
-    libc::SYS_fanotify_mark,
-];
-
-/// Those of them that newer machines do without.
-#[cfg(target_arch = "x86_64")]
-const FORMER: &[i64] = &[
-    libc::SYS_open,
-    libc::SYS_creat,
-    libc::SYS_stat,
-    libc::SYS_lstat,
-    libc::SYS_access,
-    libc::SYS_readlink,
-    libc::SYS_getdents,
-    libc::SYS_mkdir,
-    libc::SYS_mknod,
-    libc::SYS_symlink,
-    libc::SYS_link,
-    libc::SYS_unlink,
-    libc::SYS_rmdir,
-    libc::SYS_rename,
-    libc::SYS_chmod,
-    libc::SYS_chown,
-    libc::SYS_lchown,
-    libc::SYS_utime,
-    libc::SYS_utimes,
-    libc::SYS_futimesat,
-    libc::SYS_uselib,
-];
-#[cfg(not(target_arch = "x86_64"))]
-const FORMER: &[i64] = &[];
-
-/// Those whose arguments decide: what is about a descriptor only, a private piece of memory or a thread is not looked at.
-const SOMETIMES: &[(i64, &[Test])] = &[
-    (libc::SYS_newfstatat, &[Test::HasNone(3, EMPTY_PATH), Test::HasAny(0, SIGN)]),
-    (libc::SYS_statx, &[Test::HasNone(2, EMPTY_PATH), Test::HasAny(0, SIGN)]),
-    (libc::SYS_socket, &[Test::IsNot(0, libc::AF_UNIX as u32)]),
-    (libc::SYS_sendto, &[Test::IsNot(4, 0)]),
-    (libc::SYS_shmget, &[Test::IsNot(0, 0)]),
-    (libc::SYS_msgget, &[Test::IsNot(0, 0)]),
-    (libc::SYS_semget, &[Test::IsNot(0, 0)]),
-    (libc::SYS_clone, &[Test::HasAny(0, NEW_SPACES)]),
-    (libc::SYS_unshare, &[Test::HasAny(0, NEW_SPACES)]),
-];
-
-/// `FIONREAD` of ioctl_tty(2): how much there is to read.
-const FIONREAD: u32 = 0x541B;
-
-/// Those that read descriptor 0 or make another one of it.
-const INPUT: &[(i64, &[Test])] = &[
-    (libc::SYS_read, &[Test::Is(0, 0)]),
-    (libc::SYS_readv, &[Test::Is(0, 0)]),
-    (libc::SYS_pread64, &[Test::Is(0, 0)]),
-    (libc::SYS_preadv, &[Test::Is(0, 0)]),
-    (libc::SYS_preadv2, &[Test::Is(0, 0)]),
-    (libc::SYS_recvfrom, &[Test::Is(0, 0)]),
-    (libc::SYS_recvmsg, &[Test::Is(0, 0)]),
-    (libc::SYS_splice, &[Test::Is(0, 0)]),
-    (libc::SYS_tee, &[Test::Is(0, 0)]),
-    (libc::SYS_copy_file_range, &[Test::Is(0, 0)]),
-    (libc::SYS_sendfile, &[Test::Is(1, 0)]),
-    (libc::SYS_dup, &[Test::Is(0, 0)]),
-    (libc::SYS_dup3, &[Test::Is(0, 0)]),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_dup2, &[Test::Is(0, 0)]),
-    (libc::SYS_fcntl, &[Test::Is(0, 0)]),
-    (libc::SYS_ioctl, &[Test::Is(1, FIONREAD)]),
-    // Memory without a file has -1 in its place, as a rule.
-    (libc::SYS_mmap, &[Test::Is(4, 0)]),
-];
-
-/// Whether uses of descriptor 0 are looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Descriptor0 {
-    /// They are not.
-    Unwatched,
-    /// They are.
-    Watched,
-}
-
-/// What is to become of which call, for [`Filter::new`](super::seccomp::Filter::new).
-pub fn rules(input: Descriptor0) -> Vec<(u32, Rule)> {
-    let always = ALWAYS.iter().chain(FORMER).map(|number| (*number, Rule::Watch));
-    let input = if input == Descriptor0::Watched { INPUT } else { &[] };
-    let sometimes = SOMETIMES.iter().chain(input).map(|(number, tests)| (*number, Rule::WatchIf(tests)));
-    // What goes through its rings is not seen: programs do without where it is not to be had.
-    let refused = [(libc::SYS_io_uring_setup, Rule::NoSuchCall)];
-    always
-        .chain(sometimes)
-        .chain(refused)
-        .filter_map(|(number, rule)| Some((u32::try_from(number).ok()?, rule)))
-        .collect()
-}
+pub(super) const RENAMEAT: i64 = -1;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn each_call_that_is_watched_is_understood() {
-        let rules = rules(Descriptor0::Watched);
-        for (number, _) in rules.iter().filter(|(_, rule)| *rule != Rule::NoSuchCall) {
-            assert!(decode(*number, &[0; 6]).is_some(), "{number}");
-        }
-        for number in 0..=LAST {
-            let is_watched = rules.iter().any(|(watched, rule)| *watched == number && *rule != Rule::NoSuchCall);
-            assert_eq!(decode(number, &[0; 6]).is_some(), is_watched, "{number}");
-        }
-        let mut numbers: Vec<u32> = rules.iter().map(|(number, _)| *number).collect();
-        numbers.sort_unstable();
-        assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "a number is named twice: {numbers:?}");
-    }
 
     #[test]
     fn flags_decide_about_links() {

@@ -14,6 +14,7 @@ pub mod inherited;
 pub mod lock;
 pub mod process;
 pub mod seccomp;
+pub mod sieve;
 pub mod signal;
 pub mod socket;
 pub mod stamp;

@@ -24,9 +24,9 @@ use rustix::system::uname;
 
 use super::Watch;
 use crate::model::{Reason, Trace};
-use crate::sys::calls::{self, LAST};
 use crate::sys::descriptor;
 use crate::sys::seccomp::{Filter, Listener, Mailbox};
+use crate::sys::sieve::{LAST, rules};
 use crate::sys::signal;
 use guard::Guard;
 use observer::Observer;
@@ -37,7 +37,7 @@ pub type Sieve = Filter;
 /// The filter that the command is to be started with; `None` where the kernel has no answer that lets a call go on, which came
 /// with Linux 5.5.
 pub fn sieve(watch: &Watch) -> Option<Sieve> {
-    is_since(uname().release().to_bytes(), (5, 5)).then(|| Filter::new(&calls::rules(watch.stdin), LAST))
+    is_since(uname().release().to_bytes(), (5, 5)).then(|| Filter::new(&rules(watch.stdin), LAST))
 }
 
 /// Whether a kernel that calls itself so is of this version or a later one.

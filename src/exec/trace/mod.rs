@@ -40,7 +40,7 @@ pub struct Watch {
     pub stdin: Descriptor0,
 }
 
-pub use crate::sys::calls::Descriptor0;
+pub use crate::sys::sieve::Descriptor0;
 
 /// What the use of the network means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,22 +1,22 @@
 //! What each call means for the trace.
 
+mod beyond;
+mod changes;
+mod places;
+
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::fs::FileType;
 
-use super::super::never;
-use super::super::{Network, Watch};
+use super::super::Watch;
 use super::ledger::{Ledger, Sight};
-use super::resolve::{Reach, Resolved, Resolver, Where, locate};
-use super::socket::{Address, address};
+use super::resolve::{Resolver, Where, locate};
 use super::{blind, look, program};
 use crate::model::{Reason, Trace};
-use crate::sys::calls::{
-    At, Call, Empty, End, Moving, NEW_SPACES, Opening, RESOLVE_IN_ROOT, Times, UTIME_SPECIAL, decode,
-};
+use crate::sys::calls::{At, Call, Empty, End, NEW_SPACES, Opening, RESOLVE_IN_ROOT, decode};
 use crate::sys::clock;
 use crate::sys::seccomp::{Listener, NATIVE, Notice};
 use crate::sys::socket::is_stream_of_network;
@@ -24,8 +24,6 @@ use crate::sys::tracee::{Spot, Tracee};
 
 /// So many interpreters of interpreters the kernel goes through.
 const MOST_INTERPRETERS: usize = 5;
-/// As long as the kernel takes addresses (`struct sockaddr_storage`).
-const LONGEST_ADDRESS: u64 = 128;
 
 /// Takes part in each call that a command makes.
 pub struct Observer {
@@ -167,7 +165,7 @@ impl Observer {
             Call::Alter(at) => drop(self.alter(asker, at)),
             Call::Date(at, times) => {
                 if let Some(path) = self.alter(asker, at)
-                    && is_given(asker.tracee, times)
+                    && changes::is_given(asker.tracee, times)
                 {
                     self.ledger.date(&path);
                 }
@@ -189,138 +187,6 @@ impl Observer {
             Call::Unwatchable(what) => self.give_up(Reason::Unwatched(what.into())),
             Call::Nothing => {}
         }
-    }
-
-    fn scope(&mut self, path: &Path) -> Scope {
-        if self.ledger.is_touched(path) {
-            return Scope::Noted;
-        }
-        if let Some(scope) = self.scopes.get(path) {
-            return *scope;
-        }
-        let scope = if never::is_kernels(path) {
-            Scope::Kernel
-        } else if self.watch.apart.iter().any(|folder| path.starts_with(folder)) || (self.watch.scratch)(path) {
-            Scope::Apart
-        } else if never::is_never_observed(path) {
-            Scope::Unread
-        } else {
-            return Scope::Noted;
-        };
-        self.scopes.insert(path.to_owned(), scope);
-        scope
-    }
-
-    /// Whether nothing is noted of what is read at `path`.
-    fn is_passed_over(&mut self, path: &Path) -> bool {
-        self.scope(path) != Scope::Noted
-    }
-
-    /// Whether what is done to `path` is noted.
-    fn is_change_noted(&mut self, path: &Path) -> bool {
-        match self.scope(path) {
-            Scope::Noted | Scope::Unread => true,
-            Scope::Apart => false,
-            Scope::Kernel => {
-                if !never::is_plain_device(path) && !never::is_of_a_process(path) {
-                    self.ledger.refuse(Reason::Device(path.to_owned()));
-                }
-                false
-            }
-        }
-    }
-
-    /// The real path that a call is about, whatever is noted of it; `None` if it fails, or is about something without a name.
-    fn real(&mut self, asker: &Asker, at: At) -> Option<PathBuf> {
-        self.text.clear();
-        if at.path != 0 {
-            match asker.tracee.read_string(at.path, &mut self.text) {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(_) => {
-                    self.unreadable(asker);
-                    return None;
-                }
-            }
-        }
-        let text = std::mem::take(&mut self.text);
-        let path = self.real_of(asker, &text, at);
-        self.text = text;
-        path
-    }
-
-    fn real_of(&mut self, asker: &Asker, text: &[u8], at: At) -> Option<PathBuf> {
-        if text.is_empty() && at.empty == Empty::Nothing {
-            return None;
-        }
-        let base = match text.first() {
-            Some(b'/') => PathBuf::new(),
-            Some(_) => self.base(asker, at.folder)?,
-            None => match locate(asker.tracee, at.folder.map_or(Spot::Folder, Spot::Descriptor)) {
-                Where::At(path) => return asker.is_waiting().then_some(path),
-                _ => return None,
-            },
-        };
-        if !asker.is_waiting() {
-            return None;
-        }
-        let place = match self.resolver.resolve(&base, text, at.end, asker.tracee) {
-            Resolved::Known(place) => place,
-            Resolved::New(place) => {
-                for link in &place.links {
-                    if !self.is_passed_over(link) {
-                        self.ledger.see(link, Sight::Kind);
-                    }
-                }
-                place
-            }
-        };
-        match place.reach {
-            Reach::End => Some(place.path.clone()),
-            Reach::Nameless => None,
-            Reach::Broken => {
-                if !self.is_passed_over(&place.path) {
-                    self.ledger.see(&place.path, Sight::Kind);
-                }
-                None
-            }
-        }
-    }
-
-    /// Where a relative path begins.
-    fn base(&mut self, asker: &Asker, folder: Option<i32>) -> Option<PathBuf> {
-        match locate(asker.tracee, folder.map_or(Spot::Folder, Spot::Descriptor)) {
-            Where::At(path) => Some(path),
-            Where::Gone => {
-                // `..` may still lead somewhere.
-                self.ledger.refuse(Reason::Unwatched("it was in a folder that is gone".into()));
-                None
-            }
-            Where::Nameless => {
-                if folder.is_none() {
-                    self.unreadable(asker);
-                }
-                None
-            }
-        }
-    }
-
-    fn unreadable(&mut self, asker: &Asker) {
-        if asker.is_waiting() {
-            self.ledger.refuse(Reason::Unwatched("a process whose memory may not be read".into()));
-        }
-    }
-
-    /// The same as [`real`](Observer::real), where something is noted of it.
-    fn watched(&mut self, asker: &Asker, at: At) -> Option<PathBuf> {
-        let path = self.real(asker, at)?;
-        (!self.is_passed_over(&path)).then_some(path)
-    }
-
-    /// The same, where what is done to it is.
-    fn changed(&mut self, asker: &Asker, at: At) -> Option<PathBuf> {
-        let path = self.real(asker, at)?;
-        self.is_change_noted(&path).then_some(path)
     }
 
     fn look(&mut self, asker: &Asker, at: At, sight: Sight) {
@@ -385,45 +251,6 @@ impl Observer {
         self.refuse_special(&path);
     }
 
-    /// Refuses what others may be at the other end of, unless it is the command's own.
-    fn refuse_special(&mut self, path: &Path) {
-        let is_special = |kind| [FileType::Fifo, FileType::CharacterDevice, FileType::BlockDevice].contains(&kind);
-        if !self.ledger.is_own(path) && look::kind_of(self.ledger.before(path)).is_some_and(is_special) {
-            self.ledger.refuse(Reason::Device(path.to_owned()));
-        }
-    }
-
-    fn open_device(&mut self, path: &Path, opening: Opening) {
-        let is_probe = path == Path::new("/dev/tty") && opening.is_probe();
-        if is_probe || opening.is_place() || never::is_plain_device(path) {
-            return;
-        }
-        let is_used = match path.starts_with("/dev") {
-            true => match look::kind_of(&look::glimpse(path)) {
-                None => opening.creates(),
-                Some(kind) => ![FileType::Directory, FileType::Symlink, FileType::Socket].contains(&kind),
-            },
-            false => opening.changes() && !never::is_of_a_process(path),
-        };
-        if is_used {
-            self.ledger.refuse(Reason::Device(path.to_owned()));
-        }
-    }
-
-    /// Names of descriptor 0.
-    fn open_input(&mut self, tracee: Tracee) {
-        if [&b"/dev/stdin"[..], b"/dev/fd/0", b"/proc/self/fd/0"].contains(&&self.text[..]) {
-            self.use_input(tracee, 0);
-        }
-    }
-
-    fn use_input(&mut self, tracee: Tracee, number: i32) {
-        if number == 0 && !self.stdin_used && self.input.is_some() {
-            let inode = tracee.inode(Spot::Descriptor(0)).map(|stat| (stat.st_dev, stat.st_ino));
-            self.stdin_used = inode == self.input;
-        }
-    }
-
     fn execute(&mut self, asker: &Asker, at: At) {
         self.blind.clear();
         let mut path = self.real(asker, at);
@@ -463,189 +290,5 @@ impl Observer {
             apart.contains(&path) || scratch(&path)
         };
         self.ledger.list(&folder, &is_passed_over);
-    }
-
-    /// The path at which a call is to make something, if nothing is there.
-    fn vacant(&mut self, asker: &Asker, at: At) -> Option<PathBuf> {
-        let path = self.changed(asker, at)?;
-        if self.ledger.now(&path).is_some() {
-            self.ledger.see(&path, Sight::Kind);
-            return None;
-        }
-        Some(path)
-    }
-
-    fn link(&mut self, asker: &Asker, from: At, to: At) {
-        let from = self.watched(asker, from);
-        if let Some(from) = &from {
-            let kind = self.ledger.now(from);
-            self.ledger.see(from, Sight::Kind);
-            if kind.is_none() {
-                return;
-            }
-        }
-        let Some(to) = self.vacant(asker, to) else { return };
-        self.resolver.forget(&to);
-        self.ledger.make(&to);
-        if from.is_some_and(|from| !self.ledger.is_own(&from)) {
-            self.ledger.refuse(Reason::HardLink(to));
-        }
-    }
-
-    fn remove(&mut self, asker: &Asker, at: At) {
-        let Some(path) = self.changed(asker, at) else { return };
-        match self.ledger.now(&path) {
-            None | Some(FileType::Directory) => self.look_at(asker, &path),
-            Some(_) => {
-                self.resolver.forget(&path);
-                self.ledger.remove(&path);
-            }
-        }
-    }
-
-    /// A call finds out that something is there or not, and no more.
-    fn look_at(&mut self, asker: &Asker, path: &Path) {
-        if !self.ledger.knows(path, Sight::Kind) {
-            let sight = if self.is_blind(asker.tracee) { Sight::KindBlindly } else { Sight::Kind };
-            self.ledger.see(path, sight);
-        }
-    }
-
-    fn remove_folder(&mut self, asker: &Asker, at: At) {
-        let Some(path) = self.changed(asker, at) else { return };
-        match self.ledger.now(&path) {
-            Some(FileType::Directory) if look::is_empty(&path) => {
-                self.resolver.forget_all(&path);
-                self.ledger.remove_folder(&path);
-            }
-            Some(FileType::Directory) => self.ledger.list(&path, &|_| false),
-            _ => self.ledger.see(&path, Sight::Kind),
-        }
-    }
-
-    fn carry(&mut self, asker: &Asker, from: At, to: At, how: Moving) {
-        let (from, to) = (self.real(asker, from), self.real(asker, to));
-        let (Some(from), Some(to)) = (from, to) else { return };
-        if from == to {
-            return;
-        }
-        let kinds = [&from, &to].map(|path| look::kind_of(&look::glimpse(path)));
-        let is_folder = kinds.map(|kind| kind == Some(FileType::Directory));
-        let fails = match (how, kinds) {
-            (_, [None, _]) => true,
-            (Moving::Exchange, [_, there]) => there.is_none(),
-            (_, [_, None]) => false,
-            (Moving::Onto, _) => true,
-            _ => is_folder[0] != is_folder[1] || (is_folder[1] && !look::is_empty(&to)),
-        };
-        let noted = [&from, &to].map(|path| self.is_change_noted(path));
-        if fails {
-            for (path, is_folder) in
-                [&from, &to].into_iter().zip(is_folder).zip(noted).filter_map(|(it, is)| is.then_some(it))
-            {
-                self.ledger.see(path, Sight::Kind);
-                if is_folder && how == Moving::Over {
-                    self.ledger.list(path, &|_| false);
-                }
-            }
-            return;
-        }
-        let mut directions = vec![(&from, &to, noted)];
-        if how == Moving::Exchange {
-            directions.push((&to, &from, [noted[1], noted[0]]));
-        } else if how == Moving::Onto && noted[1] {
-            self.ledger.see(&to, Sight::Kind);
-        }
-        for (from, ..) in directions.iter().filter(|(.., noted)| noted[0]) {
-            self.resolver.forget_all(from);
-            self.ledger.leave(from);
-        }
-        for (from, to, _) in directions.iter().filter(|(.., noted)| noted[1]) {
-            self.resolver.forget_all(to);
-            self.ledger.arrive(from, to);
-        }
-    }
-
-    /// Content or attributes are changed; where.
-    fn alter(&mut self, asker: &Asker, at: At) -> Option<PathBuf> {
-        let path = self.changed(asker, at)?;
-        if self.ledger.now(&path).is_none() {
-            self.ledger.see(&path, Sight::Kind);
-            return None;
-        }
-        self.ledger.alter(&path);
-        Some(path)
-    }
-
-    fn refuse_network(&mut self, how: String) {
-        if self.watch.network == Network::Refused {
-            self.ledger.refuse(Reason::Network(how));
-        }
-    }
-
-    fn address(&self, asker: &Asker, place: u64, length: u64) -> Option<Address> {
-        let mut bytes = [0; LONGEST_ADDRESS as usize];
-        let bytes = &mut bytes[..length.min(LONGEST_ADDRESS) as usize];
-        if place == 0 || bytes.is_empty() {
-            return None;
-        }
-        let read = asker.tracee.read(place, bytes).ok()?;
-        address(&bytes[..read]).filter(|_| asker.is_waiting())
-    }
-
-    fn connect(&mut self, asker: &Asker, place: u64, length: u64) {
-        match self.address(asker, place, length) {
-            None | Some(Address::Other(0)) => {}
-            Some(Address::Path(text)) => {
-                let at = At { folder: None, path: 0, end: End::Followed, empty: Empty::Nothing };
-                let Some(path) = self.real_of(asker, &text, at) else { return };
-                let is_there = look::kind_of(&look::glimpse(&path)).is_some();
-                if never::is_name_service(&path) || self.ledger.is_own(&path) {
-                    return;
-                }
-                if !self.is_passed_over(&path) {
-                    self.ledger.see(&path, Sight::Kind);
-                }
-                if is_there {
-                    self.ledger.refuse(Reason::Socket(path));
-                }
-            }
-            Some(Address::Abstract(name)) => self.refuse_abstract(&name),
-            Some(Address::Network(address)) => self.refuse_network(address.to_string()),
-            Some(Address::Other(family)) => self.refuse_network(format!("an address of family {family}")),
-        }
-    }
-
-    fn refuse_abstract(&mut self, name: &[u8]) {
-        // As unix(7) and ss(8) show such names.
-        self.ledger.refuse(Reason::Socket(OsStr::from_bytes(&[b"@", name].concat()).into()));
-    }
-
-    fn bind(&mut self, asker: &Asker, place: u64, length: u64) {
-        match self.address(asker, place, length) {
-            None | Some(Address::Other(_)) => {}
-            Some(Address::Path(text)) => {
-                let at = At { folder: None, path: 0, end: End::Kept, empty: Empty::Nothing };
-                let Some(path) = self.real_of(asker, &text, at) else { return };
-                if self.is_change_noted(&path) && self.ledger.now(&path).is_none() {
-                    self.ledger.make(&path);
-                }
-            }
-            // One without a name is given one by the kernel, which nobody can guess.
-            Some(Address::Abstract(name)) if name.is_empty() => {}
-            Some(Address::Abstract(name)) => self.refuse_abstract(&name),
-            Some(Address::Network(address)) => self.refuse_network(address.to_string()),
-        }
-    }
-}
-
-/// Whether a modification time is set that is not now.
-fn is_given(tracee: Tracee, times: Times) -> bool {
-    match times {
-        Times::Now => false,
-        Times::Given => true,
-        Times::At(place) => {
-            tracee.read_words(place).is_some_and(|[_, _, _, nanoseconds]| !UTIME_SPECIAL.contains(&nanoseconds))
-        }
     }
 }

@@ -174,6 +174,17 @@ fn a_folder_that_is_moved_takes_what_is_in_it_along() {
 }
 
 #[test]
+fn a_folder_that_takes_the_place_of_an_empty_one_makes_all_below_the_commands_own() {
+    let world = World::new();
+    world.file("old/file", "text");
+    fs::create_dir(world.path("new")).unwrap();
+    let trace = world.run("test -e new/file; mv -T old new; cat new/file");
+    let file = touch(&trace, &world.path("new/file"));
+    assert!(file.seen.kind && file.made.own && !file.seen.content, "{file:?}");
+    assert!(touch(&trace, &world.path("old/file")).seen.content);
+}
+
+#[test]
 fn a_folder_that_cannot_be_removed_stays_what_it_was() {
     let world = World::new();
     let file = world.file("folder/file", "text");

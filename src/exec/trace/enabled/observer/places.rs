@@ -1,0 +1,145 @@
+//! From the paths of calls to real ones, and what is noted of them.
+
+use std::path::{Path, PathBuf};
+
+use super::super::super::never;
+use super::super::ledger::Sight;
+use super::super::resolve::{Reach, Resolved, Where, locate};
+use super::{Asker, Observer, Scope};
+use crate::model::Reason;
+use crate::sys::calls::{At, Empty};
+use crate::sys::tracee::Spot;
+
+impl Observer {
+    pub(super) fn scope(&mut self, path: &Path) -> Scope {
+        if self.ledger.is_touched(path) {
+            return Scope::Noted;
+        }
+        if let Some(scope) = self.scopes.get(path) {
+            return *scope;
+        }
+        let scope = if never::is_kernels(path) {
+            Scope::Kernel
+        } else if self.watch.apart.iter().any(|folder| path.starts_with(folder)) || (self.watch.scratch)(path) {
+            Scope::Apart
+        } else if never::is_never_observed(path) {
+            Scope::Unread
+        } else {
+            return Scope::Noted;
+        };
+        self.scopes.insert(path.to_owned(), scope);
+        scope
+    }
+
+    /// Whether nothing is noted of what is read at `path`.
+    pub(super) fn is_passed_over(&mut self, path: &Path) -> bool {
+        self.scope(path) != Scope::Noted
+    }
+
+    /// Whether what is done to `path` is noted.
+    pub(super) fn is_change_noted(&mut self, path: &Path) -> bool {
+        match self.scope(path) {
+            Scope::Noted | Scope::Unread => true,
+            Scope::Apart => false,
+            Scope::Kernel => {
+                if !never::is_plain_device(path) && !never::is_of_a_process(path) {
+                    self.ledger.refuse(Reason::Device(path.to_owned()));
+                }
+                false
+            }
+        }
+    }
+
+    /// The real path that a call is about, whatever is noted of it; `None` if it fails, or is about something without a name.
+    pub(super) fn real(&mut self, asker: &Asker, at: At) -> Option<PathBuf> {
+        self.text.clear();
+        if at.path != 0 {
+            match asker.tracee.read_string(at.path, &mut self.text) {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(_) => {
+                    self.unreadable(asker);
+                    return None;
+                }
+            }
+        }
+        let text = std::mem::take(&mut self.text);
+        let path = self.real_of(asker, &text, at);
+        self.text = text;
+        path
+    }
+
+    pub(super) fn real_of(&mut self, asker: &Asker, text: &[u8], at: At) -> Option<PathBuf> {
+        if text.is_empty() && at.empty == Empty::Nothing {
+            return None;
+        }
+        let base = match text.first() {
+            Some(b'/') => PathBuf::new(),
+            Some(_) => self.base(asker, at.folder)?,
+            None => match locate(asker.tracee, at.folder.map_or(Spot::Folder, Spot::Descriptor)) {
+                Where::At(path) => return asker.is_waiting().then_some(path),
+                _ => return None,
+            },
+        };
+        if !asker.is_waiting() {
+            return None;
+        }
+        let place = match self.resolver.resolve(&base, text, at.end, asker.tracee) {
+            Resolved::Known(place) => place,
+            Resolved::New(place) => {
+                for link in &place.links {
+                    if !self.is_passed_over(link) {
+                        self.ledger.see(link, Sight::Kind);
+                    }
+                }
+                place
+            }
+        };
+        match place.reach {
+            Reach::End => Some(place.path.clone()),
+            Reach::Nameless => None,
+            Reach::Broken => {
+                if !self.is_passed_over(&place.path) {
+                    self.ledger.see(&place.path, Sight::Kind);
+                }
+                None
+            }
+        }
+    }
+
+    /// Where a relative path begins.
+    pub(super) fn base(&mut self, asker: &Asker, folder: Option<i32>) -> Option<PathBuf> {
+        match locate(asker.tracee, folder.map_or(Spot::Folder, Spot::Descriptor)) {
+            Where::At(path) => Some(path),
+            Where::Gone => {
+                // `..` may still lead somewhere.
+                self.ledger.refuse(Reason::Unwatched("it was in a folder that is gone".into()));
+                None
+            }
+            Where::Nameless => {
+                if folder.is_none() {
+                    self.unreadable(asker);
+                }
+                None
+            }
+        }
+    }
+
+    pub(super) fn unreadable(&mut self, asker: &Asker) {
+        if asker.is_waiting() {
+            self.ledger.refuse(Reason::Unwatched("a process whose memory may not be read".into()));
+        }
+    }
+
+    /// The same as [`real`](Observer::real), where something is noted of it.
+    pub(super) fn watched(&mut self, asker: &Asker, at: At) -> Option<PathBuf> {
+        let path = self.real(asker, at)?;
+        (!self.is_passed_over(&path)).then_some(path)
+    }
+
+    /// The same, where what is done to it is.
+    pub(super) fn changed(&mut self, asker: &Asker, at: At) -> Option<PathBuf> {
+        let path = self.real(asker, at)?;
+        self.is_change_noted(&path).then_some(path)
+    }
+}
