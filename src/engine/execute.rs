@@ -116,6 +116,7 @@ impl super::Run<'_> {
                 (self.tell)(Told::Stored { key, why: why.clone(), took: run.usage.wall, since });
             }
             Err(reason) => {
+                watching::remember(&reason, sought, store);
                 // Before the lock goes, so that those who wait for it know that waiting does not help.
                 store.note(&Event::NotStored {
                     command: command.digest,

@@ -231,6 +231,9 @@ impl Run<'_> {
         let command = recognise::cacheable(self.request, most, &self.scene, &store, &mut self.input)?;
         let command = ManuallyDrop::new(command);
         let sought = lookup::Sought::new(self.request, &command, &store)?;
+        if self.policy.mode != Mode::Refresh {
+            watching::check_watchable(&sought, &store)?;
+        }
         match guarded(|| self.replay_if_stored(&store, &sought, &mut None)) {
             Ok(ending) => {
                 mem::forget(sought);

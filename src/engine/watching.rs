@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use crate::exec::trace::{Descriptor0, Network, Watch};
 use crate::key::{self, Ended, Scratch};
-use crate::model::{Command, Observation, Reason, Request, Trace};
+use crate::model::{Command, Observation, Program, Reason, Request, Trace};
 use crate::store::Store;
+use crate::sys::{identity, stamp};
 
 use super::lookup::Sought;
 use super::outputs::Places;
@@ -45,6 +46,42 @@ pub fn rules(request: &Request, command: &Command, input: &StandardInput, store:
         network: if request.watching.network { Network::Allowed } else { Network::Refused },
         stdin: if input.is_not_to_be_read() { Descriptor0::Watched } else { Descriptor0::Unwatched },
     })
+}
+
+/// Refuses to watch a command that would not do the same if it were watched: a program with rights of its own does not get
+/// them. A former run told of one that is started by another.
+///
+/// # Errors
+///
+/// [`Reason::Unwatched`] or [`Reason::Privileged`].
+pub fn check_watchable(sought: &Sought, store: &Store) -> std::result::Result<(), Reason> {
+    if !sought.request.is_watched() || identity::is_root() {
+        return Ok(());
+    }
+    if let Some(why) = &sought.path_sets(store).unwatchable {
+        return Err(Reason::Unwatched(why.clone()));
+    }
+    match &sought.command.program {
+        Program::Found(program) if has_rights(&sought.command.cwd.join(program)) => {
+            Err(Reason::Privileged(key::recorded(program, &sought.command.root)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether who executes a file gets rights that he has not: those of its owner or group.
+fn has_rights(program: &Path) -> bool {
+    const SETUID_OR_SETGID: u32 = 0o6000;
+    stamp::of(program).is_ok_and(|found| found.mode & SETUID_OR_SETGID != 0)
+}
+
+/// Remembers what a run told of the command's being watched, where it did not do what it does bare.
+pub fn remember(reason: &Reason, sought: &Sought, store: &Store) {
+    if matches!(reason, Reason::Privileged(_)) && sought.request.is_watched() && !identity::is_root() {
+        let why = reason.to_string();
+        // Where it cannot be written, the next run tells again.
+        let _ = store.recording().and_then(|recording| recording.refuse_watching(&sought.command.digest, &why));
+    }
 }
 
 /// What counts of what was seen, in key order.

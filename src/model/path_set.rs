@@ -4,6 +4,7 @@
 //! and a set is a list of places in it: a file of sixteen sets is hardly larger than a file of one, and what is in many
 //! sets is looked at once.
 
+use super::codec::text;
 use super::{CommandDigest, Digest, Fields, Key, Malformed, Observation, Reader, Writer, manifest};
 
 /// One set of paths, with what was seen there last and the call that saw it.
@@ -23,6 +24,8 @@ pub struct PathSets {
     /// Keys of calls recorded under this digest, the most recent first; at most [`PathSets::MOST_KEYS`].
     /// They tell which files a former call of this command made.
     pub keys: Vec<Key>,
+    /// Why the command is not to be watched again, if it does what it cannot do while it is.
+    pub unwatchable: Option<String>,
     /// All distinct observations, in key order; of one path and facet those of newer sets first.
     table: Vec<Observation>,
     /// At most [`PathSets::MOST`] sets with different paths, the most recent first.
@@ -44,7 +47,7 @@ impl PathSets {
 
     /// Nothing yet.
     pub fn new(command: CommandDigest) -> PathSets {
-        PathSets { command, keys: Vec::new(), table: Vec::new(), sets: Vec::new() }
+        PathSets { command, keys: Vec::new(), unwatchable: None, table: Vec::new(), sets: Vec::new() }
     }
 
     /// How many sets there are.
@@ -71,6 +74,7 @@ impl PathSets {
     /// Puts `set` in front and forgets the set with the same paths and facets, if there was one.
     pub fn insert(&mut self, mut set: PathSet) {
         set.observations.sort_by(Observation::key_order);
+        self.unwatchable = None;
         self.keys.retain(|key| *key != set.key);
         self.keys.insert(0, set.key);
         self.keys.truncate(PathSets::MOST_KEYS);
@@ -128,6 +132,9 @@ impl PathSets {
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
         writer.field("command", &self.command.0.0);
+        if let Some(why) = &self.unwatchable {
+            writer.field("unwatchable", why.as_bytes());
+        }
         if !self.sets.is_empty() {
             writer.field("table", &manifest::encode(&self.table));
         }
@@ -142,7 +149,7 @@ impl PathSets {
 
     /// Reads what [`encode`](PathSets::encode) wrote, or the version before it, which wrote every set out.
     pub fn decode(bytes: &[u8]) -> Result<PathSets, Malformed> {
-        let mut command = None;
+        let (mut command, mut unwatchable) = (None, None);
         let (mut keys, mut table, mut sets, mut former) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for field in Fields::of(bytes) {
             let (name, value) = field?;
@@ -155,6 +162,7 @@ impl PathSets {
                     let key = Key(Digest(reader.digest()?));
                     former.push(PathSet { key, observations: Observation::decode_all(reader.rest())? });
                 }
+                b"unwatchable" => unwatchable = Some(text(value)?),
                 b"key" => keys.push(Key(Digest(reader.digest()?))),
                 _ => {}
             }
@@ -162,7 +170,7 @@ impl PathSets {
         if !table.is_sorted_by(|one: &Observation, other| one.key_order(other).is_le()) {
             return Err(Malformed("path sets"));
         }
-        let mut decoded = PathSets { command: command.ok_or(Malformed("path sets"))?, keys, table, sets };
+        let mut decoded = PathSets { command: command.ok_or(Malformed("path sets"))?, keys, unwatchable, table, sets };
         if !former.is_empty() {
             decoded.put_together(former);
         }

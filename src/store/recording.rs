@@ -14,7 +14,7 @@ use super::folder::{Temporary, call_name, paths_name, value_name};
 use super::frame::{self, Kind};
 use super::pending::{Held, Pending};
 use super::{Access, INLINE_LIMIT, INLINE_TOTAL, Store, held, unusable};
-use crate::model::{Call, Content, Digest, Event, PathSet, PathSets, Reason};
+use crate::model::{Call, CommandDigest, Content, Digest, Event, PathSet, PathSets, Reason};
 use crate::sys::lock;
 
 /// How long storing waits for a garbage collection to end.
@@ -173,6 +173,18 @@ impl Recording<'_> {
         let name = call.name().to_string_lossy().into_owned();
         self.store.note(&Event::Stored { key: call.key, bytes: self.added, name, why: self.why.name().to_owned() });
         Ok(self.added)
+    }
+
+    /// Remembers, in place of a call, that a command is not to be watched again.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::StoreUnusable`] where it cannot be written.
+    pub fn refuse_watching(self, command: &CommandDigest, why: &str) -> Result<(), Reason> {
+        let mut sets = self.store.path_sets(command);
+        sets.unwatchable = Some(why.to_owned());
+        let written = self.put(&paths_name(command), &path_set_bytes(sets));
+        written.map_err(|error| unusable("cannot remember that a command is not to be watched", error))
     }
 
     /// Takes a value of the call that is in the store already, and makes it younger than any grace period again.

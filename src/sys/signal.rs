@@ -241,10 +241,13 @@ pub fn stop_by(signal: i32) {
 /// process of a container).
 pub(super) fn die_of(signal: i32) {
     let nothing = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    set_disposition(signal, libc::SIG_DFL);
-    // SAFETY: changes limits of and signals only this process, which ends here. Not dumpable: a core pattern
+    // Not by libc, which keeps signals 32 and 33 for its threads and may have set handlers: SIG_DFL, no flags, no mask.
+    let default = [0_u64; 4];
+    // SAFETY: changes dispositions and limits of and signals only this process, which ends here. Not dumpable: a core pattern
     // that is a pipe gets a core in spite of the limit.
     unsafe {
+        let former = std::ptr::null_mut::<u64>();
+        libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), former, size_of::<u64>());
         libc::setrlimit(libc::RLIMIT_CORE, &nothing);
         libc::prctl(libc::PR_SET_DUMPABLE, 0 as libc::c_ulong, 0, 0, 0);
         libc::kill(libc::getpid(), signal);

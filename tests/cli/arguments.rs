@@ -242,7 +242,7 @@ fn a_command_that_is_not_cached_gets_its_copies_all_the_same() {
         assert!(!world.cache().join("args").exists());
         eventually("the copies are gone", || fs::read_dir(&temporary).unwrap().count() == 0);
     }
-    let outcome = world.fleche(["run", "--", "./show", &word]).run();
+    let outcome = world.fleche(["run", "--trace", "off", "--", "./show", &word]).run();
     assert_eq!((outcome.code(), outcome.stdout().as_str()), (0, "out\n"));
     assert!(outcome.stderr().starts_with("fleche: not cached: "), "{outcome:?}");
 }

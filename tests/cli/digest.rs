@@ -188,7 +188,7 @@ fn what_makes_no_sense_is_refused() {
 fn a_command_that_would_not_be_cached_has_a_key_and_v_says_why_not() {
     let world = world();
     for (options, why) in [
-        (&["--", "./tool"][..], "its inputs are not declared"),
+        (&["--trace", "off", "--", "./tool"][..], "its inputs are not declared"),
         (&["-i", "input", "--require-arg", "-c", "--", "./tool"], "no argument matches `-c`"),
         (&["-i", "input", "--require-env", "NONE", "--", "./tool"], "variable `NONE` is not set"),
         (&["-i", "input", "--", "./missing"], "it could not be started"),
@@ -236,4 +236,24 @@ fn a_secret_value_has_another_digest_in_every_cache() {
     };
     let (one, other) = (shown(), shown());
     assert!(one.starts_with("env.FOO\tdigest ") && one != other, "{one} {other}");
+}
+
+#[test]
+fn the_key_of_a_watched_command_is_known_when_it_has_run() {
+    let world = World::new();
+    world.write("a", "1\n");
+    world.fleche(["digest", "--", "cat", "a"]).ends(
+        1,
+        "",
+        "fleche: its key is not known before it has run: what it reads is found by watching it\nhint: fleche digest -v tells \
+         what is known\n",
+    );
+    let told = world.fleche(["digest", "-v", "--", "cat", "a"]).run().stdout();
+    assert!(told.contains("\ntraced\t1\n") && !told.contains("\nkey\t"), "{told}");
+    let stream = |verb: &str| world.fleche([verb, "--streams", "two", "--", "cat", "a"]).run();
+    world.fleche(["run", "--", "cat", "a"]).prints("1\n");
+    let key = stream("digest").stdout();
+    assert_eq!(key, world.fleche(["query"]).run().stdout());
+    world.write("a", "2\n");
+    assert_ne!(stream("digest").stdout(), key);
 }

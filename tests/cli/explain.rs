@@ -314,7 +314,7 @@ fn what_is_not_cached_at_all_is_told_with_its_reason() {
     world.counted("tool", "echo out");
     world.write("input", "1\n");
     let undeclared = "not cached: its inputs are not declared\n    name what it reads with -i, or say --pure\n";
-    world.fleche(["explain", "--", "./tool"]).ends(1, undeclared, "");
+    world.fleche(["explain", "--trace", "off", "--", "./tool"]).ends(1, undeclared, "");
     let missing = "not cached: variable `SEED` is not set\n    it was required\n";
     ask(&world, "explain", &["--require-env", "SEED"], &[]).check(1, missing, "");
     let missing = "not cached: no argument matches `--seed=*`\n    it was required\n";
@@ -328,7 +328,7 @@ fn what_is_not_cached_at_all_is_told_with_its_reason() {
     held.check(0, unknown, "");
     let off = world.fleche(["explain", "-i", "input", "--", "./tool"]).env("FLECHE_MODE", "off").run();
     off.check(1, "not cached: caching is off\n", "");
-    let outcome = world.fleche(["explain", "--json", "--", "./tool"]).run();
+    let outcome = world.fleche(["explain", "--json", "--trace", "off", "--", "./tool"]).run();
     let object = object(&outcome);
     assert_eq!((&object["verdict"], &object["reason"]), (&"not-cached".into(), &"undeclared".into()));
 }

@@ -58,16 +58,16 @@ fn verbose_may_stand_before_the_subcommand() {
 }
 
 #[test]
-fn an_undeclared_command_runs_and_a_hint_is_given() {
+fn an_undeclared_command_that_is_not_watched_runs_and_a_hint_is_given() {
     let world = world("echo out; exit 7");
     let hint = "fleche: not cached: its inputs are not declared; name what it reads with -i, or say --pure\n";
     for executions in 1..3 {
-        world.fleche(["run", "--", "./tool"]).ends(7, "out\n", hint);
+        world.fleche(["run", "--trace", "off", "--", "./tool"]).ends(7, "out\n", hint);
         assert_eq!(world.executions("tool"), executions);
     }
-    world.fleche(["run", "-o", "made", "--", "./tool"]).ends(7, "out\n", hint);
-    world.fleche(["run", "-q", "--", "./tool"]).ends(7, "out\n", "");
-    world.fleche(["-q", "run", "./tool"]).ends(7, "out\n", "");
+    world.fleche(["run", "--trace", "off", "-o", "made", "--", "./tool"]).ends(7, "out\n", hint);
+    world.fleche(["run", "-q", "--trace", "off", "--", "./tool"]).ends(7, "out\n", "");
+    world.fleche(["-q", "run", "--trace", "off", "./tool"]).ends(7, "out\n", "");
     assert!(!world.cache().join("calls").exists());
 }
 

@@ -213,8 +213,8 @@ fn long_options_are_fleches_until_the_first_other_word() {
 #[test]
 fn undeclared_lines_are_not_talked_about_but_with_verbose() {
     let world = World::new();
-    world.fleche(["shell", "-c", "echo a"]).prints("a\n");
-    for verbose in [world.fleche(["shell", "--verbose", "-c", "echo a"]), world.fleche(["-v", "shell", "-c", "echo a"])]
+    world.fleche(["shell", "--trace", "off", "-c", "echo a"]).prints("a\n");
+    for verbose in [world.fleche(["shell", "--trace", "off", "--verbose", "-c", "echo a"]), world.fleche(["-v", "shell", "--trace", "off", "-c", "echo a"])]
     {
         verbose.ends(0, "a\n", "fleche: not cached: its inputs are not declared\n");
     }

@@ -141,10 +141,13 @@ enum Variant {
     Refresh,
     ReadOnly,
     OffByEnvironment,
+    /// Without what was declared: watched for the first time, and for the second.
+    Watched,
+    WatchedAgain,
 }
 
 impl Variant {
-    const ALL: [Variant; 7] = [
+    const ALL: [Variant; 9] = [
         Variant::Bare,
         Variant::Off,
         Variant::Cold,
@@ -152,12 +155,16 @@ impl Variant {
         Variant::Refresh,
         Variant::ReadOnly,
         Variant::OffByEnvironment,
+        Variant::Watched,
+        Variant::WatchedAgain,
     ];
 
     fn prefix(self, flags: &str) -> String {
         match self {
             Variant::Bare => String::new(),
             Variant::Off => format!("fleche run --mode off {flags} --"),
+            // Where each execution is noted is not for a replay to repeat.
+            _ if self.watches() => format!("fleche run -q --scratch executions {} --", undeclared(flags)),
             _ => format!("fleche run {flags} --"),
         }
     }
@@ -175,6 +182,24 @@ impl Variant {
     fn caches(self) -> bool {
         !matches!(self, Variant::Bare | Variant::Off | Variant::OffByEnvironment)
     }
+
+    fn watches(self) -> bool {
+        matches!(self, Variant::Watched | Variant::WatchedAgain)
+    }
+}
+
+/// Flags without those that say what a command reads.
+fn undeclared(flags: &str) -> String {
+    let mut words = flags.split_whitespace();
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        match word {
+            "--pure" | "-q" => {}
+            "-i" => drop(words.next()),
+            _ => kept.push(word),
+        }
+    }
+    kept.join(" ")
 }
 
 /// What a variant showed.
@@ -239,11 +264,16 @@ fn differences(probe: &Probe, variant: Variant, bare: &Seen, seen: &Seen) -> Str
     if (seen.status.code(), seen.status.signal()) != (bare.status.code(), bare.status.signal()) {
         write!(text, "\n  status: bare {}, here {}", bare.status, seen.status).unwrap();
     }
-    if seen.stdout != bare.stdout {
+    // What a command can read of itself in /proc tells that there is a filter.
+    let (shown, seen_stdout) = match variant.watches() {
+        true => (without_filter(&bare.stdout), without_filter(&seen.stdout)),
+        false => (bare.stdout.clone(), seen.stdout.clone()),
+    };
+    if seen_stdout != shown {
         write!(text, "\n  stdout: {}", first_difference(&bare.stdout, &seen.stdout)).unwrap();
     }
     let expected = match probe.said {
-        Said::Hint(hint) if variant.caches() => [hint.as_bytes(), &bare.stderr].concat(),
+        Said::Hint(hint) if variant.caches() && !variant.watches() => [hint.as_bytes(), &bare.stderr].concat(),
         Said::Error(error) => [&bare.stderr, error.as_bytes()].concat(),
         _ => bare.stderr.clone(),
     };
@@ -261,6 +291,8 @@ fn differences(probe: &Probe, variant: Variant, bare: &Seen, seen: &Seen) -> Str
         Variant::Cold => probe.cold,
         Variant::Warm | Variant::ReadOnly => probe.warm,
         Variant::Refresh if probe.cold == Executions::Any => Executions::Any,
+        // How many are replayed depends on what they touch.
+        Variant::Watched | Variant::WatchedAgain => Executions::Any,
         _ => Executions::AsBare,
     };
     let expected = match executions {
@@ -287,6 +319,16 @@ fn first_difference(bare: &[u8], here: &[u8]) -> String {
         around(bare),
         around(here)
     )
+}
+
+/// What a command shows, without whether its system calls are filtered.
+fn without_filter(stdout: &[u8]) -> Vec<u8> {
+    let text = stdout.escape_ascii().to_string();
+    let mut text = text.replace("no new privileges 1", "no new privileges 0");
+    for (name, value) in [("NoNewPrivs", "1"), ("Seccomp", "2"), ("Seccomp_filters", "1")] {
+        text = text.replace(&format!("{name}:\\t{value}\\n"), &format!("{name}:\\t0\\n"));
+    }
+    text.into_bytes()
 }
 
 /// Standard error without the one line that the cache may say.
@@ -937,7 +979,7 @@ fn files_are_those_of_the_command() {
         probe("none declared", "{} sh -c 'probe create made 644 hello; exit 4'").setup(input).flags("-i src").never_stored(),
         probe("nothing declared at all", "{} probe create made 644 hello")
             .setup(input)
-            .flags("")
+            .flags("--trace off")
             .hint("fleche: not cached: its inputs are not declared; name what it reads with -i, or say --pure\n")
             .never_stored(),
     ]);

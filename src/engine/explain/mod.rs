@@ -28,6 +28,7 @@ use super::lookup::{Binding, Freshness, Sought};
 use super::recognise::shown_arguments;
 use super::redaction::Redaction;
 use super::standard_input::StandardInput;
+use super::watching;
 use super::{Detail, Halt, Mode, Policy, hint, recognise, replay};
 
 /// Calls that are read at most to find the nearest.
@@ -146,6 +147,7 @@ fn explained(
         Err(Halt::Plain(reason)) => return Err(Halt::Plain(redaction.reason(reason))),
         other => other?,
     };
+    watching::check_watchable(&sought, store)?;
     let found = match policy.mode {
         Mode::Refresh => Err(Reason::Refresh),
         _ => sought.find(store, policy).and_then(|(answer, freshness)| {
