@@ -15,9 +15,11 @@ pub fn lines(audit: &Audit, is_whole: bool) -> Vec<String> {
         return vec!["audit: it read and wrote what is declared".to_owned()];
     }
     let mut lines = Vec::new();
+    let (missing, elsewhere): (Vec<PathBuf>, Vec<PathBuf>) =
+        audit.missing.iter().cloned().partition(|path| path.is_relative());
     let kinds = [
         ("read", &audit.read),
-        ("looked for", &audit.missing),
+        ("looked for", &missing),
         ("wrote", &audit.written),
         ("removed", &audit.removed),
         ("did not touch", &audit.untouched),
@@ -27,8 +29,10 @@ pub fn lines(audit: &Audit, is_whole: bool) -> Vec<String> {
     }
     if is_whole {
         lines.extend(audit.system.iter().map(|path| format!("audit: read {}", quoted(path))));
-    } else if !audit.system.is_empty() {
-        lines.push(format!("audit: read {} paths of the system; -v names them", audit.system.len()));
+        lines.extend(elsewhere.iter().map(|path| format!("audit: looked for {}", quoted(path))));
+    } else if !audit.system.is_empty() || !elsewhere.is_empty() {
+        let (read, missing) = (audit.system.len(), elsewhere.len());
+        lines.push(format!("audit: read {read} paths of the system, and looked for {missing} in vain; -v names them"));
     }
     lines.extend(
         audit.refusals.iter().map(|refusal| format!("audit: could not be stored if it were watched: {refusal}")),

@@ -63,7 +63,9 @@ impl Audit {
         }
         let seen = touch.seen;
         let is_seen = seen.kind || seen.content || seen.metadata || touch.listing.is_some();
-        if !is_seen || declared.cover(&record) {
+        // Who removes a file or writes it anew looks whether it is there; that is no more than an output tells.
+        let is_glanced_at = touch.made.own && !seen.content;
+        if !is_seen || is_glanced_at || declared.cover(&record) {
             return;
         }
         match was {
@@ -71,7 +73,6 @@ impl Audit {
             Some(stamp) if is_folder(stamp.mode) && touch.listing.is_none() => {}
             Some(_) if SYSTEM.iter().any(|folder| path.starts_with(folder)) => self.system.push(record),
             Some(_) => self.read.push(record),
-            None if touch.made.own => {}
             None => self.missing.push(record),
         }
     }

@@ -1,6 +1,7 @@
 //! What a user sees: a throw-away world, a command, the exact output.
 
 mod arguments;
+mod audit;
 mod bad_input;
 mod bind;
 mod call;
