@@ -346,14 +346,17 @@ fn looked_at(touch: &Touch) -> Vec<Facet> {
     }
 }
 
-/// The bytes of a file, and what stat(2) tells if that was asked.
+/// The bytes of a file, and what stat(2) tells if that was asked, or is by now what it tells of an output.
 fn bytes_and(touch: &Touch) -> Vec<Facet> {
-    if touch.seen.metadata { vec![Facet::Content, Facet::Metadata] } else { vec![Facet::Content] }
+    if touch.seen.metadata || touch.made.carried { vec![Facet::Content, Facet::Metadata] } else { vec![Facet::Content] }
 }
 
 /// What counts of a regular file in whose place the command put another.
 fn replaced(one: &Looked) -> Vec<Facet> {
     let seen = one.touch.seen;
+    if one.touch.made.carried {
+        return bytes_and(one.touch);
+    }
     let mut facets = Vec::new();
     if seen.content {
         facets.push(Facet::Content);

@@ -87,6 +87,8 @@ pub struct Made {
     pub dated: bool,
     /// A folder was moved here: what is in it was not touched under these names.
     pub moved_here: bool,
+    /// The file that was here before got another name, which its modification time goes with.
+    pub carried: bool,
 }
 
 /// What was in a folder.

@@ -243,6 +243,36 @@ fn a_pipe_that_is_not_read_needs_no_flag() {
 }
 
 #[test]
+fn the_time_of_a_file_that_gets_another_name_counts() {
+    for line in [
+        "mv a b",
+        "ln a b; rm a",
+        "mv a b; echo 2 > a",
+        "mkdir d; mv a d; mv d/a b; rmdir d",
+        "rm -rf e; mv d e; mv e/a b",
+    ] {
+        let world = World::new();
+        let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let run = |seconds| {
+            let name = if line.contains("e/a") { "d/a" } else { "a" };
+            for name in ["b", "a"] {
+                let _ = fs::remove_file(world.path(name));
+            }
+            let path = world.write(name, "1\n");
+            fs::File::open(path).unwrap().set_modified(time(seconds)).unwrap();
+            let told = told(&world, &[], line).0;
+            assert_eq!(fs::metadata(world.path("b")).unwrap().modified().unwrap(), time(seconds), "{line}");
+            told
+        };
+        let (one, other) = (1_500_000_000, 1_600_000_000);
+        assert_eq!([run(one), run(other)], ["stored", "stored"], "{line}");
+        if !line.starts_with("rm") {
+            assert_eq!([run(one), run(other)], ["hit", "hit"], "{line}");
+        }
+    }
+}
+
+#[test]
 fn what_a_replay_could_not_repeat_is_not_stored() {
     let world = World::new();
     world.write("old", "x");

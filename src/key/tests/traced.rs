@@ -21,7 +21,8 @@ const METADATA: Seen = Seen { metadata: true, ..KIND };
 const CONTENT: Seen = Seen { content: true, ..NOT };
 const NOT: Seen = Seen { kind: false, kind_blindly: false, metadata: false, content: false };
 
-const UNMADE: Made = Made { changed: false, own: false, exclusive: false, dated: false, moved_here: false };
+const UNMADE: Made =
+    Made { changed: false, own: false, exclusive: false, dated: false, moved_here: false, carried: false };
 const EDITED: Made = Made { changed: true, ..UNMADE };
 const OWN: Made = Made { own: true, ..EDITED };
 const EXCLUSIVE: Made = Made { exclusive: true, ..OWN };

@@ -33,6 +33,8 @@ pub struct Ledger {
     own_folders: HashSet<PathBuf>,
     /// Names that are the command's own, by their folders.
     own_names: HashMap<PathBuf, BTreeSet<OsString>>,
+    /// Names that older files were to be given as well, by the names that they had.
+    shared: Vec<(PathBuf, PathBuf)>,
     refusals: Vec<Reason>,
     buffer: Vec<u8>,
 }
@@ -47,8 +49,22 @@ impl Ledger {
 
     /// Gives up what was noted, and begins anew.
     pub fn take(&mut self) -> Trace {
+        for (from, to) in std::mem::take(&mut self.shared) {
+            if self.is_still_there(&from) {
+                self.refuse(Reason::HardLink(to));
+            }
+        }
         let Ledger { touched, refusals, .. } = std::mem::take(self);
         Trace { touched: touched.into_iter().collect(), refusals, ..Trace::default() }
+    }
+
+    /// Whether the file that was at `path` at first is there again or has never gone.
+    fn is_still_there(&self, path: &Path) -> bool {
+        let file = |glimpse: &Glimpse| match glimpse {
+            Glimpse::Something { stamp, .. } => Some((stamp.device, stamp.inode)),
+            _ => None,
+        };
+        self.touched.get(path).is_none_or(|touch| file(&touch.before) == file(&look::glimpse(path)))
     }
 
     /// Whether what is at `path` is the command's own.
@@ -166,6 +182,18 @@ impl Ledger {
         self.own(path).made.exclusive = true;
     }
 
+    /// The file at `from`, which is not the command's own, is to have the name `to` as well, where nothing is.
+    ///
+    /// As long as it has both, what is done to one is done to the other, so that no replay could repeat it. But what moves a
+    /// file by giving it another name before it takes the first one away (as `rustc` does) leaves only the new one.
+    pub fn share(&mut self, from: &Path, to: &Path) {
+        self.see(from, Sight::Content);
+        self.take_image(from);
+        self.touch(from).made.carried = true;
+        self.make(to);
+        self.shared.push((from.to_owned(), to.to_owned()));
+    }
+
     /// A call is to make a folder where nothing is.
     pub fn make_folder(&mut self, path: &Path) {
         self.make(path);
@@ -193,6 +221,10 @@ impl Ledger {
 
     /// From now on what is at `path` is the command's own.
     fn own(&mut self, path: &Path) -> &mut Touch {
+        // What was read before it is replaced counts by its bytes, and these are the last moment to have them.
+        if self.touched.get(path).is_some_and(|touch| touch.seen.content && !touch.made.own) {
+            self.take_image(path);
+        }
         if let (Some(folder), Some(name)) = (path.parent(), path.file_name()) {
             match self.own_names.get_mut(folder) {
                 Some(names) if names.contains(name) => {}
@@ -232,7 +264,7 @@ impl Ledger {
         if !self.is_own(from) {
             match look::kind_of(&look::glimpse(from)) {
                 Some(FileType::Directory) => self.give_up_folder(from),
-                _ => self.alter(from),
+                _ => self.carry_off(from),
             }
         }
         self.own(from);
@@ -297,9 +329,38 @@ impl Ledger {
         }
         for path in found {
             if !self.is_own(&path) {
-                self.alter(&path);
+                self.carry_off(&path);
             }
             self.own(&path);
         }
+    }
+
+    /// What is at `path` and is not the command's own is to be elsewhere.
+    fn carry_off(&mut self, path: &Path) {
+        self.alter(path);
+        self.touch(path).made.carried = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_is_kept_before_it_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "text").unwrap();
+        let mut ledger = Ledger::default();
+        ledger.see(&path, Sight::Content);
+        // As it would be of a file that is not young.
+        ledger.touch(&path).image = None;
+        ledger.replace(&path);
+        assert_eq!(ledger.take().touched[&path].image, Some(crate::model::Digest::of(b"text")));
+
+        // What was not read need not be.
+        ledger.see(&path, Sight::Metadata);
+        ledger.replace(&path);
+        assert_eq!(ledger.take().touched[&path].image, None);
     }
 }

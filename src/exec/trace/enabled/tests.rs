@@ -338,6 +338,9 @@ fn what_reaches_beyond_the_command_is_refused() {
     world.file("file", "text");
     let refusals = |script: &str| world.run(script).refusals;
     assert_eq!(refusals("ln file other"), [Reason::HardLink(world.path("other"))]);
+    assert_eq!(refusals("ln file more; rm more"), [Reason::HardLink(world.path("more"))]);
+    world.file("moved", "text");
+    assert_eq!(refusals("ln moved there; rm moved"), []);
     assert_eq!(refusals("echo x >made; ln made more; mkfifo f; (echo x >f) & cat f; wait"), []);
     if fs::metadata("/dev/loop-control").is_ok() {
         assert_eq!(refusals("exec 3</dev/loop-control; :"), [Reason::Device("/dev/loop-control".into())]);

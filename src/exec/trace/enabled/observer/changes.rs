@@ -33,9 +33,9 @@ impl Observer {
         }
         let Some(to) = self.vacant(asker, to) else { return };
         self.resolver.forget(&to);
-        self.ledger.make(&to);
-        if from.is_some_and(|from| !self.ledger.is_own(&from)) {
-            self.ledger.refuse(Reason::HardLink(to));
+        match from {
+            Some(from) if !self.ledger.is_own(&from) => self.ledger.share(&from, &to),
+            _ => self.ledger.make(&to),
         }
     }
 
