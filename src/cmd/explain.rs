@@ -1,5 +1,7 @@
 //! `fleche explain`: why a command would be run, or what its replay does not cover.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::config;
@@ -23,8 +25,8 @@ const SHOWN: usize = 20;
 /// With --json an object: `verdict` (hit, stale, miss, not-cached), `reason` (a short word that stays the same) and `detail`,
 /// `hint`, `command` (the digest), `call` (the one that is replayed, or the nearest: `key`, `argv`, `grade`, `age_ns`),
 /// `differences` (each with `kind`, `name`, `now`, `then`, `text`, and `remedy`, the words of the options), `refusal` (why
-/// the last run of exactly this command was not stored: `reason`, `detail`, `age_ns`, `remedy`) and `uncovered` (`kind`,
-/// `name`, `text`). What there is none of is null or empty; values of variables are there only where --env names them.
+/// the last run of exactly this command was not stored: `reason`, `detail`, `age_ns`, `remedy`), `scattered` (a path at which
+/// only its last run looked, where each looks elsewhere) and `uncovered` (`kind`, `name`, `text`). What there is none of is null or empty; values of variables are there only where --env names them.
 #[derive(clap::Args)]
 pub struct Args {
     /// Print a JSON object
@@ -57,6 +59,14 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
 /// Why there is no replay, in one line: the first difference from the nearest call, if there is one.
 pub(super) fn why(reason: &Reason, nearest: Option<&Nearest>) -> String {
     nearest.and_then(brief).unwrap_or_else(|| reason.to_string())
+}
+
+/// That the runs of a command look at other paths each time, such as this one.
+pub(super) fn scattered(path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "its runs look at other paths each time, such as `{path}`, and only the last 16 are remembered; --scratch leaves paths out"
+    )
 }
 
 fn brief(nearest: &Nearest) -> Option<String> {
@@ -119,6 +129,7 @@ fn miss_lines(missing: &Missing, shown: usize) -> Vec<String> {
         lines.push(format!("its last run was not stored: {} ({age} ago)", refusal_text(refusal)));
         lines.extend(refusal_remedy(refusal).map(|words| format!("    {}", words.join(" "))));
     }
+    lines.extend(missing.scattered.as_deref().map(scattered));
     if counts {
         lines.push("such an option counts too: it has to be given every time".to_owned());
     }
@@ -140,7 +151,7 @@ fn object(explanation: &Explanation) -> Value {
     let mut object = json!({
         "verdict": "miss", "reason": null, "detail": null, "hint": null,
         "command": explanation.command.map(|digest| digest.to_string()),
-        "call": null, "differences": [], "refusal": null, "uncovered": [],
+        "call": null, "differences": [], "refusal": null, "scattered": null, "uncovered": [],
     });
     match &explanation.verdict {
         Verdict::Hit(hit) => {
@@ -154,6 +165,7 @@ fn object(explanation: &Explanation) -> Value {
             object["uncovered"] = hit.uncovered.iter().map(differences::uncovered_json).collect();
         }
         Verdict::Miss(missing) => {
+            object["scattered"] = json!(missing.scattered.as_ref().map(|path| path.to_string_lossy()));
             object["reason"] = json!(missing.reason.name());
             object["detail"] = json!(missing.reason.to_string());
             if let Some(nearest) = &missing.nearest {

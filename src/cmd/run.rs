@@ -245,7 +245,10 @@ pub(super) fn tell(talk: &Talk, told: &Told) {
         Told::Stale { key, saved } => {
             talk.detail(&format!("stale hit {} (saved {}), running again", key.0.short(), ui::duration(*saved)));
         }
-        Told::Stored { key, why, took, .. } => {
+        Told::Stored { key, why, took, scattered, .. } => {
+            if let Some(path) = scattered {
+                talk.detail(&explain::scattered(path));
+            }
             let why = explain::why(&why.reason, why.nearest.as_deref());
             talk.detail(&format!("miss: {why}; stored {} (took {})", key.0.short(), ui::duration(*took)));
         }

@@ -113,7 +113,13 @@ impl super::Run<'_> {
                 let since = former.map(|former| {
                     super::guarded(|| Ok(explain::differences(store, sought, former))).unwrap_or_default()
                 });
-                (self.tell)(Told::Stored { key, why: why.clone(), took: run.usage.wall, since });
+                (self.tell)(Told::Stored {
+                    key,
+                    why: why.clone(),
+                    took: run.usage.wall,
+                    since,
+                    scattered: sought.scattered(store),
+                });
             }
             Err(reason) => {
                 watching::remember(&reason, sought, store);

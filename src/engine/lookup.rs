@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, cause};
@@ -126,6 +127,13 @@ impl<'a> Sought<'a> {
                 self.beside_declared(latest.unwrap_or_default())
             }),
         }
+    }
+
+    /// Where the runs of a watched command look at other paths each time, so that more are forgotten than remembered: one of
+    /// those at which only the latest looked.
+    pub fn scattered(&self, store: &Store) -> Option<PathBuf> {
+        let sets = self.path_sets(store);
+        sets.peculiar().filter(|_| self.request.is_watched() && sets.is_full()).map(Path::to_owned)
     }
 
     /// What is remembered of the command.

@@ -104,6 +104,8 @@ pub enum Told {
         took: u64,
         /// What differs from the call that was to be made again, where that is another one.
         since: Option<Vec<Difference>>,
+        /// Where its runs look at other paths each time: one of those.
+        scattered: Option<PathBuf>,
     },
     /// The command ran and nothing was stored.
     NotStored {

@@ -4,6 +4,8 @@
 //! and a set is a list of places in it: a file of sixteen sets is hardly larger than a file of one, and what is in many
 //! sets is looked at once.
 
+use std::path::Path;
+
 use super::codec::text;
 use super::{CommandDigest, Digest, Fields, Key, Malformed, Observation, Reader, Writer, manifest};
 
@@ -69,6 +71,21 @@ impl PathSets {
     /// The places in the [`table`](PathSets::table) of what is in the set with this number, ascending.
     pub fn places(&self, number: usize) -> Option<&[usize]> {
         self.sets.get(number).map(|set| set.places.as_slice())
+    }
+
+    /// Whether as many sets are remembered as can be, so that older ones are forgotten, and every run looks at other paths.
+    pub fn is_full(&self) -> bool {
+        self.sets.len() == PathSets::MOST
+    }
+
+    /// The first path at which only the most recent set looks: such are made up anew for each run.
+    pub fn peculiar(&self) -> Option<&Path> {
+        let (latest, others) = self.sets.split_first()?;
+        let is_shared = |path: &Path| {
+            let looks = |set: &Members| set.places.iter().any(|place| self.table[*place].path == path);
+            others.iter().any(looks)
+        };
+        latest.places.iter().map(|place| self.table[*place].path.as_path()).find(|path| !is_shared(path))
     }
 
     /// Puts `set` in front and forgets the set with the same paths and facets, if there was one.

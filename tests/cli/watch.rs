@@ -377,3 +377,36 @@ fn a_debugger_and_a_tracer_around_fleche_change_nothing() {
         }
     }
 }
+
+#[test]
+fn a_command_that_looks_elsewhere_each_time_is_told_of() {
+    let world = World::new();
+    world.write("number", "0");
+    // Each run leaves a folder of another name, at which only the next one looks.
+    let line = "n=$(cat number); ls made-$n 2>/dev/null; n=$((n+1)); mkdir made-$n; echo $n > number";
+    for _ in 0..16 {
+        let outcome = watched(&world, &[], line);
+        assert_eq!(
+            (verdict(&outcome), outcome.stderr().lines().count()),
+            ("stored".to_owned(), 1),
+            "{}",
+            outcome.stderr()
+        );
+    }
+    let outcome = watched(&world, &[], line);
+    let told = "fleche: its runs look at other paths each time, such as `made-";
+    assert!(outcome.stderr().contains(told), "{}", outcome.stderr());
+    let explained = world.fleche(["explain", "--streams", "two", "--", "/bin/sh", "-c", line]).run();
+    assert!(explained.stdout().contains("its runs look at other paths each time"), "{}", explained.stdout());
+}
+
+#[test]
+fn why_a_run_was_not_stored_is_explained_and_counted() {
+    let world = World::new();
+    let line = "exec 3<>/dev/tcp/127.0.0.1/9; true";
+    world.fleche(["run", "--", "bash", "-c", line]).run();
+    let explained = world.fleche(["explain", "--streams", "two", "--", "bash", "-c", line]).run().stdout();
+    assert!(explained.contains("its last run was not stored: it used the network: 127.0.0.1:9 ("), "{explained}");
+    let stats = world.fleche(["stats"]).run().stdout();
+    assert!(stats.contains("not stored because\n  network              1\n"), "{stats}");
+}

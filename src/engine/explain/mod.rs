@@ -85,6 +85,8 @@ pub struct Missing {
     pub nearest: Option<Nearest>,
     /// Why the last run of exactly this command was not stored, if none was stored since.
     pub refusal: Option<Refusal>,
+    /// Where its runs look at other paths each time, so that former ones are forgotten: one of those.
+    pub scattered: Option<PathBuf>,
 }
 
 /// A command with all that comparing it takes.
@@ -158,7 +160,10 @@ fn explained(
     let verdict = match found {
         Ok((key, freshness)) => match store.call(&key)? {
             Some(call) => Verdict::Hit(Box::new(hit(store, &sought, call, freshness))),
-            None => Verdict::Miss(Box::new(Missing { reason: Reason::NoCall, nearest: None, refusal: None })),
+            None => {
+                let missing = Missing { reason: Reason::NoCall, nearest: None, refusal: None, scattered: None };
+                Verdict::Miss(Box::new(missing))
+            }
         },
         Err(reason) => Verdict::Miss(Box::new(missing(store, &sought, redaction.reason(reason), policy.detail)?)),
     };
@@ -178,7 +183,9 @@ fn hit(store: &Store, sought: &Sought, call: Call, freshness: Freshness) -> Hit 
 }
 
 fn missing(store: &Store, sought: &Sought, reason: Reason, detail: Detail) -> Result<Missing> {
-    let without_refusal = |reason, nearest| Ok(Missing { reason, nearest, refusal: None });
+    let scattered = sought.scattered(store);
+    let without_refusal =
+        |reason, nearest| Ok(Missing { reason, nearest, refusal: None, scattered: scattered.clone() });
     match detail {
         Detail::Reason => return without_refusal(reason, None),
         _ if reason != Reason::NoCall => return without_refusal(reason, None),
@@ -206,7 +213,7 @@ fn missing(store: &Store, sought: &Sought, reason: Reason, detail: Detail) -> Re
         }
         None => None,
     };
-    Ok(Missing { reason, nearest, refusal })
+    Ok(Missing { reason, nearest, refusal, scattered })
 }
 
 fn nearest_of_name(store: &Store, sought: &Sought, catalogue: &Catalogue) -> Result<Option<Nearest>> {

@@ -7,7 +7,6 @@ use rustix::fs::FileType;
 use super::super::ledger::Sight;
 use super::super::look;
 use super::{Asker, Observer};
-use crate::model::Reason;
 use crate::sys::calls::{At, Moving, Times, UTIME_SPECIAL};
 use crate::sys::tracee::Tracee;
 
