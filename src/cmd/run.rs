@@ -12,7 +12,7 @@ use clap::{ValueEnum, ValueHint};
 use crate::config;
 use crate::engine::{self, Audited, Detail, Ending, Mode, Mtime, Nested, Pace, Policy, Told};
 use crate::error::{Error, Result, cause};
-use crate::model::Request;
+use crate::model::{Reason, Request};
 use crate::ui::{self, JsonStyle, Talk};
 
 use super::recognise::{self, Spelling};
@@ -251,6 +251,10 @@ pub(super) fn tell(talk: &Talk, told: &Told) {
             }
             let why = explain::why(&why.reason, why.nearest.as_deref());
             talk.detail(&format!("miss: {why}; stored {} (took {})", key.0.short(), ui::duration(*took)));
+        }
+        // Where nothing is declared nothing will ever be stored here.
+        Told::NotStored { reason: reason @ Reason::Unwatchable(_), hint: Some(hint), .. } => {
+            talk.warn(&format!("not stored: {reason}; {hint}"));
         }
         Told::NotStored { why, reason, hint } => {
             let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));

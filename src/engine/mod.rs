@@ -375,7 +375,7 @@ fn hint(reason: &Reason) -> Option<&'static str> {
         Reason::StdinRead => Some("say --stdin if it is input, --no-stdin if not"),
         Reason::Network(_) => Some("--allow-network stores it all the same, best with --ttl"),
         Reason::WrittenOutside(_) => Some("--allow-write names folders where it may"),
-        Reason::Unwatched(_) => Some("name what it reads with -i, or say --pure"),
+        Reason::Unwatched(_) | Reason::Unwatchable(_) => Some("name what it reads with -i, or say --pure"),
         Reason::DescriptorOpen(..) | Reason::DescriptorUsed(_) => {
             Some("close it, as in `3>&-`, if the command does not need it")
         }

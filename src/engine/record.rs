@@ -79,7 +79,7 @@ pub fn record(
     let watched = match (sought.request.is_watched(), &run.trace) {
         (false, _) => None,
         (true, Some(trace)) => Some((trace, watching::observations(trace, sought, store, run.usage.started)?)),
-        (true, None) => return Err(Reason::Unwatched(run.unwatched.clone().unwrap_or_default())),
+        (true, None) => return Err(Reason::Unwatchable(run.unwatched.clone().unwrap_or_default())),
     };
     let shelf = Shelved::new(store, Mark::of(sought))?;
     let stdout = shelf.keep_stream(command.streams.stdout, stdout)?;

@@ -76,6 +76,8 @@ pub enum Reason {
     Privileged(PathBuf),
     /// It changed this before what was there could be kept.
     NoImage(PathBuf),
+    /// No command can be watched here; why.
+    Unwatchable(String),
     /// It did something at which it could not be watched; what.
     Unwatched(String),
     /// A path that would be stored tells of an argument that `--redact-arg` hides.
@@ -123,6 +125,7 @@ impl Reason {
             Reason::WrittenOutside(_) => "written-outside",
             Reason::Privileged(_) => "privileged",
             Reason::NoImage(_) => "no-image",
+            Reason::Unwatchable(_) => "unwatchable",
             Reason::Unwatched(_) => "unwatched",
             Reason::RedactedTold => "redacted-told",
             Reason::Internal => "internal",
@@ -170,6 +173,7 @@ impl fmt::Display for Reason {
             Reason::WrittenOutside(path) => write!(f, "it wrote `{}`, which is outside the root", path.display()),
             Reason::Privileged(path) => write!(f, "it executed `{}`, which has rights of its own", path.display()),
             Reason::NoImage(path) => write!(f, "it changed `{}` before that could be read", path.display()),
+            Reason::Unwatchable(why) => write!(f, "commands cannot be watched here: {why}"),
             Reason::Unwatched(what) => write!(f, "it cannot be watched: {what}"),
             Reason::RedactedTold => f.write_str("a path that would be stored tells of a redacted argument"),
             Reason::Internal => f.write_str("an internal error of fleche"),

@@ -8,10 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -413,6 +416,23 @@ static void limit(int which, const char *word) {
     if (setrlimit(which, &both) != 0) { perror("setrlimit"); _exit(99); }
 }
 
+/* As a container may: no further filter may be installed, nor may another process be traced or its memory be read. */
+static void deny(const char *what) {
+    static const int filters[] = {SYS_seccomp}, memory[] = {SYS_process_vm_readv, SYS_ptrace};
+    const int *denied = strcmp(what, "filters") == 0 ? filters : memory;
+    int count = strcmp(what, "filters") == 0 ? 1 : 2;
+    struct sock_filter code[8] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
+    int length = 1;
+    for (int i = 0; i < count; i++) {
+        code[length++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, denied[i], 0, 1);
+        code[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
+    }
+    code[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    struct sock_fprog program = {length, code};
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) { perror("PR_SET_SECCOMP"); _exit(99); }
+}
+
 static void jobserver(int in, int out) {
     int ends[2];
     if (pipe(ends) != 0 || put(ends[1], "++", 2) != 0) _exit(99);
@@ -442,6 +462,7 @@ static int with(char **words) {
         else if (strcmp(name, "as") == 0) limit(RLIMIT_AS, value);
         else if (strcmp(name, "stack") == 0) limit(RLIMIT_STACK, value);
         else if (strcmp(name, "memlock") == 0) limit(RLIMIT_MEMLOCK, value);
+        else if (strcmp(name, "deny") == 0) deny(value);
         else if (strcmp(name, "nice") == 0) { if (nice(number(value)) == -1 && errno) _exit(99); }
         else if (strcmp(name, "slack") == 0) prctl(PR_SET_TIMERSLACK, number(value), 0, 0, 0);
         else if (strcmp(name, "personality") == 0) personality(number(value));

@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use crate::probe;
 use crate::world::{Outcome, World};
 
 /// Runs a shell line as a watched command: what fleche says of it, without the key and the time, and what it printed.
@@ -357,6 +358,37 @@ fn a_traced_call_says_so() {
     world.fleche(["run", "--", "cat", "a"]).prints("1\n");
     world.fleche(["table", "--columns", "grade,name"]).prints("grade\tname\ntraced\tcat\n");
     world.fleche(["query", "--grade", "traced", "--input", "a", "--count"]).prints("1\n");
+}
+
+#[test]
+fn where_it_cannot_be_watched_a_command_runs_plainly_and_a_hint_is_given() {
+    let world = World::new();
+    let path = probe::install(&world);
+    world.write("a", "1\n");
+    let run = || world.shell("tool with deny=filters -- fleche run -- cat a").env("PATH", &path).run();
+    for _ in 0..2 {
+        let outcome = run();
+        assert_eq!((outcome.code(), outcome.stdout()), (0, "1\n".to_owned()));
+        let (said, hint) = (outcome.stderr(), "; name what it reads with -i, or say --pure\n");
+        assert!(said.starts_with("fleche: not stored: commands cannot be watched here: ") && said.ends_with(hint), "{said}");
+        assert_eq!(said.lines().count(), 1);
+    }
+    world.fleche(["query"]).ends(1, "", "fleche: no call matches\n");
+    // A call that another run recorded is replayed all the same.
+    world.fleche(["run", "--", "cat", "a"]).prints("1\n");
+    world.shell("tool with no-new-privileges=1 -- fleche run -- cat a").env("PATH", &path).prints("1\n");
+}
+
+#[test]
+fn where_its_memory_cannot_be_read_a_command_does_what_it_does_bare() {
+    let world = World::new();
+    let path = probe::install(&world);
+    world.write("a", "1\n");
+    for _ in 0..2 {
+        let line = "tool with deny=memory -- fleche run -v -- sh -c 'cat a; ls; cat < a'";
+        let outcome = world.shell(line).env("PATH", &path).run();
+        assert_eq!((outcome.code(), outcome.stdout()), (0, "1\na\n1\n".to_owned()), "{}", outcome.stderr());
+    }
 }
 
 #[test]
