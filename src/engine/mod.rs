@@ -14,6 +14,7 @@ mod load;
 mod lookup;
 mod metadata;
 mod mirror;
+mod nested;
 mod outputs;
 mod policy;
 mod proof;
@@ -35,7 +36,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result, cause};
 use crate::exec::{self, Launch, StartError};
 use crate::key;
-use crate::model::{Call, Difference, Nearest, Program, Reason, Request};
+use crate::model::{Answer, Call, Difference, Nearest, Program, Reason, Request};
 use crate::store::{FlightLock, Store};
 use crate::sys::signal;
 
@@ -228,6 +229,9 @@ impl Run<'_> {
         check_asked(self.request, self.policy)?;
         signal::shield_writes();
         // Never dropped: the process ends soon, and taking all of this apart costs as much as putting it together.
+        if let Ok(folder) = folder {
+            nested::introduce(folder);
+        }
         let store = ManuallyDrop::new(self.open_store(folder.as_ref().map_err(Clone::clone)?)?);
         let most = self.policy.max_input;
         let command = recognise::cacheable(self.request, most, &self.scene, &store, &mut self.input)?;
@@ -268,10 +272,32 @@ impl Run<'_> {
         lock: &mut Option<FlightLock>,
     ) -> std::result::Result<Ending, Missed> {
         if self.policy.mode == Mode::Refresh || self.policy.audit == Audited::Yes {
+            nested::is_watched();
             return Err(Missed::Because(Reason::Refresh));
         }
+        let is_watched = nested::is_watched();
         let (call, freshness) = sought.find(store, self.policy).map_err(Missed::Because)?;
-        let replay = replay::Replay::prepare(store, sought, &call, self.policy).map_err(Missed::Because)?;
+        match is_watched {
+            false => self.replay(store, sought, &call, freshness, lock),
+            true => {
+                let telling = nested::Telling::of(sought, &call, self.policy, store)?;
+                let again = ManuallyDrop::new(lookup::Sought::new(self.request, sought.command, store)?);
+                let (same, freshness) = again.find(store, self.policy).map_err(Missed::Because)?;
+                telling.check(&same)?;
+                self.replay(store, &again, &same, freshness, lock).inspect(|_| telling.holds())
+            }
+        }
+    }
+
+    fn replay(
+        &mut self,
+        store: &Store,
+        sought: &lookup::Sought,
+        call: &Answer,
+        freshness: Freshness,
+        lock: &mut Option<FlightLock>,
+    ) -> std::result::Result<Ending, Missed> {
+        let replay = replay::Replay::prepare(store, sought, call, self.policy).map_err(Missed::Because)?;
         // By the tags of this run it will be looked for.
         store.tag_replayed(&call.key, &self.policy.tags);
         for warning in replay.warnings() {
@@ -359,6 +385,12 @@ enum Missed {
     Because(Reason),
     /// It is to be run plainly, or not at all.
     Halted(Halt),
+}
+
+impl From<Halt> for Missed {
+    fn from(halt: Halt) -> Missed {
+        Missed::Halted(halt)
+    }
 }
 
 /// Runs a part of the cache; a defect in it is a miss.

@@ -14,7 +14,8 @@ use super::channel::{Channel, Rest, Target};
 use super::passing::{self, Surroundings};
 use super::recorder::Recorder;
 use super::stdin::{Feed, Stdin};
-use super::trace::{self, Watcher};
+use super::trace::nested::Scope;
+use super::trace::{self, Attendant};
 use super::{Cut, Forward, Launch, Run, StartError};
 use crate::model::{Sink, Stream, Streams, Transcript, Usage};
 use crate::sys::child::{Change, Child, Ending, Status, spawn, spawn_filtered};
@@ -111,7 +112,12 @@ fn spawn_watched<'a>(
     held: &Held,
     watch: &trace::Watch,
     sieve: &'a trace::Sieve,
-) -> (io::Result<Child<'a>>, Option<Result<Watcher, String>>) {
+) -> (io::Result<Child<'a>>, Option<Result<Attendant, String>>) {
+    let input = standards[0].unwrap_or_else(|| standard(Standard::Input));
+    let input = fstat(input).ok().map(|stat| (stat.st_dev, stat.st_ino));
+    if let Some(scope) = Scope::open(watch, input) {
+        return (spawn(image, standards, held), Some(Ok(Attendant::Outer(scope))));
+    }
     let (child, listener) = match spawn_filtered(image, standards, held, sieve) {
         Ok(spawned) => spawned,
         Err(error) => return (Err(error), None),
@@ -120,10 +126,8 @@ fn spawn_watched<'a>(
         Ok(listener) => listener,
         Err(error) => return (Ok(child), Some(Err(trace::why(&error)))),
     };
-    let input = standards[0].unwrap_or_else(|| standard(Standard::Input));
-    let input = fstat(input).ok().map(|stat| (stat.st_dev, stat.st_ino));
     match trace::start(listener, watch, input) {
-        Ok(watcher) => (Ok(child), Some(Ok(watcher))),
+        Ok(watcher) => (Ok(child), Some(Ok(Attendant::Own(watcher)))),
         Err(error) => {
             // It waits to become the program, and would get no answer: it is killed, and has done nothing yet.
             drop(child);

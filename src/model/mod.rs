@@ -4,6 +4,7 @@
 //! run of it, a [`Content`] bytes named by their digest, an [`Observation`] a path and what a
 //! command could see there.
 
+mod account;
 mod call;
 mod codec;
 mod command;
@@ -22,9 +23,11 @@ mod reference;
 mod request;
 mod sink;
 mod trace;
+mod trace_codec;
 mod unobserved;
 mod words;
 
+pub use account::{Account, Trail};
 pub use call::{Answer, Argument, Call, Grade, Variable};
 pub use codec::{Fields, Malformed, Reader, Writer};
 pub use command::{Command, CommandVariable, Part, Program, Stdin, Streams, Watched};

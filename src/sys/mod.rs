@@ -12,6 +12,7 @@ pub mod identity;
 pub mod image;
 pub mod inherited;
 pub mod lock;
+pub mod message;
 pub mod process;
 pub mod seccomp;
 pub mod sieve;

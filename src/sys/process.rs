@@ -102,6 +102,40 @@ impl Companion {
     }
 }
 
+/// As long as it lives this process is the parent of all that is left of what its children started, so that it can tell
+/// whether something is.
+pub struct Adoption(());
+
+impl Adoption {
+    /// Begins it; fails where the kernel knows nothing of it.
+    pub fn begin() -> io::Result<Adoption> {
+        // SAFETY: takes a number, no address.
+        match unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) } {
+            0 => Ok(Adoption(())),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Collects the children that have ended; whether others live. To be asked when nobody else waits for one.
+    pub fn has_children(&self) -> bool {
+        loop {
+            // SAFETY: waits for children of this process only.
+            match unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } {
+                0 => return true,
+                -1 if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted => return false,
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Drop for Adoption {
+    fn drop(&mut self) {
+        // SAFETY: takes a number, no address.
+        unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) };
+    }
+}
+
 /// Runs `work` when this process has ended, whatever program it is by then: in another, which has nothing of the caller's.
 /// Fails if no process can be made, and where the kernel (before 5.3) has no way to wait for one that is no child.
 pub fn afterwards(work: impl FnOnce()) -> io::Result<()> {

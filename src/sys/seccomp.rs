@@ -286,6 +286,13 @@ impl Listener {
         self.control(libc::SECCOMP_IOCTL_NOTIF_SEND, (&raw mut answer).cast())
     }
 
+    /// Answers the call in the kernel's place: it returns `value`, which must be no error number. Fails as
+    /// [`let_go`](Listener::let_go) does.
+    pub fn answer(&self, id: u64, value: u32) -> io::Result<()> {
+        let mut answer = libc::seccomp_notif_resp { id, val: i64::from(value), error: 0, flags: 0 };
+        self.control(libc::SECCOMP_IOCTL_NOTIF_SEND, (&raw mut answer).cast())
+    }
+
     /// Whether the call still waits, so that what was read of its process was that process's.
     pub fn is_waiting(&self, mut id: u64) -> bool {
         self.control(libc::SECCOMP_IOCTL_NOTIF_ID_VALID, (&raw mut id).cast()).is_ok()

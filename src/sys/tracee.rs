@@ -1,7 +1,7 @@
 //! Looking into another process: its memory, its descriptors, where it is.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
@@ -76,6 +76,38 @@ impl Tracee {
         }
     }
 
+    /// Writes `bytes` from `address` on, or as many as there is room for; how many.
+    pub fn write(self, address: u64, bytes: &[u8]) -> io::Result<usize> {
+        let local = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        let remote = libc::iovec { iov_base: address as usize as *mut libc::c_void, iov_len: bytes.len() };
+        // SAFETY: reads what the slice holds; the other address is another process's.
+        match unsafe { libc::process_vm_writev(self.0, &local, 1, &remote, 1, 0) } {
+            written @ 0.. => Ok(written as usize),
+            _ => match io::Error::last_os_error() {
+                error if [Some(libc::ENOSYS), Some(libc::EPERM)].contains(&error.raw_os_error()) => {
+                    let memory = File::options().write(true).open(format!("/proc/{}/mem", self.0)).map_err(|_| error)?;
+                    memory.write_at(bytes, address)
+                }
+                error => Err(error),
+            },
+        }
+    }
+
+    /// The process that the thread belongs to, by the id of its first thread.
+    pub fn process(self) -> Option<Tracee> {
+        let text = fs::read(format!("/proc/{}/status", self.0)).ok()?;
+        let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Tgid:"))?;
+        number(line).map(Tracee)
+    }
+
+    /// The process that started its process, or that has taken it on since.
+    pub fn parent(self) -> Option<Tracee> {
+        let text = fs::read(format!("/proc/{}/stat", self.0)).ok()?;
+        // After the name, which may hold anything, come the state and the parent.
+        let end = text.iter().rposition(|byte| *byte == b')')?;
+        number(text[end + 1..].split(|byte| *byte == b' ').nth(2)?).map(Tracee)
+    }
+
     /// Reads numbers of 64 bits.
     pub fn read_words<const COUNT: usize>(self, address: u64) -> Option<[u64; COUNT]> {
         let mut bytes = [[0; 8]; COUNT];
@@ -102,6 +134,10 @@ impl Tracee {
         let text = readlinkat(CWD, format!("/proc/{}/{name}", self.0), Vec::with_capacity(256)).ok()?;
         Some(OsString::from_vec(text.into_bytes()).into())
     }
+}
+
+fn number(text: &[u8]) -> Option<i32> {
+    std::str::from_utf8(text).ok()?.trim().parse().ok()
 }
 
 /// What a process holds on to.
@@ -141,6 +177,29 @@ mod tests {
         assert!(!own.read_string(8, &mut text).unwrap());
         let words = [1_u64, 2, 3];
         assert_eq!(own.read_words(words.as_ptr() as u64), Some(words));
+    }
+
+    #[test]
+    fn what_is_written_is_where_it_belongs() {
+        let own = Tracee::of(std::process::id() as i32);
+        let mut room = [0_u8; 8];
+        let place = room.as_mut_ptr();
+        assert_eq!(own.write(place as u64, b"whole").unwrap(), 5);
+        assert_eq!(&std::hint::black_box(room)[..], b"whole\0\0\0");
+        assert!(own.write(8, b"x").is_err());
+    }
+
+    #[test]
+    fn threads_belong_to_processes_and_these_to_their_parents() {
+        let (own, parent) = (std::process::id() as i32, std::os::unix::process::parent_id() as i32);
+        let thread = std::thread::spawn(|| Tracee::of(rustix::thread::gettid().as_raw_nonzero().get()));
+        let check = |tracee: Tracee| {
+            assert_eq!(tracee.process().map(Tracee::id), Some(own));
+            assert_eq!(tracee.parent().map(Tracee::id), Some(parent));
+        };
+        check(Tracee::of(own));
+        check(Tracee::of(rustix::thread::gettid().as_raw_nonzero().get()));
+        assert_ne!(thread.join().unwrap().id(), own);
     }
 
     #[test]

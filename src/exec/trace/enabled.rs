@@ -4,6 +4,7 @@ mod blind;
 mod guard;
 mod ledger;
 mod look;
+mod nest;
 mod observer;
 mod program;
 mod resolve;
@@ -29,7 +30,7 @@ use crate::sys::seccomp::{Filter, Listener, Mailbox};
 use crate::sys::sieve::{LAST, rules};
 use crate::sys::signal;
 use guard::Guard;
-use observer::Observer;
+use nest::Nest;
 
 /// What sorts a command's calls.
 pub type Sieve = Filter;
@@ -67,13 +68,13 @@ pub fn start(listener: Listener, watch: &Watch, input: Option<(u64, u64)>) -> io
     listener.take_turns();
     let listener = Arc::new(listener);
     let (heard, stopped, watch) = (Arc::clone(&listener), Arc::clone(&stop), watch.clone());
-    let work = move || attend(&heard, &mailbox, &stopped, &mut Observer::new(watch, input));
+    let work = move || attend(&heard, &mailbox, &stopped, &mut Nest::new(watch, input));
     let thread = signal::quietly(|| thread::Builder::new().name("watch".into()).spawn(work))?;
     Ok(Watcher { thread: Some(thread), stop, listener, guard: Some(guard) })
 }
 
 /// Answers until no process has the filter any more or it is to stop.
-fn attend(listener: &Listener, mailbox: &Mailbox, stop: &OwnedFd, observer: &mut Observer) -> Trace {
+fn attend(listener: &Listener, mailbox: &Mailbox, stop: &OwnedFd, nest: &mut Nest) -> Trace {
     loop {
         let mut watches = [descriptor::Watch::readable(listener.as_fd()), descriptor::Watch::readable(stop.as_fd())];
         if descriptor::wait(&mut watches).is_err() {
@@ -81,15 +82,19 @@ fn attend(listener: &Listener, mailbox: &Mailbox, stop: &OwnedFd, observer: &mut
         }
         let [heard, stopped] = watches;
         if stopped.happened() || (heard.is_hung_up() && !heard.has_input()) {
-            return observer.take_trace();
+            return nest.take_trace();
         }
         let Ok(notice) = listener.receive(mailbox) else { continue };
         // Whatever is wrong with fleche, the command goes on.
-        if catch_unwind(AssertUnwindSafe(|| observer.observe(listener, &notice))).is_err() {
-            observer.give_up(Reason::Internal);
-        }
+        let answer = catch_unwind(AssertUnwindSafe(|| nest.attend(listener, &notice))).unwrap_or_else(|_| {
+            nest.give_up(&Reason::Internal);
+            None
+        });
         // It fails only where the call is gone.
-        let _ = listener.let_go(notice.id);
+        let _ = match answer {
+            None => listener.let_go(notice.id),
+            Some(value) => listener.answer(notice.id, value),
+        };
     }
 }
 

@@ -16,6 +16,7 @@ mod enabled;
 )))]
 #[path = "disabled.rs"]
 mod enabled;
+pub mod nested;
 mod never;
 
 use std::fmt;
@@ -24,6 +25,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::io::Errno;
+
+use crate::model::Trace;
 
 pub(super) use enabled::{Sieve, Watcher, sieve, start};
 
@@ -49,6 +52,24 @@ pub enum Network {
     Refused,
     /// The caller has said that it counts not.
     Allowed,
+}
+
+/// Who watches a command.
+pub(super) enum Attendant {
+    /// A watcher of its own.
+    Own(Watcher),
+    /// That of the command which fleche itself belongs to.
+    Outer(nested::Scope),
+}
+
+impl Attendant {
+    /// What was seen, to be asked when the command has ended.
+    pub(super) fn finish(self) -> Trace {
+        match self {
+            Attendant::Own(watcher) => watcher.finish(),
+            Attendant::Outer(scope) => scope.finish(),
+        }
+    }
 }
 
 /// What it means that a filter cannot be installed.

@@ -1,5 +1,6 @@
 //! What each call means for the trace.
 
+mod accounts;
 mod beyond;
 mod changes;
 mod places;

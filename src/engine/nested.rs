@@ -1,0 +1,88 @@
+//! A run in a command that another run watches: what the inner one does counts for the outer one.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+
+use crate::exec::trace::nested;
+use crate::key;
+use crate::model::{Account, Answer, Facet, Output, OutputKind, Reason, Trail};
+use crate::store::Store;
+
+use super::lookup::Sought;
+use super::outputs::Mtime;
+use super::{Missed, Policy};
+
+/// What a command reads of descriptor 0 has no name: what opened it was seen.
+const STANDARD_INPUT: &str = "/dev/stdin";
+
+/// Tells the watcher, if there is one, that `folder` is the store.
+pub fn introduce(folder: &Path) {
+    nested::tell_apart(folder);
+}
+
+/// Whether somebody watches this run; from now on what it looks at itself does not count.
+pub fn is_watched() -> bool {
+    nested::exempt()
+}
+
+/// What the watcher was told of a call that is about to be replayed. Unless it [`holds`](Telling::holds), that is taken back.
+pub struct Telling<'a> {
+    call: &'a Answer,
+    holds: Cell<bool>,
+}
+
+impl<'a> Telling<'a> {
+    /// Tells what counts of a call. Whoever goes on must look again whether it still is the one: what was seen before may be
+    /// other than what the watcher has looked at just now.
+    pub fn of(sought: &Sought, call: &'a Answer, policy: &Policy, store: &Store) -> Result<Telling<'a>, Missed> {
+        nested::tell(&account(sought, call, policy, store));
+        // Nothing is to be taken back of what was only looked at.
+        let telling = Telling { call, holds: Cell::new(call.outcome.outputs.is_empty()) };
+        for watched in sought.command.watched.iter().filter(|watched| watched.path != Path::new(STANDARD_INPUT)) {
+            key::confirm_file(watched, store).map_err(Missed::Because)?;
+        }
+        Ok(telling)
+    }
+
+    /// Whether what was found by now is the same call.
+    pub fn check(&self, found: &Answer) -> Result<(), Missed> {
+        if found.key == self.call.key && found.outcome == self.call.outcome {
+            return Ok(());
+        }
+        Err(Missed::Because(Reason::NoCall))
+    }
+
+    /// What was told has come true.
+    pub fn holds(&self) {
+        self.holds.set(true);
+    }
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        if !self.holds.get() {
+            nested::refuse();
+        }
+    }
+}
+
+/// What counts of a call beside what the outer command's own key tells.
+fn account(sought: &Sought, call: &Answer, policy: &Policy, store: &Store) -> Account {
+    let command = sought.command;
+    let absolute = |path: &Path| key::lexical(&command.root, path);
+    let watched = command.watched.iter().map(|watched| watched.path.clone());
+    let own = watched.filter(|path| path != Path::new(STANDARD_INPUT)).map(|path| (path, Facet::Whole));
+    let seen = sought.observations(store).iter().map(|seen| (absolute(&seen.path), seen.facet.clone()));
+    let left = call.outcome.outputs.iter().map(|output| trail(output, &absolute, policy.mtime));
+    Account { seen: own.chain(seen).collect(), left: left.collect() }
+}
+
+fn trail(output: &Output, absolute: &dyn Fn(&Path) -> PathBuf, mtime: Mtime) -> (PathBuf, Trail) {
+    let trail = match &output.kind {
+        OutputKind::Absent => Trail::Nothing,
+        OutputKind::File { dated, .. } => Trail::File { is_dated: *dated || mtime != Mtime::Now },
+        OutputKind::Link { .. } => Trail::File { is_dated: false },
+        OutputKind::Folder { .. } => Trail::Folder,
+    };
+    (absolute(&output.path), trail)
+}
