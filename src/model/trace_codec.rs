@@ -51,7 +51,7 @@ impl Touch {
             }
         };
         let Seen { kind, kind_blindly, metadata, content } = self.seen;
-        let Made { changed, own, exclusive, dated, moved_here } = self.made;
+        let Made { changed, own, exclusive, dated, moved_here, carried } = self.made;
         let flags = [
             kind,
             kind_blindly,
@@ -64,6 +64,7 @@ impl Touch {
             moved_here,
             self.image.is_some(),
             self.listing.is_some(),
+            carried,
         ];
         writer.number(flags.iter().rev().fold(0, |bits, flag| bits << 1 | u64::from(*flag)));
         if let Some(image) = &self.image {
@@ -103,6 +104,7 @@ impl Touch {
             exclusive: is_set(6),
             dated: is_set(7),
             moved_here: is_set(8),
+            carried: is_set(11),
         };
         let image = if is_set(9) { Some(Digest(reader.digest()?)) } else { None };
         let mut listing = is_set(10).then(Listing::default);
