@@ -189,7 +189,7 @@ mod tests {
             image: is(9).then(|| Digest([7; 32])),
             seen: Seen { kind: is(0), kind_blindly: is(1), metadata: is(2), content: is(3) },
             listing: is(10).then_some(listing),
-            made: Made { changed: is(4), own: is(5), exclusive: is(6), dated: is(7), moved_here: is(8) },
+            made: Made { changed: is(4), own: is(5), exclusive: is(6), dated: is(7), moved_here: is(8), carried: is(11) },
         }
     }
 
