@@ -20,7 +20,7 @@ const FILES: usize = 400;
 /// Source files of the library.
 const SOURCES: usize = 60;
 /// Functions in the file that takes a compiler about half a second.
-const FUNCTIONS: usize = 300;
+const FUNCTIONS: usize = 80;
 
 /// Measures the group `watch`.
 pub fn measure(bench: &Bench, report: &mut Report) -> Result<(), Box<dyn Error>> {

@@ -182,7 +182,7 @@ mod tests {
             Glimpse::Something { stamp, user: 6, group: 7, links: 8, target: None },
             Glimpse::Something { stamp, user: 6, group: 7, links: 8, target: Some(b"to".to_vec()) },
         ];
-        let is = |number: usize| place % 11 == number;
+        let is = |number: usize| place % 12 == number;
         let listing = Listing { entries: vec![("a".into(), 1), ("b".into(), 0)], without: vec!["c".into()] };
         Touch {
             before: glimpses[place % 4].clone(),
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn traces_come_through_whole() {
         let trace = Trace {
-            touched: (0..44).map(|place| (format!("/path/{place}").into(), touch(place))).collect(),
+            touched: (0..48).map(|place| (format!("/path/{place}").into(), touch(place))).collect(),
             refusals: vec![
                 Reason::Network("inet".into()),
                 Reason::Socket("/s".into()),
