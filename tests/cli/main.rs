@@ -47,4 +47,5 @@ mod tidy;
 mod transparency;
 mod verify;
 mod watch;
+mod watch_real;
 mod world;
