@@ -67,7 +67,7 @@ pub struct Flags {
     /// A folder outside the project in which a watched command may leave outputs
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Watching")]
     allow_write: Vec<OsString>,
-    /// Files that a watched command keeps for itself: neither inputs nor outputs [default: ~/.cache and __pycache__]
+    /// Files that a watched command keeps for itself: neither inputs nor outputs [default: ~/.cache, __pycache__, cargo's locks]
     #[arg(long, value_name = "GLOB", help_heading = "Watching")]
     scratch: Vec<String>,
 

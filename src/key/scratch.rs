@@ -15,6 +15,17 @@ use super::place::lexical;
 /// A folder of this name holds what Python makes of the sources beside it, and checks before it uses it.
 const PYTHON: &str = "__pycache__";
 
+/// Files in cargo's folder by which its processes wait for each other and remember what they used last: what they build
+/// does not depend on them.
+const CARGO: &[&str] = &[
+    ".package-cache",
+    ".package-cache-mutate",
+    ".global-cache",
+    ".global-cache-journal",
+    ".global-cache-wal",
+    ".global-cache-shm",
+];
+
 /// What is scratch: a folder with all that is in it, or a file.
 pub struct Scratch {
     names: Patterns,
@@ -24,8 +35,8 @@ pub struct Scratch {
 
 impl Scratch {
     /// What `globs` name, seen from `cwd`: without a slash the name of a file or folder anywhere, with one a path. And what is
-    /// scratch by itself: `__pycache__` anywhere, and the user's cache folder by the command's `environment`, but where the
-    /// `root` itself lies in that.
+    /// scratch by itself: `__pycache__` anywhere, and by the command's `environment` cargo's locks and the user's cache folder,
+    /// but where the `root` itself lies in that.
     ///
     /// # Errors
     ///
@@ -47,6 +58,8 @@ impl Scratch {
             }
         }
         scratch.paths.extend(cache_folder(environment).filter(|folder| !root.starts_with(folder)));
+        let cargo = folder_of(environment, b"CARGO_HOME", ".cargo");
+        scratch.paths.extend(cargo.into_iter().flat_map(|folder| CARGO.iter().map(move |name| folder.join(name))));
         Ok(scratch)
     }
 
@@ -60,11 +73,16 @@ impl Scratch {
 
 /// Where programs keep their caches, see the XDG base directory specification.
 fn cache_folder(environment: &[OsString]) -> Option<PathBuf> {
+    folder_of(environment, b"XDG_CACHE_HOME", ".cache").filter(|folder| folder.as_os_str().as_bytes() != b"/")
+}
+
+/// The folder that a variable of this name tells, or else the one that is `usual` in the user's own.
+fn folder_of(environment: &[OsString], name: &[u8], usual: &str) -> Option<PathBuf> {
     let absolute = |path: PathBuf| Some(path).filter(|path| path.is_absolute());
     let of = |name: &[u8]| variable(environment, name).map(PathBuf::from).and_then(absolute);
-    let folder = of(b"XDG_CACHE_HOME").or_else(|| of(b"HOME").map(|home| home.join(".cache")))?;
+    let folder = of(name).or_else(|| of(b"HOME").map(|home| home.join(usual)))?;
     // By its real name, as all that is touched is known.
-    Some(folder.canonicalize().unwrap_or(folder)).filter(|folder| folder.as_os_str().as_bytes() != b"/")
+    Some(folder.canonicalize().unwrap_or(folder))
 }
 
 #[cfg(test)]
@@ -97,5 +115,15 @@ mod tests {
         assert!(scratch(&[], &both, "/w/p").holds(Path::new("/nonexistent/c/x")));
         assert!(!scratch(&[], &["XDG_CACHE_HOME=relative"], "/w/p").holds(Path::new("/w/p/sub/relative/x")));
         assert!(!scratch(&[], &["HOME=/", "XDG_CACHE_HOME=/"], "/w/p").holds(Path::new("/w/p")));
+    }
+
+    #[test]
+    fn locks_of_cargo_are_scratch_and_what_it_keeps_is_not() {
+        let usual = scratch(&[], &["HOME=/nonexistent/h"], "/w/p");
+        assert!(usual.holds(Path::new("/nonexistent/h/.cargo/.package-cache")));
+        assert!(!usual.holds(Path::new("/nonexistent/h/.cargo/config.toml")));
+        let told = scratch(&[], &["HOME=/nonexistent/h", "CARGO_HOME=/nonexistent/c"], "/w/p");
+        assert!(told.holds(Path::new("/nonexistent/c/.global-cache-journal")));
+        assert!(!told.holds(Path::new("/nonexistent/h/.cargo/.global-cache")));
     }
 }

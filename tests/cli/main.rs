@@ -48,4 +48,5 @@ mod tidy;
 mod transparency;
 mod verify;
 mod watch;
+mod watch_real;
 mod world;

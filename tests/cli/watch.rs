@@ -324,6 +324,18 @@ fn scratch_is_neither_input_nor_output() {
 }
 
 #[test]
+fn scratch_that_comes_does_not_make_the_next_run_miss() {
+    let world = World::new();
+    let line = "echo *.txt; mkdir -p __pycache__; echo x > __pycache__/a; echo x > b.log";
+    for verdict in ["stored", "hit"] {
+        assert_eq!(told(&world, &["--scratch", "*.log"], line), (verdict.to_owned(), "*.txt\n".to_owned()));
+    }
+    // What else comes does.
+    world.write("c.txt", "");
+    assert_eq!(told(&world, &["--scratch", "*.log"], line).0, "stored");
+}
+
+#[test]
 fn without_watching_nothing_is_cached_until_something_is_declared() {
     let world = World::new();
     world.write("a", "1\n");

@@ -1,8 +1,9 @@
-//! Programs of which it is known that size, times and owner of a file do not change what they make.
+//! Programs of which it is known what they go by when they ask stat(2): less than it tells, or more.
 
 use std::path::Path;
 
-/// By the names of their files, without the prefix of a target and the suffix of a version.
+/// Those to which size, times and owner of a file make no difference, by the names of their files, without the prefix of a
+/// target and the suffix of a version.
 const BLIND: &[&str] = &[
     "cc1",
     "cc1plus",
@@ -33,7 +34,16 @@ const BLIND: &[&str] = &[
     "nm",
 ];
 
-/// Whether the program at `path` is one of them.
+/// Those that take a file for changed if its inode or the time of its last change of status is another. No key can tell of
+/// these, since a copy has others; but the bytes tell what such a program would find out.
+const WARY: &[&str] = &["git"];
+
+/// Whether the program at `path` goes by more than size, times and owner of a file.
+pub fn is_wary(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| WARY.contains(&name))
+}
+
+/// Whether size, times and owner of a file make no difference to the program at `path`.
 pub fn is_blind(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
     let name = without_version(name);

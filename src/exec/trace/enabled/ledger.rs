@@ -33,6 +33,8 @@ pub struct Ledger {
     own_folders: HashSet<PathBuf>,
     /// Names that are the command's own, by their folders.
     own_names: HashMap<PathBuf, BTreeSet<OsString>>,
+    /// Names of which nothing else is noted, by the folders in which the command may have made them.
+    apart: HashMap<PathBuf, BTreeSet<OsString>>,
     /// Names that older files were to be given as well, by the names that they had.
     shared: Vec<(PathBuf, PathBuf)>,
     refusals: Vec<Reason>,
@@ -53,6 +55,13 @@ impl Ledger {
             if self.is_still_there(&from) {
                 self.refuse(Reason::HardLink(to));
             }
+        }
+        for (folder, names) in std::mem::take(&mut self.apart) {
+            let Some(listing) = self.touched.get_mut(&folder).and_then(|touch| touch.listing.as_mut()) else {
+                continue;
+            };
+            let without: BTreeSet<OsString> = listing.without.drain(..).chain(names).collect();
+            listing.without = without.into_iter().collect();
         }
         let Ledger { touched, refusals, .. } = std::mem::take(self);
         Trace { touched: touched.into_iter().collect(), refusals, ..Trace::default() }
@@ -225,17 +234,16 @@ impl Ledger {
         if self.touched.get(path).is_some_and(|touch| touch.seen.content && !touch.made.own) {
             self.take_image(path);
         }
-        if let (Some(folder), Some(name)) = (path.parent(), path.file_name()) {
-            match self.own_names.get_mut(folder) {
-                Some(names) if names.contains(name) => {}
-                Some(names) => drop(names.insert(name.to_owned())),
-                None => drop(self.own_names.insert(folder.to_owned(), BTreeSet::from([name.to_owned()]))),
-            }
-        }
+        note_name(&mut self.own_names, path);
         let touch = self.touch(path);
         touch.made.changed = true;
         touch.made.own = true;
         touch
+    }
+
+    /// Something may be made at `path` of which nothing else is noted: it is not to be missed in its folder the next time.
+    pub fn set_apart(&mut self, path: &Path) {
+        note_name(&mut self.apart, path);
     }
 
     /// Notes what is in a folder, when that is first asked for; names of which `is_passed_over` holds do not count.
@@ -339,6 +347,16 @@ impl Ledger {
     fn carry_off(&mut self, path: &Path) {
         self.alter(path);
         self.touch(path).made.carried = true;
+    }
+}
+
+/// Adds the name of `path` to those of its folder.
+fn note_name(names: &mut HashMap<PathBuf, BTreeSet<OsString>>, path: &Path) {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return };
+    match names.get_mut(folder) {
+        Some(names) if names.contains(name) => {}
+        Some(names) => drop(names.insert(name.to_owned())),
+        None => drop(names.insert(folder.to_owned(), BTreeSet::from([name.to_owned()]))),
     }
 }
 

@@ -41,8 +41,10 @@ pub struct Observer {
     looks: u64,
     /// What is noted of paths that were not touched.
     scopes: HashMap<PathBuf, Scope>,
-    /// Threads of which it is known whether their programs are blind, and since when, by the monotonic clock.
-    blind: HashMap<i32, (bool, u64)>,
+    /// Threads of which it is known what their programs go by, and since when, by the monotonic clock.
+    habits: HashMap<i32, (Habit, u64)>,
+    /// Whether a program that goes by more than stat(2) tells was executed.
+    has_wary: bool,
     /// Programs whose interpreters are noted.
     executed: HashSet<PathBuf>,
     text: Vec<u8>,
@@ -59,6 +61,17 @@ enum Scope {
     Kernel,
     /// Nothing.
     Apart,
+}
+
+/// What a program goes by when it asks stat(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Habit {
+    /// Whether something is there, and what.
+    Blind,
+    /// What it is told.
+    Plain,
+    /// Whether a file may be another one by now.
+    Wary,
 }
 
 /// How long it is believed of a thread that it executes the same program unless it was seen to execute another one, in
@@ -92,7 +105,8 @@ impl Observer {
             stdin_used: false,
             looks: 0,
             scopes: HashMap::new(),
-            blind: HashMap::new(),
+            habits: HashMap::new(),
+            has_wary: false,
             executed: HashSet::new(),
             text: Vec::new(),
         }
@@ -192,23 +206,37 @@ impl Observer {
 
     fn look(&mut self, asker: &Asker, at: At, sight: Sight) {
         let Some(path) = self.watched(asker, at) else { return };
-        if self.ledger.knows(&path, sight) {
+        let is_known = self.ledger.knows(&path, sight);
+        let may_be_wary = self.has_wary && sight == Sight::Metadata && !self.ledger.knows(&path, Sight::Content);
+        if is_known && !may_be_wary {
             return;
         }
-        let sight = if self.is_blind(asker.tracee) { Sight::KindBlindly } else { sight };
-        self.ledger.see(&path, sight);
+        match self.habit(asker.tracee) {
+            Habit::Blind => self.ledger.see(&path, Sight::KindBlindly),
+            Habit::Plain => self.ledger.see(&path, sight),
+            Habit::Wary => {
+                self.ledger.see(&path, sight);
+                if sight == Sight::Metadata {
+                    self.ledger.see(&path, Sight::Content);
+                }
+            }
+        }
     }
 
-    /// Whether the program is one of which it is known that what stat(2) tells does not change what it makes.
-    fn is_blind(&mut self, tracee: Tracee) -> bool {
+    /// What the program that a thread executes goes by.
+    fn habit(&mut self, tracee: Tracee) -> Habit {
         let now = clock::monotonic();
-        match self.blind.get(&tracee.id()) {
-            Some((is_blind, since)) if now.saturating_sub(*since) < SAME_PROGRAM => return *is_blind,
+        match self.habits.get(&tracee.id()) {
+            Some((habit, since)) if now.saturating_sub(*since) < SAME_PROGRAM => return *habit,
             _ => {}
         }
-        let is_blind = tracee.program().is_some_and(|program| blind::is_blind(&program));
-        self.blind.insert(tracee.id(), (is_blind, now));
-        is_blind
+        let habit = match tracee.program() {
+            Some(program) if blind::is_blind(&program) => Habit::Blind,
+            Some(program) if blind::is_wary(&program) => Habit::Wary,
+            _ => Habit::Plain,
+        };
+        self.habits.insert(tracee.id(), (habit, now));
+        habit
     }
 
     fn open(&mut self, asker: &Asker, at: At, opening: Opening) {
@@ -220,6 +248,7 @@ impl Observer {
         let Some(path) = path else { return };
         match self.scope(&path) {
             Scope::Kernel => return self.open_device(&path, opening),
+            Scope::Apart if opening.creates() => return self.ledger.set_apart(&path),
             Scope::Apart => return,
             Scope::Unread if opening.is_place() || !opening.changes() => return,
             Scope::Unread | Scope::Noted => {}
@@ -253,10 +282,11 @@ impl Observer {
     }
 
     fn execute(&mut self, asker: &Asker, at: At) {
-        self.blind.clear();
+        self.habits.clear();
         let mut path = self.real(asker, at);
         for _ in 0..MOST_INTERPRETERS {
             let Some(file) = path else { return };
+            self.has_wary |= blind::is_wary(&file);
             let is_noted = !self.is_passed_over(&file);
             if is_noted {
                 self.ledger.see(&file, Sight::Content);

@@ -52,7 +52,7 @@ impl Observer {
     /// A call finds out that something is there or not, and no more.
     pub(super) fn look_at(&mut self, asker: &Asker, path: &Path) {
         if !self.ledger.knows(path, Sight::Kind) {
-            let sight = if self.is_blind(asker.tracee) { Sight::KindBlindly } else { Sight::Kind };
+            let sight = if self.habit(asker.tracee) == super::Habit::Blind { Sight::KindBlindly } else { Sight::Kind };
             self.ledger.see(path, sight);
         }
     }

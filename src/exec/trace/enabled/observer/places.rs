@@ -40,7 +40,10 @@ impl Observer {
     pub(super) fn is_change_noted(&mut self, path: &Path) -> bool {
         match self.scope(path) {
             Scope::Noted | Scope::Unread => true,
-            Scope::Apart => false,
+            Scope::Apart => {
+                self.ledger.set_apart(path);
+                false
+            }
             Scope::Kernel => {
                 if !never::is_plain_device(path) && !never::is_of_a_process(path) {
                     self.ledger.refuse(Reason::Device(path.to_owned()));
