@@ -97,13 +97,8 @@ impl Touch {
         let bits = reader.number()?;
         let is_set = |place: u32| bits >> place & 1 == 1;
         let seen = Seen { kind: is_set(0), kind_blindly: is_set(1), metadata: is_set(2), content: is_set(3) };
-        let made = Made {
-            changed: is_set(4),
-            own: is_set(5),
-            exclusive: is_set(6),
-            dated: is_set(7),
-            moved_here: is_set(8),
-        };
+        let made =
+            Made { changed: is_set(4), own: is_set(5), exclusive: is_set(6), dated: is_set(7), moved_here: is_set(8) };
         let image = if is_set(9) { Some(Digest(reader.digest()?)) } else { None };
         let mut listing = is_set(10).then(Listing::default);
         if let Some(listing) = &mut listing {

@@ -53,7 +53,11 @@ fn verbose_says_why_not() {
     world.write("input", "2\n");
     let said = ask(&world, &["-v"]).stderr();
     assert!(said.starts_with("fleche: miss: `input` changed since call "), "{said}");
-    world.fleche(["contains", "-v", "--trace", "off", "--", "./tool"]).ends(1, "", "fleche: not cached: its inputs are not declared\n");
+    world.fleche(["contains", "-v", "--trace", "off", "--", "./tool"]).ends(
+        1,
+        "",
+        "fleche: not cached: its inputs are not declared\n",
+    );
 }
 
 #[test]

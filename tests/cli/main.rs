@@ -23,6 +23,7 @@ mod key;
 mod load;
 mod make;
 mod mask;
+mod nested;
 mod outputs;
 mod policy;
 mod probe;

@@ -214,8 +214,10 @@ fn long_options_are_fleches_until_the_first_other_word() {
 fn undeclared_lines_are_not_talked_about_but_with_verbose() {
     let world = World::new();
     world.fleche(["shell", "--trace", "off", "-c", "echo a"]).prints("a\n");
-    for verbose in [world.fleche(["shell", "--trace", "off", "--verbose", "-c", "echo a"]), world.fleche(["-v", "shell", "--trace", "off", "-c", "echo a"])]
-    {
+    for verbose in [
+        world.fleche(["shell", "--trace", "off", "--verbose", "-c", "echo a"]),
+        world.fleche(["-v", "shell", "--trace", "off", "-c", "echo a"]),
+    ] {
         verbose.ends(0, "a\n", "fleche: not cached: its inputs are not declared\n");
     }
     let outcome = world.fleche(["-v", "shell", "--pure", "-c", "echo a"]).run();
