@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
-use crate::world::World;
+use crate::world::{World, search_path};
 
 /// What became of the runs that one line led to, in the order in which they ended.
 #[track_caller]
 fn run(world: &World, line: &str, verdicts: &[&str], prints: &str) {
     let journal = || fs::read_to_string(world.cache().join("journal")).unwrap_or_default();
     let before = journal().len();
-    let outcome = world.shell("fleche run -- sh -c \"$LINE\"").env("LINE", line).run();
+    let programs = Path::new(env!("CARGO_BIN_EXE_fleche")).parent().unwrap();
+    let path = format!("{}:{}", programs.display(), search_path());
+    let outcome = world.fleche(["run", "--", "sh", "-c", line]).env("PATH", path).run();
     let journal = journal();
     let found: Vec<&str> = journal[before..].lines().filter_map(|line| line.split('\t').nth(1)).collect();
     assert_eq!((&found[..], &*outcome.stdout(), &*outcome.stderr()), (verdicts, prints, ""), "{line}");
@@ -106,7 +109,7 @@ fn a_program_that_appears_earlier_in_the_search_path_counts() {
 fn what_an_inner_hit_restores_is_the_outer_ones_to_restore() {
     let world = World::new();
     world.write("a", "1\n");
-    let inner = "fleche run -- sh -c 'mkdir d; cat a > d/x; ln -s x d/l; rm gone; touch -d @1000000000 d/x'";
+    let inner = "fleche run -- sh -c 'mkdir d; cat a > d/x; ln -s x d/l; unlink gone; touch -d @1000000000 d/x'";
     let clear = |gone: &str| {
         let _ = fs::remove_dir_all(world.path("d"));
         world.write("gone", gone);
@@ -129,9 +132,9 @@ fn what_an_inner_hit_restores_is_the_outer_ones_to_restore() {
 fn what_is_made_of_a_restored_output_is_no_input() {
     let world = World::new();
     world.write("a", "1\n");
-    let line = "fleche run -- cp a b; fleche run -- cp b c; cat c";
+    let line = "fleche run -- cp a b; fleche run -- sh -c 'cat b > c'; cat c";
     run(&world, line, &["stored", "stored", "stored"], "1\n");
-    let other = "fleche run -- cp a b; fleche run -- cp b c; cat b c";
+    let other = "fleche run -- cp a b; fleche run -- sh -c 'cat b > c'; cat b c";
     for (verdicts, content) in [(&["hit", "hit", "stored"][..], "1\n"), (OUTER_HIT, "1\n")] {
         for name in ["b", "c"] {
             fs::remove_file(world.path(name)).unwrap();
@@ -250,7 +253,7 @@ fn compilers_that_make_starts_are_cached_and_make_is() {
     world.program("./all", [""; 0]).prints("");
     clear();
     run(&world, "make -s CC='fleche run -- cc'", &["hit", "hit", "hit", "stored"], "");
-    world.write("b.c", "#include \"a.h\"\nint b(void) { return A + 0; }\n");
+    world.write("b.c", "#include \"a.h\"\nint b(void) { int a = A; return a; }\n");
     clear();
     run(&world, "make -s CC='fleche run -- cc'", &["hit", "stored", "stored", "stored"], "");
     world.write("a.h", "#define A 2\n");
@@ -278,6 +281,7 @@ fn a_run_that_is_no_run_counts_as_its_command() {
 fn another_store_is_no_business_of_the_outer_one() {
     let world = World::new();
     world.write("a", "1\n");
+    fs::create_dir(world.home().join("other")).unwrap();
     let line = "XDG_CACHE_HOME=$HOME/other fleche run -- cat a";
     run(&world, line, &["stored"], "1\n");
     run(&world, &format!("true; {line}"), &["stored"], "1\n");
@@ -290,7 +294,7 @@ fn another_store_is_no_business_of_the_outer_one() {
 fn what_an_inner_command_leaves_running_keeps_both_from_being_stored() {
     let world = World::new();
     let line = "fleche run -- sh -c 'sleep 5 > /dev/null 2>&1 & echo done'";
-    run(&world, line, &["not-stored", "not-stored"], "done\n");
+    run(&world, line, &["missed", "missed"], "done\n");
 }
 
 #[test]
@@ -298,8 +302,8 @@ fn what_the_inner_run_allows_the_outer_one_does_not() {
     let world = World::new();
     let ask =
         "python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect((\"127.0.0.1\", 9))'";
-    run(&world, &format!("fleche run --allow-network -- {ask}"), &["stored", "not-stored"], "");
-    run(&world, &format!("fleche run -- {ask}"), &["not-stored", "not-stored"], "");
+    run(&world, &format!("fleche run --allow-network -- {ask}"), &["stored", "missed"], "");
+    run(&world, &format!("fleche run -- {ask}"), &["missed", "missed"], "");
 }
 
 #[test]
@@ -326,5 +330,5 @@ fn input_that_the_inner_command_does_not_read_is_no_obstacle() {
         "2\n2\n",
     );
     // Nobody heard whether it was read.
-    run(&world, "cat a | fleche run -- cat", &["not-stored", "stored"], "2\n");
+    run(&world, "cat a | fleche run -- cat", &["missed", "stored"], "2\n");
 }
