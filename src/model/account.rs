@@ -65,13 +65,16 @@ impl Account {
         }
         while !reader.is_empty() {
             let path = path(&mut reader)?;
-            account.left.push((path, match reader.number()? {
-                0 => Trail::File { is_dated: false },
-                1 => Trail::File { is_dated: true },
-                2 => Trail::Folder,
-                3 => Trail::Nothing,
-                _ => return Err(Malformed("trail")),
-            }));
+            account.left.push((
+                path,
+                match reader.number()? {
+                    0 => Trail::File { is_dated: false },
+                    1 => Trail::File { is_dated: true },
+                    2 => Trail::Folder,
+                    3 => Trail::Nothing,
+                    _ => return Err(Malformed("trail")),
+                },
+            ));
         }
         Ok(account)
     }
@@ -95,8 +98,7 @@ mod tests {
             Facet::Replaced,
             Facet::Listing { without: vec!["a".into(), "b".into()] },
         ];
-        let trails =
-            [Trail::File { is_dated: false }, Trail::File { is_dated: true }, Trail::Folder, Trail::Nothing];
+        let trails = [Trail::File { is_dated: false }, Trail::File { is_dated: true }, Trail::Folder, Trail::Nothing];
         let account = Account {
             seen: facets.into_iter().map(|facet| ("/some/path".into(), facet)).collect(),
             left: trails.into_iter().map(|trail| ("/other".into(), trail)).collect(),

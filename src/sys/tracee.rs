@@ -85,7 +85,8 @@ impl Tracee {
             written @ 0.. => Ok(written as usize),
             _ => match io::Error::last_os_error() {
                 error if [Some(libc::ENOSYS), Some(libc::EPERM)].contains(&error.raw_os_error()) => {
-                    let memory = File::options().write(true).open(format!("/proc/{}/mem", self.0)).map_err(|_| error)?;
+                    let memory =
+                        File::options().write(true).open(format!("/proc/{}/mem", self.0)).map_err(|_| error)?;
                     memory.write_at(bytes, address)
                 }
                 error => Err(error),

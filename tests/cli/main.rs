@@ -24,6 +24,7 @@ mod key;
 mod load;
 mod make;
 mod mask;
+mod nested;
 mod outputs;
 mod policy;
 mod probe;

@@ -100,7 +100,11 @@ impl Nest {
         if let Some(message) = Message::of(notice) {
             let process = tracee.process()?;
             let bytes = if message.verb == Verb::Fetch { Vec::new() } else { message.read(tracee).ok()? };
-            return if listener.is_waiting(notice.id) { self.hear(listener, notice, process, &message, &bytes) } else { None };
+            return if listener.is_waiting(notice.id) {
+                self.hear(listener, notice, process, &message, &bytes)
+            } else {
+                None
+            };
         }
         if self.is_exempt(tracee, notice) {
             return None;

@@ -39,10 +39,9 @@ impl Observer {
             self.note_seen(&asker, path, facet);
         }
         for (path, trail) in &account.left {
-            let is_read = |(seen, facet): &(PathBuf, Facet)| {
-                seen == path && matches!(facet, Facet::Whole | Facet::Content)
-            };
-            self.note_left(&asker, path, *trail, account.seen.iter().any(is_read));
+            let is_read =
+                |(seen, facet): &(PathBuf, Facet)| seen == path && matches!(facet, Facet::Whole | Facet::Content);
+            self.note_left(path, *trail, account.seen.iter().any(is_read));
         }
     }
 
@@ -73,26 +72,41 @@ impl Observer {
         self.ledger.see(&path, sight);
     }
 
-    fn note_left(&mut self, asker: &Asker, path: &Path, trail: Trail, is_read: bool) {
-        let Some(path) = self.resolved(asker, path, End::Kept) else { return };
-        if !self.is_change_noted(&path) {
+    /// Where something is left no folder on the way is a link, for a replay goes through none.
+    fn note_left(&mut self, path: &Path, trail: Trail, is_read: bool) {
+        if !self.is_change_noted(path) {
             return;
         }
-        let now = self.ledger.now(&path);
+        if trail != Trail::Nothing {
+            self.note_folders(path);
+        }
+        let now = self.ledger.now(path);
         match (trail, now) {
-            (Trail::File { .. }, Some(_)) if is_read => self.ledger.alter(&path),
-            (Trail::File { .. }, _) => self.ledger.replace(&path),
-            (Trail::Folder, None) => self.ledger.make_folder(&path),
-            (Trail::Folder, Some(_)) => self.ledger.alter(&path),
-            (Trail::Nothing, None) => self.ledger.see(&path, Sight::Kind),
-            (Trail::Nothing, Some(FileType::Directory)) if look::is_empty(&path) => self.ledger.remove_folder(&path),
+            (Trail::File { .. }, Some(_)) if is_read => self.ledger.alter(path),
+            (Trail::File { .. }, _) => self.ledger.replace(path),
+            (Trail::Folder, None) => self.ledger.make_folder(path),
+            (Trail::Folder, Some(_)) => self.ledger.alter(path),
+            (Trail::Nothing, None) => self.ledger.see(path, Sight::Kind),
+            (Trail::Nothing, Some(FileType::Directory)) if look::is_empty(path) => self.ledger.remove_folder(path),
             // What is in it is taken away before it.
-            (Trail::Nothing, Some(FileType::Directory)) => self.ledger.replace(&path),
-            (Trail::Nothing, Some(_)) => self.ledger.remove(&path),
+            (Trail::Nothing, Some(FileType::Directory)) => self.ledger.replace(path),
+            (Trail::Nothing, Some(_)) => self.ledger.remove(path),
         }
         if trail == (Trail::File { is_dated: true }) {
-            self.ledger.date(&path);
+            self.ledger.date(path);
         }
-        self.resolver.forget_all(&path);
+        self.resolver.forget_all(path);
+    }
+
+    /// Folders that have to be made for something to be at `path`.
+    fn note_folders(&mut self, path: &Path) {
+        let missing: Vec<&Path> =
+            path.ancestors().skip(1).take_while(|folder| self.ledger.now(folder).is_none()).collect();
+        for folder in missing.into_iter().rev() {
+            if !self.ledger.is_own(folder) {
+                self.ledger.make_folder(folder);
+                self.resolver.forget_all(folder);
+            }
+        }
     }
 }

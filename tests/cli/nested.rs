@@ -1,0 +1,334 @@
+//! A run in a watched command: the inner one hits and stores by itself, and what it saw and left counts for the outer one.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::world::{World, search_path};
+
+/// What became of the runs that one line led to, in the order in which they ended.
+#[track_caller]
+fn run(world: &World, line: &str, verdicts: &[&str], prints: &str) {
+    let journal = || fs::read_to_string(world.cache().join("journal")).unwrap_or_default();
+    let before = journal().len();
+    let programs = Path::new(env!("CARGO_BIN_EXE_fleche")).parent().unwrap();
+    let path = format!("{}:{}", programs.display(), search_path());
+    let outcome = world.fleche(["run", "--", "sh", "-c", line]).env("PATH", path).run();
+    let journal = journal();
+    let found: Vec<&str> = journal[before..].lines().filter_map(|line| line.split('\t').nth(1)).collect();
+    assert_eq!((&found[..], &*outcome.stdout(), &*outcome.stderr()), (verdicts, prints, ""), "{line}");
+}
+
+const BOTH_STORED: &[&str] = &["stored", "stored"];
+const INNER_HIT: &[&str] = &["hit", "stored"];
+const OUTER_HIT: &[&str] = &["hit"];
+
+#[test]
+fn both_are_stored_and_both_hit() {
+    let world = World::new();
+    world.write("a", "1\n");
+    run(&world, "fleche run -- cat a", BOTH_STORED, "1\n");
+    run(&world, "fleche run -- cat a", OUTER_HIT, "1\n");
+    run(&world, "echo 0; fleche run -- cat a", INNER_HIT, "0\n1\n");
+    world.write("a", "2\n");
+    run(&world, "fleche run -- cat a", BOTH_STORED, "2\n");
+    world.write("a", "1\n");
+    run(&world, "fleche run -- cat a", OUTER_HIT, "1\n");
+}
+
+#[test]
+fn what_an_inner_hit_did_not_read_counts_all_the_same() {
+    let world = World::new();
+    world.write("a", "1\n");
+    world.write("late/h", "late\n");
+    for (inner, prints) in [
+        ("cat a", "1\n"),
+        ("sh -c 'cat early/h late/h 2>&1 | tail -n 1'", "late\n"),
+        ("sh -c 'echo late/*'", "late/h\n"),
+        ("stat -c %Y a", "1000000000\n"),
+        ("readlink l", "to\n"),
+    ] {
+        world.program("touch", ["-d", "@1000000000", "a"]).prints("");
+        let _ = fs::remove_file(world.path("l"));
+        symlink("to", world.path("l")).unwrap();
+        let (first, second) = (format!("fleche run -- {inner}"), format!("true; fleche run -- {inner}"));
+        run(&world, &first, BOTH_STORED, prints);
+        run(&world, &second, INNER_HIT, prints);
+        run(&world, &second, OUTER_HIT, prints);
+        // Of the same size and as old.
+        world.write("a", "2\n");
+        world.program("touch", ["-d", "@1000000000", "a"]).prints("");
+        match inner {
+            "cat a" => run(&world, &second, BOTH_STORED, "2\n"),
+            _ => run(&world, &second, OUTER_HIT, prints),
+        }
+        world.write("a", "1\n");
+        world.program("touch", ["-d", "@1000000001", "a"]).prints("");
+        match inner {
+            "stat -c %Y a" => run(&world, &second, BOTH_STORED, "1000000001\n"),
+            _ => run(&world, &second, OUTER_HIT, prints),
+        }
+        world.write("late/i", "");
+        match inner {
+            "sh -c 'echo late/*'" => run(&world, &second, BOTH_STORED, "late/h late/i\n"),
+            "stat -c %Y a" => {}
+            _ => run(&world, &second, OUTER_HIT, prints),
+        }
+        fs::remove_file(world.path("late/i")).unwrap();
+        world.write("early/h", "early\n");
+        if inner.contains("early") {
+            run(&world, &second, BOTH_STORED, "late\n");
+        }
+        fs::remove_dir_all(world.path("early")).unwrap();
+        fs::remove_file(world.path("l")).unwrap();
+        if inner == "readlink l" {
+            symlink("of", world.path("l")).unwrap();
+            run(&world, &second, BOTH_STORED, "of\n");
+        }
+    }
+}
+
+#[test]
+fn a_program_that_appears_earlier_in_the_search_path_counts() {
+    let world = World::new();
+    world.script("late/tool", "#!/bin/sh\necho late\n");
+    let line = "PATH=$PWD/early:$PWD/late:$PATH; fleche run -- tool";
+    let other = "PATH=$PWD/early:$PWD/late:$PATH; true; fleche run -- tool";
+    run(&world, line, BOTH_STORED, "late\n");
+    run(&world, other, INNER_HIT, "late\n");
+    run(&world, other, OUTER_HIT, "late\n");
+    world.script("early/tool", "#!/bin/sh\necho early\n");
+    run(&world, other, BOTH_STORED, "early\n");
+    fs::remove_dir_all(world.path("early")).unwrap();
+    run(&world, other, OUTER_HIT, "late\n");
+    world.script("late/tool", "#!/bin/sh\necho fine\n");
+    run(&world, other, BOTH_STORED, "fine\n");
+}
+
+#[test]
+fn what_an_inner_hit_restores_is_the_outer_ones_to_restore() {
+    let world = World::new();
+    world.write("a", "1\n");
+    let inner = "fleche run -- sh -c 'mkdir d; cat a > d/x; ln -s x d/l; unlink gone; touch -d @1000000000 d/x'";
+    let clear = |gone: &str| {
+        let _ = fs::remove_dir_all(world.path("d"));
+        world.write("gone", gone);
+    };
+    clear("");
+    run(&world, inner, BOTH_STORED, "");
+    let second = format!("true; {inner}");
+    for verdicts in [INNER_HIT, OUTER_HIT, OUTER_HIT] {
+        clear("");
+        run(&world, &second, verdicts, "");
+        assert_eq!(world.read("d/x"), "1\n");
+        assert_eq!(fs::read_link(world.path("d/l")).unwrap().to_str(), Some("x"));
+        assert!(!world.path("gone").exists());
+    }
+    clear("other");
+    run(&world, &second, BOTH_STORED, "");
+}
+
+#[test]
+fn what_is_made_of_a_restored_output_is_no_input() {
+    let world = World::new();
+    world.write("a", "1\n");
+    let line = "fleche run -- cp a b; fleche run -- sh -c 'cat b > c'; cat c";
+    run(&world, line, &["stored", "stored", "stored"], "1\n");
+    let other = "fleche run -- cp a b; fleche run -- sh -c 'cat b > c'; cat b c";
+    for (verdicts, content) in [(&["hit", "hit", "stored"][..], "1\n"), (OUTER_HIT, "1\n")] {
+        for name in ["b", "c"] {
+            fs::remove_file(world.path(name)).unwrap();
+        }
+        run(&world, other, verdicts, "1\n1\n");
+        assert_eq!(world.read("c"), content);
+    }
+}
+
+#[test]
+fn an_output_that_lies_there_is_replaced() {
+    let world = World::new();
+    world.write("a", "1\n");
+    world.write("out", "before\n");
+    run(&world, "fleche run -- sh -c 'cat a > out'", BOTH_STORED, "");
+    for (content, verdicts) in [("between\n", INNER_HIT), ("after\n", OUTER_HIT)] {
+        world.write("out", content);
+        run(&world, "fleche run -- sh -c 'cat a > out'; cat out", verdicts, "1\n");
+        assert_eq!(world.read("out"), "1\n");
+    }
+}
+
+#[test]
+fn what_is_read_before_it_is_changed_counts() {
+    let world = World::new();
+    world.write("log", "1\n");
+    run(&world, "fleche run -- sh -c 'echo 2 >> log'", BOTH_STORED, "");
+    for verdicts in [INNER_HIT, OUTER_HIT] {
+        world.write("log", "1\n");
+        run(&world, "fleche run -- sh -c 'echo 2 >> log'; cat log", verdicts, "1\n2\n");
+    }
+    run(&world, "fleche run -- sh -c 'echo 2 >> log'; cat log", BOTH_STORED, "1\n2\n2\n");
+}
+
+#[test]
+fn declared_inputs_count_with_what_globs_find() {
+    let world = World::new();
+    world.write("a.h", "a\n");
+    world.write("b", "b\n");
+    let inner = "fleche run -i '*.h' -- sh -c 'cat *.h b'";
+    run(&world, inner, BOTH_STORED, "a\nb\n");
+    let second = format!("true; {inner}");
+    run(&world, &second, INNER_HIT, "a\nb\n");
+    // That this counts not was said, and the outer run believes it where the inner one does.
+    world.write("b", "c\n");
+    run(&world, &second, OUTER_HIT, "a\nb\n");
+    world.write("b.h", "b\n");
+    run(&world, &second, BOTH_STORED, "a\nb\nc\n");
+    fs::remove_file(world.path("b.h")).unwrap();
+    world.write("a.h", "A\n");
+    run(&world, &second, BOTH_STORED, "A\nc\n");
+}
+
+#[test]
+fn declared_outputs_and_pure_commands_count() {
+    let world = World::new();
+    world.write("a", "1\n");
+    let inner = "fleche run -i a -o out/ -- sh -c 'mkdir -p out && cp a out/b'; fleche run --pure -- echo pure";
+    run(&world, inner, &["stored", "stored", "stored"], "pure\n");
+    let second = format!("true; {inner}");
+    for verdicts in [&["hit", "hit", "stored"][..], OUTER_HIT] {
+        fs::remove_dir_all(world.path("out")).unwrap();
+        run(&world, &second, verdicts, "pure\n");
+        assert_eq!(world.read("out/b"), "1\n");
+    }
+}
+
+#[test]
+fn three_levels_are_no_other_than_two() {
+    let world = World::new();
+    world.write("a", "1\n");
+    world.write("b", "2\n");
+    let line = "fleche run -- sh -c 'cat b; fleche run -- cat a'";
+    run(&world, line, &["stored", "stored", "stored"], "2\n1\n");
+    run(&world, line, OUTER_HIT, "2\n1\n");
+    world.write("b", "3\n");
+    run(&world, line, &["hit", "stored", "stored"], "3\n1\n");
+    world.write("a", "4\n");
+    // The innermost hit counted for the one in the middle, and that for the outer one.
+    run(&world, &format!("true; {line}"), &["stored", "stored", "stored"], "3\n4\n");
+    run(&world, &format!("false; {line}"), INNER_HIT, "3\n4\n");
+    run(&world, &format!("false; {line}"), OUTER_HIT, "3\n4\n");
+    world.write("a", "5\n");
+    run(&world, &format!("false; {line}"), &["stored", "stored", "stored"], "3\n5\n");
+}
+
+#[test]
+fn each_run_sees_what_its_own_command_does_and_nobody_elses() {
+    let world = World::new();
+    world.write("a", "1\n");
+    world.write("b", "2\n");
+    // Two at a time, whose processes come and go.
+    let inner =
+        |name: &str| format!("fleche run -- sh -c 'for i in 1 2 3 4 5; do cat {name}; done; (cat {name} &) ; wait'");
+    let line = format!("{{ {} & {} & cat b; wait; }} > out", inner("a"), inner("b"));
+    run(&world, &line, &["stored", "stored", "stored"], "");
+    world.write("b", "3\n");
+    let (a, b) = (inner("a"), inner("b"));
+    let prints = |digit: &str| digit.repeat(6);
+    run(&world, &a, INNER_HIT, &prints("1\n"));
+    run(&world, &b, BOTH_STORED, &prints("3\n"));
+}
+
+#[test]
+fn compilers_that_make_starts_are_cached_and_make_is() {
+    let world = World::new();
+    world.write("all.c", "#include \"a.h\"\nint b(void);\nint main(void) { return A - b(); }\n");
+    world.write("b.c", "#include \"a.h\"\nint b(void) { return A; }\n");
+    world.write("a.h", "#define A 1\n");
+    world.write("Makefile", "all: all.o b.o\n\t@$(CC) -o $@ $^\n%.o: %.c a.h\n\t@$(CC) -c -o $@ $<\n");
+    let line = "make -s -j2 CC='fleche run -- cc'";
+    run(&world, line, &["stored", "stored", "stored", "stored"], "");
+    let clear = || ["all", "all.o", "b.o"].map(|name| fs::remove_file(world.path(name)).unwrap());
+    clear();
+    run(&world, line, OUTER_HIT, "");
+    world.program("./all", [""; 0]).prints("");
+    clear();
+    run(&world, "make -s CC='fleche run -- cc'", &["hit", "hit", "hit", "stored"], "");
+    world.write("b.c", "#include \"a.h\"\nint b(void) { int a = A; return a; }\n");
+    clear();
+    run(&world, "make -s CC='fleche run -- cc'", &["hit", "stored", "stored", "stored"], "");
+    world.write("a.h", "#define A 2\n");
+    clear();
+    run(&world, "make -s CC='fleche run -- cc'", &["stored", "stored", "stored", "stored"], "");
+    clear();
+    run(&world, "make -s CC='fleche run -- cc'", OUTER_HIT, "");
+    world.program("./all", [""; 0]).prints("");
+}
+
+#[test]
+fn a_run_that_is_no_run_counts_as_its_command() {
+    let world = World::new();
+    for options in ["--mode off", "--mode read-only"] {
+        let line = format!("fleche run {options} -- cat a");
+        world.write("a", "1\n");
+        run(&world, &line, &["stored"], "1\n");
+        run(&world, &line, OUTER_HIT, "1\n");
+        world.write("a", "2\n");
+        run(&world, &line, &["stored"], "2\n");
+    }
+}
+
+#[test]
+fn another_store_is_no_business_of_the_outer_one() {
+    let world = World::new();
+    world.write("a", "1\n");
+    fs::create_dir(world.home().join("other")).unwrap();
+    let line = "XDG_CACHE_HOME=$HOME/other fleche run -- cat a";
+    run(&world, line, &["stored"], "1\n");
+    run(&world, &format!("true; {line}"), &["stored"], "1\n");
+    run(&world, &format!("true; {line}"), OUTER_HIT, "1\n");
+    world.write("a", "2\n");
+    run(&world, &format!("true; {line}"), &["stored"], "2\n");
+}
+
+#[test]
+fn what_an_inner_command_leaves_running_keeps_both_from_being_stored() {
+    let world = World::new();
+    let line = "fleche run -- sh -c 'sleep 5 > /dev/null 2>&1 & echo done'";
+    run(&world, line, &["missed", "missed"], "done\n");
+}
+
+#[test]
+fn what_the_inner_run_allows_the_outer_one_does_not() {
+    let world = World::new();
+    let ask =
+        "python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect((\"127.0.0.1\", 9))'";
+    run(&world, &format!("fleche run --allow-network -- {ask}"), &["stored", "missed"], "");
+    run(&world, &format!("fleche run -- {ask}"), &["missed", "missed"], "");
+}
+
+#[test]
+fn input_that_the_inner_command_does_not_read_is_no_obstacle() {
+    let world = World::new();
+    world.write("a", "1\n");
+    run(
+        &world,
+        "cat a | fleche run --stdin -- cat; fleche run --stdin-from a -- cat",
+        &["stored", "stored", "stored"],
+        "1\n1\n",
+    );
+    run(
+        &world,
+        "true; cat a | fleche run --stdin -- cat; fleche run -- cat < a",
+        &["hit", "stored", "stored"],
+        "1\n1\n",
+    );
+    world.write("a", "2\n");
+    run(
+        &world,
+        "true; cat a | fleche run --stdin -- cat; fleche run -- cat < a",
+        &["stored", "stored", "stored"],
+        "2\n2\n",
+    );
+    // Nobody heard whether it was read.
+    run(&world, "cat a | fleche run -- cat", &["missed", "stored"], "2\n");
+}
