@@ -35,7 +35,9 @@ pub fn run(args: Args, talk: &Talk) -> i32 {
     let tell = |told: Told| match &told {
         // A Makefile has hundreds of lines of which nothing is known.
         Told::Plain { reason: reason @ Reason::Undeclared, .. } => talk.detail(&format!("not cached: {reason}")),
-        Told::NotStored { reason: reason @ Reason::Unwatchable(_), .. } => talk.detail(&format!("not stored: {reason}")),
+        Told::NotStored { reason: reason @ Reason::Unwatchable(_), .. } => {
+            talk.detail(&format!("not stored: {reason}"))
+        }
         told => run::tell(talk, told),
     };
     run::end(run::attempt(args.run.behind(args.shell), talk, &tell), talk)

@@ -16,9 +16,6 @@ use super::lookup::Sought;
 use super::outputs::Places;
 use super::standard_input::StandardInput;
 
-/// Folders for files that nobody else is to know.
-const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
-
 /// Where a watched command may leave outputs.
 ///
 /// # Errors
@@ -106,7 +103,7 @@ pub fn observations(
     let scratch = scratch.map_err(|_| Reason::Internal)?;
     let ended = Ended {
         root: &command.root,
-        temporaries: &temporary_folders(command),
+        cwd: &command.cwd,
         known: sought.path_sets(store).table(),
         memory: store,
         started,
@@ -126,11 +123,4 @@ fn of_record(refusal: &Reason, root: &Path) -> Reason {
         Reason::NoImage(path) => Reason::NoImage(record(path)),
         other => other.clone(),
     }
-}
-
-/// The folders for temporary files, by their real names; none in which the root lies.
-fn temporary_folders(command: &Command) -> Vec<PathBuf> {
-    let named = key::variable(&command.environment, b"TMPDIR").map(PathBuf::from);
-    let all = TEMPORARY.iter().map(PathBuf::from).chain(named.filter(|path| path.is_absolute()));
-    all.map(|path| path.canonicalize().unwrap_or(path)).filter(|path| !command.root.starts_with(path)).collect()
 }

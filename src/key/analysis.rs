@@ -236,11 +236,12 @@ impl<'a> Analysis<'a> {
         }
     }
 
-    /// Whether the times of a folder count: it was listed, and nothing was made in it.
+    /// Whether the times of a folder count: nothing was made in it. Shells look where they are as they begin, and mean nothing
+    /// by it.
     fn is_folder_dated(&self, one: &Looked) -> bool {
         let time = |glimpse| stamp(glimpse).map(|stamp| stamp.modified);
         // Where they differ all the same, something came or went that is not watched, or else its names tell.
-        one.touch.listing.is_some()
+        (one.touch.listing.is_some() || one.path != self.ended.cwd)
             && !self.changes.names.contains_key(one.path)
             && time(&one.touch.before) == time(&one.after)
     }
@@ -314,10 +315,8 @@ impl<'a> Analysis<'a> {
 
     /// Whether a path that was never there but while the command ran is one that it made up for the moment.
     fn is_temporary(&self, one: &Looked) -> bool {
-        let is_made_up = |path: &Path, touch: &Touch| {
-            let is_apart = self.ended.temporaries.iter().any(|folder| path.starts_with(folder));
-            touch.made.exclusive && (is_apart || path.file_name().is_some_and(looks_random))
-        };
+        let is_made_up =
+            |path: &Path, touch: &Touch| touch.made.exclusive && path.file_name().is_some_and(looks_random);
         one.path.ancestors().any(|path| match self.trace.touched.get(path) {
             Some(touch) => touch.before == Glimpse::Nothing && touch.made.own && is_made_up(path, touch),
             None => false,
@@ -362,7 +361,7 @@ fn replaced(one: &Looked) -> Vec<Facet> {
         facets.push(Facet::Content);
     }
     if seen.metadata {
-        facets.push(Facet::Replaced);
+        facets.push(if seen.exactly { Facet::Metadata } else { Facet::Replaced });
     }
     if facets.is_empty() && (seen.kind || keeps_mode(one)) {
         facets.push(Facet::Kind);
@@ -396,12 +395,14 @@ fn is_looked_at(touch: &Touch) -> bool {
     is_seen(touch) || touch.seen.kind_blindly || touch.listing.is_some()
 }
 
-/// Whether a name looks as if it had been drawn by lot, as mkstemp(3) does: six letters and digits in a row, of which some
-/// are unlike the others.
+/// Whether a name looks as if it had been drawn by lot, as mkstemp(3) does: six letters and digits in a row that change between
+/// large, small and digit more often than a word does. One that does not look so counts as not having been there, which is
+/// right as well.
 fn looks_random(name: &OsStr) -> bool {
+    const CHANGES: usize = 3;
+    let kind = |byte: &u8| (byte.is_ascii_lowercase(), byte.is_ascii_uppercase(), byte.is_ascii_digit());
     name.as_encoded_bytes().split(|byte| !byte.is_ascii_alphanumeric()).any(|word| {
-        let has = |kind: fn(&u8) -> bool| word.iter().any(kind);
-        let kinds = [has(u8::is_ascii_lowercase), has(u8::is_ascii_uppercase), has(u8::is_ascii_digit)];
-        word.len() >= 6 && kinds.iter().filter(|has| **has).count() > 1
+        let changes = word.windows(2).filter(|pair| kind(&pair[0]) != kind(&pair[1])).count();
+        word.len() >= 6 && changes >= CHANGES
     })
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::cause;
 use crate::model::{Digest, Observation, Reason, Stamp, StampMemory, State, Touch, Trace};
@@ -20,8 +20,8 @@ use super::place::recorded;
 pub struct Ended<'a> {
     /// What relative paths are relative to, absolute and without links.
     pub root: &'a Path,
-    /// Folders in which a command makes what it removes again, absolute and without links: `/tmp`, `$TMPDIR`.
-    pub temporaries: &'a [PathBuf],
+    /// The working directory of the command.
+    pub cwd: &'a Path,
     /// What was observed before: their digests are believed where the stamps beside them are the files'.
     pub known: &'a [Observation],
     /// What is remembered of large files.

@@ -70,6 +70,8 @@ pub struct Seen {
     pub kind_blindly: bool,
     /// Size, times and owner, by name; not by programs that are known not to go by them.
     pub metadata: bool,
+    /// The same, by a program of which it is not known that less makes a difference where it replaces the file.
+    pub exactly: bool,
     /// The bytes of a file.
     pub content: bool,
 }

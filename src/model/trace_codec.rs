@@ -50,7 +50,7 @@ impl Touch {
                 }
             }
         };
-        let Seen { kind, kind_blindly, metadata, content } = self.seen;
+        let Seen { kind, kind_blindly, metadata, exactly, content } = self.seen;
         let Made { changed, own, exclusive, dated, moved_here, carried } = self.made;
         let flags = [
             kind,
@@ -65,6 +65,7 @@ impl Touch {
             self.image.is_some(),
             self.listing.is_some(),
             carried,
+            exactly,
         ];
         writer.number(flags.iter().rev().fold(0, |bits, flag| bits << 1 | u64::from(*flag)));
         if let Some(image) = &self.image {
@@ -97,7 +98,13 @@ impl Touch {
         };
         let bits = reader.number()?;
         let is_set = |place: u32| bits >> place & 1 == 1;
-        let seen = Seen { kind: is_set(0), kind_blindly: is_set(1), metadata: is_set(2), content: is_set(3) };
+        let seen = Seen {
+            kind: is_set(0),
+            kind_blindly: is_set(1),
+            metadata: is_set(2),
+            content: is_set(3),
+            exactly: is_set(12),
+        };
         let made = Made {
             changed: is_set(4),
             own: is_set(5),
@@ -182,21 +189,28 @@ mod tests {
             Glimpse::Something { stamp, user: 6, group: 7, links: 8, target: None },
             Glimpse::Something { stamp, user: 6, group: 7, links: 8, target: Some(b"to".to_vec()) },
         ];
-        let is = |number: usize| place % 12 == number;
+        let is = |number: usize| place % 13 == number;
         let listing = Listing { entries: vec![("a".into(), 1), ("b".into(), 0)], without: vec!["c".into()] };
         Touch {
             before: glimpses[place % 4].clone(),
             image: is(9).then(|| Digest([7; 32])),
-            seen: Seen { kind: is(0), kind_blindly: is(1), metadata: is(2), content: is(3) },
+            seen: Seen { kind: is(0), kind_blindly: is(1), metadata: is(2), content: is(3), exactly: is(12) },
             listing: is(10).then_some(listing),
-            made: Made { changed: is(4), own: is(5), exclusive: is(6), dated: is(7), moved_here: is(8), carried: is(11) },
+            made: Made {
+                changed: is(4),
+                own: is(5),
+                exclusive: is(6),
+                dated: is(7),
+                moved_here: is(8),
+                carried: is(11),
+            },
         }
     }
 
     #[test]
     fn traces_come_through_whole() {
         let trace = Trace {
-            touched: (0..48).map(|place| (format!("/path/{place}").into(), touch(place))).collect(),
+            touched: (0..52).map(|place| (format!("/path/{place}").into(), touch(place))).collect(),
             refusals: vec![
                 Reason::Network("inet".into()),
                 Reason::Socket("/s".into()),

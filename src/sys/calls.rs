@@ -315,6 +315,8 @@ pub fn decode(number: u32, a: &[u64; 6]) -> Option<Call> {
         libc::SYS_fcntl if [libc::F_DUPFD, libc::F_DUPFD_CLOEXEC].contains(&(a[1] as i32)) => Call::Use(a[0] as i32),
         libc::SYS_fcntl => Call::Nothing,
         libc::SYS_sendfile => Call::Use(a[1] as i32),
+        // Only where that is the only one.
+        libc::SYS_pselect6 => Call::Use(0),
         _ => return None,
     })
 }
@@ -347,6 +349,7 @@ fn decode_former(number: u32, a: &[u64; 6]) -> Option<Call> {
         libc::SYS_futimesat => Call::Date(at(a[0], a[1]), given(a[2])),
         libc::SYS_uselib => Call::Open(path(a[0]), Opening(0)),
         libc::SYS_dup2 => Call::Use(a[0] as i32),
+        libc::SYS_select => Call::Use(0),
         _ => return None,
     })
 }

@@ -138,6 +138,10 @@ const INPUT: &[(i64, &[Test])] = &[
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_dup2, &[Test::Is(0, 0)]),
     (libc::SYS_fcntl, &[Test::Is(0, 0)]),
+    // Of this descriptor alone, as a shell's `read -t 0` asks.
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_select, &[Test::Is(0, 1)]),
+    (libc::SYS_pselect6, &[Test::Is(0, 1)]),
     (libc::SYS_ioctl, &[Test::Is(1, FIONREAD)]),
     // Memory without a file has -1 in its place, as a rule.
     (libc::SYS_mmap, &[Test::Is(4, 0)]),

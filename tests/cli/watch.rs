@@ -382,7 +382,10 @@ fn where_it_cannot_be_watched_a_command_runs_plainly_and_a_hint_is_given() {
         let outcome = run();
         assert_eq!((outcome.code(), outcome.stdout()), (0, "1\n".to_owned()));
         let (said, hint) = (outcome.stderr(), "; name what it reads with -i, or say --pure\n");
-        assert!(said.starts_with("fleche: not stored: commands cannot be watched here: ") && said.ends_with(hint), "{said}");
+        assert!(
+            said.starts_with("fleche: not stored: commands cannot be watched here: ") && said.ends_with(hint),
+            "{said}"
+        );
         assert_eq!(said.lines().count(), 1);
     }
     world.fleche(["query"]).ends(1, "", "fleche: no call matches\n");

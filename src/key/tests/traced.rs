@@ -15,11 +15,11 @@ use super::world::{Memory, World};
 /// Long after every stamp that a test can make.
 const LATER: i64 = i64::MAX;
 
-const KIND: Seen = Seen { kind: true, kind_blindly: false, metadata: false, content: false };
+const KIND: Seen = Seen { kind: true, kind_blindly: false, metadata: false, exactly: false, content: false };
 const BLIND: Seen = Seen { kind_blindly: true, ..NOT };
 const METADATA: Seen = Seen { metadata: true, ..KIND };
 const CONTENT: Seen = Seen { content: true, ..NOT };
-const NOT: Seen = Seen { kind: false, kind_blindly: false, metadata: false, content: false };
+const NOT: Seen = Seen { kind: false, kind_blindly: false, metadata: false, exactly: false, content: false };
 
 const UNMADE: Made =
     Made { changed: false, own: false, exclusive: false, dated: false, moved_here: false, carried: false };
@@ -31,7 +31,6 @@ const EXCLUSIVE: Made = Made { exclusive: true, ..OWN };
 struct Run {
     world: World,
     trace: Trace,
-    temporaries: Vec<PathBuf>,
     started: i64,
     known: Vec<Observation>,
 }
@@ -39,8 +38,7 @@ struct Run {
 impl Run {
     fn new() -> Run {
         let world = World::new();
-        let temporaries = vec![world.path("tmp")];
-        Run { world, trace: Trace::default(), temporaries, started: LATER, known: Vec::new() }
+        Run { world, trace: Trace::default(), started: LATER, known: Vec::new() }
     }
 
     /// Touches a path before it is changed, its bytes kept.
@@ -64,7 +62,7 @@ impl Run {
         let is_unwatched = |path: &Path| path.ends_with("__pycache__");
         let ended = Ended {
             root: self.world.root(),
-            temporaries: &self.temporaries,
+            cwd: Path::new("/nowhere"),
             known: &self.known,
             memory: &memory,
             started: self.started,
@@ -313,7 +311,7 @@ fn what_moved_with_its_folder_is_the_commands_own_doing() {
 
 fn flags() -> impl Strategy<Value = (Seen, bool)> {
     any::<[bool; 5]>().prop_map(|[kind, kind_blindly, metadata, content, listed]| {
-        (Seen { kind: kind || metadata, kind_blindly, metadata, content }, listed)
+        (Seen { kind: kind || metadata, kind_blindly, metadata, exactly: false, content }, listed)
     })
 }
 

@@ -1,4 +1,4 @@
-//! Programs of which it is known what they go by when they ask stat(2): less than it tells, or more.
+//! What programs go by when they look at a file. Of one that is not known here, everything that it could go by counts.
 
 use std::path::Path;
 
@@ -27,24 +27,161 @@ const BLIND: &[&str] = &[
     "clang",
     "clang++",
     "rustc",
-    "ar",
-    "ranlib",
-    "strip",
-    "objcopy",
     "nm",
 ];
+
+/// Those that do not tell the times of a file that they opened (fstat(2) is not seen), and take stat(2) for what it says.
+const TIMELESS: &[&str] = &[
+    "sh",
+    "dash",
+    "bash",
+    "zsh",
+    "ksh",
+    "busybox",
+    "env",
+    "cat",
+    "tac",
+    "head",
+    "tail",
+    "wc",
+    "grep",
+    "egrep",
+    "fgrep",
+    "rg",
+    "cut",
+    "tr",
+    "uniq",
+    "comm",
+    "join",
+    "paste",
+    "fold",
+    "fmt",
+    "nl",
+    "od",
+    "xxd",
+    "hexdump",
+    "rev",
+    "split",
+    "csplit",
+    "cmp",
+    "cksum",
+    "sum",
+    "md5sum",
+    "sha1sum",
+    "sha224sum",
+    "sha256sum",
+    "sha384sum",
+    "sha512sum",
+    "b2sum",
+    "b3sum",
+    "base32",
+    "base64",
+    "awk",
+    "gawk",
+    "mawk",
+    "m4",
+    "bison",
+    "flex",
+    "yacc",
+    "lex",
+    "bc",
+    "dc",
+    "find",
+    "xargs",
+    "ls",
+    "dir",
+    "vdir",
+    "stat",
+    "test",
+    "[",
+    "true",
+    "false",
+    "echo",
+    "printf",
+    "seq",
+    "date",
+    "expr",
+    "tsort",
+    "shuf",
+    "factor",
+    "numfmt",
+    "basename",
+    "dirname",
+    "realpath",
+    "readlink",
+    "pwd",
+    "uname",
+    "id",
+    "nproc",
+    "sleep",
+    "mktemp",
+    "which",
+    "diff",
+    "diff3",
+    "sdiff",
+    "jq",
+    "cargo",
+    "pkg-config",
+    "file",
+    "strings",
+    "size",
+    "readelf",
+    "objdump",
+    "c++filt",
+    "ldd",
+];
+
+/// The same, of which beside it is known that of a file which they then replace only its kind, its permissions and whether it
+/// is older than others make a difference.
+const REPLACING: &[&str] = &[
+    "make", "gmake", "bmake", "tar", "ar", "ranlib", "strip", "objcopy", "patch", "sort", "tee", "sed", "dd",
+    "truncate",
+];
+
+/// The same, to which the times of folders make no difference either.
+const KEEPING: &[&str] = &[
+    "cp", "mv", "ln", "rm", "rmdir", "mkdir", "mkfifo", "mknod", "install", "touch", "chmod", "chown", "chgrp",
+    "unlink", "link",
+];
+
+/// What a program goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Habit {
+    /// Whether something is there, and what, and that only of what is not its own output.
+    Blind,
+    /// Whether a file may be another one by now.
+    Wary,
+    /// What stat(2) tells, but of a folder.
+    Keeping,
+    /// What stat(2) tells; of a file that it then replaces less.
+    Replacing,
+    /// What stat(2) tells.
+    Timeless,
+    /// Whatever can be known of a file.
+    Unknown,
+}
+
+impl Habit {
+    /// That of the program at `path`.
+    pub fn of(path: &Path) -> Habit {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Habit::Unknown };
+        match name {
+            _ if WARY.contains(&name) => Habit::Wary,
+            _ if TIMELESS.contains(&name) => Habit::Timeless,
+            _ if REPLACING.contains(&name) => Habit::Replacing,
+            _ if KEEPING.contains(&name) => Habit::Keeping,
+            _ if is_blind(path) => Habit::Blind,
+            _ => Habit::Unknown,
+        }
+    }
+}
 
 /// Those that take a file for changed if its inode or the time of its last change of status is another. No key can tell of
 /// these, since a copy has others; but the bytes tell what such a program would find out.
 const WARY: &[&str] = &["git"];
 
-/// Whether the program at `path` goes by more than size, times and owner of a file.
-pub fn is_wary(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| WARY.contains(&name))
-}
-
 /// Whether size, times and owner of a file make no difference to the program at `path`.
-pub fn is_blind(path: &Path) -> bool {
+fn is_blind(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
     let name = without_version(name);
     // `x86_64-linux-gnu-gcc`, but not `my-cc`.
@@ -80,6 +217,17 @@ mod tests {
         }
         for name in ["make", "tar", "my-cc", "gcc-ng", "find", "x86_64-linux-gnu-make", "ccache"] {
             assert!(!blind(name), "{name}");
+        }
+        for (name, habit) in [
+            ("gcc-12", Habit::Blind),
+            ("git", Habit::Wary),
+            ("cp", Habit::Keeping),
+            ("make", Habit::Replacing),
+            ("sh", Habit::Timeless),
+            ("python3", Habit::Unknown),
+            ("gzip", Habit::Unknown),
+        ] {
+            assert_eq!(Habit::of(&Path::new("/usr/bin").join(name)), habit, "{name}");
         }
     }
 }

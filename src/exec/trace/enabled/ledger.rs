@@ -19,8 +19,10 @@ pub enum Sight {
     KindBlindly,
     /// Whether it is there, and what it is.
     Kind,
-    /// What stat(2) tells.
+    /// What stat(2) tells, by a program to which that makes less difference if it replaces the file.
     Metadata,
+    /// What stat(2) tells.
+    Exactly,
     /// Its bytes.
     Content,
 }
@@ -100,6 +102,7 @@ impl Ledger {
             Sight::KindBlindly => seen.kind || seen.kind_blindly,
             Sight::Kind => seen.kind,
             Sight::Metadata => seen.kind && (seen.metadata || look::kind_of(before).is_none()),
+            Sight::Exactly => seen.kind && (seen.exactly || look::kind_of(before).is_none()),
             Sight::Content => seen.content || (seen.kind && look::kind_of(before) != Some(FileType::RegularFile)),
         };
         made.own || is_seen
@@ -146,6 +149,11 @@ impl Ledger {
                 touch.seen.kind = true;
                 touch.seen.metadata |= kind.is_some();
             }
+            Sight::Exactly => {
+                touch.seen.kind = true;
+                touch.seen.metadata |= kind.is_some();
+                touch.seen.exactly |= kind.is_some();
+            }
             Sight::Content if kind == Some(FileType::RegularFile) || touch.before == Glimpse::Denied => {
                 touch.seen.content = true;
                 if look::is_young(&touch.before) {
@@ -187,8 +195,10 @@ impl Ledger {
 
     /// A call is to make something at `path` where nothing is.
     pub fn make(&mut self, path: &Path) {
+        // Who looks first means a certain path, and has not just made it up.
+        let is_sought = self.touched.get(path).is_some_and(|touch| touch.seen != Seen::default());
         self.see(path, Sight::Kind);
-        self.own(path).made.exclusive = true;
+        self.own(path).made.exclusive |= !is_sought;
     }
 
     /// The file at `from`, which is not the command's own, is to have the name `to` as well, where nothing is.
@@ -235,6 +245,10 @@ impl Ledger {
             self.take_image(path);
         }
         note_name(&mut self.own_names, path);
+        // Whether that can be done is decided by the permissions of the folder.
+        if let Some(folder) = path.parent() {
+            self.see(folder, Sight::Kind);
+        }
         let touch = self.touch(path);
         touch.made.changed = true;
         touch.made.own = true;

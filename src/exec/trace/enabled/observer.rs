@@ -8,14 +8,15 @@ mod places;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::FileType;
 
 use super::super::Watch;
+use super::blind::Habit;
 use super::ledger::{Ledger, Sight};
 use super::resolve::{Resolver, Where, locate};
-use super::{blind, look, program};
+use super::{look, program};
 use crate::model::{Reason, Trace};
 use crate::sys::calls::{At, Call, Empty, End, NEW_SPACES, Opening, RESOLVE_IN_ROOT, decode};
 use crate::sys::clock;
@@ -43,8 +44,8 @@ pub struct Observer {
     scopes: HashMap<PathBuf, Scope>,
     /// Threads of which it is known what their programs go by, and since when, by the monotonic clock.
     habits: HashMap<i32, (Habit, u64)>,
-    /// Whether a program that goes by more than stat(2) tells was executed.
-    has_wary: bool,
+    /// Whether a program was executed that goes by more of a file than is noted for others.
+    has_curious: bool,
     /// Programs whose interpreters are noted.
     executed: HashSet<PathBuf>,
     text: Vec<u8>,
@@ -61,17 +62,6 @@ enum Scope {
     Kernel,
     /// Nothing.
     Apart,
-}
-
-/// What a program goes by when it asks stat(2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Habit {
-    /// Whether something is there, and what.
-    Blind,
-    /// What it is told.
-    Plain,
-    /// Whether a file may be another one by now.
-    Wary,
 }
 
 /// How long it is believed of a thread that it executes the same program unless it was seen to execute another one, in
@@ -106,7 +96,7 @@ impl Observer {
             looks: 0,
             scopes: HashMap::new(),
             habits: HashMap::new(),
-            has_wary: false,
+            has_curious: false,
             executed: HashSet::new(),
             text: Vec::new(),
         }
@@ -206,19 +196,26 @@ impl Observer {
 
     fn look(&mut self, asker: &Asker, at: At, sight: Sight) {
         let Some(path) = self.watched(asker, at) else { return };
-        let is_known = self.ledger.knows(&path, sight);
-        let may_be_wary = self.has_wary && sight == Sight::Metadata && !self.ledger.knows(&path, Sight::Content);
-        if is_known && !may_be_wary {
+        if sight != Sight::Metadata {
+            if !self.ledger.knows(&path, sight) {
+                let is_blind = self.habit(asker.tracee) == Habit::Blind;
+                self.ledger.see(&path, if is_blind { Sight::KindBlindly } else { sight });
+            }
+            return;
+        }
+        if self.ledger.knows(&path, Sight::Exactly) && (!self.has_curious || self.ledger.knows(&path, Sight::Content)) {
             return;
         }
         match self.habit(asker.tracee) {
             Habit::Blind => self.ledger.see(&path, Sight::KindBlindly),
-            Habit::Plain => self.ledger.see(&path, sight),
+            Habit::Keeping if self.ledger.now(&path) == Some(FileType::Directory) => {
+                self.ledger.see(&path, Sight::Kind)
+            }
+            Habit::Keeping | Habit::Replacing => self.ledger.see(&path, Sight::Metadata),
+            Habit::Timeless | Habit::Unknown => self.ledger.see(&path, Sight::Exactly),
             Habit::Wary => {
-                self.ledger.see(&path, sight);
-                if sight == Sight::Metadata {
-                    self.ledger.see(&path, Sight::Content);
-                }
+                self.ledger.see(&path, Sight::Metadata);
+                self.ledger.see(&path, Sight::Content);
             }
         }
     }
@@ -230,13 +227,17 @@ impl Observer {
             Some((habit, since)) if now.saturating_sub(*since) < SAME_PROGRAM => return *habit,
             _ => {}
         }
-        let habit = match tracee.program() {
-            Some(program) if blind::is_blind(&program) => Habit::Blind,
-            Some(program) if blind::is_wary(&program) => Habit::Wary,
-            _ => Habit::Plain,
-        };
+        let habit = tracee.program().map_or(Habit::Unknown, |program| Habit::of(&program));
         self.habits.insert(tracee.id(), (habit, now));
         habit
+    }
+
+    /// The bytes of a file are read, and by a program that is not known what fstat(2) tells.
+    fn read(&mut self, asker: &Asker, path: &Path) {
+        self.ledger.see(path, Sight::Content);
+        if self.has_curious && self.habit(asker.tracee) == Habit::Unknown {
+            self.ledger.see(path, Sight::Exactly);
+        }
     }
 
     fn open(&mut self, asker: &Asker, at: At, opening: Opening) {
@@ -256,7 +257,8 @@ impl Observer {
         if opening.is_place() || opening.is_folder() {
             return self.ledger.see(&path, Sight::Kind);
         }
-        if !opening.changes() && self.ledger.knows(&path, Sight::Content) {
+        let is_known = |sight| self.ledger.knows(&path, sight);
+        if !opening.changes() && is_known(Sight::Content) && (!self.has_curious || is_known(Sight::Exactly)) {
             return self.refuse_special(&path);
         }
         match self.ledger.now(&path) {
@@ -273,7 +275,7 @@ impl Observer {
                 } else if opening.writes() {
                     self.ledger.alter(&path);
                 } else {
-                    self.ledger.see(&path, Sight::Content);
+                    self.read(asker, &path);
                 }
             }
             _ => self.ledger.see(&path, Sight::Kind),
@@ -286,7 +288,7 @@ impl Observer {
         let mut path = self.real(asker, at);
         for _ in 0..MOST_INTERPRETERS {
             let Some(file) = path else { return };
-            self.has_wary |= blind::is_wary(&file);
+            self.has_curious |= matches!(Habit::of(&file), Habit::Unknown | Habit::Wary);
             let is_noted = !self.is_passed_over(&file);
             if is_noted {
                 self.ledger.see(&file, Sight::Content);

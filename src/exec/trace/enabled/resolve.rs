@@ -79,7 +79,8 @@ impl Resolver {
         if let Some(place) = self.places.get(&self.key) {
             return Resolved::Known(Rc::clone(place));
         }
-        let mut walk = Walk { at: base.to_owned(), links: Vec::new(), pending: Vec::new(), is_steady: true };
+        let mut walk =
+            Walk { at: base.to_owned(), entered: 0, links: Vec::new(), pending: Vec::new(), is_steady: true };
         let reach = walk.go(self, text, end, tracee);
         let place = Rc::new(Place { path: walk.at, links: walk.links, reach });
         if walk.is_steady {
@@ -127,6 +128,9 @@ impl Resolver {
 struct Walk {
     /// So far: without links.
     at: PathBuf,
+    /// How many folders were entered by name and not left again.
+    entered: usize,
+    /// Links, and folders that were entered only to be left.
     links: Vec<PathBuf>,
     /// What is still to go, the next last.
     pending: Vec<Vec<u8>>,
@@ -151,6 +155,11 @@ impl Walk {
             match &component[..] {
                 b"." => continue,
                 b".." => {
+                    // Without the folder nothing would lead on from it; where it begins, nobody asks.
+                    if self.entered > 0 {
+                        self.entered -= 1;
+                        self.links.push(self.at.clone());
+                    }
                     self.at.pop();
                     continue;
                 }
@@ -177,7 +186,10 @@ impl Walk {
             let (node, is_steady) = resolver.node(&next);
             self.is_steady &= is_steady;
             match node {
-                Node::Folder => self.at = next,
+                Node::Folder => {
+                    self.entered += 1;
+                    self.at = next;
+                }
                 Node::Link(target) if followed < MOST_LINKS => {
                     followed += 1;
                     self.links.push(next);

@@ -100,7 +100,13 @@ impl Observer {
         };
         match place.reach {
             Reach::End => Some(place.path.clone()),
-            Reach::Nameless => None,
+            Reach::Nameless => {
+                // Of whatever process: a pipe that is opened anew is the same pipe.
+                if place.path.ends_with("fd/0") && self.input.is_some() {
+                    self.stdin_used = true;
+                }
+                None
+            }
             Reach::Broken => {
                 if !self.is_passed_over(&place.path) {
                     self.ledger.see(&place.path, Sight::Kind);
