@@ -9,15 +9,15 @@ use rustix::fs::FileType;
 
 use super::super::never;
 use super::super::{Network, Watch};
+use super::habit::{Habit, Habits, is_wary};
 use super::ledger::{Ledger, Sight};
 use super::resolve::{Reach, Resolved, Resolver, Where, locate};
 use super::socket::{Address, address};
-use super::{blind, look, program};
+use super::{look, program};
 use crate::model::{Reason, Trace};
 use crate::sys::calls::{
     At, Call, Empty, End, Moving, NEW_SPACES, Opening, RESOLVE_IN_ROOT, Times, UTIME_SPECIAL, decode,
 };
-use crate::sys::clock;
 use crate::sys::seccomp::{Listener, NATIVE, Notice};
 use crate::sys::socket::is_stream_of_network;
 use crate::sys::tracee::{Spot, Tracee};
@@ -42,8 +42,7 @@ pub struct Observer {
     looks: u64,
     /// What is noted of paths that were not touched.
     scopes: HashMap<PathBuf, Scope>,
-    /// Threads of which it is known what their programs go by, and since when, by the monotonic clock.
-    habits: HashMap<i32, (Habit, u64)>,
+    habits: Habits,
     /// Whether a program that goes by more than stat(2) tells was executed.
     has_wary: bool,
     /// Programs whose interpreters are noted.
@@ -63,21 +62,6 @@ enum Scope {
     /// Nothing.
     Apart,
 }
-
-/// What a program goes by when it asks stat(2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Habit {
-    /// Whether something is there, and what.
-    Blind,
-    /// What it is told.
-    Plain,
-    /// Whether a file may be another one by now.
-    Wary,
-}
-
-/// How long it is believed of a thread that it executes the same program unless it was seen to execute another one, in
-/// nanoseconds: no id is given to another process so soon.
-const SAME_PROGRAM: u64 = 100_000_000;
 
 /// A call of which the process waits.
 struct Asker<'a> {
@@ -106,7 +90,7 @@ impl Observer {
             stdin_used: false,
             looks: 0,
             scopes: HashMap::new(),
-            habits: HashMap::new(),
+            habits: Habits::default(),
             has_wary: false,
             executed: HashSet::new(),
             text: Vec::new(),
@@ -347,7 +331,7 @@ impl Observer {
         if is_known && !may_be_wary {
             return;
         }
-        match self.habit(asker.tracee) {
+        match self.habits.of(asker.tracee) {
             Habit::Blind => self.ledger.see(&path, Sight::KindBlindly),
             Habit::Plain => self.ledger.see(&path, sight),
             Habit::Wary => {
@@ -357,22 +341,6 @@ impl Observer {
                 }
             }
         }
-    }
-
-    /// What the program that a thread executes goes by.
-    fn habit(&mut self, tracee: Tracee) -> Habit {
-        let now = clock::monotonic();
-        match self.habits.get(&tracee.id()) {
-            Some((habit, since)) if now.saturating_sub(*since) < SAME_PROGRAM => return *habit,
-            _ => {}
-        }
-        let habit = match tracee.program() {
-            Some(program) if blind::is_blind(&program) => Habit::Blind,
-            Some(program) if blind::is_wary(&program) => Habit::Wary,
-            _ => Habit::Plain,
-        };
-        self.habits.insert(tracee.id(), (habit, now));
-        habit
     }
 
     fn open(&mut self, asker: &Asker, at: At, opening: Opening) {
@@ -457,11 +425,11 @@ impl Observer {
     }
 
     fn execute(&mut self, asker: &Asker, at: At) {
-        self.habits.clear();
+        self.habits.forget();
         let mut path = self.real(asker, at);
         for _ in 0..MOST_INTERPRETERS {
             let Some(file) = path else { return };
-            self.has_wary |= blind::is_wary(&file);
+            self.has_wary |= is_wary(&file);
             let is_noted = !self.is_passed_over(&file);
             if is_noted {
                 self.ledger.see(&file, Sight::Content);
@@ -539,7 +507,7 @@ impl Observer {
     /// A call finds out that something is there or not, and no more.
     fn look_at(&mut self, asker: &Asker, path: &Path) {
         if !self.ledger.knows(path, Sight::Kind) {
-            let sight = if self.habit(asker.tracee) == Habit::Blind { Sight::KindBlindly } else { Sight::Kind };
+            let sight = if self.habits.of(asker.tracee) == Habit::Blind { Sight::KindBlindly } else { Sight::Kind };
             self.ledger.see(path, sight);
         }
     }

@@ -1,6 +1,52 @@
 //! Programs of which it is known what they go by when they ask stat(2): less than it tells, or more.
 
+use std::collections::HashMap;
 use std::path::Path;
+
+use crate::sys::clock;
+use crate::sys::tracee::Tracee;
+
+/// What a program goes by when it asks stat(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Habit {
+    /// Whether something is there, and what.
+    Blind,
+    /// What it is told.
+    Plain,
+    /// Whether a file may be another one by now.
+    Wary,
+}
+
+/// How long it is believed of a thread that it executes the same program unless it was seen to execute another one, in
+/// nanoseconds: no id is given to another process so soon.
+const SAME_PROGRAM: u64 = 100_000_000;
+
+/// Threads of which it is known what their programs go by, and since when, by the monotonic clock.
+#[derive(Default)]
+pub struct Habits(HashMap<i32, (Habit, u64)>);
+
+impl Habits {
+    /// What the program that a thread executes goes by.
+    pub fn of(&mut self, tracee: Tracee) -> Habit {
+        let now = clock::monotonic();
+        match self.0.get(&tracee.id()) {
+            Some((habit, since)) if now.saturating_sub(*since) < SAME_PROGRAM => return *habit,
+            _ => {}
+        }
+        let habit = match tracee.program() {
+            Some(program) if is_blind(&program) => Habit::Blind,
+            Some(program) if is_wary(&program) => Habit::Wary,
+            _ => Habit::Plain,
+        };
+        self.0.insert(tracee.id(), (habit, now));
+        habit
+    }
+
+    /// Some thread executes another program.
+    pub fn forget(&mut self) {
+        self.0.clear();
+    }
+}
 
 /// Those to which size, times and owner of a file make no difference, by the names of their files, without the prefix of a
 /// target and the suffix of a version.
@@ -44,7 +90,7 @@ pub fn is_wary(path: &Path) -> bool {
 }
 
 /// Whether size, times and owner of a file make no difference to the program at `path`.
-pub fn is_blind(path: &Path) -> bool {
+fn is_blind(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
     let name = without_version(name);
     // `x86_64-linux-gnu-gcc`, but not `my-cc`.
