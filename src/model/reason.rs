@@ -74,6 +74,8 @@ pub enum Reason {
     WrittenOutside(PathBuf),
     /// It executed this program, which has other rights than its caller.
     Privileged(PathBuf),
+    /// It asked for the inode of this, or for a time that nobody can set.
+    Identity(PathBuf),
     /// It changed this before what was there could be kept.
     NoImage(PathBuf),
     /// It did something at which it could not be watched; what.
@@ -122,6 +124,7 @@ impl Reason {
             Reason::HardLink(_) => "hard-link",
             Reason::WrittenOutside(_) => "written-outside",
             Reason::Privileged(_) => "privileged",
+            Reason::Identity(_) => "identity",
             Reason::NoImage(_) => "no-image",
             Reason::Unwatched(_) => "unwatched",
             Reason::RedactedTold => "redacted-told",
@@ -169,6 +172,9 @@ impl fmt::Display for Reason {
             Reason::HardLink(path) => write!(f, "it gave an older file the name `{}` as well", path.display()),
             Reason::WrittenOutside(path) => write!(f, "it wrote `{}`, which is outside the root", path.display()),
             Reason::Privileged(path) => write!(f, "it executed `{}`, which has rights of its own", path.display()),
+            Reason::Identity(path) => {
+                write!(f, "it asked for the inode of `{}`, or when that was changed or read at last", path.display())
+            }
             Reason::NoImage(path) => write!(f, "it changed `{}` before that could be read", path.display()),
             Reason::Unwatched(what) => write!(f, "it cannot be watched: {what}"),
             Reason::RedactedTold => f.write_str("a path that would be stored tells of a redacted argument"),

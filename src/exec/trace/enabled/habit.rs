@@ -15,6 +15,8 @@ pub enum Habit {
     Plain,
     /// Whether a file may be another one by now.
     Wary,
+    /// Each single thing that it is told.
+    Exact,
 }
 
 /// How long it is believed of a thread that it executes the same program unless it was seen to execute another one, in
@@ -36,6 +38,7 @@ impl Habits {
         let habit = match tracee.program() {
             Some(program) if is_blind(&program) => Habit::Blind,
             Some(program) if is_wary(&program) => Habit::Wary,
+            Some(program) if is_exact(&program) => Habit::Exact,
             _ => Habit::Plain,
         };
         self.0.insert(tracee.id(), (habit, now));
@@ -83,6 +86,14 @@ const BLIND: &[&str] = &[
 /// Those that take a file for changed if its inode or the time of its last change of status is another. No key can tell of
 /// these, since a copy has others; but the bytes tell what such a program would find out.
 const WARY: &[&str] = &["git"];
+
+/// Those that ask for all only if they are to print it.
+const EXACT: &[&str] = &["stat"];
+
+/// Whether the program at `path` shows all that it asks for.
+fn is_exact(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| EXACT.contains(&name))
+}
 
 /// Whether the program at `path` goes by more than size, times and owner of a file.
 pub fn is_wary(path: &Path) -> bool {

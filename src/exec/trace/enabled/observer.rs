@@ -143,6 +143,12 @@ impl Observer {
                 self.open(asker, At { end: opening.end(), ..at }, opening);
             }
             Call::Stat(at) => self.look(asker, at, Sight::Metadata),
+            Call::StatOf(at, asked) => {
+                self.look(asker, at, Sight::Metadata);
+                if asked.is_rare() && (!asked.is_all() || self.habits.of(asker.tracee) == Habit::Exact) {
+                    self.refuse_identity(asker, at);
+                }
+            }
             Call::Access(at) | Call::ReadLink(at) | Call::Enter(at) => self.look(asker, at, Sight::Kind),
             Call::Execute(at) => self.execute(asker, at),
             Call::List(number) => self.list(asker, number),
@@ -333,13 +339,22 @@ impl Observer {
         }
         match self.habits.of(asker.tracee) {
             Habit::Blind => self.ledger.see(&path, Sight::KindBlindly),
-            Habit::Plain => self.ledger.see(&path, sight),
+            Habit::Plain | Habit::Exact => self.ledger.see(&path, sight),
             Habit::Wary => {
                 self.ledger.see(&path, sight);
                 if sight == Sight::Metadata {
                     self.ledger.see(&path, Sight::Content);
                 }
             }
+        }
+    }
+
+    /// What is asked for is another for each file that is made, so that neither a key nor a replay can tell of it.
+    fn refuse_identity(&mut self, asker: &Asker, at: At) {
+        if let Some(path) = self.watched(asker, at)
+            && self.ledger.now(&path).is_some()
+        {
+            self.ledger.refuse(Reason::Identity(path));
         }
     }
 
