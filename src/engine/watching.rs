@@ -120,6 +120,7 @@ fn of_record(refusal: &Reason, root: &Path) -> Reason {
         Reason::Device(path) => Reason::Device(record(path)),
         Reason::HardLink(path) => Reason::HardLink(record(path)),
         Reason::Privileged(path) => Reason::Privileged(record(path)),
+        Reason::Identity(path) => Reason::Identity(record(path)),
         Reason::NoImage(path) => Reason::NoImage(record(path)),
         other => other.clone(),
     }

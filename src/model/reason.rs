@@ -74,6 +74,8 @@ pub enum Reason {
     WrittenOutside(PathBuf),
     /// It executed this program, which has other rights than its caller.
     Privileged(PathBuf),
+    /// It asked for the inode of this, or for a time that nobody can set.
+    Identity(PathBuf),
     /// It changed this before what was there could be kept.
     NoImage(PathBuf),
     /// No command can be watched here; why.
@@ -124,6 +126,7 @@ impl Reason {
             Reason::HardLink(_) => "hard-link",
             Reason::WrittenOutside(_) => "written-outside",
             Reason::Privileged(_) => "privileged",
+            Reason::Identity(_) => "identity",
             Reason::NoImage(_) => "no-image",
             Reason::Unwatchable(_) => "unwatchable",
             Reason::Unwatched(_) => "unwatched",
@@ -172,6 +175,9 @@ impl fmt::Display for Reason {
             Reason::HardLink(path) => write!(f, "it gave an older file the name `{}` as well", path.display()),
             Reason::WrittenOutside(path) => write!(f, "it wrote `{}`, which is outside the root", path.display()),
             Reason::Privileged(path) => write!(f, "it executed `{}`, which has rights of its own", path.display()),
+            Reason::Identity(path) => {
+                write!(f, "it asked for the inode of `{}`, or when that was changed or read at last", path.display())
+            }
             Reason::NoImage(path) => write!(f, "it changed `{}` before that could be read", path.display()),
             Reason::Unwatchable(why) => write!(f, "commands cannot be watched here: {why}"),
             Reason::Unwatched(what) => write!(f, "it cannot be watched: {what}"),

@@ -97,6 +97,25 @@ impl Opening {
     }
 }
 
+/// What statx(2) is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked(u64);
+
+impl Asked {
+    const RARE: u64 = (libc::STATX_INO | libc::STATX_ATIME | libc::STATX_CTIME | libc::STATX_BTIME) as u64;
+
+    /// The inode is among it, or a time that nobody can set.
+    pub fn is_rare(self) -> bool {
+        self.0 & Asked::RARE != 0
+    }
+
+    /// All that stat(2) tells is among it, be it wanted or not.
+    pub fn is_all(self) -> bool {
+        let all = u64::from(libc::STATX_BASIC_STATS);
+        self.0 & all == all
+    }
+}
+
 /// What a call is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
@@ -107,6 +126,8 @@ pub enum Call {
     OpenHow(At, u64),
     /// What stat(2) tells is asked for.
     Stat(At),
+    /// What of it this mask says.
+    StatOf(At, Asked),
     /// Something less is.
     Access(At),
     /// The text of a link is read.
@@ -238,7 +259,7 @@ pub fn decode(number: u32, a: &[u64; 6]) -> Option<Call> {
         }
         libc::SYS_openat2 => Call::OpenHow(at(a[0], a[1]), a[2]),
         libc::SYS_newfstatat => Call::Stat(at(a[0], a[1]).with(a[3])),
-        libc::SYS_statx => Call::Stat(at(a[0], a[1]).with(a[2])),
+        libc::SYS_statx => Call::StatOf(at(a[0], a[1]).with(a[2]), Asked(a[3])),
         libc::SYS_faccessat => Call::Access(at(a[0], a[1])),
         libc::SYS_faccessat2 => Call::Access(at(a[0], a[1]).with(a[3])),
         libc::SYS_statfs | libc::SYS_getxattr | libc::SYS_listxattr => Call::Access(path(a[0])),

@@ -286,6 +286,16 @@ fn what_a_replay_could_not_repeat_is_not_stored() {
     is_refused(&world, &[], &write, &refused);
     is_refused(&world, &[], "ln old new; rm new", "it gave an older file the name `new` as well");
     is_refused(&world, &[], "rm -f p; mkfifo p", "output `p` is a FIFO");
+    // The tools of GNU ask for no more than they print.
+    if world.program("stat", ["--version"]).run().stdout().contains("GNU") {
+        let identity = "it asked for the inode of `old`, or when that was changed or read at last";
+        for line in ["ls -i old", "ls -c old", "ls -lu old", "stat -c %i old", "stat -c %Z old", "stat old"] {
+            is_refused(&world, &[], line, identity);
+        }
+        for line in ["ls -l old", "ls -lt", "stat -c '%n %s %Y %a' old"] {
+            assert_eq!(told(&world, &[], line).0, "stored", "{line}");
+        }
+    }
     let network = "it used the network: 127.0.0.1:9; --allow-network stores it all the same, best with --ttl";
     let connect = ["run", "-v", "--", "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9; true"];
     assert_eq!(verdict(&world.fleche(connect).run()), network);

@@ -1,7 +1,7 @@
 //! The watcher: a thread that answers the command's system calls, and the guard that answers when it cannot.
 
-mod blind;
 mod guard;
+mod habit;
 mod ledger;
 mod look;
 mod nest;

@@ -13,13 +13,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 
 use super::super::Watch;
-use super::blind::Habit;
+use super::habit::{Habit, Habits};
 use super::ledger::{Ledger, Sight};
 use super::resolve::{Resolver, Where, locate};
 use super::{look, program};
 use crate::model::{Reason, Trace};
 use crate::sys::calls::{At, Call, Empty, End, NEW_SPACES, Opening, RESOLVE_IN_ROOT, decode};
-use crate::sys::clock;
 use crate::sys::seccomp::{Listener, NATIVE, Notice};
 use crate::sys::socket::is_stream_of_network;
 use crate::sys::tracee::{Spot, Tracee};
@@ -42,10 +41,7 @@ pub struct Observer {
     looks: u64,
     /// What is noted of paths that were not touched.
     scopes: HashMap<PathBuf, Scope>,
-    /// Threads of which it is known what their programs go by, and since when, by the monotonic clock.
-    habits: HashMap<i32, (Habit, u64)>,
-    /// Whether a program was executed that goes by more of a file than is noted for others.
-    has_curious: bool,
+    habits: Habits,
     /// Programs whose interpreters are noted.
     executed: HashSet<PathBuf>,
     text: Vec<u8>,
@@ -63,10 +59,6 @@ enum Scope {
     /// Nothing.
     Apart,
 }
-
-/// How long it is believed of a thread that it executes the same program unless it was seen to execute another one, in
-/// nanoseconds: no id is given to another process so soon.
-const SAME_PROGRAM: u64 = 100_000_000;
 
 /// A call of which the process waits.
 struct Asker<'a> {
@@ -95,8 +87,7 @@ impl Observer {
             stdin_used: false,
             looks: 0,
             scopes: HashMap::new(),
-            habits: HashMap::new(),
-            has_curious: false,
+            habits: Habits::default(),
             executed: HashSet::new(),
             text: Vec::new(),
         }
@@ -148,6 +139,12 @@ impl Observer {
                 self.open(asker, At { end: opening.end(), ..at }, opening);
             }
             Call::Stat(at) => self.look(asker, at, Sight::Metadata),
+            Call::StatOf(at, asked) => {
+                self.look(asker, at, Sight::Metadata);
+                if asked.is_rare() && (!asked.is_all() || self.habits.of(asker.tracee) == Habit::Exact) {
+                    self.refuse_identity(asker, at);
+                }
+            }
             Call::Access(at) | Call::ReadLink(at) | Call::Enter(at) => self.look(asker, at, Sight::Kind),
             Call::Execute(at) => self.execute(asker, at),
             Call::List(number) => self.list(asker, number),
@@ -198,21 +195,21 @@ impl Observer {
         let Some(path) = self.watched(asker, at) else { return };
         if sight != Sight::Metadata {
             if !self.ledger.knows(&path, sight) {
-                let is_blind = self.habit(asker.tracee) == Habit::Blind;
+                let is_blind = self.habits.of(asker.tracee) == Habit::Blind;
                 self.ledger.see(&path, if is_blind { Sight::KindBlindly } else { sight });
             }
             return;
         }
-        if self.ledger.knows(&path, Sight::Exactly) && (!self.has_curious || self.ledger.knows(&path, Sight::Content)) {
+        if self.ledger.knows(&path, Sight::Exactly) && (!self.habits.are_curious || self.ledger.knows(&path, Sight::Content)) {
             return;
         }
-        match self.habit(asker.tracee) {
+        match self.habits.of(asker.tracee) {
             Habit::Blind => self.ledger.see(&path, Sight::KindBlindly),
-            Habit::Keeping if self.ledger.now(&path) == Some(FileType::Directory) => {
+            Habit::Keeping | Habit::Wary if self.ledger.now(&path) == Some(FileType::Directory) => {
                 self.ledger.see(&path, Sight::Kind)
             }
             Habit::Keeping | Habit::Replacing => self.ledger.see(&path, Sight::Metadata),
-            Habit::Timeless | Habit::Unknown => self.ledger.see(&path, Sight::Exactly),
+            Habit::Timeless | Habit::Exact | Habit::Unknown => self.ledger.see(&path, Sight::Exactly),
             Habit::Wary => {
                 self.ledger.see(&path, Sight::Metadata);
                 self.ledger.see(&path, Sight::Content);
@@ -220,22 +217,19 @@ impl Observer {
         }
     }
 
-    /// What the program that a thread executes goes by.
-    fn habit(&mut self, tracee: Tracee) -> Habit {
-        let now = clock::monotonic();
-        match self.habits.get(&tracee.id()) {
-            Some((habit, since)) if now.saturating_sub(*since) < SAME_PROGRAM => return *habit,
-            _ => {}
+    /// What is asked for is another for each file that is made, so that neither a key nor a replay can tell of it.
+    fn refuse_identity(&mut self, asker: &Asker, at: At) {
+        if let Some(path) = self.watched(asker, at)
+            && self.ledger.now(&path).is_some()
+        {
+            self.ledger.refuse(Reason::Identity(path));
         }
-        let habit = tracee.program().map_or(Habit::Unknown, |program| Habit::of(&program));
-        self.habits.insert(tracee.id(), (habit, now));
-        habit
     }
 
     /// The bytes of a file are read, and by a program that is not known what fstat(2) tells.
     fn read(&mut self, asker: &Asker, path: &Path) {
         self.ledger.see(path, Sight::Content);
-        if self.has_curious && self.habit(asker.tracee) == Habit::Unknown {
+        if self.habits.are_curious && self.habits.of(asker.tracee) == Habit::Unknown {
             self.ledger.see(path, Sight::Exactly);
         }
     }
@@ -258,7 +252,7 @@ impl Observer {
             return self.ledger.see(&path, Sight::Kind);
         }
         let is_known = |sight| self.ledger.knows(&path, sight);
-        if !opening.changes() && is_known(Sight::Content) && (!self.has_curious || is_known(Sight::Exactly)) {
+        if !opening.changes() && is_known(Sight::Content) && (!self.habits.are_curious || is_known(Sight::Exactly)) {
             return self.refuse_special(&path);
         }
         match self.ledger.now(&path) {
@@ -284,11 +278,11 @@ impl Observer {
     }
 
     fn execute(&mut self, asker: &Asker, at: At) {
-        self.habits.clear();
+        self.habits.forget();
         let mut path = self.real(asker, at);
         for _ in 0..MOST_INTERPRETERS {
             let Some(file) = path else { return };
-            self.has_curious |= matches!(Habit::of(&file), Habit::Unknown | Habit::Wary);
+            self.habits.expect(&file);
             let is_noted = !self.is_passed_over(&file);
             if is_noted {
                 self.ledger.see(&file, Sight::Content);

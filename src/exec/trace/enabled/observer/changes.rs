@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FileType;
 
-use super::super::blind::Habit;
+use super::super::habit::Habit;
 use super::super::ledger::Sight;
 use super::super::look;
 use super::{Asker, Observer};
@@ -53,7 +53,7 @@ impl Observer {
     /// A call finds out that something is there or not, and no more.
     pub(super) fn look_at(&mut self, asker: &Asker, path: &Path) {
         if !self.ledger.knows(path, Sight::Kind) {
-            let sight = if self.habit(asker.tracee) == Habit::Blind { Sight::KindBlindly } else { Sight::Kind };
+            let sight = if self.habits.of(asker.tracee) == Habit::Blind { Sight::KindBlindly } else { Sight::Kind };
             self.ledger.see(path, sight);
         }
     }

@@ -1,6 +1,46 @@
 //! What programs go by when they look at a file. Of one that is not known here, everything that it could go by counts.
 
+use std::collections::HashMap;
 use std::path::Path;
+
+use crate::sys::clock;
+use crate::sys::tracee::Tracee;
+
+/// How long it is believed of a thread that it executes the same program unless it was seen to execute another one, in
+/// nanoseconds: no id is given to another process so soon.
+const SAME_PROGRAM: u64 = 100_000_000;
+
+/// Threads of which it is known what their programs go by, and since when, by the monotonic clock.
+#[derive(Default)]
+pub struct Habits {
+    threads: HashMap<i32, (Habit, u64)>,
+    /// Whether a program was executed that goes by more of a file than is noted for others.
+    pub are_curious: bool,
+}
+
+impl Habits {
+    /// What the program that a thread executes goes by.
+    pub fn of(&mut self, tracee: Tracee) -> Habit {
+        let now = clock::monotonic();
+        match self.threads.get(&tracee.id()) {
+            Some((habit, since)) if now.saturating_sub(*since) < SAME_PROGRAM => return *habit,
+            _ => {}
+        }
+        let habit = tracee.program().map_or(Habit::Unknown, |program| Habit::of(&program));
+        self.threads.insert(tracee.id(), (habit, now));
+        habit
+    }
+
+    /// Some thread is about to execute another program.
+    pub fn forget(&mut self) {
+        self.threads.clear();
+    }
+
+    /// The program at `path` is executed.
+    pub fn expect(&mut self, path: &Path) {
+        self.are_curious |= matches!(Habit::of(path), Habit::Unknown | Habit::Wary);
+    }
+}
 
 /// Those to which size, times and owner of a file make no difference, by the names of their files, without the prefix of a
 /// target and the suffix of a version.
@@ -91,7 +131,6 @@ const TIMELESS: &[&str] = &[
     "ls",
     "dir",
     "vdir",
-    "stat",
     "test",
     "[",
     "true",
@@ -131,6 +170,9 @@ const TIMELESS: &[&str] = &[
     "ldd",
 ];
 
+/// The same, which asks for all only if it is to print it.
+const EXACT: &[&str] = &["stat"];
+
 /// The same, of which beside it is known that of a file which they then replace only its kind, its permissions and whether it
 /// is older than others make a difference.
 const REPLACING: &[&str] = &[
@@ -157,6 +199,8 @@ pub enum Habit {
     Replacing,
     /// What stat(2) tells.
     Timeless,
+    /// The same, and each single thing that it asks for is shown.
+    Exact,
     /// Whatever can be known of a file.
     Unknown,
 }
@@ -167,6 +211,7 @@ impl Habit {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Habit::Unknown };
         match name {
             _ if WARY.contains(&name) => Habit::Wary,
+            _ if EXACT.contains(&name) => Habit::Exact,
             _ if TIMELESS.contains(&name) => Habit::Timeless,
             _ if REPLACING.contains(&name) => Habit::Replacing,
             _ if KEEPING.contains(&name) => Habit::Keeping,
