@@ -159,6 +159,8 @@ struct Run<'a> {
     arguments: Arguments,
     /// The call that is made again, if one is.
     former: Option<&'a Call>,
+    /// Whether it is part of a command that another run watches.
+    is_nested: bool,
 }
 
 /// Replays the command or runs it and records what it did.
@@ -193,7 +195,8 @@ fn run_in(
             (&found, arguments)
         }
     };
-    let mut run = Run { request, policy, tell, scene, input: StandardInput::default(), arguments, former };
+    let input = StandardInput::default();
+    let mut run = Run { request, policy, tell, scene, input, arguments, former, is_nested: false };
     match run.through_cache(folder) {
         Ok(ending) => Ok(ending),
         Err(Halt::Refuse(error)) => Err(error),
@@ -229,9 +232,7 @@ impl Run<'_> {
         check_asked(self.request, self.policy)?;
         signal::shield_writes();
         // Never dropped: the process ends soon, and taking all of this apart costs as much as putting it together.
-        if let Ok(folder) = folder {
-            nested::introduce(folder);
-        }
+        self.is_nested = folder.as_ref().is_ok_and(|folder| nested::introduce(folder));
         let store = ManuallyDrop::new(self.open_store(folder.as_ref().map_err(Clone::clone)?)?);
         let most = self.policy.max_input;
         let command = recognise::cacheable(self.request, most, &self.scene, &store, &mut self.input)?;
@@ -271,13 +272,13 @@ impl Run<'_> {
         sought: &lookup::Sought,
         lock: &mut Option<FlightLock>,
     ) -> std::result::Result<Ending, Missed> {
+        // What was looked at so far decides which program is run, by the caller's search path for one: that counts.
+        let is_heard = self.is_nested && nested::exempt();
         if self.policy.mode == Mode::Refresh || self.policy.audit == Audited::Yes {
-            nested::is_watched();
             return Err(Missed::Because(Reason::Refresh));
         }
-        let is_watched = nested::is_watched();
         let (call, freshness) = sought.find(store, self.policy).map_err(Missed::Because)?;
-        match is_watched {
+        match is_heard {
             false => self.replay(store, sought, &call, freshness, lock),
             true => {
                 let telling = nested::Telling::of(sought, &call, self.policy, store)?;

@@ -15,13 +15,13 @@ use super::{Missed, Policy};
 /// What a command reads of descriptor 0 has no name: what opened it was seen.
 const STANDARD_INPUT: &str = "/dev/stdin";
 
-/// Tells the watcher, if there is one, that `folder` is the store.
-pub fn introduce(folder: &Path) {
-    nested::tell_apart(folder);
+/// Tells the watcher of this run that `folder` is the store; whether there is one.
+pub fn introduce(folder: &Path) -> bool {
+    nested::tell_apart(folder)
 }
 
-/// Whether somebody watches this run; from now on what it looks at itself does not count.
-pub fn is_watched() -> bool {
+/// From now on what this run looks at itself does not count; whether its watcher has heard that.
+pub fn exempt() -> bool {
     nested::exempt()
 }
 
@@ -74,7 +74,11 @@ fn account(sought: &Sought, call: &Answer, policy: &Policy, store: &Store) -> Ac
     let own = watched.filter(|path| path != Path::new(STANDARD_INPUT)).map(|path| (path, Facet::Whole));
     let seen = sought.observations(store).iter().map(|seen| (absolute(&seen.path), seen.facet.clone()));
     let left = call.outcome.outputs.iter().map(|output| trail(output, &absolute, policy.mtime));
-    Account { seen: own.chain(seen).collect(), left: left.collect() }
+    Account {
+        seen: own.chain(seen).collect(),
+        left: left.collect(),
+        uses_network: sought.request.is_watched() && sought.request.watching.network,
+    }
 }
 
 fn trail(output: &Output, absolute: &dyn Fn(&Path) -> PathBuf, mtime: Mtime) -> (PathBuf, Trail) {

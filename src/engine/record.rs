@@ -104,6 +104,9 @@ pub fn record(
     });
     let mut recording = shelf.recording.into_inner();
     recording.because(why);
+    // What lies beside the root another checkout has beside its own.
+    let looks_beside = command.project && watching::looks_beside(&observations);
+    let binding = if looks_beside { Binding::Root } else { binding };
     let key = Keys::new(command, &observations).of(binding);
     let secret = store.secret()?;
     let variables = key::variables(&sought.request.environment, &command.environment, &command.cwd)

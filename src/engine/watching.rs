@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use crate::exec::trace::{Descriptor0, Network, Watch};
 use crate::key::{self, Ended, Scratch};
-use crate::model::{Command, Observation, Program, Reason, Request, Trace};
+use crate::model::{Command, Facet, Observation, Program, Reason, Request, Trace, UNOBSERVED};
 use crate::store::Store;
 use crate::sys::{identity, stamp};
 
+use super::audit::SYSTEM;
 use super::lookup::Sought;
 use super::outputs::Places;
 use super::standard_input::StandardInput;
@@ -52,11 +53,18 @@ pub fn rules(request: &Request, command: &Command, input: &StandardInput, store:
 ///
 /// [`Reason::Unwatched`] or [`Reason::Privileged`].
 pub fn check_watchable(sought: &Sought, store: &Store) -> std::result::Result<(), Reason> {
-    if !sought.request.is_watched() || identity::is_root() {
+    if !sought.request.is_watched() {
         return Ok(());
     }
     if let Some(why) = &sought.path_sets(store).unwatchable {
         return Err(Reason::Unwatched(why.clone()));
+    }
+    let root = &sought.command.root;
+    if UNOBSERVED.iter().any(|never| root.starts_with(never)) {
+        return Err(Reason::Unwatchable(format!("nothing is observed in `{}`", root.display())));
+    }
+    if identity::is_root() {
+        return Ok(());
     }
     match &sought.command.program {
         Program::Found(program) if has_rights(&sought.command.cwd.join(program)) => {
@@ -70,6 +78,13 @@ pub fn check_watchable(sought: &Sought, store: &Store) -> std::result::Result<()
 fn has_rights(program: &Path) -> bool {
     const SETUID_OR_SETGID: u32 = 0o6000;
     stamp::of(program).is_ok_and(|found| found.mode & SETUID_OR_SETGID != 0)
+}
+
+/// Whether a watched command looked at something that is neither below the root nor in a folder of the system. It may have got
+/// there from the root, and then it is another thing for another checkout.
+pub fn looks_beside(observations: &[Observation]) -> bool {
+    let is_of_system = |path: &Path| SYSTEM.iter().any(|folder| path.starts_with(folder)) || path == Path::new("/");
+    observations.iter().any(|seen| seen.facet != Facet::Whole && seen.path.is_absolute() && !is_of_system(&seen.path))
 }
 
 /// Remembers what a run told of the command's being watched, where it did not do what it does bare.

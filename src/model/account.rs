@@ -13,6 +13,8 @@ pub struct Account {
     pub seen: Vec<(PathBuf, Facet)>,
     /// What it would have left; folders before what is in them.
     pub left: Vec<(PathBuf, Trail)>,
+    /// Whether it was allowed to use the network.
+    pub uses_network: bool,
 }
 
 /// What is left at a path.
@@ -33,7 +35,7 @@ impl Account {
     /// The account as bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.number(self.seen.len() as u64);
+        writer.number(u64::from(self.uses_network)).number(self.seen.len() as u64);
         for (path, facet) in &self.seen {
             writer.bytes(path.as_os_str().as_bytes());
             facet.encode(&mut writer);
@@ -54,7 +56,7 @@ impl Account {
     /// Reads what [`encode`](Account::encode) wrote.
     pub fn decode(bytes: &[u8]) -> Result<Account, Malformed> {
         let mut reader = Reader::new(bytes);
-        let mut account = Account::default();
+        let mut account = Account { uses_network: reader.number()? == 1, ..Account::default() };
         for _ in 0..reader.number()? {
             let path = path(&mut reader)?;
             let facet = Facet::decode(&mut reader)?;
@@ -102,6 +104,7 @@ mod tests {
         let account = Account {
             seen: facets.into_iter().map(|facet| ("/some/path".into(), facet)).collect(),
             left: trails.into_iter().map(|trail| ("/other".into(), trail)).collect(),
+            uses_network: true,
         };
         let bytes = account.encode();
         assert_eq!(Account::decode(&bytes), Ok(account));

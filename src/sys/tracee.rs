@@ -190,16 +190,22 @@ mod tests {
         assert!(own.write(8, b"x").is_err());
     }
 
+    /// The id of the calling thread.
+    fn current() -> i32 {
+        // SAFETY: takes nothing and cannot fail.
+        unsafe { libc::gettid() }
+    }
+
     #[test]
     fn threads_belong_to_processes_and_these_to_their_parents() {
         let (own, parent) = (std::process::id() as i32, std::os::unix::process::parent_id() as i32);
-        let thread = std::thread::spawn(|| Tracee::of(rustix::thread::gettid().as_raw_nonzero().get()));
+        let thread = std::thread::spawn(|| Tracee::of(current()));
         let check = |tracee: Tracee| {
             assert_eq!(tracee.process().map(Tracee::id), Some(own));
             assert_eq!(tracee.parent().map(Tracee::id), Some(parent));
         };
         check(Tracee::of(own));
-        check(Tracee::of(rustix::thread::gettid().as_raw_nonzero().get()));
+        check(Tracee::of(current()));
         assert_ne!(thread.join().unwrap().id(), own);
     }
 

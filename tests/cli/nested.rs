@@ -228,7 +228,7 @@ fn each_run_sees_what_its_own_command_does_and_nobody_elses() {
     world.write("b", "2\n");
     // Two at a time, whose processes come and go.
     let inner =
-        |name: &str| format!("fleche run -- sh -c 'for i in 1 2 3 4 5; do cat {name}; done; (cat {name} &) ; wait'");
+        |name: &str| format!("fleche run -- sh -c 'for i in 1 2 3 4 5; do cat {name}; done; echo $( (cat {name} &) )'");
     let line = format!("{{ {} & {} & cat b; wait; }} > out", inner("a"), inner("b"));
     run(&world, &line, &["stored", "stored", "stored"], "");
     world.write("b", "3\n");
@@ -303,6 +303,8 @@ fn what_the_inner_run_allows_the_outer_one_does_not() {
     let ask =
         "python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect((\"127.0.0.1\", 9))'";
     run(&world, &format!("fleche run --allow-network -- {ask}"), &["stored", "missed"], "");
+    // A hit does not use it, and is of what it said then.
+    run(&world, &format!("fleche run --allow-network -- {ask}"), &["hit", "missed"], "");
     run(&world, &format!("fleche run -- {ask}"), &["missed", "missed"], "");
 }
 

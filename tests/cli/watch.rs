@@ -286,6 +286,8 @@ fn what_a_replay_could_not_repeat_is_not_stored() {
     is_refused(&world, &[], &write, &refused);
     is_refused(&world, &[], "ln old new; rm new", "it gave an older file the name `new` as well");
     is_refused(&world, &[], "rm -f p; mkfifo p", "output `p` is a FIFO");
+    fs::create_dir(world.path("f")).unwrap();
+    is_refused(&world, &[], "touch f", "output `f` was given another time");
     // The tools of GNU ask for no more than they print.
     if world.program("stat", ["--version"]).run().stdout().contains("GNU") {
         let identity = "it asked for the inode of `old`, or when that was changed or read at last";
@@ -466,4 +468,90 @@ fn why_a_run_was_not_stored_is_explained_and_counted() {
     assert!(explained.contains("its last run was not stored: it used the network: 127.0.0.1:9 ("), "{explained}");
     let stats = world.fleche(["stats"]).run().stdout();
     assert!(stats.contains("not stored because\n  network              1\n"), "{stats}");
+}
+
+#[test]
+fn what_lies_beside_a_checkout_is_not_taken_from_that_of_another() {
+    let world = World::new();
+    for checkout in ["one", "two"] {
+        world.write(format!("{checkout}/project/fleche.toml"), "");
+        world.write(format!("{checkout}/project/in"), "same\n");
+        world.write(format!("{checkout}/beside"), checkout);
+    }
+    let run = |checkout: &str, word: &str| {
+        let folder = world.path(format!("{checkout}/project"));
+        let outcome = world.fleche(["run", "-v", "--", "cat", word]).current_dir(folder).env_remove("PWD").run();
+        (verdict(&outcome), outcome.stdout())
+    };
+    for (checkout, expected) in [("one", "stored"), ("two", "stored"), ("one", "hit"), ("two", "hit")] {
+        assert_eq!(run(checkout, "../beside"), (expected.to_owned(), checkout.to_owned()));
+    }
+    assert_eq!([run("one", "in").0, run("two", "in").0], ["stored", "hit"]);
+}
+
+#[test]
+fn size_and_age_count_for_who_then_replaces_the_file() {
+    let world = World::new();
+    let line = "[ $(stat -c %s log) -gt 5 ] && : > log; exit 0";
+    world.write("log", "0123456789\n");
+    assert_eq!(told(&world, &[], line).0, "stored");
+    world.write("log", "abc\n");
+    assert_eq!(told(&world, &[], line).0, "stored");
+    assert_eq!(world.read("log"), "abc\n");
+}
+
+#[test]
+fn a_folder_that_is_only_gone_through_counts() {
+    let world = World::new();
+    world.write("x", "1\n");
+    world.write("o/x", "2\n");
+    fs::create_dir_all(world.path("o/in")).unwrap();
+    fs::create_dir(world.path("sub")).unwrap();
+    is_stored(&world, "cat sub/../x", "1\n");
+    is_hit(&world, "cat sub/../x", "1\n");
+    fs::remove_dir(world.path("sub")).unwrap();
+    assert_ne!(told(&world, &[], "cat sub/../x").0, "hit");
+    symlink("o/in", world.path("sub")).unwrap();
+    is_stored(&world, "cat sub/../x", "2\n");
+}
+
+#[test]
+fn standard_input_is_known_by_every_name() {
+    let world = World::new();
+    let path = probe::install(&world);
+    symlink("/dev/stdin", world.path("link")).unwrap();
+    for read in ["cat link", "cat /dev//stdin", "cat /proc/self/fd/0", "sh -c 'cd /dev; cat stdin'", "sh -c 'cat <&0'"]
+    {
+        for word in ["one", "two"] {
+            world
+                .shell(&format!("echo {word} | fleche run -q -- {read}"))
+                .env("PATH", &path)
+                .prints(&format!("{word}\n"));
+        }
+    }
+}
+
+#[test]
+fn the_times_of_an_opened_file_count_for_programs_that_are_not_known() {
+    let world = World::new();
+    world.write("g", "abc\n");
+    let run = |time: &str| {
+        world.program("touch", ["-d", time, "g"]).prints("");
+        let outcome = world.fleche(["run", "-v", "--", "gzip", "-c", "g"]).run();
+        (verdict(&outcome), outcome.stdout)
+    };
+    let (first, second) = (run("@1500000000"), run("@1600000000"));
+    assert_eq!([first.0.as_str(), second.0.as_str()], ["stored", "stored"]);
+    assert_ne!(first.1, second.1);
+    assert_eq!(run("@1500000000"), ("hit".to_owned(), first.1));
+}
+
+#[test]
+fn locks_count_by_their_names() {
+    let world = World::new();
+    let line = "if mkdir Lockdir 2>/dev/null; then echo work; rmdir Lockdir; else echo busy; fi";
+    is_stored(&world, line, "work\n");
+    is_hit(&world, line, "work\n");
+    fs::create_dir(world.path("Lockdir")).unwrap();
+    is_stored(&world, line, "busy\n");
 }

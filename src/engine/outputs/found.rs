@@ -205,7 +205,11 @@ fn deed(path: &Path, record: &Path, touch: &Touch, stat: Option<&Stat>) -> Resul
         return unstorable("was given to another user or group".to_owned());
     }
     match (was, is) {
-        (Kind::Folder, Kind::Folder) if is_same && before.mode == now.mode => Ok(Deed::Nothing),
+        // What is made in a folder changes its time by itself; a replay gives none.
+        (Kind::Folder, Kind::Folder) if is_same && before.mode == now.mode => {
+            let is_given = touch.made.changed && !touch.made.own && before.modified != now.modified;
+            if is_given { unstorable("was given another time".to_owned()) } else { Ok(Deed::Nothing) }
+        }
         (Kind::Folder, Kind::Folder) => Ok(Deed::Made),
         (Kind::Folder, _) | (_, Kind::Folder) => unstorable(format!("was {} and is {} now", was.name(), is.name())),
         _ if *before == now => Ok(Deed::Nothing),

@@ -14,13 +14,14 @@ use super::super::Watch;
 use super::super::nested::Opening;
 use super::observer::Observer;
 use crate::model::{Account, Reason, Trace};
+use crate::sys::calls::{Call, decode};
 use crate::sys::clock;
 use crate::sys::message::{Message, Verb};
-use crate::sys::seccomp::{Listener, Notice};
+use crate::sys::seccomp::{Listener, NATIVE, Notice};
 use crate::sys::sieve::Descriptor0;
 use crate::sys::tracee::Tracee;
 
-/// So far away its scope's owner is a process at most.
+/// So far from the first process another one is at most.
 const MOST_GENERATIONS: usize = 10_000;
 
 /// How long it is believed of a thread what it belongs to, in nanoseconds: no id is given to another process so soon.
@@ -97,7 +98,9 @@ impl Nest {
     /// Notes what a call is about to see or to do; what it is to be answered, if it is no call but a message.
     pub fn attend(&mut self, listener: &Listener, notice: &Notice) -> Option<u32> {
         let tracee = Tracee::of(notice.thread);
-        if let Some(message) = Message::of(notice) {
+        if Some(notice.architecture) == NATIVE
+            && let Some(message) = Message::of(notice)
+        {
             let process = tracee.process()?;
             let bytes = if message.verb == Verb::Fetch { Vec::new() } else { message.read(tracee).ok()? };
             return if listener.is_waiting(notice.id) {
@@ -136,7 +139,7 @@ impl Nest {
             self.strangers.insert(tracee.id(), now);
             return false;
         };
-        let becomes_another = [libc::SYS_execve, libc::SYS_execveat].contains(&i64::from(notice.number));
+        let becomes_another = matches!(decode(notice.number, &notice.arguments), Some(Call::Execute(_)));
         if becomes_another || !self.exempt[place].lives() {
             self.exempt.swap_remove(place);
             return false;

@@ -200,7 +200,9 @@ impl Observer {
             }
             return;
         }
-        if self.ledger.knows(&path, Sight::Exactly) && (!self.habits.are_curious || self.ledger.knows(&path, Sight::Content)) {
+        if self.ledger.knows(&path, Sight::Exactly)
+            && (!self.habits.are_curious || self.ledger.knows(&path, Sight::Content))
+        {
             return;
         }
         match self.habits.of(asker.tracee) {

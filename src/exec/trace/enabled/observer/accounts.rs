@@ -35,6 +35,9 @@ impl Observer {
             return;
         }
         let asker = Asker { tracee: Tracee::of(notice.thread), listener, id: notice.id };
+        if account.uses_network {
+            self.refuse_network("a run in it that may".to_owned());
+        }
         for (path, facet) in &account.seen {
             self.note_seen(&asker, path, facet);
         }
