@@ -156,6 +156,8 @@ pub enum Call {
     Date(At, Times),
     /// A socket is made: of this domain and type.
     Socket(u64, u64),
+    /// A signal is sent to this process, or to a group of processes.
+    Signal(i32),
     /// A socket is given a partner: its descriptor, where the address is, how long that is.
     Connect(i32, u64, u64),
     /// A socket is given an address.
@@ -208,6 +210,8 @@ pub const NEW_SPACES: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWCGROUP) as u32;
 
 pub(super) const EMPTY_PATH: u32 = libc::AT_EMPTY_PATH as u32;
+/// What is done to other processes.
+pub const SIGNAL: &str = "it sent a signal to another process";
 const SPACE: &str = "it made a namespace of its own";
 const MOUNT: &str = "it changed what is mounted";
 const HANDLE: &str = "it opened files without their names";
@@ -299,6 +303,12 @@ pub fn decode(number: u32, a: &[u64; 6]) -> Option<Call> {
             let place = if a[1] == 0 { descriptor(a[0]) } else { at(a[0], a[1]).with(a[3]) };
             Call::Date(place, times)
         }
+        libc::SYS_kill
+        | libc::SYS_tkill
+        | libc::SYS_tgkill
+        | libc::SYS_rt_sigqueueinfo
+        | libc::SYS_rt_tgsigqueueinfo => Call::Signal(a[0] as i32),
+        libc::SYS_pidfd_send_signal => Call::Unwatchable(SIGNAL),
         libc::SYS_socket => Call::Socket(a[0], a[1]),
         libc::SYS_connect => Call::Connect(a[0] as i32, a[1], a[2]),
         libc::SYS_sendto => Call::Connect(a[0] as i32, a[4], a[5]),

@@ -555,3 +555,25 @@ fn locks_count_by_their_names() {
     fs::create_dir(world.path("Lockdir")).unwrap();
     is_stored(&world, line, "busy\n");
 }
+
+#[test]
+fn what_is_done_to_other_processes_is_not_replayed() {
+    let world = World::new();
+    let mut sleeper = world.program("sleep", ["600"]).start();
+    let signal = format!("kill -0 {}", sleeper.id());
+    is_refused(
+        &world,
+        &[],
+        &signal,
+        "it cannot be watched: it sent a signal to another process; name what it reads with -i, or say --pure",
+    );
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    is_stored(&world, "sleep 600 & kill $!; wait; echo over", "over\n");
+    is_refused(
+        &world,
+        &[],
+        "ls /proc > list",
+        "it cannot be watched: it looked which processes there are; name what it reads with -i, or say --pure",
+    );
+}

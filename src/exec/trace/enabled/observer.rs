@@ -172,6 +172,7 @@ impl Observer {
                     self.ledger.date(&path);
                 }
             }
+            Call::Signal(to) => self.signal(asker.tracee, to),
             Call::Socket(domain, kind) => {
                 if !is_stream_of_network(domain, kind) {
                     self.refuse_network(format!("a socket of family {domain}"));
@@ -310,6 +311,9 @@ impl Observer {
 
     fn list(&mut self, asker: &Asker, number: i32) {
         let Where::At(folder) = locate(asker.tracee, Spot::Descriptor(number)) else { return };
+        if folder == Path::new("/proc") {
+            self.ledger.refuse(Reason::Unwatched("it looked which processes there are".into()));
+        }
         if !asker.is_waiting() || self.is_passed_over(&folder) {
             return;
         }

@@ -11,8 +11,9 @@ use super::super::ledger::Sight;
 use super::super::look;
 use super::super::socket::{Address, address};
 use super::{Asker, Observer};
+use crate::exec::passing;
 use crate::model::Reason;
-use crate::sys::calls::{At, Empty, End, Opening};
+use crate::sys::calls::{At, Empty, End, Opening, SIGNAL};
 use crate::sys::tracee::{Spot, Tracee};
 
 /// As long as the kernel takes addresses (`struct sockaddr_storage`).
@@ -55,6 +56,14 @@ impl Observer {
         if number == 0 && !self.stdin_used && self.input.is_some() {
             let inode = tracee.inode(Spot::Descriptor(0)).map(|stat| (stat.st_dev, stat.st_ino));
             self.stdin_used = inode == self.input;
+        }
+    }
+
+    /// A signal to what is not the command's own a replay would not send.
+    pub(super) fn signal(&mut self, tracee: Tracee, to: i32) {
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        if to != tracee.id() && (to <= 0 || to == own || !passing::descends(to, own)) {
+            self.ledger.refuse(Reason::Unwatched(SIGNAL.into()));
         }
     }
 
