@@ -334,3 +334,36 @@ fn input_that_the_inner_command_does_not_read_is_no_obstacle() {
     // Nobody heard whether it was read.
     run(&world, "cat a | fleche run -- cat", &["missed", "stored"], "2\n");
 }
+
+#[test]
+fn a_run_in_the_place_of_the_command_or_of_its_last_part_is_nested_too() {
+    let world = World::new();
+    world.write("a", "1\n");
+    let line = "cat a; exec fleche run -- cat a";
+    run(&world, line, BOTH_STORED, "1\n1\n");
+    run(&world, line, OUTER_HIT, "1\n1\n");
+    run(&world, "cat a; exec fleche run -- fleche run -- cat a", &["hit", "stored", "stored"], "1\n1\n");
+    world.write("a", "2\n");
+    run(&world, "cat a; exec fleche run -- fleche run -- cat a", &["stored", "stored", "stored"], "2\n2\n");
+    run(&world, line, INNER_HIT, "2\n2\n");
+}
+
+#[test]
+fn a_command_that_is_nested_in_itself_does_not_wait_for_itself() {
+    let world = World::new();
+    world.write("depth", "");
+    world.script("again", "#!/bin/sh\nread word rest < depth\ntest -n \"$word\" && exit\necho end > depth\nfleche run -- ./again && echo once\n");
+    // Each writes what the other has read.
+    run(&world, "exec ./again", BOTH_STORED, "once\n");
+}
+
+#[test]
+fn what_is_kept_for_itself_is_no_business_of_either() {
+    let world = World::new();
+    world.write("a", "1\n");
+    let line = "fleche run --scratch '*.kept' -- sh -c 'echo x > b.kept; ls; cat a'";
+    let (names, other) = ("a\nb.kept\n1\n", format!("true; {line}"));
+    run(&world, line, BOTH_STORED, names);
+    run(&world, &other, INNER_HIT, names);
+    run(&world, &other, OUTER_HIT, names);
+}

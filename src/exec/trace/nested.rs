@@ -122,7 +122,7 @@ impl Scope {
     pub fn finish(self) -> Trace {
         let is_left_behind = !self.is_over();
         let collected = collect().unwrap_or_else(|_| Trace { refusals: vec![Reason::Internal], ..Trace::default() });
-        let mut trace = self.of_interest(collected);
+        let mut trace = of_interest(&self.watch, collected);
         if is_left_behind {
             trace.refusals.push(Reason::LeftBehind);
         }
@@ -143,34 +143,34 @@ impl Scope {
         }
         !self.adoption.has_children()
     }
+}
 
-    /// A trace without what this run has said that it does not count.
-    fn of_interest(&self, mut trace: Trace) -> Trace {
-        let Watch { scratch, network, stdin, .. } = &self.watch;
-        trace.touched.retain(|path, _| !scratch(path));
-        for (path, touch) in &mut trace.touched {
-            self.pass_over(path, touch);
-        }
-        if *network == Network::Allowed {
-            trace.refusals.retain(|refusal| !matches!(refusal, Reason::Network(_)));
-        }
-        trace.stdin_used &= *stdin == Descriptor0::Watched;
-        trace
+/// A trace without what was said not to count.
+fn of_interest(watch: &Watch, mut trace: Trace) -> Trace {
+    let Watch { scratch, network, stdin, .. } = watch;
+    trace.touched.retain(|path, _| !scratch(path));
+    for (path, touch) in &mut trace.touched {
+        pass_over(watch, path, touch);
     }
+    if *network == Network::Allowed {
+        trace.refusals.retain(|refusal| !matches!(refusal, Reason::Network(_)));
+    }
+    trace.stdin_used &= *stdin == Descriptor0::Watched;
+    trace
+}
 
-    /// Takes names out of a listing as if they had not been looked for.
-    fn pass_over(&self, folder: &Path, touch: &mut Touch) {
-        let Some(listing) = &mut touch.listing else { return };
-        let (scratch, without) = (&self.watch.scratch, &mut listing.without);
-        listing.entries.retain(|(name, _)| {
-            let is_kept = !scratch(&folder.join(name));
-            if !is_kept {
-                without.push(name.clone());
-            }
-            is_kept
-        });
-        without.sort_unstable();
-    }
+/// Takes names out of a listing as if they had not been looked for.
+fn pass_over(watch: &Watch, folder: &Path, touch: &mut Touch) {
+    let Some(listing) = &mut touch.listing else { return };
+    let without = &mut listing.without;
+    listing.entries.retain(|(name, _)| {
+        let is_kept = !(watch.scratch)(&folder.join(name));
+        if !is_kept {
+            without.push(name.clone());
+        }
+        is_kept
+    });
+    without.sort_unstable();
 }
 
 /// Fetches what was noted since the scope was opened.
@@ -216,14 +216,13 @@ mod tests {
             network: Network::Allowed,
             stdin: Descriptor0::Unwatched,
         };
-        let scope = Scope { watch, is_deaf: false, adoption: Adoption::begin().unwrap() };
         let trace = Trace {
             touched: [("/a".into(), touch(&["b", "scratch"])), ("/a/scratch".into(), touch(&[]))].into(),
             refusals: vec![Reason::Network("inet".into()), Reason::LeftBehind],
             stdin_used: true,
             looks: 1,
         };
-        let trace = scope.of_interest(trace);
+        let trace = of_interest(&watch, trace);
         assert_eq!((trace.touched.len(), trace.stdin_used, trace.refusals), (1, false, vec![Reason::LeftBehind]));
         let listing = trace.touched[Path::new("/a")].listing.clone().unwrap();
         assert_eq!(listing.entries, [("b".into(), 0)]);

@@ -249,9 +249,23 @@ fn a_process_of_its_own() {
     let world = World { folder: tempfile::TempDir::new_in(".").unwrap() };
     match stage.to_str().unwrap() {
         "nested" => {
-            let (run, text) = world.run_as(&everything(), "echo said; exit 7");
-            assert_eq!((run.status, &text[..]), (crate::exec::Status::Exited(7), &b"said\n"[..]));
-            assert!(run.unwatched.is_some() && run.trace.is_none(), "{:?}", run.unwatched);
+            world.file("file", "text\n");
+            for script in ["cat file; exit 7", "cat file; test -e other; (cat file &) | cat; exit 7"] {
+                let (run, text) = world.run_as(&everything(), script);
+                assert_eq!(
+                    (run.status, run.unwatched),
+                    (crate::exec::Status::Exited(7), None),
+                    "{}",
+                    text.escape_ascii()
+                );
+                let trace = run.trace.unwrap();
+                assert!(touch(&trace, &world.path("file")).seen.content);
+                assert_eq!(trace.touched.contains_key(&world.path("other")), script.contains("other"));
+                assert!(!trace.touched.contains_key(&world.path("../before").canonicalize().unwrap()));
+                assert_eq!(trace.refusals, []);
+            }
+            let (run, _) = world.run_as(&everything(), "sleep 5 >&- 2>&- & echo $!");
+            assert_eq!(run.trace.unwrap().refusals, [Reason::LeftBehind]);
         }
         "alone" => {
             world.file("file", "text");
@@ -269,13 +283,17 @@ fn a_process_of_its_own() {
 }
 
 #[test]
-fn a_command_inside_a_watched_one_runs_unwatched() {
+fn a_command_inside_a_watched_one_is_watched_by_the_same_watcher() {
     // The kernel gives a process one listener.
     let world = World::new();
+    let before = world.file("before", "text\n");
     let inner = stage("nested", &world.path(""));
     let words = [inner.get_program()].into_iter().chain(inner.get_args()).map(|word| word.to_str().unwrap());
-    let line = format!("{STAGE}=nested {}", words.collect::<Vec<_>>().join(" "));
-    assert_eq!(world.run(&line).refusals, []);
+    let line = format!("cat before; {STAGE}=nested {} || exit", words.collect::<Vec<_>>().join(" "));
+    let trace = world.run(&line);
+    assert_eq!(trace.refusals, [Reason::LeftBehind]);
+    assert!(touch(&trace, &before).seen.content);
+    assert!(trace.touched.iter().any(|(path, touch)| path.ends_with("file") && touch.made.own));
 }
 
 #[test]
