@@ -17,6 +17,8 @@ pub enum Habit {
     Wary,
     /// Each single thing that it is told.
     Exact,
+    /// The times of what it opens as well.
+    Dating,
 }
 
 /// How long it is believed of a thread that it executes the same program unless it was seen to execute another one, in
@@ -39,6 +41,7 @@ impl Habits {
             Some(program) if is_blind(&program) => Habit::Blind,
             Some(program) if is_wary(&program) => Habit::Wary,
             Some(program) if is_exact(&program) => Habit::Exact,
+            Some(program) if is_dating(&program) => Habit::Dating,
             _ => Habit::Plain,
         };
         self.0.insert(tracee.id(), (habit, now));
@@ -76,10 +79,6 @@ const BLIND: &[&str] = &[
     "clang",
     "clang++",
     "rustc",
-    "ar",
-    "ranlib",
-    "strip",
-    "objcopy",
     "nm",
 ];
 
@@ -92,12 +91,26 @@ const EXACT: &[&str] = &["stat"];
 
 /// Whether the program at `path` shows all that it asks for.
 fn is_exact(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| EXACT.contains(&name))
+    is_among(EXACT, path)
+}
+
+/// Those that ask fstat(2), at which nobody is watched, for the time of what they have opened, and write it down or give it to
+/// what they make.
+const DATING: &[&str] =
+    &["gzip", "pigz", "bzip2", "pbzip2", "xz", "zstd", "lz4", "lzip", "plzip", "lzop", "brotli", "compress", "pr"];
+
+/// Whether the program at `path` goes by the times of what it opens.
+pub fn is_dating(path: &Path) -> bool {
+    is_among(DATING, path)
+}
+
+fn is_among(names: &[&str], path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| names.contains(&name))
 }
 
 /// Whether the program at `path` goes by more than size, times and owner of a file.
 pub fn is_wary(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| WARY.contains(&name))
+    is_among(WARY, path)
 }
 
 /// Whether size, times and owner of a file make no difference to the program at `path`.
@@ -135,7 +148,7 @@ mod tests {
         {
             assert!(blind(name), "{name}");
         }
-        for name in ["make", "tar", "my-cc", "gcc-ng", "find", "x86_64-linux-gnu-make", "ccache"] {
+        for name in ["make", "tar", "ar", "my-cc", "gcc-ng", "find", "x86_64-linux-gnu-make", "ccache"] {
             assert!(!blind(name), "{name}");
         }
     }

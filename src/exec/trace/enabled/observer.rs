@@ -9,7 +9,7 @@ use rustix::fs::FileType;
 
 use super::super::never;
 use super::super::{Network, Watch};
-use super::habit::{Habit, Habits, is_wary};
+use super::habit::{Habit, Habits, is_dating, is_wary};
 use super::ledger::{Ledger, Sight};
 use super::resolve::{Reach, Resolved, Resolver, Where, locate};
 use super::socket::{Address, address};
@@ -45,6 +45,8 @@ pub struct Observer {
     habits: Habits,
     /// Whether a program that goes by more than stat(2) tells was executed.
     has_wary: bool,
+    /// Whether one that goes by the times of what it opens was.
+    has_dating: bool,
     /// Programs whose interpreters are noted.
     executed: HashSet<PathBuf>,
     text: Vec<u8>,
@@ -92,6 +94,7 @@ impl Observer {
             scopes: HashMap::new(),
             habits: Habits::default(),
             has_wary: false,
+            has_dating: false,
             executed: HashSet::new(),
             text: Vec::new(),
         }
@@ -339,7 +342,7 @@ impl Observer {
         }
         match self.habits.of(asker.tracee) {
             Habit::Blind => self.ledger.see(&path, Sight::KindBlindly),
-            Habit::Plain | Habit::Exact => self.ledger.see(&path, sight),
+            Habit::Plain | Habit::Exact | Habit::Dating => self.ledger.see(&path, sight),
             Habit::Wary => {
                 self.ledger.see(&path, sight);
                 if sight == Sight::Metadata {
@@ -374,6 +377,12 @@ impl Observer {
         }
         if opening.is_place() || opening.is_folder() {
             return self.ledger.see(&path, Sight::Kind);
+        }
+        if self.has_dating
+            && !self.ledger.knows(&path, Sight::Metadata)
+            && self.habits.of(asker.tracee) == Habit::Dating
+        {
+            self.ledger.see(&path, Sight::Metadata);
         }
         if !opening.changes() && self.ledger.knows(&path, Sight::Content) {
             return self.refuse_special(&path);
@@ -445,6 +454,7 @@ impl Observer {
         for _ in 0..MOST_INTERPRETERS {
             let Some(file) = path else { return };
             self.has_wary |= is_wary(&file);
+            self.has_dating |= is_dating(&file);
             let is_noted = !self.is_passed_over(&file);
             if is_noted {
                 self.ledger.see(&file, Sight::Content);
