@@ -244,6 +244,24 @@ fn a_pipe_that_is_not_read_needs_no_flag() {
 }
 
 #[test]
+fn the_time_of_what_is_packed_counts() {
+    let world = World::new();
+    let path = world.write("a", "1\n");
+    let date =
+        |seconds| fs::File::open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    for line in ["gzip -c a | od -An -tu4 -j4 -N4", "gzip -fk a; stat -c %Y a.gz"] {
+        let bare = || world.program("/bin/sh", ["-c", line]).run().stdout();
+        for verdict in ["stored", "hit"] {
+            for seconds in [1_500_000_000, 1_600_000_000] {
+                let _ = fs::remove_file(world.path("a.gz"));
+                date(seconds).unwrap();
+                assert_eq!(told(&world, &[], line), (verdict.to_owned(), bare()), "{line}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_time_of_a_file_that_gets_another_name_counts() {
     for line in [
         "mv a b",

@@ -244,7 +244,7 @@ fn temporaries_count_only_where_their_names_are_chosen() {
         run.touch(name, seen, made);
     }
     let names: Vec<String> = run.facets().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["Makefile2", "conftest", "lock", "scratch", "tmp/fixed"]);
+    assert_eq!(names, ["Makefile2", "conftest", "lock", "scratch", "tmp/fixed", "tmp/lock", "tmp/lock/inner"]);
 }
 
 #[test]
