@@ -50,6 +50,8 @@ struct Start<'a> {
 
 /// What [`Start::listener`] is before the child has said what it is.
 const UNKNOWN: i32 = i32::MIN;
+/// What it is when the child ends without having become the program, for it could not be told apart from fleche.
+const GIVEN_UP: i32 = i32::MIN + 1;
 
 /// Room for the few calls that a child makes; aligned as every machine wants it.
 type Stack = Vec<u128>;
@@ -122,8 +124,9 @@ impl Child<'_> {
         }
     }
 
-    /// Waits until the child has said where its filter's listener is, or why there is none.
-    fn listener(&self) -> io::Result<Listener> {
+    /// Waits until the child has said where its filter's listener is, or why there is none. An error of the outer kind means
+    /// that the child will never be the program.
+    fn listener(&self) -> io::Result<io::Result<Listener>> {
         // The child may be killed before it says anything.
         let patience = libc::timespec { tv_sec: 0, tv_nsec: 20_000_000 };
         let place = &self.start.listener;
@@ -132,13 +135,14 @@ impl Child<'_> {
             // SAFETY: waits for a word of ours, no longer than the given time.
             unsafe { libc::syscall(libc::SYS_futex, place.as_ptr(), wait, UNKNOWN, &raw const patience) };
             if place.load(Ordering::Acquire) == UNKNOWN && self.has_ended() {
-                return Err(io::ErrorKind::BrokenPipe.into());
+                return Err(io::Error::other("a filter of the caller's does not let it be"));
             }
         }
         match place.load(Ordering::Acquire) {
             // SAFETY: the kernel gave the number out in the table that was both processes', and nobody else knows it.
-            number @ 0.. => Ok(Listener::of(unsafe { OwnedFd::from_raw_fd(number) })),
-            errno => Err(io::Error::from_raw_os_error(-errno)),
+            number @ 0.. => Ok(Ok(Listener::of(unsafe { OwnedFd::from_raw_fd(number) }))),
+            GIVEN_UP => Err(self.start_error().unwrap_or_else(|| io::ErrorKind::Other.into())),
+            errno => Ok(Err(io::Error::from_raw_os_error(-errno))),
         }
     }
 
@@ -188,7 +192,8 @@ pub fn spawn<'a>(image: &'a Image, standards: &Standards, held: &Held) -> io::Re
 
 /// The same with a filter that the program and all that it starts live under: each call that it names waits until whoever
 /// has the listener answers, the one by which the child becomes the program among them. Where no filter can be installed the
-/// child becomes the program all the same, and the second answer says why.
+/// child becomes the program all the same, and the second answer says why; where a filter that fleche itself lives under is in
+/// the way of that, killing the child if it likes, another child does, for the first has done nothing yet.
 pub fn spawn_filtered<'a>(
     image: &'a Image,
     standards: &Standards,
@@ -196,8 +201,13 @@ pub fn spawn_filtered<'a>(
     filter: &'a Filter,
 ) -> io::Result<(Child<'a>, io::Result<Listener>)> {
     let child = start(image, standards, held, Some(filter))?;
-    let listener = child.listener();
-    Ok((child, listener))
+    match child.listener() {
+        Ok(listener) => Ok((child, listener)),
+        Err(error) => {
+            drop(child);
+            Ok((start(image, standards, held, None)?, Err(error)))
+        }
+    }
 }
 
 fn start<'a>(
@@ -246,7 +256,7 @@ extern "C" fn become_program(start: *mut c_void) -> i32 {
             libc::_exit(0);
         }
     }
-    let unshared = start.filter.map_or(0, |filter| submit(filter, &start.listener));
+    let unshared = start.filter.map_or(0, |filter| submit(filter, start));
     let errno = match if unshared == 0 { place(&start.standards) } else { unshared } {
         0 => {
             signal::restore();
@@ -262,15 +272,30 @@ extern "C" fn become_program(start: *mut c_void) -> i32 {
 
 /// Installs the filter in the child, and tells the parent of its listener; the error number if the table of descriptors cannot
 /// be made the child's own. Only then is the parent told: from there on it closes what it has for the child.
-fn submit(filter: &Filter, place: &AtomicI32) -> i32 {
+fn submit(filter: &Filter, start: &Start) -> i32 {
+    try_to_read();
     let listener = seccomp::install(filter).unwrap_or_else(|errno| -errno);
-    // SAFETY: takes a copy of the table, and wakes whoever waits for a word that lives as long as the child is not the program.
+    // SAFETY: takes a copy of the table.
     let unshared = unsafe { seccomp::call(libc::SYS_unshare, [libc::CLONE_FILES as usize, 0, 0, 0, 0]) };
-    place.store(listener, Ordering::Release);
+    if unshared != 0 {
+        if let Ok(number) = usize::try_from(listener) {
+            // SAFETY: it was made just now in the table that is still the parent's as well, and nobody else knows it.
+            unsafe { seccomp::call(libc::SYS_close, [number, 0, 0, 0, 0]) };
+        }
+        start.failure.store(-unshared as i32, Ordering::Release);
+    }
+    start.listener.store(if unshared == 0 { listener } else { GIVEN_UP }, Ordering::Release);
     let wake = (libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG) as usize;
-    // SAFETY: as above.
-    unsafe { seccomp::call(libc::SYS_futex, [place.as_ptr() as usize, wake, 1, 0, 0]) };
+    // SAFETY: wakes whoever waits for a word that lives as long as the child is not the program.
+    unsafe { seccomp::call(libc::SYS_futex, [start.listener.as_ptr() as usize, wake, 1, 0, 0]) };
     -unshared as i32
+}
+
+/// Asks to read another process's memory, as the watcher will: a filter that kills who does that is to kill the child, which
+/// has done nothing yet, and not the watcher, for whose answer the command would wait for ever.
+fn try_to_read() {
+    // SAFETY: nothing is to be read, and nothing written.
+    unsafe { seccomp::call(libc::SYS_process_vm_readv, [0; 5]) };
 }
 
 fn wait4(id: i32, options: libc::c_int) -> io::Result<Option<Change>> {

@@ -49,5 +49,6 @@ mod tidy;
 mod transparency;
 mod verify;
 mod watch;
+mod watch_doubts;
 mod watch_real;
 mod world;

@@ -416,16 +416,24 @@ static void limit(int which, const char *word) {
     if (setrlimit(which, &both) != 0) { perror("setrlimit"); _exit(99); }
 }
 
-/* As a container may: no further filter may be installed, nor may another process be traced or its memory be read. */
+/* As a container may: no further filter may be installed, another process may not be traced nor its memory be read, ...;
+   `kill:` before it ends the thread that tries. */
 static void deny(const char *what) {
-    static const int filters[] = {SYS_seccomp}, memory[] = {SYS_process_vm_readv, SYS_ptrace};
-    const int *denied = strcmp(what, "filters") == 0 ? filters : memory;
-    int count = strcmp(what, "filters") == 0 ? 1 : 2;
+    unsigned verdict = SECCOMP_RET_ERRNO | EPERM;
+    if (strncmp(what, "kill:", 5) == 0) {
+        verdict = SECCOMP_RET_KILL_THREAD;
+        what += 5;
+    }
+    int denied[2], count = 1;
+    if (strcmp(what, "filters") == 0) denied[0] = SYS_seccomp;
+    else if (strcmp(what, "unshare") == 0) denied[0] = SYS_unshare;
+    else if (strcmp(what, "memory") == 0) { denied[0] = SYS_process_vm_readv; denied[1] = SYS_ptrace; count = 2; }
+    else _exit(98);
     struct sock_filter code[8] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
     int length = 1;
     for (int i = 0; i < count; i++) {
         code[length++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, denied[i], 0, 1);
-        code[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
+        code[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, verdict);
     }
     code[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     struct sock_fprog program = {length, code};
