@@ -231,8 +231,8 @@ impl Run<'_> {
     fn through_cache(&mut self, folder: &std::result::Result<PathBuf, Reason>) -> std::result::Result<Ending, Halt> {
         check_asked(self.request, self.policy)?;
         signal::shield_writes();
-        // Never dropped: the process ends soon, and taking all of this apart costs as much as putting it together.
         self.is_nested = folder.as_ref().is_ok_and(|folder| nested::introduce(folder));
+        // Never dropped: the process ends soon, and taking all of this apart costs as much as putting it together.
         let store = ManuallyDrop::new(self.open_store(folder.as_ref().map_err(Clone::clone)?)?);
         let most = self.policy.max_input;
         let command = recognise::cacheable(self.request, most, &self.scene, &store, &mut self.input)?;
@@ -273,12 +273,14 @@ impl Run<'_> {
         lock: &mut Option<FlightLock>,
     ) -> std::result::Result<Ending, Missed> {
         // What was looked at so far decides which program is run, by the caller's search path for one: that counts.
-        let is_heard = self.is_nested && nested::exempt();
+        if self.is_nested {
+            nested::exempt();
+        }
         if self.policy.mode == Mode::Refresh || self.policy.audit == Audited::Yes {
             return Err(Missed::Because(Reason::Refresh));
         }
         let (call, freshness) = sought.find(store, self.policy).map_err(Missed::Because)?;
-        match is_heard {
+        match self.is_nested {
             false => self.replay(store, sought, &call, freshness, lock),
             true => {
                 let telling = nested::Telling::of(sought, &call, self.policy, store)?;
@@ -290,6 +292,7 @@ impl Run<'_> {
         }
     }
 
+    /// Replays what was found.
     fn replay(
         &mut self,
         store: &Store,

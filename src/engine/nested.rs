@@ -1,7 +1,7 @@
 //! A run in a command that another run watches: what the inner one does counts for the outer one.
 
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
 use crate::exec::trace::nested;
 use crate::key;
@@ -17,12 +17,12 @@ const STANDARD_INPUT: &str = "/dev/stdin";
 
 /// Tells the watcher of this run that `folder` is the store; whether there is one.
 pub fn introduce(folder: &Path) -> bool {
-    nested::tell_apart(folder)
+    nested::tell_apart(&absolute(folder).unwrap_or_else(|_| folder.to_owned()))
 }
 
-/// From now on what this run looks at itself does not count; whether its watcher has heard that.
-pub fn exempt() -> bool {
-    nested::exempt()
+/// From now on what this run looks at itself does not count; where the watcher could not do that, too much counts.
+pub fn exempt() {
+    nested::exempt();
 }
 
 /// What the watcher was told of a call that is about to be replayed. Unless it [`holds`](Telling::holds), that is taken back.
@@ -32,10 +32,12 @@ pub struct Telling<'a> {
 }
 
 impl<'a> Telling<'a> {
-    /// Tells what counts of a call. Whoever goes on must look again whether it still is the one: what was seen before may be
-    /// other than what the watcher has looked at just now.
+    /// Tells what counts of a call, and fails where nobody hears it: then the command is run, and seen. Whoever goes on must
+    /// look again whether it still is the one: what was seen before may be other than what the watcher has looked at just now.
     pub fn of(sought: &Sought, call: &'a Answer, policy: &Policy, store: &Store) -> Result<Telling<'a>, Missed> {
-        nested::tell(&account(sought, call, policy, store));
+        if !nested::tell(&account(sought, call, policy, store)) {
+            return Err(Missed::Because(Reason::Unwatched("its watcher does not answer".to_owned())));
+        }
         // Nothing is to be taken back of what was only looked at.
         let telling = Telling { call, holds: Cell::new(call.outcome.outputs.is_empty()) };
         for watched in sought.command.watched.iter().filter(|watched| watched.path != Path::new(STANDARD_INPUT)) {
@@ -69,11 +71,11 @@ impl Drop for Telling<'_> {
 /// What counts of a call beside what the outer command's own key tells.
 fn account(sought: &Sought, call: &Answer, policy: &Policy, store: &Store) -> Account {
     let command = sought.command;
-    let absolute = |path: &Path| key::lexical(&command.root, path);
+    let place = |path: &Path| key::lexical(&command.root, path);
     let watched = command.watched.iter().map(|watched| watched.path.clone());
     let own = watched.filter(|path| path != Path::new(STANDARD_INPUT)).map(|path| (path, Facet::Whole));
-    let seen = sought.observations(store).iter().map(|seen| (absolute(&seen.path), seen.facet.clone()));
-    let left = call.outcome.outputs.iter().map(|output| trail(output, &absolute, policy.mtime));
+    let seen = sought.observations(store).iter().map(|seen| (place(&seen.path), seen.facet.clone()));
+    let left = call.outcome.outputs.iter().map(|output| trail(output, &place, policy.mtime));
     Account {
         seen: own.chain(seen).collect(),
         left: left.collect(),
@@ -81,12 +83,12 @@ fn account(sought: &Sought, call: &Answer, policy: &Policy, store: &Store) -> Ac
     }
 }
 
-fn trail(output: &Output, absolute: &dyn Fn(&Path) -> PathBuf, mtime: Mtime) -> (PathBuf, Trail) {
+fn trail(output: &Output, place: &dyn Fn(&Path) -> PathBuf, mtime: Mtime) -> (PathBuf, Trail) {
     let trail = match &output.kind {
         OutputKind::Absent => Trail::Nothing,
         OutputKind::File { dated, .. } => Trail::File { is_dated: *dated || mtime != Mtime::Now },
         OutputKind::Link { .. } => Trail::File { is_dated: false },
         OutputKind::Folder { .. } => Trail::Folder,
     };
-    (absolute(&output.path), trail)
+    (place(&output.path), trail)
 }
