@@ -45,18 +45,29 @@ pub fn rules(request: &Request, command: &Command, input: &StandardInput, store:
     })
 }
 
-/// Refuses to watch a command that would not do the same if it were watched: a program with rights of its own does not get
-/// them. A former run told of one that is started by another.
+/// Refuses to watch a command that would not do the same if it were watched, as [`check_rights`] or a former run tells.
 ///
 /// # Errors
 ///
 /// [`Reason::Unwatched`] or [`Reason::Privileged`].
 pub fn check_watchable(sought: &Sought, store: &Store) -> std::result::Result<(), Reason> {
-    if !sought.request.is_watched() || identity::is_root() {
+    if !sought.request.is_watched() {
         return Ok(());
     }
     if let Some(why) = &sought.path_sets(store).unwatchable {
         return Err(Reason::Unwatched(why.clone()));
+    }
+    check_rights(sought)
+}
+
+/// Refuses to watch a program with rights of its own, which it would not get.
+///
+/// # Errors
+///
+/// [`Reason::Privileged`].
+pub fn check_rights(sought: &Sought) -> std::result::Result<(), Reason> {
+    if !sought.request.is_watched() || identity::filters_freely() {
+        return Ok(());
     }
     match &sought.command.program {
         Program::Found(program) if has_rights(&sought.command.cwd.join(program)) => {
@@ -69,13 +80,22 @@ pub fn check_watchable(sought: &Sought, store: &Store) -> std::result::Result<()
 /// Whether who executes a file gets rights that he has not: those of its owner or group.
 fn has_rights(program: &Path) -> bool {
     const SETUID_OR_SETGID: u32 = 0o6000;
-    stamp::of(program).is_ok_and(|found| found.mode & SETUID_OR_SETGID != 0)
+    stamp::of(program).is_ok_and(|found| found.mode & SETUID_OR_SETGID != 0) || identity::gives_capabilities(program)
 }
 
-/// Remembers what a run told of the command's being watched, where it did not do what it does bare.
-pub fn remember(reason: &Reason, sought: &Sought, store: &Store) {
-    if matches!(reason, Reason::Privileged(_)) && sought.request.is_watched() && !identity::is_root() {
-        let why = reason.to_string();
+/// Why a run that was watched may not have done what it does otherwise.
+pub fn disturbance(trace: &Trace) -> Option<&Reason> {
+    trace.refusals.iter().find(|refusal| match refusal {
+        Reason::Privileged(_) => !identity::filters_freely(),
+        Reason::Disturbed(_) => true,
+        _ => false,
+    })
+}
+
+/// Remembers that a command is not to be watched again.
+pub fn remember(disturbance: &Reason, sought: &Sought, store: &Store) {
+    if sought.request.is_watched() {
+        let why = of_record(disturbance, &sought.command.root).to_string();
         // Where it cannot be written, the next run tells again.
         let _ = store.recording().and_then(|recording| recording.refuse_watching(&sought.command.digest, &why));
     }
@@ -121,6 +141,7 @@ fn of_record(refusal: &Reason, root: &Path) -> Reason {
         Reason::HardLink(path) => Reason::HardLink(record(path)),
         Reason::Privileged(path) => Reason::Privileged(record(path)),
         Reason::NoImage(path) => Reason::NoImage(record(path)),
+        Reason::InputUnreadable(path, why) => Reason::InputUnreadable(record(path), why.clone()),
         other => other.clone(),
     }
 }

@@ -78,6 +78,8 @@ pub enum Reason {
     NoImage(PathBuf),
     /// No command can be watched here; why.
     Unwatchable(String),
+    /// It may have done something else than it does unwatched; why.
+    Disturbed(String),
     /// It did something at which it could not be watched; what.
     Unwatched(String),
     /// A path that would be stored tells of an argument that `--redact-arg` hides.
@@ -126,6 +128,7 @@ impl Reason {
             Reason::Privileged(_) => "privileged",
             Reason::NoImage(_) => "no-image",
             Reason::Unwatchable(_) => "unwatchable",
+            Reason::Disturbed(_) => "disturbed",
             Reason::Unwatched(_) => "unwatched",
             Reason::RedactedTold => "redacted-told",
             Reason::Internal => "internal",
@@ -174,6 +177,7 @@ impl fmt::Display for Reason {
             Reason::Privileged(path) => write!(f, "it executed `{}`, which has rights of its own", path.display()),
             Reason::NoImage(path) => write!(f, "it changed `{}` before that could be read", path.display()),
             Reason::Unwatchable(why) => write!(f, "commands cannot be watched here: {why}"),
+            Reason::Disturbed(why) => write!(f, "it may do something else while it is watched: {why}"),
             Reason::Unwatched(what) => write!(f, "it cannot be watched: {what}"),
             Reason::RedactedTold => f.write_str("a path that would be stored tells of a redacted argument"),
             Reason::Internal => f.write_str("an internal error of fleche"),
