@@ -102,6 +102,11 @@ impl super::Run<'_> {
             Ok(run) => run,
             Err(error) => return Err((error, launch.stdin)),
         };
+        let disturbance = run.trace.as_ref().and_then(watching::disturbance);
+        if let Some(disturbance) = disturbance {
+            // Before the lock goes: those who wait for it are not to watch the command either.
+            watching::remember(disturbance, sought, store);
+        }
         if let (Audited::Yes, Some(trace)) = (self.policy.audit, &run.trace) {
             (self.tell)(Told::Audited(Box::new(Audit::of(trace, sought))));
         }
@@ -122,7 +127,6 @@ impl super::Run<'_> {
                 });
             }
             Err(reason) => {
-                watching::remember(&reason, sought, store);
                 // Before the lock goes, so that those who wait for it know that waiting does not help.
                 store.note(&Event::NotStored {
                     command: command.digest,
@@ -130,7 +134,9 @@ impl super::Run<'_> {
                     detail: if command.is_redacted() { String::new() } else { reason.to_string() },
                     name: if command.is_redacted() { String::new() } else { command.name() },
                 });
-                (self.tell)(match warning(sought.request, &reason, &run) {
+                let warning = warning(sought.request, &reason, &run)
+                    .or_else(|| disturbance.and_then(|why| disturbed(why, run.status, command.is_redacted())));
+                (self.tell)(match warning {
                     Some(warning) => Told::Warning(warning),
                     None => Told::NotStored { why: why.clone(), hint: hint(&reason), reason },
                 });
@@ -138,6 +144,19 @@ impl super::Run<'_> {
         }
         drop(lock);
         Ok(run.status)
+    }
+}
+
+/// What a user should know about a run that may not have done what it would have done unwatched.
+fn disturbed(why: &Reason, status: Status, is_redacted: bool) -> Option<String> {
+    let again = "because the command was watched; the next run will not be";
+    match why {
+        Reason::Privileged(_) if is_redacted => Some(format!("a program did not get the rights that it has, {again}")),
+        Reason::Privileged(path) => Some(format!("`{}` did not get the rights that it has, {again}", path.display())),
+        Reason::Disturbed(how) if status != Status::Exited(0) => {
+            Some(format!("it may have failed ({how}) because the command was watched; the next run will not be"))
+        }
+        _ => None,
     }
 }
 

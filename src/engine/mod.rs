@@ -238,8 +238,10 @@ impl Run<'_> {
         let command = recognise::cacheable(self.request, most, &self.scene, &store, &mut self.input)?;
         let command = ManuallyDrop::new(command);
         let sought = lookup::Sought::new(self.request, &command, &store)?;
-        if self.policy.mode != Mode::Refresh {
-            watching::check_watchable(&sought, &store)?;
+        match self.policy.mode {
+            // What a former run told may hold no longer.
+            Mode::Refresh => watching::check_rights(&sought)?,
+            _ => watching::check_watchable(&sought, &store)?,
         }
         match guarded(|| self.replay_if_stored(&store, &sought, &mut None)) {
             Ok(ending) => {
@@ -411,7 +413,9 @@ fn hint(reason: &Reason) -> Option<&'static str> {
         Reason::StdinRead => Some("say --stdin if it is input, --no-stdin if not"),
         Reason::Network(_) => Some("--allow-network stores it all the same, best with --ttl"),
         Reason::WrittenOutside(_) => Some("--allow-write names folders where it may"),
-        Reason::Unwatched(_) | Reason::Unwatchable(_) => Some("name what it reads with -i, or say --pure"),
+        Reason::Disturbed(_) | Reason::Unwatched(_) | Reason::Unwatchable(_) => {
+            Some("name what it reads with -i, or say --pure")
+        }
         Reason::DescriptorOpen(..) | Reason::DescriptorUsed(_) => {
             Some("close it, as in `3>&-`, if the command does not need it")
         }

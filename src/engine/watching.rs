@@ -46,8 +46,7 @@ pub fn rules(request: &Request, command: &Command, input: &StandardInput, store:
     })
 }
 
-/// Refuses to watch a command that would not do the same if it were watched: a program with rights of its own does not get
-/// them. A former run told of one that is started by another.
+/// Refuses to watch a command that would not do the same if it were watched, as [`check_rights`] or a former run tells.
 ///
 /// # Errors
 ///
@@ -59,11 +58,24 @@ pub fn check_watchable(sought: &Sought, store: &Store) -> std::result::Result<()
     if let Some(why) = &sought.path_sets(store).unwatchable {
         return Err(Reason::Unwatched(why.clone()));
     }
+<<<<<<< HEAD
     let root = &sought.command.root;
     if UNOBSERVED.iter().any(|never| root.starts_with(never)) {
         return Err(Reason::Unwatchable(format!("nothing is observed in `{}`", root.display())));
     }
     if identity::is_root() {
+=======
+    check_rights(sought)
+}
+
+/// Refuses to watch a program with rights of its own, which it would not get.
+///
+/// # Errors
+///
+/// [`Reason::Privileged`].
+pub fn check_rights(sought: &Sought) -> std::result::Result<(), Reason> {
+    if !sought.request.is_watched() || identity::filters_freely() {
+>>>>>>> robust
         return Ok(());
     }
     match &sought.command.program {
@@ -77,9 +89,10 @@ pub fn check_watchable(sought: &Sought, store: &Store) -> std::result::Result<()
 /// Whether who executes a file gets rights that he has not: those of its owner or group.
 fn has_rights(program: &Path) -> bool {
     const SETUID_OR_SETGID: u32 = 0o6000;
-    stamp::of(program).is_ok_and(|found| found.mode & SETUID_OR_SETGID != 0)
+    stamp::of(program).is_ok_and(|found| found.mode & SETUID_OR_SETGID != 0) || identity::gives_capabilities(program)
 }
 
+<<<<<<< HEAD
 /// Whether a watched command looked at something that is neither below the root nor in a folder of the system. It may have got
 /// there from the root, and then it is another thing for another checkout.
 pub fn looks_beside(observations: &[Observation]) -> bool {
@@ -91,6 +104,21 @@ pub fn looks_beside(observations: &[Observation]) -> bool {
 pub fn remember(reason: &Reason, sought: &Sought, store: &Store) {
     if matches!(reason, Reason::Privileged(_)) && sought.request.is_watched() && !identity::is_root() {
         let why = reason.to_string();
+=======
+/// Why a run that was watched may not have done what it does otherwise.
+pub fn disturbance(trace: &Trace) -> Option<&Reason> {
+    trace.refusals.iter().find(|refusal| match refusal {
+        Reason::Privileged(_) => !identity::filters_freely(),
+        Reason::Disturbed(_) => true,
+        _ => false,
+    })
+}
+
+/// Remembers that a command is not to be watched again.
+pub fn remember(disturbance: &Reason, sought: &Sought, store: &Store) {
+    if sought.request.is_watched() {
+        let why = of_record(disturbance, &sought.command.root).to_string();
+>>>>>>> robust
         // Where it cannot be written, the next run tells again.
         let _ = store.recording().and_then(|recording| recording.refuse_watching(&sought.command.digest, &why));
     }
@@ -137,6 +165,7 @@ fn of_record(refusal: &Reason, root: &Path) -> Reason {
         Reason::Privileged(path) => Reason::Privileged(record(path)),
         Reason::Identity(path) => Reason::Identity(record(path)),
         Reason::NoImage(path) => Reason::NoImage(record(path)),
+        Reason::InputUnreadable(path, why) => Reason::InputUnreadable(record(path), why.clone()),
         other => other.clone(),
     }
 }

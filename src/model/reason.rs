@@ -80,6 +80,8 @@ pub enum Reason {
     NoImage(PathBuf),
     /// No command can be watched here; why.
     Unwatchable(String),
+    /// It may have done something else than it does unwatched; why.
+    Disturbed(String),
     /// It did something at which it could not be watched; what.
     Unwatched(String),
     /// A path that would be stored tells of an argument that `--redact-arg` hides.
@@ -129,6 +131,7 @@ impl Reason {
             Reason::Identity(_) => "identity",
             Reason::NoImage(_) => "no-image",
             Reason::Unwatchable(_) => "unwatchable",
+            Reason::Disturbed(_) => "disturbed",
             Reason::Unwatched(_) => "unwatched",
             Reason::RedactedTold => "redacted-told",
             Reason::Internal => "internal",
@@ -180,6 +183,7 @@ impl fmt::Display for Reason {
             }
             Reason::NoImage(path) => write!(f, "it changed `{}` before that could be read", path.display()),
             Reason::Unwatchable(why) => write!(f, "commands cannot be watched here: {why}"),
+            Reason::Disturbed(why) => write!(f, "it may do something else while it is watched: {why}"),
             Reason::Unwatched(what) => write!(f, "it cannot be watched: {what}"),
             Reason::RedactedTold => f.write_str("a path that would be stored tells of a redacted argument"),
             Reason::Internal => f.write_str("an internal error of fleche"),

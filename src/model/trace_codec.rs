@@ -152,6 +152,8 @@ fn encode_refusal(refusal: &Reason, writer: &mut Writer) {
         Reason::LeftBehind => (7, Vec::new()),
         Reason::Internal => (8, Vec::new()),
         Reason::StdinUnknown => (9, Vec::new()),
+        Reason::Disturbed(why) => (10, why.clone().into_bytes()),
+        Reason::InputUnreadable(at, why) => (11, [&path(at), b"\0".as_slice(), why.as_bytes()].concat()),
         Reason::Unwatched(why) => (0, why.clone().into_bytes()),
         other => (0, other.to_string().into_bytes()),
     };
@@ -173,6 +175,12 @@ fn decode_refusal(reader: &mut Reader) -> Result<Reason, Malformed> {
         7 => Reason::LeftBehind,
         8 => Reason::Internal,
         9 => Reason::StdinUnknown,
+        10 => Reason::Disturbed(words()?),
+        11 => {
+            let end = text.iter().position(|byte| *byte == 0).ok_or(Malformed("reason"))?;
+            let why = String::from_utf8(text[end + 1..].to_vec()).map_err(|_| Malformed("reason"))?;
+            Reason::InputUnreadable(PathBuf::from(OsString::from_vec(text[..end].to_vec())), why)
+        }
         _ => return Err(Malformed("reason")),
     })
 }
@@ -221,6 +229,8 @@ mod tests {
                 Reason::LeftBehind,
                 Reason::Internal,
                 Reason::StdinUnknown,
+                Reason::Disturbed("io".into()),
+                Reason::InputUnreadable("/u".into(), "denied".into()),
                 Reason::Unwatched("odd".into()),
             ],
             stdin_used: true,

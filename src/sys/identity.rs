@@ -3,11 +3,13 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use rustix::fs::Mode;
+use rustix::fs::{Mode, getxattr};
+use rustix::io::Errno;
 use rustix::process::umask as exchange_umask;
+use rustix::thread::{CapabilitySet, capabilities, no_new_privs};
 
 /// The operating system, as Rust calls it: `linux`.
 pub const OPERATING_SYSTEM: &str = std::env::consts::OS;
@@ -41,6 +43,22 @@ pub fn effective_user() -> u32 {
 /// Whether the effective user is root.
 pub fn is_root() -> bool {
     effective_user() == 0
+}
+
+/// Whether system calls of this process can be filtered without taking anything from the programs that it executes: where that
+/// is not so, the kernel wants it to give up first that they get rights of their own (setuid, setgid, capabilities).
+pub fn filters_freely() -> bool {
+    let may_administrate = || capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
+    no_new_privs().unwrap_or(false) || may_administrate()
+}
+
+/// Whether who executes the file at `path` may get capabilities by it, see capabilities(7).
+pub fn gives_capabilities(path: &Path) -> bool {
+    // A size of zero would ask for the length, which the road there does not tell.
+    match getxattr(path, c"security.capability", &mut [0_u8; 64]) {
+        Ok(length) => length > 0,
+        Err(error) => error == Errno::RANGE,
+    }
 }
 
 /// The effective user's name; the number where `/etc/passwd` has no name for it.

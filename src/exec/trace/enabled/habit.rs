@@ -37,7 +37,7 @@ impl Habits {
     }
 
     /// The program at `path` is executed.
-    pub fn expect(&mut self, path: &Path) {
+    pub fn meet(&mut self, path: &Path) {
         self.are_curious |= matches!(Habit::of(path), Habit::Unknown | Habit::Wary);
     }
 }

@@ -285,7 +285,7 @@ impl Observer {
         let mut path = self.real(asker, at);
         for _ in 0..MOST_INTERPRETERS {
             let Some(file) = path else { return };
-            self.habits.expect(&file);
+            self.habits.meet(&file);
             let is_noted = !self.is_passed_over(&file);
             if is_noted {
                 self.ledger.see(&file, Sight::Content);

@@ -6,10 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, lgetxattr, openat};
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::process::{getegid, geteuid};
 
 use crate::model::{Glimpse, State};
+use crate::sys::identity;
 
 /// As much of a script as the kernel looks at for its interpreter (`BINPRM_BUF_SIZE`), and more than an ELF header has.
 const HEAD: usize = 256;
@@ -86,10 +87,9 @@ pub fn is_privileged(path: &Path, before: &Glimpse) -> bool {
     const SET_GROUP: u32 = 0o2010;
     let Glimpse::Something { stamp, user, group, .. } = before else { return false };
     let mode = State::permissions(stamp.mode);
-    let own = geteuid();
-    (mode & SET_USER != 0 && *user != own.as_raw())
+    (mode & SET_USER != 0 && *user != geteuid().as_raw())
         || (mode & SET_GROUP == SET_GROUP && *group != getegid().as_raw())
-        || (!own.is_root() && lgetxattr(path, c"security.capability", &mut [0_u8; 0]).is_ok_and(|length| length > 0))
+        || (identity::gives_capabilities(path) && !identity::filters_freely())
 }
 
 #[cfg(test)]
