@@ -58,24 +58,23 @@ pub fn check_watchable(sought: &Sought, store: &Store) -> std::result::Result<()
     if let Some(why) = &sought.path_sets(store).unwatchable {
         return Err(Reason::Unwatched(why.clone()));
     }
-<<<<<<< HEAD
+    check_rights(sought)
+}
+
+/// Refuses to watch a program with rights of its own, which it would not get, and where nothing would be observed.
+///
+/// # Errors
+///
+/// [`Reason::Privileged`], [`Reason::Unwatchable`].
+pub fn check_rights(sought: &Sought) -> std::result::Result<(), Reason> {
+    if !sought.request.is_watched() {
+        return Ok(());
+    }
     let root = &sought.command.root;
     if UNOBSERVED.iter().any(|never| root.starts_with(never)) {
         return Err(Reason::Unwatchable(format!("nothing is observed in `{}`", root.display())));
     }
-    if identity::is_root() {
-=======
-    check_rights(sought)
-}
-
-/// Refuses to watch a program with rights of its own, which it would not get.
-///
-/// # Errors
-///
-/// [`Reason::Privileged`].
-pub fn check_rights(sought: &Sought) -> std::result::Result<(), Reason> {
-    if !sought.request.is_watched() || identity::filters_freely() {
->>>>>>> robust
+    if identity::filters_freely() {
         return Ok(());
     }
     match &sought.command.program {
@@ -92,7 +91,6 @@ fn has_rights(program: &Path) -> bool {
     stamp::of(program).is_ok_and(|found| found.mode & SETUID_OR_SETGID != 0) || identity::gives_capabilities(program)
 }
 
-<<<<<<< HEAD
 /// Whether a watched command looked at something that is neither below the root nor in a folder of the system. It may have got
 /// there from the root, and then it is another thing for another checkout.
 pub fn looks_beside(observations: &[Observation]) -> bool {
@@ -100,11 +98,6 @@ pub fn looks_beside(observations: &[Observation]) -> bool {
     observations.iter().any(|seen| seen.facet != Facet::Whole && seen.path.is_absolute() && !is_of_system(&seen.path))
 }
 
-/// Remembers what a run told of the command's being watched, where it did not do what it does bare.
-pub fn remember(reason: &Reason, sought: &Sought, store: &Store) {
-    if matches!(reason, Reason::Privileged(_)) && sought.request.is_watched() && !identity::is_root() {
-        let why = reason.to_string();
-=======
 /// Why a run that was watched may not have done what it does otherwise.
 pub fn disturbance(trace: &Trace) -> Option<&Reason> {
     trace.refusals.iter().find(|refusal| match refusal {
@@ -118,7 +111,6 @@ pub fn disturbance(trace: &Trace) -> Option<&Reason> {
 pub fn remember(disturbance: &Reason, sought: &Sought, store: &Store) {
     if sought.request.is_watched() {
         let why = of_record(disturbance, &sought.command.root).to_string();
->>>>>>> robust
         // Where it cannot be written, the next run tells again.
         let _ = store.recording().and_then(|recording| recording.refuse_watching(&sought.command.digest, &why));
     }
