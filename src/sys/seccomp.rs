@@ -258,7 +258,7 @@ impl Drop for Mailbox {
 pub struct Listener(OwnedFd);
 
 impl Listener {
-    /// The listener that [`install`] made.
+    /// The listener that `install` made.
     pub fn of(descriptor: OwnedFd) -> Listener {
         Listener(descriptor)
     }
