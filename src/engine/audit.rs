@@ -5,14 +5,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::key;
-use crate::model::{Glimpse, Reason, State, Touch, Trace};
+use crate::model::{Glimpse, Reason, SYSTEM, State, Touch, Trace};
 use crate::sys::stamp;
 
 use super::lookup::Sought;
 use super::outputs::Places;
-
-/// Folders of the system, in which what a command reads belongs to what is installed.
-pub(super) const SYSTEM: [&str; 8] = ["/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/etc", "/opt"];
 
 /// What a watched command did, held against what was declared. Paths are relative to the root where they lie below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -105,7 +105,8 @@ pub fn record(
     let mut recording = shelf.recording.into_inner();
     recording.because(why);
     // What lies beside the root another checkout has beside its own.
-    let looks_beside = command.project && watching::looks_beside(&observations);
+    let is_shared = command.project && sought.request.is_watched();
+    let looks_beside = is_shared && run.trace.as_ref().is_some_and(|trace| trace.leaves_root);
     let binding = if looks_beside { Binding::Root } else { binding };
     let key = Keys::new(command, &observations).of(binding);
     let secret = store.secret()?;

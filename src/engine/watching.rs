@@ -8,11 +8,10 @@ use std::sync::Arc;
 
 use crate::exec::trace::{Descriptor0, Network, Watch};
 use crate::key::{self, Ended, Scratch};
-use crate::model::{Command, Facet, Observation, Program, Reason, Request, Trace, UNOBSERVED};
+use crate::model::{Command, Observation, Program, Reason, Request, Trace, UNOBSERVED};
 use crate::store::Store;
 use crate::sys::{identity, stamp};
 
-use super::audit::SYSTEM;
 use super::lookup::Sought;
 use super::outputs::Places;
 use super::standard_input::StandardInput;
@@ -39,6 +38,7 @@ pub fn places(request: &Request, command: &Command) -> Result<Places> {
 pub fn rules(request: &Request, command: &Command, input: &StandardInput, store: &Store) -> Result<Watch> {
     let scratch = Scratch::new(&request.watching.scratch, &command.environment, &command.cwd, &command.root)?;
     Ok(Watch {
+        root: Some(command.root.clone()),
         apart: vec![store.folder().to_owned()],
         scratch: Arc::new(move |path| scratch.holds(path)),
         network: if request.watching.network { Network::Allowed } else { Network::Refused },
@@ -89,13 +89,6 @@ pub fn check_rights(sought: &Sought) -> std::result::Result<(), Reason> {
 fn has_rights(program: &Path) -> bool {
     const SETUID_OR_SETGID: u32 = 0o6000;
     stamp::of(program).is_ok_and(|found| found.mode & SETUID_OR_SETGID != 0) || identity::gives_capabilities(program)
-}
-
-/// Whether a watched command looked at something that is neither below the root nor in a folder of the system. It may have got
-/// there from the root, and then it is another thing for another checkout.
-pub fn looks_beside(observations: &[Observation]) -> bool {
-    let is_of_system = |path: &Path| SYSTEM.iter().any(|folder| path.starts_with(folder)) || path == Path::new("/");
-    observations.iter().any(|seen| seen.facet != Facet::Whole && seen.path.is_absolute() && !is_of_system(&seen.path))
 }
 
 /// Why a run that was watched may not have done what it does otherwise.

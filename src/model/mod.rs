@@ -48,5 +48,5 @@ pub use request::{
 };
 pub use sink::Sink;
 pub use trace::{Glimpse, Listing, Made, Seen, Touch, Trace};
-pub use unobserved::{UNOBSERVED, UNOBSERVED_VERSION};
+pub use unobserved::{SYSTEM, UNOBSERVED, UNOBSERVED_VERSION};
 pub use words::{command_line, quoted, shell_line};

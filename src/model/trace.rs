@@ -19,6 +19,9 @@ pub struct Trace {
     pub refusals: Vec<Reason>,
     /// Whether descriptor 0 may have been read where it leads to what the caller gave.
     pub stdin_used: bool,
+    /// Whether a path led from the root to something that is neither below it nor of the system: another root may have another
+    /// thing there.
+    pub leaves_root: bool,
     /// How many system calls were looked at.
     pub looks: u64,
 }

@@ -10,7 +10,11 @@ impl Trace {
     /// The trace as bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.number(u64::from(self.stdin_used)).number(self.looks).number(self.refusals.len() as u64);
+        writer
+            .number(u64::from(self.stdin_used))
+            .number(u64::from(self.leaves_root))
+            .number(self.looks)
+            .number(self.refusals.len() as u64);
         for refusal in &self.refusals {
             encode_refusal(refusal, &mut writer);
         }
@@ -24,7 +28,12 @@ impl Trace {
     /// Reads what [`encode`](Trace::encode) wrote.
     pub fn decode(bytes: &[u8]) -> Result<Trace, Malformed> {
         let mut reader = Reader::new(bytes);
-        let mut trace = Trace { stdin_used: flag(&mut reader)?, looks: reader.number()?, ..Trace::default() };
+        let mut trace = Trace {
+            stdin_used: flag(&mut reader)?,
+            leaves_root: flag(&mut reader)?,
+            looks: reader.number()?,
+            ..Trace::default()
+        };
         for _ in 0..reader.number()? {
             trace.refusals.push(decode_refusal(&mut reader)?);
         }
@@ -234,6 +243,7 @@ mod tests {
                 Reason::Unwatched("odd".into()),
             ],
             stdin_used: true,
+            leaves_root: true,
             looks: 1234,
         };
         let bytes = trace.encode();

@@ -1,5 +1,8 @@
 //! What no watched command is observed at: what tells of the machine and not of the command's input.
 
+/// Folders in which things have the same paths for everybody.
+pub const SYSTEM: &[&str] = &["/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/etc", "/opt"];
+
 /// Counts up when [`UNOBSERVED`] changes, for then traces of before tell something else.
 pub const UNOBSERVED_VERSION: u32 = 1;
 

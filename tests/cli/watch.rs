@@ -595,3 +595,18 @@ fn what_is_done_to_other_processes_is_not_replayed() {
         "it cannot be watched: it looked which processes there are; name what it reads with -i, or say --pure",
     );
 }
+
+#[test]
+fn checkouts_share_what_programs_outside_them_have_no_part_in() {
+    let world = World::new();
+    let path = format!("{}:{}", world.root().join("nowhere").display(), crate::world::search_path());
+    for checkout in ["one", "two"] {
+        world.write(format!("{checkout}/fleche.toml"), "");
+        world.write(format!("{checkout}/a.c"), "#include <stdio.h>\nint f(void) { return 1; }\n");
+    }
+    let compile = |checkout: &str| {
+        let run = world.fleche(["run", "-v", "--", "cc", "-c", "a.c"]);
+        verdict(&run.current_dir(world.path(checkout)).env("PATH", &path).env_remove("PWD").run())
+    };
+    assert_eq!([compile("one"), compile("two")], ["stored", "hit"]);
+}

@@ -33,6 +33,8 @@ pub(super) use enabled::{Sieve, Watcher, sieve, start};
 /// What to watch a command for, and what to pass over.
 #[derive(Clone)]
 pub struct Watch {
+    /// The folder below which a checkout has all that is its own, absolute and without links; `None` where it is not known.
+    pub root: Option<PathBuf>,
     /// Folders that are no business of the command's, as fleche's store: absolute, without links.
     pub apart: Vec<PathBuf>,
     /// What programs keep for themselves: asked with absolute paths without links; of what it holds for, nothing is noted.

@@ -87,6 +87,7 @@ impl Opening {
     /// What to watch for: what else the inner run passes over, it takes out itself.
     pub fn watch(&self) -> Watch {
         Watch {
+            root: None,
             apart: self.apart.clone(),
             scratch: Arc::new(|_| false),
             network: Network::Refused,
@@ -211,6 +212,7 @@ mod tests {
             made: Made::default(),
         };
         let watch = Watch {
+            root: None,
             apart: Vec::new(),
             scratch: Arc::new(|path| path.ends_with("scratch")),
             network: Network::Allowed,
@@ -220,6 +222,7 @@ mod tests {
             touched: [("/a".into(), touch(&["b", "scratch"])), ("/a/scratch".into(), touch(&[]))].into(),
             refusals: vec![Reason::Network("inet".into()), Reason::LeftBehind],
             stdin_used: true,
+            leaves_root: false,
             looks: 1,
         };
         let trace = of_interest(&watch, trace);

@@ -38,6 +38,7 @@ pub struct Observer {
     /// Whether it does what cannot be watched: then nothing is looked at any more.
     has_given_up: bool,
     stdin_used: bool,
+    leaves_root: bool,
     looks: u64,
     /// What is noted of paths that were not touched.
     scopes: HashMap<PathBuf, Scope>,
@@ -85,6 +86,7 @@ impl Observer {
             has_begun: false,
             has_given_up: false,
             stdin_used: false,
+            leaves_root: false,
             looks: 0,
             scopes: HashMap::new(),
             habits: Habits::default(),
@@ -95,7 +97,7 @@ impl Observer {
 
     /// Gives up what was seen.
     pub fn take_trace(&mut self) -> Trace {
-        Trace { stdin_used: self.stdin_used, looks: self.looks, ..self.ledger.take() }
+        Trace { stdin_used: self.stdin_used, leaves_root: self.leaves_root, looks: self.looks, ..self.ledger.take() }
     }
 
     /// Looks at nothing any more.

@@ -17,7 +17,7 @@ struct World {
 /// Watches everything but descriptor 0, with no folder apart and no scratch.
 fn everything() -> Watch {
     let (network, stdin) = (Network::Refused, Descriptor0::Unwatched);
-    Watch { apart: Vec::new(), scratch: Arc::new(|_| false), network, stdin }
+    Watch { root: Some("/".into()), apart: Vec::new(), scratch: Arc::new(|_| false), network, stdin }
 }
 
 /// A sink that keeps all.

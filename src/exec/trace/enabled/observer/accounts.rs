@@ -10,7 +10,7 @@ use super::super::super::Watch;
 use super::super::ledger::Sight;
 use super::super::look;
 use super::{Asker, Observer};
-use crate::model::{Account, Facet, Reason, Trail};
+use crate::model::{Account, Facet, Reason, SYSTEM, Trail};
 use crate::sys::calls::{At, Empty, End};
 use crate::sys::seccomp::{Listener, Notice};
 use crate::sys::tracee::Tracee;
@@ -59,10 +59,14 @@ impl Observer {
         if self.is_passed_over(&path) {
             return;
         }
+        // How it got there is not told.
+        let is_within = self.watch.root.as_ref().is_some_and(|root| path.starts_with(root));
+        self.leaves_root |= !is_within && !SYSTEM.iter().any(|folder| path.starts_with(folder));
         let sight = match facet {
             Facet::Whole | Facet::Content => Sight::Content,
             Facet::Kind => Sight::Kind,
-            Facet::Metadata | Facet::Replaced => Sight::Metadata,
+            Facet::Metadata => Sight::Exactly,
+            Facet::Replaced => Sight::Metadata,
             Facet::Listing { without } => {
                 let Watch { apart, scratch, .. } = &self.watch;
                 let is_passed_over = |name: &OsStr| {

@@ -1,12 +1,14 @@
 //! From the paths of calls to real ones, and what is noted of them.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::super::super::never;
 use super::super::ledger::Sight;
-use super::super::resolve::{Reach, Resolved, Where, locate};
+use super::super::resolve::{Place, Reach, Resolved, Where, locate};
 use super::{Asker, Observer, Scope};
-use crate::model::Reason;
+use crate::model::{Reason, SYSTEM};
 use crate::sys::calls::{At, Empty};
 use crate::sys::tracee::Spot;
 
@@ -90,6 +92,7 @@ impl Observer {
         let place = match self.resolver.resolve(&base, text, at.end, asker.tracee) {
             Resolved::Known(place) => place,
             Resolved::New(place) => {
+                self.leaves_root |= self.is_way_out(&base, text, &place);
                 for link in &place.links {
                     if !self.is_passed_over(link) {
                         self.ledger.see(link, Sight::Kind);
@@ -114,6 +117,17 @@ impl Observer {
                 None
             }
         }
+    }
+
+    /// Whether a path leads from the root to something that is neither below it nor of the system.
+    fn is_way_out(&self, base: &Path, text: &[u8], place: &Place) -> bool {
+        if SYSTEM.iter().any(|folder| place.path.starts_with(folder)) || never::is_never_observed(&place.path) {
+            return false;
+        }
+        let Some(root) = &self.watch.root else { return !text.starts_with(b"/") || !place.links.is_empty() };
+        let begins = if text.starts_with(b"/") { Path::new(OsStr::from_bytes(text)) } else { base };
+        let is_within = |path: &Path| path.starts_with(root);
+        !is_within(&place.path) && (is_within(begins) || place.links.iter().any(|link| is_within(link)))
     }
 
     /// Where a relative path begins.
