@@ -103,7 +103,10 @@ pub fn disturbance(trace: &Trace) -> Option<&Reason> {
 /// Remembers that a command is not to be watched again.
 pub fn remember(disturbance: &Reason, sought: &Sought, store: &Store) {
     if sought.request.is_watched() {
-        let why = of_record(disturbance, &sought.command.root).to_string();
+        let why = match of_record(disturbance, &sought.command.root) {
+            Reason::Disturbed(how) => how,
+            other => other.to_string(),
+        };
         // Where it cannot be written, the next run tells again.
         let _ = store.recording().and_then(|recording| recording.refuse_watching(&sought.command.digest, &why));
     }

@@ -29,6 +29,8 @@ use crate::sys::signal::{self, Arrival, Held, Inbox, Origin};
 /// How long a command is given to die of SIGXFSZ before its pipe is closed, in milliseconds: of two signals that wait,
 /// the kernel delivers SIGPIPE first. One that handles the signal goes on and finds its pipe closed.
 const TIME_TO_DIE: i64 = 100;
+/// Where the user may have no more processes and threads than this, the command gets those that its watcher would need.
+const FEW: u64 = 8;
 /// The exit status where nobody knows the command's.
 const UNKNOWN: u8 = 125;
 /// The exit status of a command that succeeded, but whose output could not be written: what the command itself
@@ -117,6 +119,9 @@ fn spawn_watched<'a>(
     let input = fstat(input).ok().map(|stat| (stat.st_dev, stat.st_ino));
     if let Some(scope) = Scope::open(watch, input) {
         return (spawn(image, standards, held), Some(Ok(Attendant::Outer(scope))));
+    }
+    if !process::has_room_for(FEW) {
+        return (spawn(image, standards, held), Some(Err("the user may not have many more processes".into())));
     }
     let (child, listener) = match spawn_filtered(image, standards, held, sieve) {
         Ok(spawned) => spawned,

@@ -168,10 +168,31 @@ pub enum Call {
     Shared(&'static str),
     /// A process is made as the structure at this address says.
     Clone(u64),
+    /// The process filters its system calls as the `struct sock_fprog` at this address says.
+    Filter(u64),
+    /// It wants rings of io_uring(7).
+    Ring,
+    /// This signal is to do what the structure at this address says.
+    Handle(u64, u64),
+    /// It has itself sent signals by a timer.
+    Alarm(Alarm),
+    /// Something that does not do the same if somebody watches.
+    Disturbed(&'static str),
     /// Something at which nobody can be watched.
     Unwatchable(&'static str),
     /// Something that needs not be known of: only so many arguments were to be looked at.
     Nothing,
+}
+
+/// What sends a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// Whoever makes the call, or a timer that always sends this one.
+    Signal(u64),
+    /// One of the three timers of setitimer(2), and where it is told when it is to ring.
+    Timer(u64, u64),
+    /// What the `struct sigevent` at this address says; 0 for SIGALRM.
+    Event(u64),
 }
 
 /// How something is moved.
@@ -215,6 +236,8 @@ pub const SIGNAL: &str = "it sent a signal to another process";
 const SPACE: &str = "it made a namespace of its own";
 const MOUNT: &str = "it changed what is mounted";
 const HANDLE: &str = "it opened files without their names";
+const LISTENER: &str = "it filters system calls itself";
+const STRICT: &str = "it forbids itself all system calls but a few";
 const NOTIFY: &str = "it asked to be told of changes of files";
 
 fn kept_if(is_kept: bool) -> End {
@@ -327,6 +350,20 @@ pub fn decode(number: u32, a: &[u64; 6]) -> Option<Call> {
         | libc::SYS_open_tree
         | OPEN_TREE_ATTR
         | libc::SYS_mount_setattr => Call::Unwatchable(MOUNT),
+        libc::SYS_seccomp if a[1] & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u64 != 0 => Call::Disturbed(LISTENER),
+        libc::SYS_seccomp if a[0] as u32 == libc::SECCOMP_SET_MODE_FILTER => Call::Filter(a[2]),
+        libc::SYS_seccomp => Call::Disturbed(STRICT),
+        libc::SYS_prctl if a[0] as i32 != libc::PR_SET_SECCOMP => Call::Nothing,
+        libc::SYS_prctl if a[1] == u64::from(libc::SECCOMP_MODE_FILTER) => Call::Filter(a[2]),
+        libc::SYS_prctl => Call::Disturbed(STRICT),
+        libc::SYS_io_uring_setup => Call::Ring,
+        libc::SYS_rt_sigaction => Call::Handle(a[0], a[1]),
+        libc::SYS_setitimer => Call::Alarm(Alarm::Timer(a[0], a[1])),
+        libc::SYS_timer_create => Call::Alarm(Alarm::Event(a[1])),
+        libc::SYS_kill | libc::SYS_tkill | libc::SYS_rt_sigqueueinfo | libc::SYS_pidfd_send_signal => {
+            Call::Alarm(Alarm::Signal(a[1]))
+        }
+        libc::SYS_tgkill | libc::SYS_rt_tgsigqueueinfo => Call::Alarm(Alarm::Signal(a[2])),
         libc::SYS_name_to_handle_at | libc::SYS_open_by_handle_at => Call::Unwatchable(HANDLE),
         libc::SYS_inotify_add_watch | libc::SYS_fanotify_mark => Call::Unwatchable(NOTIFY),
         libc::SYS_read
@@ -379,6 +416,8 @@ fn decode_former(number: u32, a: &[u64; 6]) -> Option<Call> {
         libc::SYS_futimesat if a[1] == 0 => Call::Date(descriptor(a[0]), given(a[2])),
         libc::SYS_futimesat => Call::Date(at(a[0], a[1]), given(a[2])),
         libc::SYS_uselib => Call::Open(path(a[0]), Opening(0)),
+        libc::SYS_alarm if a[0] == 0 => Call::Nothing,
+        libc::SYS_alarm => Call::Alarm(Alarm::Signal(libc::SIGALRM as u64)),
         libc::SYS_dup2 => Call::Use(a[0] as i32),
         libc::SYS_select => Call::Use(0),
         _ => return None,
@@ -405,6 +444,16 @@ fn used(number: u32, a: &[u64; 6]) -> i32 {
         libc::SYS_mmap => a[4] as i32,
         _ => a[0] as i32,
     }
+}
+
+/// Whether a call has the process execute another program.
+pub fn executes(number: u32) -> bool {
+    [libc::SYS_execve, libc::SYS_execveat].contains(&i64::from(number))
+}
+
+/// Whether a call makes rings of io_uring(7).
+pub fn makes_ring(number: u32) -> bool {
+    i64::from(number) == libc::SYS_io_uring_setup
 }
 
 /// Numbers that all machines share and that not every C library knows.

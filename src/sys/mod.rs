@@ -11,6 +11,7 @@ pub mod git;
 pub mod identity;
 pub mod image;
 pub mod inherited;
+pub mod interruptions;
 pub mod lock;
 pub mod message;
 pub mod process;

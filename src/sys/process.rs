@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
@@ -10,7 +11,7 @@ use std::process::Command;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
-use rustix::process::{PidfdFlags, Signal, getpid, getppid, pidfd_open};
+use rustix::process::{PidfdFlags, Resource, Signal, getpid, getppid, getrlimit, getuid, pidfd_open};
 
 use super::child::Status;
 use super::{descriptor, entry, signal};
@@ -91,8 +92,9 @@ impl Companion {
         }
     }
 
-    /// Waits until it has ended, so that nobody is left to do so: not every first process collects orphans.
-    pub fn collect(self) {
+    /// Ends it, and waits until it has ended, so that nobody is left to do so: not every first process collects orphans.
+    pub fn end(self) {
+        signal::send(self.0, libc::SIGKILL);
         // SAFETY: waits for a child of ours. Where SIGCHLD is ignored that fails once it is gone, which is as good.
         while unsafe { libc::waitpid(self.0, std::ptr::null_mut(), 0) } == -1 {
             if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
@@ -100,6 +102,27 @@ impl Companion {
             }
         }
     }
+}
+
+/// Whether the user may have so many more processes and threads, as far as can be told: only a limit that is low is looked into.
+pub fn has_room_for(more: u64) -> bool {
+    const LOW: u64 = 1024;
+    match getrlimit(Resource::Nproc).current {
+        // Nobody counts root's.
+        Some(most) if most <= LOW && !getuid().is_root() => threads_of_user() + more <= most,
+        _ => true,
+    }
+}
+
+/// How many threads the user has, as far as `/proc` tells.
+fn threads_of_user() -> u64 {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return 0 };
+    let threads = |process: std::fs::DirEntry| {
+        let found = std::fs::metadata(process.path().join("task")).ok()?;
+        // Each is a folder there, and two more names are that folder's own.
+        (found.uid() == getuid().as_raw()).then(|| found.nlink().saturating_sub(2))
+    };
+    processes.filter_map(|process| threads(process.ok()?)).sum()
 }
 
 /// As long as it lives this process is the parent of all that is left of what its children started, so that it can tell

@@ -79,6 +79,9 @@ const ALWAYS: &[i64] = &[
     libc::SYS_open_by_handle_at,
     libc::SYS_inotify_add_watch,
     libc::SYS_fanotify_mark,
+    libc::SYS_io_uring_setup,
+    libc::SYS_setitimer,
+    libc::SYS_timer_create,
 ];
 
 /// Those of them that newer machines do without.
@@ -105,6 +108,7 @@ const FORMER: &[i64] = &[
     libc::SYS_utimes,
     libc::SYS_futimesat,
     libc::SYS_uselib,
+    libc::SYS_alarm,
 ];
 #[cfg(not(target_arch = "x86_64"))]
 const FORMER: &[i64] = &[];
@@ -121,7 +125,30 @@ const SOMETIMES: &[(i64, &[Test])] = &[
     (libc::SYS_semget, &[Test::IsNot(0, 0)]),
     (libc::SYS_clone, &[Test::HasAny(0, NEW_SPACES)]),
     (libc::SYS_unshare, &[Test::HasAny(0, NEW_SPACES)]),
+    (libc::SYS_seccomp, &[Test::Is(0, libc::SECCOMP_SET_MODE_STRICT), Test::Is(0, libc::SECCOMP_SET_MODE_FILTER)]),
+    (libc::SYS_prctl, &[Test::Is(0, libc::PR_SET_SECCOMP as u32)]),
+    (libc::SYS_rt_sigaction, &interruptions(0)),
+    (libc::SYS_kill, &interruptions(1)),
+    (libc::SYS_tkill, &interruptions(1)),
+    (libc::SYS_tgkill, &interruptions(2)),
+    (libc::SYS_rt_sigqueueinfo, &interruptions(1)),
+    (libc::SYS_rt_tgsigqueueinfo, &interruptions(2)),
+    (libc::SYS_pidfd_send_signal, &interruptions(1)),
 ];
+
+/// Whether the argument is a signal that programs send themselves while they work: of timers, of their own, those without a name
+/// (32 to 64). Not those that come when something ends, the children of a shell above all.
+const fn interruptions(argument: u32) -> [Test; 7] {
+    [
+        Test::Is(argument, libc::SIGALRM as u32),
+        Test::Is(argument, libc::SIGVTALRM as u32),
+        Test::Is(argument, libc::SIGPROF as u32),
+        Test::Is(argument, libc::SIGUSR1 as u32),
+        Test::Is(argument, libc::SIGUSR2 as u32),
+        Test::Is(argument, libc::SIGIO as u32),
+        Test::HasAny(argument, 0x60),
+    ]
+}
 
 /// `FIONREAD` of ioctl_tty(2): how much there is to read.
 const FIONREAD: u32 = 0x541B;
@@ -167,13 +194,15 @@ pub fn rules(input: Descriptor0) -> Vec<(u32, Rule)> {
     let always = ALWAYS.iter().chain(FORMER).map(|number| (*number, Rule::Watch));
     let input = if input == Descriptor0::Watched { INPUT } else { &[] };
     let sometimes = SOMETIMES.iter().chain(input).map(|(number, tests)| (*number, Rule::WatchIf(tests)));
-    // What goes through its rings is not seen: programs do without where it is not to be had.
-    let refused = [(libc::SYS_io_uring_setup, Rule::NoSuchCall)];
-    always
-        .chain(sometimes)
-        .chain(refused)
-        .filter_map(|(number, rule)| Some((u32::try_from(number).ok()?, rule)))
-        .collect()
+    always.chain(sometimes).filter_map(|(number, rule)| Some((u32::try_from(number).ok()?, rule))).collect()
+}
+
+/// Whether this process could have the rings of io_uring(7), through which calls go unseen.
+pub fn has_rings() -> bool {
+    // SAFETY: a ring without entries, and without a place for what is to be told of it, is refused.
+    let answer = unsafe { libc::syscall(libc::SYS_io_uring_setup, 0, 0) };
+    let forbidden = [Some(libc::ENOSYS), Some(libc::EPERM), Some(libc::EACCES)];
+    answer != -1 || !forbidden.contains(&std::io::Error::last_os_error().raw_os_error())
 }
 
 #[cfg(test)]
@@ -184,11 +213,11 @@ mod tests {
     #[test]
     fn each_call_that_is_watched_is_understood() {
         let rules = rules(Descriptor0::Watched);
-        for (number, _) in rules.iter().filter(|(_, rule)| *rule != Rule::NoSuchCall) {
+        for (number, _) in rules.iter() {
             assert!(decode(*number, &[0; 6]).is_some(), "{number}");
         }
         for number in 0..=LAST {
-            let is_watched = rules.iter().any(|(watched, rule)| *watched == number && *rule != Rule::NoSuchCall);
+            let is_watched = rules.iter().any(|(watched, _)| *watched == number);
             assert_eq!(decode(number, &[0; 6]).is_some(), is_watched, "{number}");
         }
         let mut numbers: Vec<u32> = rules.iter().map(|(number, _)| *number).collect();

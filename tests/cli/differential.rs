@@ -220,6 +220,8 @@ struct Walk {
     world: World,
     /// How often a script was replayed.
     hits: usize,
+    /// How often two runs differed because a clock ticked between or not.
+    lucky: usize,
     story: String,
 }
 
@@ -230,7 +232,7 @@ impl Walk {
             fs::create_dir_all(world.path(tree)).unwrap();
             plant(&world.path(tree));
         }
-        Walk { world, hits: 0, story: String::new() }
+        Walk { world, hits: 0, lucky: 0, story: String::new() }
     }
 
     /// Runs the script in both trees, and holds them against each other.
@@ -244,7 +246,14 @@ impl Walk {
         self.hits += usize::from(is_hit);
         let how = if is_hit { "replayed" } else { "run" };
         let _ = writeln!(self.story, "{number}. {how}:\n{script}");
-        if seen != replayed {
+        // Whether one of two files that were made within a tick of the clock is the newer is a matter of luck for the bare
+        // command too. Of a replay it is not.
+        let is_luck = !is_hit && (script.contains("-newer") || script.contains("-nt"));
+        if seen != replayed && is_luck {
+            self.lucky += 1;
+            plant(&bare);
+            plant(&watched);
+        } else if seen != replayed {
             let story = &self.story[self.story.len().saturating_sub(6000)..];
             panic!("step {number} ({how}) differs from the bare run\n{story}\nbare: {seen:#?}\nfleche: {replayed:#?}");
         }
@@ -284,7 +293,7 @@ fn number(variable: &str, otherwise: usize) -> usize {
 #[test]
 fn random_scripts_do_what_they_do_bare() {
     let (steps, first) = (number("FLECHE_STEPS", STEPS), number("FLECHE_SEED", 1));
-    let (mut taken, mut hits, mut seed) = (0, 0, first);
+    let (mut taken, mut hits, mut lucky, mut seed) = (0, 0, 0, first);
     while taken < steps {
         let mut dice = Dice(seed as u64);
         let mut walk = Walk::new();
@@ -298,8 +307,10 @@ fn random_scripts_do_what_they_do_bare() {
         }
         taken += LEG;
         hits += walk.hits;
+        lucky += walk.lucky;
         seed += 1;
     }
-    println!("{steps} steps, {hits} of {} runs replayed", 2 * steps);
+    println!("{steps} steps, {hits} of {} runs replayed, {lucky} left to a tick of the clock", 2 * steps);
+    assert!(lucky * 200 <= steps, "{lucky} of {steps} steps differed where only the clock may tell");
     assert!(hits * 5 > steps, "only {hits} hits in {steps} steps show little");
 }

@@ -394,6 +394,49 @@ static int terminal(void) {
     return 0;
 }
 
+/* ---- what a watcher may be in the way of ---- */
+
+/* Filters its own calls: one of them asks a tracer, of whom there is none, another says no; or somebody is to listen. */
+static int filter(const char *how) {
+    int is_traced = strcmp(how, "trace") == 0;
+    unsigned verdict = is_traced ? SECCOMP_RET_TRACE : SECCOMP_RET_ERRNO | EDOM;
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_chdir, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, verdict),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (strcmp(how, "listen") == 0) {
+        say(1, "%d\n", syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program) >= 0);
+        return 0;
+    }
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0) return 1;
+    say(1, "%d %d\n", chdir("/"), errno);
+    return 0;
+}
+
+static int ring(void) {
+    char room[120] = {0};
+    long answer = syscall(SYS_io_uring_setup, 4, room);
+    say(1, "%d %d\n", answer >= 0, answer >= 0 ? 0 : errno);
+    return 0;
+}
+
+static void tick(int signal) { (void)signal; }
+
+/* Waits for an alarm. */
+static int ticks(int flags) {
+    struct sigaction action = {.sa_handler = tick, .sa_flags = flags};
+    sigaction(SIGALRM, &action, NULL);
+    struct itimerval soon = {{0, 0}, {0, 1000}};
+    setitimer(ITIMER_REAL, &soon, NULL);
+    pause();
+    say(1, "rung\n");
+    return 0;
+}
+
 /* ---- what `tool` does ---- */
 
 /* The kernel's own call: the C library keeps signals 32 and 33 to itself. */
@@ -653,6 +696,9 @@ int main(int count, char **words) {
     DOES("group") return group();
     DOES("hash") return hash();
     DOES("limits") return limits();
+    DOES("ring") return ring();
+    DOES("ticks") return ticks(0);
+    DOES("ticks-restarting") return ticks(SA_RESTART);
     DOES("line") return line();
     DOES("raw") return raw();
     DOES("signals") return signals();
@@ -670,6 +716,7 @@ int main(int count, char **words) {
     DOES("exit") return number(rest[0]);
     DOES("fds") return fds(rest[0]);
     DOES("fill") return fill(rest[0], number(rest[1]));
+    DOES("filter") return filter(rest[0]);
     DOES("hung-up") return hung_up(rest[0]);
     DOES("leave-behind") return leave_behind(rest[0], rest[1] ? number(rest[1]) : 0);
     DOES("leave-with") { leave_with = number(rest[0]); watch_for(rest + 1); return until_end(); }

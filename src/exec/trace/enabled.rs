@@ -30,7 +30,7 @@ use crate::sys::seccomp::{Filter, Listener, Mailbox};
 use crate::sys::sieve::{LAST, rules};
 use crate::sys::signal;
 use guard::Guard;
-use nest::Nest;
+use nest::{Answer, Nest};
 
 /// What sorts a command's calls.
 pub type Sieve = Filter;
@@ -88,12 +88,13 @@ fn attend(listener: &Listener, mailbox: &Mailbox, stop: &OwnedFd, nest: &mut Nes
         // Whatever is wrong with fleche, the command goes on.
         let answer = catch_unwind(AssertUnwindSafe(|| nest.attend(listener, &notice))).unwrap_or_else(|_| {
             nest.give_up(&Reason::Internal);
-            None
+            Answer::GoOn
         });
         // It fails only where the call is gone.
         let _ = match answer {
-            None => listener.let_go(notice.id),
-            Some(value) => listener.answer(notice.id, value),
+            Answer::GoOn => listener.let_go(notice.id),
+            Answer::Value(value) => listener.answer(notice.id, value),
+            Answer::NoSuchCall => listener.deny(notice.id),
         };
     }
 }

@@ -46,8 +46,8 @@ impl Guard {
         Ok(Guard { _at_rest: at_rest, process })
     }
 
-    /// Waits for the guard's end; to be called when no process has the filter any more.
+    /// Ends the guard, which somebody may have stopped; to be called when no process has the filter any more.
     pub fn dismiss(self) {
-        self.process.collect();
+        self.process.end();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FileType;
@@ -171,6 +172,9 @@ impl Ledger {
         if touch.image.is_none() && look::kind_of(&touch.before) == Some(FileType::RegularFile) {
             match look::image(path, &touch.before, &mut buffer) {
                 Ok(digest) => touch.image = Some(digest),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    self.refuse(Reason::InputUnreadable(path.to_owned(), "permission denied".into()));
+                }
                 Err(_) => self.refuse(Reason::NoImage(path.to_owned())),
             }
         }

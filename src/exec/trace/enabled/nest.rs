@@ -12,9 +12,9 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::super::Watch;
 use super::super::nested::Opening;
-use super::observer::Observer;
+use super::observer::{Observer, needs_no_ring};
 use crate::model::{Account, Reason, Trace};
-use crate::sys::calls::{Call, decode};
+use crate::sys::calls::{executes, makes_ring};
 use crate::sys::clock;
 use crate::sys::message::{Message, Verb};
 use crate::sys::seccomp::{Listener, NATIVE, Notice};
@@ -26,6 +26,17 @@ const MOST_GENERATIONS: usize = 10_000;
 
 /// How long it is believed of a thread what it belongs to, in nanoseconds: no id is given to another process so soon.
 const SAME_PROCESS: u64 = 100_000_000;
+
+/// What a call is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It goes on as if nobody had asked.
+    GoOn,
+    /// It is a message, and returns this.
+    Value(u32),
+    /// It fails as one that the kernel does not know.
+    NoSuchCall,
+}
 
 /// An observer of everything, and one of what each nested run executes.
 pub struct Nest {
@@ -95,22 +106,19 @@ impl Nest {
         std::iter::once(&mut self.all).chain(self.scopes.iter_mut().map(|scope| &mut scope.observer))
     }
 
-    /// Notes what a call is about to see or to do; what it is to be answered, if it is no call but a message.
-    pub fn attend(&mut self, listener: &Listener, notice: &Notice) -> Option<u32> {
+    /// Notes what a call is about to see or to do, and answers it.
+    pub fn attend(&mut self, listener: &Listener, notice: &Notice) -> Answer {
         let tracee = Tracee::of(notice.thread);
         if Some(notice.architecture) == NATIVE
             && let Some(message) = Message::of(notice)
         {
-            let process = tracee.process()?;
-            let bytes = if message.verb == Verb::Fetch { Vec::new() } else { message.read(tracee).ok()? };
-            return if listener.is_waiting(notice.id) {
-                self.hear(listener, notice, process, &message, &bytes)
-            } else {
-                None
-            };
+            return self.answer(listener, notice, tracee, &message).map_or(Answer::GoOn, Answer::Value);
         }
         if self.is_exempt(tracee, notice) {
-            return None;
+            return Answer::GoOn;
+        }
+        if makes_ring(notice.number) && needs_no_ring(tracee) {
+            return Answer::NoSuchCall;
         }
         self.all.observe(listener, notice);
         if !self.scopes.is_empty() {
@@ -118,7 +126,14 @@ impl Nest {
                 self.scopes[number].observer.observe(listener, notice);
             }
         }
-        None
+        Answer::GoOn
+    }
+
+    /// What a message is answered; `None` as if nobody had heard it.
+    fn answer(&mut self, listener: &Listener, notice: &Notice, tracee: Tracee, message: &Message) -> Option<u32> {
+        let process = tracee.process()?;
+        let bytes = if message.verb == Verb::Fetch { Vec::new() } else { message.read(tracee).ok()? };
+        listener.is_waiting(notice.id).then(|| self.hear(listener, notice, process, message, &bytes)).flatten()
     }
 
     /// Whether a nested run makes the call by itself.
@@ -139,7 +154,7 @@ impl Nest {
             self.strangers.insert(tracee.id(), now);
             return false;
         };
-        let becomes_another = matches!(decode(notice.number, &notice.arguments), Some(Call::Execute(_)));
+        let becomes_another = executes(notice.number);
         if becomes_another || !self.exempt[place].lives() {
             self.exempt.swap_remove(place);
             return false;

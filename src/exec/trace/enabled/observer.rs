@@ -3,7 +3,10 @@
 mod accounts;
 mod beyond;
 mod changes;
+mod disturbances;
 mod places;
+
+pub use disturbances::needs_no_ring;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -19,6 +22,7 @@ use super::resolve::{Resolver, Where, locate};
 use super::{look, program};
 use crate::model::{Reason, Trace};
 use crate::sys::calls::{At, Call, Empty, End, NEW_SPACES, Opening, RESOLVE_IN_ROOT, decode};
+use crate::sys::interruptions::Interruptions;
 use crate::sys::seccomp::{Listener, NATIVE, Notice};
 use crate::sys::socket::is_stream_of_network;
 use crate::sys::tracee::{Spot, Tracee};
@@ -46,6 +50,8 @@ pub struct Observer {
     /// Programs whose interpreters are noted.
     executed: HashSet<PathBuf>,
     text: Vec<u8>,
+    /// Signals that are sent, by timers too, and those that interrupt what their handlers find the process at.
+    interruptions: Interruptions,
 }
 
 /// What is noted of a path.
@@ -92,6 +98,7 @@ impl Observer {
             habits: Habits::default(),
             executed: HashSet::new(),
             text: Vec::new(),
+            interruptions: Interruptions::default(),
         }
     }
 
@@ -189,6 +196,11 @@ impl Observer {
                     self.give_up(Reason::Unwatched("it made a namespace of its own".into()));
                 }
             }
+            Call::Filter(program) => self.filter(asker, program),
+            Call::Ring => self.make_ring(),
+            Call::Handle(signal, action) => self.handle(asker, signal, action),
+            Call::Alarm(alarm) => self.alarm(asker, alarm),
+            Call::Disturbed(how) => self.ledger.refuse(Reason::Disturbed(how.into())),
             Call::Unwatchable(what) => self.give_up(Reason::Unwatched(what.into())),
             Call::Nothing => {}
         }
