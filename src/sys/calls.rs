@@ -156,8 +156,8 @@ pub enum Call {
     Date(At, Times),
     /// A socket is made: of this domain and type.
     Socket(u64, u64),
-    /// A signal is sent to this process, or to a group of processes.
-    Signal(i32),
+    /// To this process, or to a group of processes, is sent this signal.
+    Signal(i32, u64),
     /// A socket is given a partner: its descriptor, where the address is, how long that is.
     Connect(i32, u64, u64),
     /// A socket is given an address.
@@ -326,12 +326,10 @@ pub fn decode(number: u32, a: &[u64; 6]) -> Option<Call> {
             let place = if a[1] == 0 { descriptor(a[0]) } else { at(a[0], a[1]).with(a[3]) };
             Call::Date(place, times)
         }
-        libc::SYS_kill
-        | libc::SYS_tkill
-        | libc::SYS_tgkill
-        | libc::SYS_rt_sigqueueinfo
-        | libc::SYS_rt_tgsigqueueinfo => Call::Signal(a[0] as i32),
-        libc::SYS_pidfd_send_signal => Call::Unwatchable(SIGNAL),
+        libc::SYS_kill | libc::SYS_tkill | libc::SYS_rt_sigqueueinfo => Call::Signal(a[0] as i32, a[1]),
+        libc::SYS_tgkill | libc::SYS_rt_tgsigqueueinfo => Call::Signal(a[0] as i32, a[2]),
+        // Whom the descriptor stands for is not told.
+        libc::SYS_pidfd_send_signal => Call::Signal(0, a[1]),
         libc::SYS_socket => Call::Socket(a[0], a[1]),
         libc::SYS_connect => Call::Connect(a[0] as i32, a[1], a[2]),
         libc::SYS_sendto => Call::Connect(a[0] as i32, a[4], a[5]),
@@ -360,10 +358,6 @@ pub fn decode(number: u32, a: &[u64; 6]) -> Option<Call> {
         libc::SYS_rt_sigaction => Call::Handle(a[0], a[1]),
         libc::SYS_setitimer => Call::Alarm(Alarm::Timer(a[0], a[1])),
         libc::SYS_timer_create => Call::Alarm(Alarm::Event(a[1])),
-        libc::SYS_kill | libc::SYS_tkill | libc::SYS_rt_sigqueueinfo | libc::SYS_pidfd_send_signal => {
-            Call::Alarm(Alarm::Signal(a[1]))
-        }
-        libc::SYS_tgkill | libc::SYS_rt_tgsigqueueinfo => Call::Alarm(Alarm::Signal(a[2])),
         libc::SYS_name_to_handle_at | libc::SYS_open_by_handle_at => Call::Unwatchable(HANDLE),
         libc::SYS_inotify_add_watch | libc::SYS_fanotify_mark => Call::Unwatchable(NOTIFY),
         libc::SYS_read

@@ -186,6 +186,14 @@ const KEEPING: &[&str] = &[
     "unlink", "link",
 ];
 
+/// Those that are known to do the same with and without io_uring(7): libuv makes a ring only to be told of what is ready.
+const RINGLESS: &[&str] = &["node", "nodejs", "cmake", "ctest", "cpack"];
+
+/// Whether it makes no difference to the program at `path` if it gets no rings.
+pub fn needs_no_ring(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| RINGLESS.contains(&name))
+}
+
 /// What a program goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Habit {
@@ -224,14 +232,6 @@ impl Habit {
 /// Those that take a file for changed if its inode or the time of its last change of status is another. No key can tell of
 /// these, since a copy has others; but the bytes tell what such a program would find out.
 const WARY: &[&str] = &["git"];
-
-/// Those that are known to do the same with and without io_uring(7): libuv makes a ring only to be told of what is ready.
-const RINGLESS: &[&str] = &["node", "nodejs", "cmake", "ctest", "cpack"];
-
-/// Whether it makes no difference to the program at `path` if it gets no rings.
-pub fn needs_no_ring(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| RINGLESS.contains(&name))
-}
 
 /// Whether size, times and owner of a file make no difference to the program at `path`.
 fn is_blind(path: &Path) -> bool {

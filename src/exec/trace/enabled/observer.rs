@@ -21,7 +21,7 @@ use super::ledger::{Ledger, Sight};
 use super::resolve::{Resolver, Where, locate};
 use super::{look, program};
 use crate::model::{Reason, Trace};
-use crate::sys::calls::{At, Call, Empty, End, NEW_SPACES, Opening, RESOLVE_IN_ROOT, decode};
+use crate::sys::calls::{Alarm, At, Call, Empty, End, NEW_SPACES, Opening, RESOLVE_IN_ROOT, decode};
 use crate::sys::interruptions::Interruptions;
 use crate::sys::seccomp::{Listener, NATIVE, Notice};
 use crate::sys::socket::is_stream_of_network;
@@ -181,7 +181,10 @@ impl Observer {
                     self.ledger.date(&path);
                 }
             }
-            Call::Signal(to) => self.signal(asker.tracee, to),
+            Call::Signal(to, signal) => {
+                self.signal(asker.tracee, to);
+                self.alarm(asker, Alarm::Signal(signal));
+            }
             Call::Socket(domain, kind) => {
                 if !is_stream_of_network(domain, kind) {
                     self.refuse_network(format!("a socket of family {domain}"));

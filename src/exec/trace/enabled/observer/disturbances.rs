@@ -1,6 +1,6 @@
 //! Calls that tell that a command may not do the same while it is watched as otherwise, and those that cannot be seen into.
 
-use super::super::blind;
+use super::super::habit;
 use super::{Asker, Observer};
 use crate::model::Reason;
 use crate::sys::calls::Alarm;
@@ -42,5 +42,5 @@ impl Observer {
 
 /// Whether a thread that asks for rings is to be told that the kernel has none, for it does the same without.
 pub fn needs_no_ring(tracee: Tracee) -> bool {
-    tracee.program().is_some_and(|program| blind::needs_no_ring(&program)) && has_rings()
+    tracee.program().is_some_and(|program| habit::needs_no_ring(&program)) && has_rings()
 }
