@@ -348,7 +348,7 @@ pub fn decode(number: u32, a: &[u64; 6]) -> Option<Call> {
         | libc::SYS_open_tree
         | OPEN_TREE_ATTR
         | libc::SYS_mount_setattr => Call::Unwatchable(MOUNT),
-        libc::SYS_seccomp if a[1] & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u64 != 0 => Call::Disturbed(LISTENER),
+        libc::SYS_seccomp if a[1] & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER != 0 => Call::Disturbed(LISTENER),
         libc::SYS_seccomp if a[0] as u32 == libc::SECCOMP_SET_MODE_FILTER => Call::Filter(a[2]),
         libc::SYS_seccomp => Call::Disturbed(STRICT),
         libc::SYS_prctl if a[0] as i32 != libc::PR_SET_SECCOMP => Call::Nothing,
