@@ -201,7 +201,7 @@ mod tests {
         let listing = Listing { entries: vec![("a".into(), 1), ("b".into(), 0)], without: vec!["c".into()] };
         Touch {
             before: glimpses[place % 4].clone(),
-            image: is(9).then(|| Digest([7; 32])),
+            image: is(9).then_some(Digest([7; 32])),
             seen: Seen { kind: is(0), kind_blindly: is(1), metadata: is(2), content: is(3), exactly: is(12) },
             listing: is(10).then_some(listing),
             made: Made {

@@ -319,7 +319,7 @@ pub fn decode(number: u32, a: &[u64; 6]) -> Option<Call> {
         | libc::SYS_open_tree
         | OPEN_TREE_ATTR
         | libc::SYS_mount_setattr => Call::Unwatchable(MOUNT),
-        libc::SYS_seccomp if a[1] & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u64 != 0 => Call::Disturbed(LISTENER),
+        libc::SYS_seccomp if a[1] & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER != 0 => Call::Disturbed(LISTENER),
         libc::SYS_seccomp if a[0] as u32 == libc::SECCOMP_SET_MODE_FILTER => Call::Filter(a[2]),
         libc::SYS_seccomp => Call::Disturbed(STRICT),
         libc::SYS_prctl if a[0] as i32 != libc::PR_SET_SECCOMP => Call::Nothing,
@@ -329,10 +329,7 @@ pub fn decode(number: u32, a: &[u64; 6]) -> Option<Call> {
         libc::SYS_rt_sigaction => Call::Handle(a[0], a[1]),
         libc::SYS_setitimer => Call::Alarm(Alarm::Timer(a[0], a[1])),
         libc::SYS_timer_create => Call::Alarm(Alarm::Event(a[1])),
-        libc::SYS_kill | libc::SYS_tkill | libc::SYS_rt_sigqueueinfo | libc::SYS_pidfd_send_signal => {
-            Call::Alarm(Alarm::Signal(a[1]))
-        }
-        libc::SYS_tgkill | libc::SYS_rt_tgsigqueueinfo => Call::Alarm(Alarm::Signal(a[2])),
+        libc::SYS_kill | libc::SYS_rt_sigqueueinfo | libc::SYS_pidfd_send_signal => Call::Alarm(Alarm::Signal(a[1])),
         libc::SYS_name_to_handle_at | libc::SYS_open_by_handle_at => Call::Unwatchable(HANDLE),
         libc::SYS_inotify_add_watch | libc::SYS_fanotify_mark => Call::Unwatchable(NOTIFY),
         libc::SYS_read
