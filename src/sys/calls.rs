@@ -326,8 +326,9 @@ pub fn decode(number: u32, a: &[u64; 6]) -> Option<Call> {
             let place = if a[1] == 0 { descriptor(a[0]) } else { at(a[0], a[1]).with(a[3]) };
             Call::Date(place, times)
         }
-        libc::SYS_kill | libc::SYS_tkill | libc::SYS_rt_sigqueueinfo => Call::Signal(a[0] as i32, a[1]),
-        libc::SYS_tgkill | libc::SYS_rt_tgsigqueueinfo => Call::Signal(a[0] as i32, a[2]),
+        libc::SYS_kill | libc::SYS_rt_sigqueueinfo => Call::Signal(a[0] as i32, a[1]),
+        // To one thread: so a program (cargo, for one) has a thread of its own leave a call that waits.
+        libc::SYS_tkill | libc::SYS_tgkill | libc::SYS_rt_tgsigqueueinfo => Call::Signal(a[0] as i32, 0),
         // Whom the descriptor stands for is not told.
         libc::SYS_pidfd_send_signal => Call::Signal(0, a[1]),
         libc::SYS_socket => Call::Socket(a[0], a[1]),

@@ -128,16 +128,11 @@ const SOMETIMES: &[(i64, &[Test])] = &[
     (libc::SYS_seccomp, &[Test::Is(0, libc::SECCOMP_SET_MODE_STRICT), Test::Is(0, libc::SECCOMP_SET_MODE_FILTER)]),
     (libc::SYS_prctl, &[Test::Is(0, libc::PR_SET_SECCOMP as u32)]),
     (libc::SYS_rt_sigaction, &interruptions(0)),
-    (libc::SYS_kill, &interruptions(1)),
-    (libc::SYS_tkill, &interruptions(1)),
-    (libc::SYS_tgkill, &interruptions(2)),
-    (libc::SYS_rt_sigqueueinfo, &interruptions(1)),
-    (libc::SYS_rt_tgsigqueueinfo, &interruptions(2)),
-    (libc::SYS_pidfd_send_signal, &interruptions(1)),
 ];
 
 /// Whether the argument is a signal that programs send themselves while they work: of timers, of their own, those without a name
-/// (32 to 64). Not those that come when something ends, the children of a shell above all.
+/// (32 to 64). Not those that come when something ends, the children of a shell above all; and not what is sent to one thread,
+/// which is how a program (cargo, for one) has a thread of its own leave a call that waits.
 const fn interruptions(argument: u32) -> [Test; 7] {
     [
         Test::Is(argument, libc::SIGALRM as u32),

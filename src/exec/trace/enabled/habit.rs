@@ -194,14 +194,6 @@ pub fn needs_no_ring(path: &Path) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| RINGLESS.contains(&name))
 }
 
-/// Those that end their waiting for the jobserver by a signal to themselves, and wait for nothing else meanwhile.
-const SIGNALLING: &[&str] = &["cargo", "rustc", "rustdoc"];
-
-/// Whether signals of the program at `path` interrupt none of its looks at files.
-pub fn signals_itself(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| SIGNALLING.contains(&name))
-}
-
 /// What a program goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Habit {

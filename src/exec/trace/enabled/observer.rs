@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 
 use super::super::Watch;
-use super::habit::{self, Habit, Habits};
+use super::habit::{Habit, Habits};
 use super::ledger::{Ledger, Sight};
 use super::resolve::{Resolver, Where, locate};
 use super::{look, program};
@@ -183,9 +183,7 @@ impl Observer {
             }
             Call::Signal(to, signal) => {
                 self.signal(asker.tracee, to);
-                if !asker.tracee.program().is_some_and(|program| habit::signals_itself(&program)) {
-                    self.alarm(asker, Alarm::Signal(signal));
-                }
+                self.alarm(asker, Alarm::Signal(signal));
             }
             Call::Socket(domain, kind) => {
                 if !is_stream_of_network(domain, kind) {
