@@ -110,10 +110,7 @@ impl<'a> Sought<'a> {
     pub fn beside_declared(&self, mut seen: Vec<Observation>) -> Vec<Observation> {
         if !self.observed.observations.is_empty() {
             seen.extend(self.observed.observations.iter().cloned());
-            seen.sort_by(|one, other| {
-                let bytes = |seen: &Observation| seen.path.as_os_str().as_bytes().to_vec();
-                bytes(one).cmp(&bytes(other)).then_with(|| one.facet.cmp(&other.facet))
-            });
+            seen.sort_by(Observation::key_order);
         }
         seen
     }

@@ -2,10 +2,9 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-
-use crate::error::Result;
 use std::sync::Arc;
 
+use crate::error::Result;
 use crate::exec::trace::{Descriptor0, Network, Watch};
 use crate::key::{self, Ended, Scratch};
 use crate::model::{Command, Observation, Program, Reason, Request, Trace, UNOBSERVED};

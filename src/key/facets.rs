@@ -2,14 +2,11 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, open, statat};
-use rustix::io::Errno;
+use rustix::fs::FileType;
 
 use crate::model::{Digest, Facet, Glimpse, Listing, Observation, Remembered, Stamp, StampMemory, State};
-use crate::sys::stamp;
 
 use super::content::{self, Job, Links, Seen};
 use super::look;
@@ -21,23 +18,10 @@ use super::place::is_nothing;
 ///
 /// Where it cannot be known whether there is something, but for a folder on the way that may not be searched.
 pub fn glimpse(path: &Path) -> io::Result<Glimpse> {
-    let found = match statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(found) => found,
-        Err(Errno::ACCESS) => return Ok(Glimpse::Denied),
-        Err(error) => {
-            let error = io::Error::from(error);
-            return if is_nothing(&error) { Ok(Glimpse::Nothing) } else { Err(error) };
-        }
-    };
-    let stamp = stamp::from_stat(&found);
-    let target = match kind(&stamp) {
-        FileType::Symlink => Some(std::fs::read_link(path)?.into_os_string().into_vec()),
-        _ => None,
-    };
-    // Of fewer bits on some architectures.
-    #[allow(clippy::useless_conversion)]
-    let links = u64::from(found.st_nlink);
-    Ok(Glimpse::Something { stamp, user: found.st_uid, group: found.st_gid, links, target })
+    match crate::sys::look::glimpse(path) {
+        Err(error) if is_nothing(&error) => Ok(Glimpse::Nothing),
+        found => found,
+    }
 }
 
 /// What a stamp is of.
@@ -115,21 +99,8 @@ pub fn rank(observations: &mut [Observation], times: &[Option<i64>]) {
 ///
 /// As `open(2)` and `getdents(2)`.
 pub fn listing(folder: &Path, without: &[OsString]) -> io::Result<Listing> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let mut entries = Vec::new();
-    for entry in Dir::new(open(folder, flags, Mode::empty())?)? {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        let is_left_out = without.binary_search_by(|other| other.as_bytes().cmp(name)).is_ok();
-        if name != b"." && name != b".." && !is_left_out {
-            let kind = match entry.file_type() {
-                // Not what the type bits of anything are, and what a listing has where nobody tells.
-                FileType::Unknown => 0,
-                kind => kind.as_raw_mode(),
-            };
-            entries.push((OsString::from_vec(name.to_vec()), kind));
-        }
-    }
+    let mut entries = crate::sys::look::entries(folder)?;
+    entries.retain(|(name, _)| without.binary_search(name).is_err());
     entries.sort_unstable();
     Ok(Listing { entries, without: without.to_vec() })
 }

@@ -13,6 +13,7 @@ pub mod image;
 pub mod inherited;
 pub mod interruptions;
 pub mod lock;
+pub mod look;
 pub mod message;
 pub mod process;
 pub mod seccomp;

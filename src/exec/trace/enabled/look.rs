@@ -1,33 +1,18 @@
 //! Looking at paths as they are now: lstat, digests, folders.
 
-use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, readlinkat, statat};
-use rustix::io::Errno;
+use rustix::fs::{CWD, FileType, Mode, OFlags, openat};
 
 use crate::model::{Digest, Glimpse};
-use crate::sys::{clock, stamp};
+pub use crate::sys::look::entries;
+use crate::sys::{clock, look, stamp};
 
-/// What is at a path, a link not followed.
+/// What is at a path, a link not followed. Where that cannot be known, the command that looks there finds nothing either.
 pub fn glimpse(path: &Path) -> Glimpse {
-    let stat = match statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT) {
-        Ok(stat) => stat,
-        Err(Errno::ACCESS) => return Glimpse::Denied,
-        Err(_) => return Glimpse::Nothing,
-    };
-    let stamp = stamp::from_stat(&stat);
-    let target = match kind(stamp.mode) {
-        FileType::Symlink => readlinkat(CWD, path, Vec::with_capacity(128)).ok().map(|text| text.into_bytes()),
-        _ => None,
-    };
-    // How wide the count of links is differs from machine to machine.
-    #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
-    let links = stat.st_nlink as u64;
-    Glimpse::Something { stamp, user: stat.st_uid, group: stat.st_gid, links, target }
+    look::glimpse(path).unwrap_or(Glimpse::Nothing)
 }
 
 /// What a mode says something is.
@@ -85,25 +70,6 @@ pub fn image(path: &Path, seen: &Glimpse, buffer: &mut Vec<u8>) -> io::Result<Di
         return Err(changed());
     }
     Ok(hasher.finalize().into())
-}
-
-/// What is in a folder: names and the type bits of their modes, in no order.
-pub fn entries(path: &Path) -> io::Result<Vec<(OsString, u32)>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut entries = Vec::new();
-    for entry in Dir::new(openat(CWD, path, flags, Mode::empty())?)? {
-        let entry = entry?;
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        if name == "." || name == ".." {
-            continue;
-        }
-        let kind = match entry.file_type() {
-            FileType::Unknown => 0,
-            kind => kind.as_raw_mode(),
-        };
-        entries.push((name.to_owned(), kind));
-    }
-    Ok(entries)
 }
 
 /// Whether a folder could be removed or replaced, as far as what is in it goes.

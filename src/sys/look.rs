@@ -1,0 +1,54 @@
+//! Looking at paths: what is there, and what is in a folder.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, readlinkat, statat};
+use rustix::io::Errno;
+
+use super::stamp;
+use crate::model::Glimpse;
+
+/// Looks at `path` itself, a link not followed.
+///
+/// # Errors
+///
+/// As `lstat(2)` and `readlink(2)`, but for a folder on the way that may not be searched.
+pub fn glimpse(path: &Path) -> io::Result<Glimpse> {
+    let found = match statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT) {
+        Err(Errno::ACCESS) => return Ok(Glimpse::Denied),
+        found => found?,
+    };
+    let target = match FileType::from_raw_mode(found.st_mode) {
+        FileType::Symlink => Some(readlinkat(CWD, path, Vec::with_capacity(128))?.into_bytes()),
+        _ => None,
+    };
+    // How wide the count of links is differs from machine to machine.
+    #[allow(clippy::useless_conversion)]
+    let links = u64::from(found.st_nlink);
+    Ok(Glimpse::Something { stamp: stamp::from_stat(&found), user: found.st_uid, group: found.st_gid, links, target })
+}
+
+/// What is in a folder: names and the type bits of their modes (0 where the file system does not tell), in no order.
+///
+/// # Errors
+///
+/// As `open(2)` and `getdents(2)`.
+pub fn entries(folder: &Path) -> io::Result<Vec<(OsString, u32)>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let mut entries = Vec::new();
+    for entry in Dir::new(openat(CWD, folder, flags, Mode::empty())?)? {
+        let entry = entry?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name != "." && name != ".." {
+            let kind = match entry.file_type() {
+                FileType::Unknown => 0,
+                kind => kind.as_raw_mode(),
+            };
+            entries.push((name.to_owned(), kind));
+        }
+    }
+    Ok(entries)
+}
