@@ -22,8 +22,6 @@ pub struct Trace {
     /// Whether a path led from the root to something that is neither below it nor of the system: another root may have another
     /// thing there.
     pub leaves_root: bool,
-    /// How many system calls were looked at.
-    pub looks: u64,
 }
 
 /// A path that was touched.

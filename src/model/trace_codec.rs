@@ -13,7 +13,6 @@ impl Trace {
         writer
             .number(u64::from(self.stdin_used))
             .number(u64::from(self.leaves_root))
-            .number(self.looks)
             .number(self.refusals.len() as u64);
         for refusal in &self.refusals {
             encode_refusal(refusal, &mut writer);
@@ -28,12 +27,7 @@ impl Trace {
     /// Reads what [`encode`](Trace::encode) wrote.
     pub fn decode(bytes: &[u8]) -> Result<Trace, Malformed> {
         let mut reader = Reader::new(bytes);
-        let mut trace = Trace {
-            stdin_used: flag(&mut reader)?,
-            leaves_root: flag(&mut reader)?,
-            looks: reader.number()?,
-            ..Trace::default()
-        };
+        let mut trace = Trace { stdin_used: flag(&mut reader)?, leaves_root: flag(&mut reader)?, ..Trace::default() };
         for _ in 0..reader.number()? {
             trace.refusals.push(decode_refusal(&mut reader)?);
         }
@@ -244,7 +238,6 @@ mod tests {
             ],
             stdin_used: true,
             leaves_root: true,
-            looks: 1234,
         };
         let bytes = trace.encode();
         assert_eq!(Trace::decode(&bytes), Ok(trace));

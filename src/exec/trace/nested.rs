@@ -223,7 +223,6 @@ mod tests {
             refusals: vec![Reason::Network("inet".into()), Reason::LeftBehind],
             stdin_used: true,
             leaves_root: false,
-            looks: 1,
         };
         let trace = of_interest(&watch, trace);
         assert_eq!((trace.touched.len(), trace.stdin_used, trace.refusals), (1, false, vec![Reason::LeftBehind]));

@@ -333,8 +333,10 @@ fn a_plan_is_void_once_the_journal_made_room_twice() {
 fn a_value_goes_with_the_last_call_that_names_it() {
     let world = World::new();
     let store = &world.store;
-    for (name, values) in [("a", &[1, 2][..]), ("b", &[2, 3]), ("c", &[3])] {
-        record(store, name, &values.iter().copied().collect()).unwrap();
+    // Days apart: calls that one tick of the clock recorded go in any order.
+    for (name, values, days) in [("a", &[1, 2][..], 3), ("b", &[2, 3], 2), ("c", &[3], 1)] {
+        let stored = record(store, name, &values.iter().copied().collect()).unwrap();
+        set_age(&store.folder().join(call_name(&stored.key)), days);
     }
     let catalogue = store.catalogue().unwrap();
     let mut freed = Vec::new();

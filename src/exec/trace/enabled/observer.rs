@@ -43,7 +43,6 @@ pub struct Observer {
     has_given_up: bool,
     stdin_used: bool,
     leaves_root: bool,
-    looks: u64,
     /// What is noted of paths that were not touched.
     scopes: HashMap<PathBuf, Scope>,
     habits: Habits,
@@ -93,7 +92,6 @@ impl Observer {
             has_given_up: false,
             stdin_used: false,
             leaves_root: false,
-            looks: 0,
             scopes: HashMap::new(),
             habits: Habits::default(),
             executed: HashSet::new(),
@@ -104,7 +102,7 @@ impl Observer {
 
     /// Gives up what was seen.
     pub fn take_trace(&mut self) -> Trace {
-        Trace { stdin_used: self.stdin_used, leaves_root: self.leaves_root, looks: self.looks, ..self.ledger.take() }
+        Trace { stdin_used: self.stdin_used, leaves_root: self.leaves_root, ..self.ledger.take() }
     }
 
     /// Looks at nothing any more.
@@ -118,7 +116,6 @@ impl Observer {
         if self.has_given_up {
             return;
         }
-        self.looks += 1;
         if Some(notice.architecture) != NATIVE {
             return self.give_up(Reason::Unwatched("calls of another architecture".into()));
         }

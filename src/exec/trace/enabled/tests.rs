@@ -86,7 +86,6 @@ fn what_is_read_counts_by_content_and_what_is_missing_by_its_absence() {
     assert!(touch(&trace, Path::new("/bin/cat").canonicalize().unwrap().as_path()).seen.content);
     assert!(!trace.touched.keys().any(|path| path.starts_with("/proc") || path.starts_with("/dev")));
     assert_eq!(trace.refusals, []);
-    assert!(trace.looks > 20);
 }
 
 #[test]
