@@ -107,11 +107,12 @@ impl super::Run<'_> {
             // Before the lock goes: those who wait for it are not to watch the command either.
             watching::remember(disturbance, sought, store);
         }
+        let stored = panic::catch_unwind(AssertUnwindSafe(|| record(capture, &run, &self.input, &before, &beyond)))
+            .unwrap_or(Err(Reason::Internal));
+        // Not before: standard error may be a file of the command's own.
         if let (Audited::Yes, Some(trace)) = (self.policy.audit, &run.trace) {
             (self.tell)(Told::Audited(Box::new(Audit::of(trace, sought))));
         }
-        let stored = panic::catch_unwind(AssertUnwindSafe(|| record(capture, &run, &self.input, &before, &beyond)))
-            .unwrap_or(Err(Reason::Internal));
         match stored {
             Ok(key) => {
                 let former = self.former.filter(|former| former.key != key);

@@ -7,10 +7,10 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::error::cause;
-use crate::exec::{Run, Status};
+use crate::exec::{Landing, Run, Status};
 use crate::key;
 use crate::model::{
-    Call, Content, Digest, Grade, Key, Observation, Outcome, Output, OutputKind, PathSet, Reason, Sink, State,
+    Call, Content, Digest, Grade, Key, Observation, Outcome, Output, OutputKind, PathSet, Reason, Sink, State, Stream,
 };
 use crate::store::{Durability, Pending, Recording, Spool, Store};
 
@@ -82,8 +82,14 @@ pub fn record(
         (true, None) => return Err(Reason::Unwatchable(run.unwatched.clone().unwrap_or_default())),
     };
     let shelf = Shelved::new(store, Mark::of(sought))?;
-    let stdout = shelf.keep_stream(command.streams.stdout, stdout)?;
-    let stderr = shelf.keep_stream(command.streams.stderr && !command.streams.same, stderr)?;
+    run.landings.check_alone(run.trace.as_ref())?;
+    let keep_stream = |stream, is_captured, spool| match run.landings.at(stream) {
+        Some(landing) => shelf.keep_landing(landing, policy.max_entry).map(Some),
+        None => shelf.keep_stream(is_captured, spool),
+    };
+    let stdout = keep_stream(Stream::Stdout, command.streams.stdout, stdout)?;
+    let stderr = keep_stream(Stream::Stderr, command.streams.stderr && !command.streams.same, stderr)?;
+    run.landings.check_unchanged()?;
     let outputs = match &watched {
         Some((trace, _)) => {
             outputs::found(trace, &sought.places, run.usage.started..run.usage.stopped, policy.max_entry, &shelf)?
@@ -254,6 +260,10 @@ impl<'a> Shelved<'a> {
     fn keep_stream(&self, is_captured: bool, stream: Spool) -> Result<Option<Content>, Reason> {
         let pending = stream.finish()?;
         if is_captured { self.keep(pending).map(Some) } else { Ok(None) }
+    }
+
+    fn keep_landing(&self, landing: &Landing, most: u64) -> Result<Content, Reason> {
+        self.keep(self.store.ingest_from(landing.file(), landing.start(), most)?)
     }
 }
 

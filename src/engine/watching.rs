@@ -7,9 +7,9 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::exec::trace::{Descriptor0, Network, Watch};
 use crate::key::{self, Ended, Scratch};
-use crate::model::{Command, Observation, Program, Reason, Request, Trace, UNOBSERVED};
+use crate::model::{Command, Glimpse, Observation, Program, Reason, Request, Touch, Trace, UNOBSERVED};
 use crate::store::Store;
-use crate::sys::{identity, stamp};
+use crate::sys::{descriptor, identity, stamp};
 
 use super::lookup::Sought;
 use super::outputs::Places;
@@ -129,6 +129,9 @@ pub fn observations(
         return Err(Reason::StdinRead);
     }
     let command = sought.command;
+    if let Some(path) = own_output(trace) {
+        return Err(Reason::OwnOutput(key::recorded(path, &command.root)));
+    }
     let scratch = Scratch::new(&sought.request.watching.scratch, &command.environment, &command.cwd, &command.root);
     let scratch = scratch.map_err(|_| Reason::Internal)?;
     let ended = Ended {
@@ -140,6 +143,18 @@ pub fn observations(
         is_unwatched: &|path| path.starts_with(store.folder()) || scratch.holds(path),
     };
     key::from_trace(trace, &ended)
+}
+
+/// The file that standard output or standard error leads to, if the command opened or changed it by a name: what it found there
+/// depends on how far it was.
+fn own_output(trace: &Trace) -> Option<&Path> {
+    let is_own_output = |touch: &Touch| match &touch.before {
+        Glimpse::Something { stamp, .. } if touch.seen.content || touch.made.changed => {
+            descriptor::is_behind_a_stream(stamp.device, stamp.inode)
+        }
+        _ => false,
+    };
+    trace.touched.iter().find(|(_, touch)| is_own_output(touch)).map(|(path, _)| path.as_path())
 }
 
 /// The same with its path as users know it.

@@ -11,6 +11,7 @@ use rustix::fs::fstat;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::channel::{Channel, Rest, Target};
+use super::landing::Landings;
 use super::passing::{self, Surroundings};
 use super::recorder::Recorder;
 use super::stdin::{Feed, Stdin};
@@ -38,7 +39,8 @@ const UNKNOWN: u8 = 125;
 const LOST: u8 = 1;
 
 /// Runs the command and keeps what it writes: standard output (both streams where they are one open file) goes to
-/// `stdout`, standard error to `stderr`, and on as `forward` says. A stream that is closed stays closed.
+/// `stdout`, standard error to `stderr`, and on as `forward` says. A stream that is closed stays closed. One that is a
+/// file which nobody else has is the command's, and goes to no sink ([`Run::landings`]).
 ///
 /// Signals that reach fleche meanwhile are passed on, and fleche stops and goes on with the command.
 ///
@@ -57,7 +59,8 @@ pub fn capture(
     signal::shield();
     let held = signal::hold();
     let inbox = Inbox::open().map_err(StartError::NoProcess)?;
-    let mut pipes = Pipes::open(streams, forward, stdout, stderr).map_err(StartError::NoProcess)?;
+    let mut landings = Landings::of(streams, forward);
+    let mut pipes = Pipes::open(streams, &landings, forward, stdout, stderr).map_err(StartError::NoProcess)?;
     let (started, begun) = (clock::now(), clock::monotonic());
     let standards = [stdin.descriptor(), pipes.stdout(), pipes.stderr()];
     let sieve = watch.and_then(trace::sieve);
@@ -83,6 +86,7 @@ pub fn capture(
         mirrored: false,
     };
     let ending = capture.attend();
+    landings.command_ended();
     let (stopped, wall) = (clock::now(), clock::monotonic().saturating_sub(begun));
     if let Some(error) = capture.child.start_error() {
         return Err(StartError::of_execve(error));
@@ -100,11 +104,14 @@ pub fn capture(
         _ => capture.drain(),
     };
     let status = capture.status(&ending);
+    for (stream, length) in landings.lengths().filter(|(_, length)| *length > 0) {
+        capture.recorder.note(begun.saturating_add(wall), stream, length);
+    }
     let heard = std::mem::take(&mut capture.heard);
     let (cut_short, transcript) = capture.into_records();
     let Ending { user_time, system_time, peak_memory, .. } = ending;
     let usage = Usage { started, stopped, wall, user_time, system_time, peak_memory };
-    Ok(Run { status, cut_short, left_behind, heard, transcript, usage, trace, unwatched })
+    Ok(Run { status, cut_short, left_behind, heard, transcript, landings, usage, trace, unwatched })
 }
 
 /// Starts the command with somebody who watches it; or, and the second answer says why, without.
@@ -149,18 +156,20 @@ struct Pipes<'a> {
 }
 
 impl<'a> Pipes<'a> {
+    /// For the streams that are not files of the command's own.
     fn open(
         streams: Streams,
+        landings: &Landings,
         forward: Forward,
         stdout: &'a mut dyn Sink,
         stderr: &'a mut dyn Sink,
     ) -> io::Result<Pipes<'a>> {
         let same = streams.same && streams.stdout && streams.stderr;
         let mut pipes = Pipes { channels: Vec::with_capacity(2), ends: [None, None], same };
-        if streams.stdout {
+        if streams.stdout && landings.at(Stream::Stdout).is_none() {
             pipes.ends[0] = Some(pipes.channel(Stream::Stdout, forward, stdout)?);
         }
-        if streams.stderr && !same {
+        if streams.stderr && !same && landings.at(Stream::Stderr).is_none() {
             pipes.ends[1] = Some(pipes.channel(Stream::Stderr, forward, stderr)?);
         }
         Ok(pipes)

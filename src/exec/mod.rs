@@ -1,12 +1,14 @@
 //! Running commands as if fleche were not there.
 //!
 //! [`replace`] puts the command in fleche's place, for whatever will not be stored. [`capture()`] runs it as a child
-//! between whose streams and the caller's stands a pump that keeps what passes. Either way the command gets the
+//! between whose streams and the caller's stands a pump that keeps what passes; a stream that is a file of the command's
+//! alone ([`Landings`]) needs none. Either way the command gets the
 //! caller's signal dispositions, mask, limits, umask and descriptors; what fleche needs otherwise it undoes in
 //! the child.
 
 mod capture;
 mod channel;
+mod landing;
 mod passing;
 mod probe;
 mod recorder;
@@ -26,6 +28,7 @@ pub use crate::sys::child::Status;
 pub use crate::sys::process::end_like;
 pub use capture::capture;
 pub use channel::Target;
+pub use landing::{Landing, Landings};
 pub use probe::probe;
 use stdin::Stdin;
 
@@ -101,8 +104,10 @@ pub struct Run {
     pub left_behind: bool,
     /// Signals that reached fleche while it ran, other than those that it sent itself.
     pub heard: Vec<i32>,
-    /// Which stream got how much when.
+    /// Which stream got how much when; what the command wrote to a file by itself comes last and at once.
     pub transcript: Transcript,
+    /// The streams that are files to which the command wrote by itself: the sinks got nothing of them.
+    pub landings: Landings,
     /// When it was, and what it took.
     pub usage: Usage,
     /// What it and all that it started did to the file system, if that was to be watched and could be.

@@ -52,6 +52,10 @@ pub enum Reason {
     CutShort(String),
     /// Somebody kept the command's output open after it had ended.
     LeftBehind,
+    /// The file that its output goes to is not its own alone; what tells so.
+    OutputShared(String),
+    /// It looked into this file, which its output goes to.
+    OwnOutput(PathBuf),
     /// A stream or output is larger than `--max-entry`.
     TooLarge(u64),
     /// An input changed while the command ran.
@@ -117,6 +121,8 @@ impl Reason {
             Reason::NotStarted => "not-started",
             Reason::CutShort(_) => "cut-short",
             Reason::LeftBehind => "left-behind",
+            Reason::OutputShared(_) => "output-shared",
+            Reason::OwnOutput(_) => "own-output",
             Reason::TooLarge(_) => "too-large",
             Reason::InputChanged(_) => "input-changed",
             Reason::InputStream(_) => "input-stream",
@@ -167,6 +173,8 @@ impl fmt::Display for Reason {
             Reason::NotStarted => f.write_str("it could not be started"),
             Reason::CutShort(why) => write!(f, "its output was cut short: {why}"),
             Reason::LeftBehind => f.write_str("a process that it left behind may still write"),
+            Reason::OutputShared(why) => write!(f, "its output is not its own alone: {why}"),
+            Reason::OwnOutput(path) => write!(f, "it looks into `{}`, which its output goes to", path.display()),
             Reason::TooLarge(most) => write!(f, "it made more than {most} bytes"),
             Reason::InputChanged(path) => write!(f, "input `{}` changed while it ran", path.display()),
             Reason::InputStream(path) => write!(f, "input `{}` is a FIFO or a device", path.display()),

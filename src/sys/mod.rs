@@ -2,12 +2,14 @@
 
 pub mod arena;
 pub mod beneath;
+pub mod bystanders;
 pub mod calls;
 pub mod child;
 pub mod clock;
 pub mod descriptor;
 pub mod entry;
 pub mod git;
+pub mod holders;
 pub mod identity;
 pub mod image;
 pub mod inherited;

@@ -26,6 +26,7 @@ mod make;
 mod mask;
 mod nested;
 mod outputs;
+mod own_file;
 mod policy;
 mod probe;
 mod query;

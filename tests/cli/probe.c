@@ -300,6 +300,31 @@ static int leave_behind(const char *gate, size_t length) {
     return put(1, "early\n", 6);
 }
 
+/* What it finds at descriptor 1: a regular file with its size and where the next byte goes, or something else. */
+static int place(void) {
+    struct stat found;
+    if (fstat(1, &found)) return errno;
+    long long at = lseek(1, 0, SEEK_CUR);
+    if (!S_ISREG(found.st_mode)) say(1, "no file\n");
+    else say(1, "a file of %lld bytes, at %lld\n", (long long)found.st_size, at);
+    return 0;
+}
+
+/* Writes, goes back, writes over that, and goes to the end: what only a file can take. */
+static int rewrite(void) {
+    int error = put(1, "first\nsecond\n", 13);
+    if (error) return error;
+    if (lseek(1, 0, SEEK_SET) != 0) return errno;
+    error = put(1, "FIRST", 5);
+    return error ? error : lseek(1, 0, SEEK_END) != 13;
+}
+
+/* Writes 100 bytes and gives the file another length. */
+static int resize(off_t length) {
+    int error = out(1, 100);
+    return error || !ftruncate(1, length) ? error : errno;
+}
+
 /* ---- what `probe` does on a terminal ---- */
 
 static volatile sig_atomic_t caught[65];
@@ -725,9 +750,13 @@ int main(int count, char **words) {
     DOES("lines") return lines(number(rest[0]));
     DOES("mix") return mix(number(rest[0]));
     DOES("out") return out(1, number(rest[0]));
+    DOES("place") return place();
     DOES("print") return print(rest);
     DOES("raise") { syscall(SYS_kill, getpid(), number(rest[0])); return rest[1] ? number(rest[1]) : 0; }
     DOES("report") return report(rest);
+    DOES("resize") { int error = resize(number(rest[0])); return error ? error : lseek(1, 0, SEEK_END) < 0; }
+    DOES("resize-and-stay") return resize(number(rest[0]));
+    DOES("rewrite") return rewrite();
     DOES("shell") return shell(rest);
     DOES("stop-itself") { say(1, "ready\n"); kill(getpid(), number(rest[0])); say(1, "back\n"); return 0; }
     DOES("until-signal") { watch_for(rest); return until_signal(); }

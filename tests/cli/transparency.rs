@@ -683,6 +683,39 @@ fn output_is_the_commands_byte_for_byte() {
 }
 
 #[test]
+fn a_file_is_the_commands_to_know_and_to_move_in() {
+    let tree = "mkdir sub; echo x one >a; echo x two >sub/b; echo y >c";
+    let tar = "tar cf - --sort=name --mtime=@0 .";
+    the_same_as_bare(&[
+        // What depends on the kind of a stream is the same in the same place.
+        probe("a new file", "{} probe place - >all"),
+        probe("what a file holds, for appending", "echo before >all; {} probe place - >>all"),
+        probe("a file for both streams", "{} probe place - >all 2>&1"),
+        probe("a file for stderr only", "{} probe print hello trouble 2>trouble; cat trouble"),
+        probe("each stream in a file", "{} probe print hello trouble >out 2>trouble"),
+        probe("both streams in one file that was opened twice", "{} probe print hello trouble >all 2>>all")
+            .perhaps_stored(),
+        probe("a file and a closed stream", "{} probe print hello '' >all 2>&-"),
+        probe("going back", "{} probe rewrite - >all"),
+        probe("a shorter file", "{} probe resize 10 >all"),
+        probe("a longer file", "{} probe resize 1000 >all"),
+        probe("a shorter file than there was", "echo before >all; {} probe resize 3 >>all").never_stored(),
+        probe("opened anew", "{} sh -c 'probe print hello; probe print world >/dev/stdout' >all").never_stored(),
+        probe("a file without a name", "{} sh -c 'rm all; probe print hello' >all").perhaps_stored(),
+        probe("searched", "{} grep -r x . >all").setup(tree).perhaps_stored(),
+        probe("read with all others", "{} sh -c 'cat *' >all").setup(tree).perhaps_stored(),
+        probe("read as input", "echo before >all; {} sh -c 'cat' <all >>all").perhaps_stored(),
+        probe("packed with all others", format!("{{}} {tar} >all.tar; tar tf all.tar | sort >list; rm all.tar"))
+            .setup(tree)
+            .perhaps_stored(),
+        probe("beyond the limit of files", "tool with fsize=1024 -- tool report {} probe out 3000000 >all")
+            .in_trouble()
+            .never_stored(),
+        probe("ended by a signal", "{} sh -c 'probe print hello; kill -9 $$' >all; echo $?").never_stored(),
+    ]);
+}
+
+#[test]
 fn streams_keep_their_order() {
     the_same_as_bare(&[
         probe("both into one pipe", "exec {} probe mix 2000 2>&1"),
@@ -1013,6 +1046,8 @@ fn an_ordinary_user_has_the_same() {
         probe("a program with the rights of its owner", user("-- {} ../bin/rooted surroundings")).setup(rooted),
         probe("the same where a run is not stored", user("-- {} ../bin/rooted exit 3")).setup(rooted).never_stored(),
         probe("no more processes", user("nproc=0 -- {} probe mix 500 2>&1")).in_trouble().perhaps_stored(),
+        probe("into a file that may only be written", user("sh -c '{} probe print hello >all'"))
+            .setup("echo old >all; chown 65534 all; chmod 222 all"),
         probe("a file that may not be read", user("-- {} probe print hello"))
             .setup("echo x >in; chmod 600 in")
             .flags("-i in")
