@@ -128,8 +128,8 @@ impl Landings {
         }
     }
 
-    /// Refuses to keep what others may have written or may still write. A trace, if there is one, has told that nothing the
-    /// command started is left.
+    /// Refuses to keep what others may have written or may still write. A trace tells whether anything that the command started
+    /// is left; without one all processes are looked at.
     ///
     /// # Errors
     ///
@@ -142,8 +142,9 @@ impl Landings {
         for landing in &self.all {
             opened |= landing.check_unwritten()?.opened;
         }
+        let is_over = trace.is_some_and(|trace| !trace.refusals.contains(&Reason::LeftBehind));
         // What a shell has started beside the command no trace tells of.
-        let may_be_held = !self.all.is_empty() && (trace.is_none() || opened || !self.bystanders.is_empty());
+        let may_be_held = !self.all.is_empty() && (!is_over || opened || !self.bystanders.is_empty());
         if may_be_held && holders::are_held_beside(&self.labels(), &self.former, &self.bystanders) {
             return Err(Reason::LeftBehind);
         }
@@ -188,8 +189,8 @@ impl Landing {
         if manner == Manner::Anew && (start != 0 || descriptor::offset(descriptor).ok() != Some(0)) {
             return None;
         }
-        // Of what other machines do the kernel does not tell.
-        if !stamp::is_local(descriptor) {
+        // Of what other machines do the kernel does not tell, and of its own files even opening one to read may do something.
+        if !stamp::is_plain(descriptor) {
             return None;
         }
         let label = Label::of(descriptor).ok()?;

@@ -31,6 +31,22 @@ const REMOTE: [u64; 12] = [
     0x786f_4256,
 ];
 
+/// `f_type` of file systems in which there are no files but ways to talk to the kernel: proc, sysfs, debugfs, tracefs, cgroup,
+/// cgroup2, securityfs, configfs, selinuxfs, efivarfs, bpf.
+const OF_KERNEL: [u64; 11] = [
+    0x9fa0,
+    0x6265_6572,
+    0x6462_6720,
+    0x7472_6163,
+    0x0027_e0eb,
+    0x6367_7270,
+    0x7363_6673,
+    0x6265_6570,
+    0xf97c_ff8c,
+    0xde5e_81e4,
+    0xcafe_4a11,
+];
+
 /// The stamp of what `path` leads to, links followed.
 pub fn of(path: &Path) -> io::Result<Stamp> {
     Ok(from_stat(&statat(CWD, path, AtFlags::empty())?))
@@ -73,6 +89,14 @@ pub fn is_settled(stamp: &Stamp, file: impl AsFd, now: i64) -> bool {
 /// Whether the stamps of `file` are by this machine's clock.
 pub fn is_local(file: impl AsFd) -> bool {
     fstatfs(file).is_ok_and(|system| !REMOTE.contains(&(system.f_type as u32 as u64)))
+}
+
+/// Whether `file` is where only this machine writes, and where reading it does nothing else.
+pub fn is_plain(file: impl AsFd) -> bool {
+    fstatfs(file).is_ok_and(|system| {
+        let kind = system.f_type as u32 as u64;
+        !REMOTE.contains(&kind) && !OF_KERNEL.contains(&kind)
+    })
 }
 
 fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {

@@ -691,8 +691,8 @@ fn a_file_is_the_commands_to_know_and_to_move_in() {
         probe("a new file", "{} probe place - >all"),
         probe("what a file holds, for appending", "echo before >all; {} probe place - >>all"),
         probe("a file for both streams", "{} probe place - >all 2>&1"),
-        probe("a file for stderr only", "{} probe print hello trouble 2>trouble; cat trouble"),
-        probe("each stream in a file", "{} probe print hello trouble >out 2>trouble"),
+        probe("a file for stderr only", "{} probe print hello trouble 2>err; cat err"),
+        probe("each stream in a file", "{} probe print hello trouble >out 2>err"),
         probe("both streams in one file that was opened twice", "{} probe print hello trouble >all 2>>all")
             .perhaps_stored(),
         probe("a file and a closed stream", "{} probe print hello '' >all 2>&-"),
