@@ -106,6 +106,10 @@ fn holding_of_process(process: i32, labels: &[&Label]) -> Result<Holding, Errno>
     }
     // Nothing is open, or the first thread has ended and others go on.
     let threads = format!("/proc/{process}/task");
+    // Each is a folder there, and two more names are that folder's own: the kernel's processes have one thread.
+    if statat(CWD, &threads, AtFlags::empty())?.st_nlink <= 3 {
+        return Ok(Holding::No);
+    }
     for thread in numbers(Dir::new(folder(&threads)?)?)? {
         if thread != process && holding_at(&format!("{threads}/{thread}/fd"), labels) == Ok(Some(Holding::Yes)) {
             return Ok(Holding::Yes);
