@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, openat, readlinkat, statat};
 use rustix::io::Errno;
 
 use super::stamp;
@@ -53,8 +53,12 @@ fn glimpse_from(folder: BorrowedFd, path: &OsStr) -> io::Result<Glimpse> {
 /// As `open(2)` and `getdents(2)`.
 pub fn entries(folder: &Path) -> io::Result<Vec<(OsString, u32)>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let folder = openat(CWD, folder, flags, Mode::empty())?;
+    // Enough for some hundred names at once, and no more memory is touched than they take.
+    let mut room = Vec::with_capacity(32 * 1024);
+    let mut listing = RawDir::new(folder, room.spare_capacity_mut());
     let mut entries = Vec::new();
-    for entry in Dir::new(openat(CWD, folder, flags, Mode::empty())?)? {
+    while let Some(entry) = listing.next() {
         let entry = entry?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
         if name != "." && name != ".." {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use rustix::fs::{FileType, lstat, readlink};
 
@@ -82,7 +82,7 @@ const MOST_PLACES: usize = 16_384;
 #[derive(Default)]
 pub struct Resolver {
     /// Whole paths as they were given, with how the end was taken.
-    places: HashMap<Vec<u8>, (Rc<Place>, Noted)>,
+    places: HashMap<Vec<u8>, (Arc<Place>, Noted)>,
     /// What is on the way.
     nodes: HashMap<PathBuf, Node>,
     /// What the command has changed: never remembered again, for a call is seen before it is carried out.
@@ -101,9 +101,9 @@ enum Node {
 /// A place, and whether it is resolved for the first time.
 pub enum Resolved {
     /// It was given so before, and nothing has changed since.
-    Known(Rc<Place>),
+    Known(Arc<Place>),
     /// It was gone through just now.
-    New(Rc<Place>),
+    New(Arc<Place>),
 }
 
 impl Resolver {
@@ -111,17 +111,17 @@ impl Resolver {
     pub fn resolve(&mut self, base: &Path, text: &[u8], end: End, tracee: Tracee) -> Resolved {
         self.set_key(base, text, end);
         if let Some((place, _)) = self.places.get(&self.key) {
-            return Resolved::Known(Rc::clone(place));
+            return Resolved::Known(Arc::clone(place));
         }
         let mut walk =
             Walk { at: base.to_owned(), entered: 0, links: Vec::new(), pending: Vec::new(), is_steady: true };
         let reach = walk.go(self, text, end, tracee);
-        let place = Rc::new(Place { path: walk.at, links: walk.links, reach });
+        let place = Arc::new(Place { path: walk.at, links: walk.links, reach });
         if walk.is_steady {
             if self.places.len() >= MOST_PLACES {
                 self.places.clear();
             }
-            self.places.insert(self.key.clone(), (Rc::clone(&place), Noted::default()));
+            self.places.insert(self.key.clone(), (Arc::clone(&place), Noted::default()));
         }
         Resolved::New(place)
     }
