@@ -325,3 +325,50 @@ pub fn locate(tracee: Tracee, spot: Spot) -> Where {
 fn is_name(text: &[u8]) -> bool {
     text.starts_with(b"/") && !text.ends_with(b" (deleted)")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn what_changes_is_resolved_anew_and_the_rest_stays_noted() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        for name in ["a", "b", "aside"] {
+            fs::create_dir(folder.join(name)).unwrap();
+        }
+        symlink("a", folder.join("link")).unwrap();
+        let mut resolver = Resolver::default();
+        let own = Tracee::of(std::process::id() as i32);
+        let lead = |resolver: &mut Resolver, name: &str| {
+            let text = folder.join(name).into_os_string().into_encoded_bytes();
+            let (place, is_known) = match resolver.resolve(Path::new(""), &text, End::Followed, own) {
+                Resolved::Known(place) => (place, true),
+                Resolved::New(place) => (place, false),
+            };
+            let noted = resolver.noted(&text, End::Followed);
+            resolver.note(&text, End::Followed, |noted| noted.kind = true);
+            (place.path.strip_prefix(&folder).unwrap().to_owned(), is_known, noted.kind)
+        };
+        for name in ["link/f", "aside/f", "a/../b/f", "a/f", "a/f/below"] {
+            assert!(matches!(lead(&mut resolver, name), (_, false, false)), "{name}");
+            assert!(matches!(lead(&mut resolver, name), (_, true, true)), "{name}");
+        }
+        resolver.forget(&folder.join("link"));
+        fs::remove_file(folder.join("link")).unwrap();
+        symlink("b", folder.join("link")).unwrap();
+        assert_eq!(lead(&mut resolver, "link/f"), ("b/f".into(), false, false));
+        assert_eq!(lead(&mut resolver, "aside/f"), ("aside/f".into(), true, true));
+        // A name that only begins like another.
+        resolver.forget_all(&folder.join("a"));
+        assert_eq!(lead(&mut resolver, "aside/f"), ("aside/f".into(), true, true));
+        for name in ["a/../b/f", "a/f", "a/f/below"] {
+            assert!(matches!(lead(&mut resolver, name), (_, false, false)), "{name}");
+        }
+        resolver.forget_all(Path::new("/"));
+        assert!(!lead(&mut resolver, "aside/f").1);
+    }
+}
