@@ -1,7 +1,8 @@
 //! What a look at a path tells of each of its facets.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FileType;
@@ -18,7 +19,34 @@ use super::place::is_nothing;
 ///
 /// Where it cannot be known whether there is something, but for a folder on the way that may not be searched.
 pub fn glimpse(path: &Path) -> io::Result<Glimpse> {
-    match crate::sys::look::glimpse(path) {
+    or_nothing(crate::sys::look::glimpse(path))
+}
+
+/// Looks at `paths`, relative ones below `root`, in their order as [`glimpse`] does: neighbours in one folder from there.
+pub fn glimpses(root: &Path, paths: &[&Path]) -> Vec<io::Result<Glimpse>> {
+    /// Opening a folder costs as much as two or three walks to it.
+    const FEW: usize = 4;
+    let mut glimpses = Vec::with_capacity(paths.len());
+    for neighbours in paths.chunk_by(|one, other| split(one).0 == split(other).0) {
+        if neighbours.len() < FEW || neighbours.iter().any(|path| split(path).1.is_empty()) {
+            glimpses.extend(neighbours.iter().map(|path| glimpse(&root.join(path))));
+            continue;
+        }
+        let names: Vec<&OsStr> = neighbours.iter().map(|path| OsStr::from_bytes(split(path).1)).collect();
+        let folder = root.join(OsStr::from_bytes(split(neighbours[0]).0));
+        glimpses.extend(crate::sys::look::glimpses(&folder, &names).into_iter().map(or_nothing));
+    }
+    glimpses
+}
+
+/// A path to the last slash, and what follows it.
+fn split(path: &Path) -> (&[u8], &[u8]) {
+    let bytes = path.as_os_str().as_bytes();
+    bytes.split_at(memchr::memrchr(b'/', bytes).map_or(0, |slash| slash + 1))
+}
+
+fn or_nothing(found: io::Result<Glimpse>) -> io::Result<Glimpse> {
+    match found {
         Err(error) if is_nothing(&error) => Ok(Glimpse::Nothing),
         found => found,
     }
@@ -193,4 +221,38 @@ pub fn is_young(stamp: &Stamp, time: i64) -> bool {
     /// As old as FAT's clock is coarse.
     const RESOLUTION: i64 = 2_000_000_000;
     time.saturating_sub(stamp.modified.max(stamp.changed)) <= RESOLUTION
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_look_the_same_as_each_path_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        std::fs::create_dir_all(root.join("a/b")).unwrap();
+        for number in 0..6 {
+            std::fs::write(root.join(format!("a/{number}")), "x").unwrap();
+            std::fs::write(root.join(format!("a/b/{number}")), "y").unwrap();
+        }
+        std::os::unix::fs::symlink("a", root.join("link")).unwrap();
+        let (mut paths, outside) = (Vec::new(), root.join("a"));
+        for folder in ["", "a/", "a/b/", "link/", "nowhere/", "a/0/"] {
+            paths.extend(
+                ["", "0", "1", "2", "3", "b", "link", "."].map(|name| PathBuf::from(format!("{folder}{name}"))),
+            );
+        }
+        paths.extend((0..6).map(|number| outside.join(number.to_string())));
+        let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+        let together = glimpses(root, &paths);
+        for (path, found) in paths.iter().zip(together) {
+            assert_eq!(found.ok(), glimpse(&root.join(path)).ok(), "{path:?}");
+        }
+        // The same without the empty names, which are not looked at from a folder.
+        let named: Vec<&Path> = paths.iter().copied().filter(|path| !split(path).1.is_empty()).collect();
+        for (path, found) in named.iter().zip(glimpses(root, &named)) {
+            assert_eq!(found.ok(), glimpse(&root.join(path)).ok(), "{path:?}");
+        }
+    }
 }

@@ -106,21 +106,25 @@ pub fn remembered(memory: &dyn StampMemory, stamp: &Stamp) -> Option<Seen> {
 
 /// Looks at all of `items` in their order, with several threads if there are many.
 pub fn each<T: Sync, R: Send>(items: &[T], look: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let alone = |items: &[T]| items.iter().map(&look).collect::<Vec<_>>();
+    shared(items, |share| share.iter().map(&look).collect())
+}
+
+/// The same, where `look` looks at a share of them in one go: at all, unless there are many.
+pub fn shared<T: Sync, R: Send>(items: &[T], look: impl Fn(&[T]) -> Vec<R> + Sync) -> Vec<R> {
     if items.len() <= MANY {
-        return alone(items);
+        return look(items);
     }
     let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
     let mut shares = items.chunks(items.len().div_ceil(threads));
-    let alone = &alone;
+    let look = &look;
     thread::scope(|scope| {
         let mine = shares.next().unwrap_or_default();
         let others: Vec<_> =
-            shares.map(|share| (share, thread::Builder::new().spawn_scoped(scope, move || alone(share)))).collect();
-        let mut all = alone(mine);
+            shares.map(|share| (share, thread::Builder::new().spawn_scoped(scope, move || look(share)))).collect();
+        let mut all = look(mine);
         for (share, thread) in others {
             // Where no thread could be made, its share is done here.
-            all.extend(thread.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(|| alone(share)));
+            all.extend(thread.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(|| look(share)));
         }
         all
     })

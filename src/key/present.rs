@@ -89,7 +89,9 @@ impl Present<'_> {
         unknown.dedup();
         unknown.retain(|first| self.glimpses[*first].is_none());
         let (root, table) = (self.root, self.sets.table());
-        let glimpses = look::each(&unknown, |first| facets::glimpse(&root.join(&table[*first].path)));
+        let path = |first: &usize| table[*first].path.as_path();
+        let glimpses =
+            look::shared(&unknown, |share| facets::glimpses(root, &share.iter().map(path).collect::<Vec<_>>()));
         for (first, glimpse) in unknown.into_iter().zip(glimpses) {
             let unreadable = |why| ObserveError::Unreadable(table[first].path.clone(), why);
             self.glimpses[first] = Some(glimpse.map_err(unreadable)?);

@@ -120,6 +120,11 @@ impl<'a> Reader<'a> {
 
     /// A LEB128 number; longer forms than needed are refused, so that an encoding is unique.
     pub fn number(&mut self) -> Result<u64, Malformed> {
+        // Most are small.
+        if let [byte @ ..0x80, rest @ ..] = self.0 {
+            self.0 = rest;
+            return Ok(u64::from(*byte));
+        }
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.raw(1)?[0];

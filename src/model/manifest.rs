@@ -26,8 +26,10 @@ pub fn encode(observations: &[Observation]) -> Vec<u8> {
 
 /// Reads what [`encode`] wrote.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Observation>, Malformed> {
+    /// Most take more bytes than this; a list that grows is copied, and each page of memory is to be had from the kernel.
+    const SHORT: usize = 48;
     let mut reader = Reader::new(bytes);
-    let mut observations: Vec<Observation> = Vec::new();
+    let mut observations: Vec<Observation> = Vec::with_capacity(bytes.len() / SHORT);
     while !reader.is_empty() {
         let shared = usize::try_from(reader.number()?).ok().filter(|shared| *shared <= MOST_SHARED);
         let before = observations.last().map_or(&b""[..], |before| before.path.as_os_str().as_bytes());

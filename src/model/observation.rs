@@ -272,7 +272,7 @@ pub struct Observation {
 impl Observation {
     /// The part of `observations` that counts in a key: paths and states, in order.
     pub fn key_bytes(observations: &[Observation]) -> Vec<u8> {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(observations.len() * 64);
         for observation in observations {
             writer.bytes(observation.path.as_os_str().as_bytes());
             observation.facet.encode(&mut writer);

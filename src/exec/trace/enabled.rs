@@ -15,8 +15,10 @@ mod tests;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
@@ -49,9 +51,33 @@ fn is_since(release: &[u8], version: (u32, u32)) -> bool {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= version
 }
 
+/// How the next call is heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hearing {
+    /// It is waited for whatever happens first: that, the end of all processes, or that the thread is to stop.
+    Asking,
+    /// Only the call is waited for, which spares a system call each time. Processes that outlive the command cannot be left to
+    /// the guard then: as long as fleche lives, the thread goes on to answer them.
+    Waiting,
+}
+
+impl Hearing {
+    /// From Linux 6.11 on who waits for a call is told when no process is left that could make one.
+    fn here() -> Hearing {
+        if is_since(uname().release().to_bytes(), (6, 11)) { Hearing::Waiting } else { Hearing::Asking }
+    }
+}
+
+/// What notes the calls; `None` once nothing is to be noted any more.
+type Shared = Mutex<Option<Nest>>;
+
 /// A command's calls are being answered as long as this lives, and after it by the guard.
 pub struct Watcher {
-    thread: Option<JoinHandle<Trace>>,
+    thread: Option<JoinHandle<()>>,
+    nest: Arc<Shared>,
+    hearing: Hearing,
+    /// Hung up when the thread has nobody to answer any more.
+    ended: Receiver<()>,
     /// Written when the thread is to leave the rest to the guard.
     stop: Arc<OwnedFd>,
     listener: Arc<Listener>,
@@ -67,29 +93,52 @@ pub fn start(listener: Listener, watch: &Watch, input: Option<(u64, u64)>) -> io
     let guard = Guard::post(&listener, &mailbox)?;
     listener.take_turns();
     let listener = Arc::new(listener);
-    let (heard, stopped, watch) = (Arc::clone(&listener), Arc::clone(&stop), watch.clone());
-    let work = move || attend(&heard, &mailbox, &stopped, &mut Nest::new(watch, input));
+    let (nest, hearing) = (Arc::new(Mutex::new(Some(Nest::new(watch.clone(), input)))), Hearing::here());
+    let (heard, stopped, shared) = (Arc::clone(&listener), Arc::clone(&stop), Arc::clone(&nest));
+    let (tell_end, ended) = sync_channel::<()>(0);
+    let work = move || {
+        attend(&heard, &mailbox, &stopped, hearing, &shared);
+        drop(tell_end);
+        // One that nobody waits for must not give back memory while another process is made.
+        while open(&shared).is_none() {
+            thread::park();
+        }
+    };
     let thread = signal::quietly(|| thread::Builder::new().name("watch".into()).spawn(work))?;
-    Ok(Watcher { thread: Some(thread), stop, listener, guard: Some(guard) })
+    Ok(Watcher { thread: Some(thread), nest, hearing, ended, stop, listener, guard: Some(guard) })
+}
+
+/// What notes the calls, to be held as long as it does. What panics there is caught.
+fn open(nest: &Shared) -> MutexGuard<'_, Option<Nest>> {
+    nest.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Answers until no process has the filter any more or it is to stop.
-fn attend(listener: &Listener, mailbox: &Mailbox, stop: &OwnedFd, nest: &mut Nest) -> Trace {
+fn attend(listener: &Listener, mailbox: &Mailbox, stop: &OwnedFd, hearing: Hearing, nest: &Shared) {
+    let mut knows_of_none = true;
     loop {
-        let mut watches = [descriptor::Watch::readable(listener.as_fd()), descriptor::Watch::readable(stop.as_fd())];
-        if descriptor::wait(&mut watches).is_err() {
-            continue;
+        if hearing == Hearing::Asking || knows_of_none {
+            let mut watches =
+                [descriptor::Watch::readable(listener.as_fd()), descriptor::Watch::readable(stop.as_fd())];
+            if descriptor::wait(&mut watches).is_err() {
+                continue;
+            }
+            let [heard, stopped] = watches;
+            if stopped.happened() || (heard.is_hung_up() && !heard.has_input()) {
+                return;
+            }
         }
-        let [heard, stopped] = watches;
-        if stopped.happened() || (heard.is_hung_up() && !heard.has_input()) {
-            return nest.take_trace();
-        }
-        let Ok(notice) = listener.receive(mailbox) else { continue };
-        // Whatever is wrong with fleche, the command goes on.
-        let answer = catch_unwind(AssertUnwindSafe(|| nest.attend(listener, &notice))).unwrap_or_else(|_| {
-            nest.give_up(&Reason::Internal);
-            Answer::GoOn
-        });
+        let received = listener.receive(mailbox);
+        knows_of_none = received.is_err();
+        let Ok(notice) = received else { continue };
+        let answer = match &mut *open(nest) {
+            None => Answer::GoOn,
+            // Whatever is wrong with fleche, the command goes on.
+            Some(nest) => catch_unwind(AssertUnwindSafe(|| nest.attend(listener, &notice))).unwrap_or_else(|_| {
+                nest.give_up(&Reason::Internal);
+                Answer::GoOn
+            }),
+        };
         // It fails only where the call is gone.
         let _ = match answer {
             Answer::GoOn => listener.let_go(notice.id),
@@ -101,6 +150,9 @@ fn attend(listener: &Listener, mailbox: &Mailbox, stop: &OwnedFd, nest: &mut Nes
 
 /// How long processes that end with the command are given to be gone, in nanoseconds.
 const TIME_TO_GO: i64 = 30_000_000;
+
+/// How long a thread is waited for that the kernel must have told that all are gone.
+const TIME_TO_END: Duration = Duration::from_secs(1);
 
 impl Watcher {
     /// What was seen, to be asked when the command has ended. Who lives on is left to the guard.
@@ -126,8 +178,19 @@ impl Watcher {
 
     fn stop(&mut self) -> Option<Trace> {
         let thread = self.thread.take()?;
-        let _ = rustix::io::write(&*self.stop, &1_u64.to_ne_bytes());
-        thread.join().ok()
+        let is_told = match self.hearing {
+            Hearing::Asking => rustix::io::write(&*self.stop, &1_u64.to_ne_bytes()).is_ok(),
+            Hearing::Waiting => {
+                self.is_over(0) && self.ended.recv_timeout(TIME_TO_END) != Err(RecvTimeoutError::Timeout)
+            }
+        };
+        match is_told {
+            true => thread.join().ok()?,
+            // Nothing tells it that it is to stop. The guard begins when fleche is gone, and the thread with it: it answers the
+            // call that the thread was told of last.
+            false => std::mem::forget(self.guard.take()),
+        }
+        open(&self.nest).take().map(|mut nest| nest.take_trace())
     }
 }
 

@@ -207,29 +207,39 @@ impl Observer {
     }
 
     fn look(&mut self, asker: &Asker, at: At, sight: Sight) {
-        let Some(path) = self.watched(asker, at) else { return };
+        if !self.read_text(asker, at) || self.is_noted(asker, at, sight) {
+            return;
+        }
+        let Some(path) = self.real_of_text(asker, at) else { return };
+        if !self.is_passed_over(&path) {
+            self.see(asker, &path, sight);
+            self.remember(at, &path);
+        }
+    }
+
+    fn see(&mut self, asker: &Asker, path: &Path, sight: Sight) {
         if sight != Sight::Metadata {
-            if !self.ledger.knows(&path, sight) {
+            if !self.ledger.knows(path, sight) {
                 let is_blind = self.habits.of(asker.tracee) == Habit::Blind;
-                self.ledger.see(&path, if is_blind { Sight::KindBlindly } else { sight });
+                self.ledger.see(path, if is_blind { Sight::KindBlindly } else { sight });
             }
             return;
         }
-        if self.ledger.knows(&path, Sight::Exactly)
-            && (!self.habits.are_curious || self.ledger.knows(&path, Sight::Content))
+        if self.ledger.knows(path, Sight::Exactly)
+            && (!self.habits.are_curious || self.ledger.knows(path, Sight::Content))
         {
             return;
         }
         match self.habits.of(asker.tracee) {
-            Habit::Blind => self.ledger.see(&path, Sight::KindBlindly),
-            Habit::Keeping | Habit::Wary if self.ledger.now(&path) == Some(FileType::Directory) => {
-                self.ledger.see(&path, Sight::Kind)
+            Habit::Blind => self.ledger.see(path, Sight::KindBlindly),
+            Habit::Keeping | Habit::Wary if self.ledger.now(path) == Some(FileType::Directory) => {
+                self.ledger.see(path, Sight::Kind)
             }
-            Habit::Keeping | Habit::Replacing => self.ledger.see(&path, Sight::Metadata),
-            Habit::Timeless | Habit::Exact | Habit::Unknown => self.ledger.see(&path, Sight::Exactly),
+            Habit::Keeping | Habit::Replacing => self.ledger.see(path, Sight::Metadata),
+            Habit::Timeless | Habit::Exact | Habit::Unknown => self.ledger.see(path, Sight::Exactly),
             Habit::Wary => {
-                self.ledger.see(&path, Sight::Metadata);
-                self.ledger.see(&path, Sight::Content);
+                self.ledger.see(path, Sight::Metadata);
+                self.ledger.see(path, Sight::Content);
             }
         }
     }
@@ -255,43 +265,57 @@ impl Observer {
         if opening.is_nameless() {
             return;
         }
-        let path = self.real(asker, at);
+        let is_there = self.read_text(asker, at);
+        if is_there && self.is_opening_noted(at, opening) {
+            return;
+        }
+        let path = if is_there { self.real_of_text(asker, at) } else { None };
         self.open_input(asker.tracee);
         let Some(path) = path else { return };
         match self.scope(&path) {
-            Scope::Kernel => return self.open_device(&path, opening),
-            Scope::Apart if opening.creates() => return self.ledger.set_apart(&path),
-            Scope::Apart => return,
-            Scope::Unread if opening.is_place() || !opening.changes() => return,
-            Scope::Unread | Scope::Noted => {}
+            Scope::Kernel => self.open_device(&path, opening),
+            Scope::Apart if opening.creates() => self.ledger.set_apart(&path),
+            Scope::Apart => {}
+            Scope::Unread if opening.is_place() || !opening.changes() => {}
+            Scope::Unread | Scope::Noted => {
+                self.open_file(asker, &path, opening);
+                self.remember(at, &path);
+                let is_read = !opening.changes() && !opening.is_place() && !opening.is_folder();
+                if is_read && self.ledger.knows(&path, Sight::Content) {
+                    self.resolver.note(&self.text, at.end, |noted| noted.opened = true);
+                }
+            }
         }
+    }
+
+    fn open_file(&mut self, asker: &Asker, path: &Path, opening: Opening) {
         if opening.is_place() || opening.is_folder() {
-            return self.ledger.see(&path, Sight::Kind);
+            return self.ledger.see(path, Sight::Kind);
         }
-        let is_known = |sight| self.ledger.knows(&path, sight);
+        let is_known = |sight| self.ledger.knows(path, sight);
         if !opening.changes() && is_known(Sight::Content) && (!self.habits.are_curious || is_known(Sight::Exactly)) {
-            return self.refuse_special(&path);
+            return self.refuse_special(path);
         }
-        match self.ledger.now(&path) {
-            None if opening.is_exclusive() => self.ledger.make(&path),
+        match self.ledger.now(path) {
+            None if opening.is_exclusive() => self.ledger.make(path),
             None if opening.creates() => {
                 if !opening.empties() {
-                    self.ledger.see(&path, Sight::Kind);
+                    self.ledger.see(path, Sight::Kind);
                 }
-                self.ledger.replace(&path);
+                self.ledger.replace(path);
             }
             Some(FileType::RegularFile) if !opening.is_exclusive() => {
                 if opening.empties() {
-                    self.ledger.replace(&path);
+                    self.ledger.replace(path);
                 } else if opening.writes() {
-                    self.ledger.alter(&path);
+                    self.ledger.alter(path);
                 } else {
-                    self.read(asker, &path);
+                    self.read(asker, path);
                 }
             }
-            _ => self.ledger.see(&path, Sight::Kind),
+            _ => self.ledger.see(path, Sight::Kind),
         }
-        self.refuse_special(&path);
+        self.refuse_special(path);
     }
 
     fn execute(&mut self, asker: &Asker, at: At) {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use rustix::fs::{FileType, lstat, readlink};
 
@@ -38,11 +38,51 @@ pub enum Reach {
     Nameless,
 }
 
+impl Place {
+    /// Whether it is found by looking at what is at `path`, or below it. Every component that was looked at is on the way to the
+    /// end or to a link.
+    fn leads_through(&self, path: &Path) -> bool {
+        let is_within = |way: &Path| {
+            let rest = way.as_os_str().as_bytes().strip_prefix(path.as_os_str().as_bytes());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        };
+        path == Path::new("/") || is_within(&self.path) || self.links.iter().any(|link| is_within(link))
+    }
+}
+
+/// What is noted of the place that a path leads to. What is noted once stays so, so that whoever would only tell it again need
+/// not be followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// Whether it is there, for programs that do not go by more.
+    pub kind_blindly: bool,
+    /// Whether it is there, and what it is.
+    pub kind: bool,
+    /// What stat(2) tells.
+    pub exactly: bool,
+    /// The bytes of a file.
+    pub content: bool,
+    /// All that opening it to read comes to, but for what stat(2) tells.
+    pub opened: bool,
+}
+
+impl Noted {
+    /// Of a path that leads nowhere.
+    pub const ALL: Noted = Noted { kind_blindly: true, kind: true, exactly: true, content: true, opened: true };
+}
+
+/// So many paths are gone through one by one when something changes; of more, all are forgotten: who removes a large tree would
+/// wait longer for that than for resolving what it names again.
+const MOST_SIFTED: usize = 4096;
+
+/// Of more paths none is remembered any longer: who looks at so many looks at most of them once.
+const MOST_PLACES: usize = 16_384;
+
 /// Remembers what has been resolved, until the command changes it.
 #[derive(Default)]
 pub struct Resolver {
     /// Whole paths as they were given, with how the end was taken.
-    places: HashMap<Vec<u8>, Rc<Place>>,
+    places: HashMap<Vec<u8>, (Arc<Place>, Noted)>,
     /// What is on the way.
     nodes: HashMap<PathBuf, Node>,
     /// What the command has changed: never remembered again, for a call is seen before it is carried out.
@@ -61,14 +101,52 @@ enum Node {
 /// A place, and whether it is resolved for the first time.
 pub enum Resolved {
     /// It was given so before, and nothing has changed since.
-    Known(Rc<Place>),
+    Known(Arc<Place>),
     /// It was gone through just now.
-    New(Rc<Place>),
+    New(Arc<Place>),
 }
 
 impl Resolver {
     /// Resolves `text`, which begins at `base` if it is relative: absolute and without links.
     pub fn resolve(&mut self, base: &Path, text: &[u8], end: End, tracee: Tracee) -> Resolved {
+        self.set_key(base, text, end);
+        if let Some((place, _)) = self.places.get(&self.key) {
+            return Resolved::Known(Arc::clone(place));
+        }
+        let mut walk =
+            Walk { at: base.to_owned(), entered: 0, links: Vec::new(), pending: Vec::new(), is_steady: true };
+        let reach = walk.go(self, text, end, tracee);
+        let place = Arc::new(Place { path: walk.at, links: walk.links, reach });
+        if walk.is_steady {
+            if self.places.len() >= MOST_PLACES {
+                self.places.clear();
+            }
+            self.places.insert(self.key.clone(), (Arc::clone(&place), Noted::default()));
+        }
+        Resolved::New(place)
+    }
+
+    /// What is noted of the place that `text`, an absolute path, is known to lead to; nothing of a relative one, for where it
+    /// begins would have to be asked.
+    pub fn noted(&mut self, text: &[u8], end: End) -> Noted {
+        if !text.starts_with(b"/") {
+            return Noted::default();
+        }
+        self.set_key(Path::new(""), text, end);
+        self.places.get(&self.key).map_or_else(Noted::default, |(_, noted)| *noted)
+    }
+
+    /// From now on so much is noted of that place, if it is known.
+    pub fn note(&mut self, text: &[u8], end: End, change: impl FnOnce(&mut Noted)) {
+        if text.starts_with(b"/") {
+            self.set_key(Path::new(""), text, end);
+            if let Some((_, noted)) = self.places.get_mut(&self.key) {
+                change(noted);
+            }
+        }
+    }
+
+    fn set_key(&mut self, base: &Path, text: &[u8], end: End) {
         self.key.clear();
         if !text.starts_with(b"/") {
             self.key.extend_from_slice(base.as_os_str().as_bytes());
@@ -76,22 +154,14 @@ impl Resolver {
         }
         self.key.extend_from_slice(text);
         self.key.extend_from_slice(if end == End::Kept { b"\0k" } else { b"\0f" });
-        if let Some(place) = self.places.get(&self.key) {
-            return Resolved::Known(Rc::clone(place));
-        }
-        let mut walk =
-            Walk { at: base.to_owned(), entered: 0, links: Vec::new(), pending: Vec::new(), is_steady: true };
-        let reach = walk.go(self, text, end, tracee);
-        let place = Rc::new(Place { path: walk.at, links: walk.links, reach });
-        if walk.is_steady {
-            self.places.insert(self.key.clone(), Rc::clone(&place));
-        }
-        Resolved::New(place)
     }
 
     /// Forgets what goes through `path`, which the command is about to make, remove or replace.
     pub fn forget(&mut self, path: &Path) {
-        self.places.clear();
+        match self.places.len() {
+            ..=MOST_SIFTED => self.places.retain(|_, (place, _)| !place.leads_through(path)),
+            _ => self.places.clear(),
+        }
         self.nodes.remove(path);
         if !self.unsteady.contains(path) {
             self.unsteady.insert(path.to_owned());
@@ -254,4 +324,51 @@ pub fn locate(tracee: Tracee, spot: Spot) -> Where {
 
 fn is_name(text: &[u8]) -> bool {
     text.starts_with(b"/") && !text.ends_with(b" (deleted)")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn what_changes_is_resolved_anew_and_the_rest_stays_noted() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        for name in ["a", "b", "aside"] {
+            fs::create_dir(folder.join(name)).unwrap();
+        }
+        symlink("a", folder.join("link")).unwrap();
+        let mut resolver = Resolver::default();
+        let own = Tracee::of(std::process::id() as i32);
+        let lead = |resolver: &mut Resolver, name: &str| {
+            let text = folder.join(name).into_os_string().into_encoded_bytes();
+            let (place, is_known) = match resolver.resolve(Path::new(""), &text, End::Followed, own) {
+                Resolved::Known(place) => (place, true),
+                Resolved::New(place) => (place, false),
+            };
+            let noted = resolver.noted(&text, End::Followed);
+            resolver.note(&text, End::Followed, |noted| noted.kind = true);
+            (place.path.strip_prefix(&folder).unwrap().to_owned(), is_known, noted.kind)
+        };
+        for name in ["link/f", "aside/f", "a/../b/f", "a/f", "a/f/below"] {
+            assert!(matches!(lead(&mut resolver, name), (_, false, false)), "{name}");
+            assert!(matches!(lead(&mut resolver, name), (_, true, true)), "{name}");
+        }
+        resolver.forget(&folder.join("link"));
+        fs::remove_file(folder.join("link")).unwrap();
+        symlink("b", folder.join("link")).unwrap();
+        assert_eq!(lead(&mut resolver, "link/f"), ("b/f".into(), false, false));
+        assert_eq!(lead(&mut resolver, "aside/f"), ("aside/f".into(), true, true));
+        // A name that only begins like another.
+        resolver.forget_all(&folder.join("a"));
+        assert_eq!(lead(&mut resolver, "aside/f"), ("aside/f".into(), true, true));
+        for name in ["a/../b/f", "a/f", "a/f/below"] {
+            assert!(matches!(lead(&mut resolver, name), (_, false, false)), "{name}");
+        }
+        resolver.forget_all(Path::new("/"));
+        assert!(!lead(&mut resolver, "aside/f").1);
+    }
 }

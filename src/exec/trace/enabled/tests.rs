@@ -209,7 +209,29 @@ fn interpreters_are_inputs() {
 }
 
 #[test]
-fn who_is_left_behind_is_refused_and_answered_by_the_guard() {
+fn a_path_that_leads_elsewhere_by_now_is_followed_again() {
+    let world = World::new();
+    for name in ["a", "b"] {
+        fs::create_dir(world.path(name)).unwrap();
+        world.file(&format!("{name}/file"), name);
+    }
+    std::os::unix::fs::symlink("a", world.path("link")).unwrap();
+    let trace = world.run("f=$PWD/link/file; cat $f $f; rm link; ln -s b link; cat $f; test -e $f");
+    for name in ["a/file", "b/file"] {
+        assert!(touch(&trace, &world.path(name)).seen.content, "{name}");
+    }
+}
+
+#[test]
+fn opening_what_was_only_looked_at_is_noted() {
+    let world = World::new();
+    let file = world.file("file", "text");
+    let trace = world.run("f=$PWD/file; test -e $f; test -e $f; cat $f");
+    assert!(touch(&trace, &file).seen.content);
+}
+
+#[test]
+fn who_is_left_behind_is_refused_and_answered() {
     let world = World::new();
     world.file("file", "text");
     // It goes on only when fleche has let go of it, and then makes calls that somebody must answer.

@@ -5,11 +5,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::super::super::never;
+use super::super::habit::Habit;
 use super::super::ledger::Sight;
-use super::super::resolve::{Place, Reach, Resolved, Where, locate};
+use super::super::resolve::{Noted, Place, Reach, Resolved, Where, locate};
 use super::{Asker, Observer, Scope};
 use crate::model::{Reason, SYSTEM};
-use crate::sys::calls::{At, Empty};
+use crate::sys::calls::{At, Empty, Opening};
 use crate::sys::tracee::Spot;
 
 impl Observer {
@@ -57,21 +58,57 @@ impl Observer {
 
     /// The real path that a call is about, whatever is noted of it; `None` if it fails, or is about something without a name.
     pub(super) fn real(&mut self, asker: &Asker, at: At) -> Option<PathBuf> {
+        if self.read_text(asker, at) { self.real_of_text(asker, at) } else { None }
+    }
+
+    /// Reads the path that a call names; whether there is one that the kernel would take.
+    pub(super) fn read_text(&mut self, asker: &Asker, at: At) -> bool {
         self.text.clear();
-        if at.path != 0 {
-            match asker.tracee.read_string(at.path, &mut self.text) {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(_) => {
-                    self.unreadable(asker);
-                    return None;
-                }
-            }
-        }
+        at.path == 0
+            || asker.tracee.read_string(at.path, &mut self.text).unwrap_or_else(|_| {
+                self.unreadable(asker);
+                false
+            })
+    }
+
+    /// The real path of what was read.
+    pub(super) fn real_of_text(&mut self, asker: &Asker, at: At) -> Option<PathBuf> {
         let text = std::mem::take(&mut self.text);
         let path = self.real_of(asker, &text, at);
         self.text = text;
         path
+    }
+
+    /// Whether all is noted already that looking at the path that was read could tell: then nothing comes of it, so that not
+    /// even has to be asked whether its process still waits.
+    pub(super) fn is_noted(&mut self, asker: &Asker, at: At, sight: Sight) -> bool {
+        let noted = self.resolver.noted(&self.text, at.end);
+        let is_known = match sight {
+            Sight::Metadata => noted.exactly && (noted.content || !self.habits.are_curious),
+            _ => noted.kind,
+        };
+        is_known || (noted.kind_blindly && self.habits.of(asker.tracee) == Habit::Blind)
+    }
+
+    /// The same of opening it.
+    pub(super) fn is_opening_noted(&mut self, at: At, opening: Opening) -> bool {
+        if opening.changes() {
+            return false;
+        }
+        let noted = self.resolver.noted(&self.text, at.end);
+        match opening.is_place() || opening.is_folder() {
+            true => noted.kind,
+            false => noted.opened && (noted.exactly || !self.habits.are_curious),
+        }
+    }
+
+    /// Remembers of the path that was read, which leads to `path`, what is noted by now: only of what is not passed over.
+    pub(super) fn remember(&mut self, at: At, path: &Path) {
+        let knows = |sight| self.ledger.knows(path, sight);
+        let kinds = [Sight::KindBlindly, Sight::Kind, Sight::Exactly, Sight::Content].map(knows);
+        self.resolver.note(&self.text, at.end, |noted| {
+            [noted.kind_blindly, noted.kind, noted.exactly, noted.content] = kinds;
+        });
     }
 
     pub(super) fn real_of(&mut self, asker: &Asker, text: &[u8], at: At) -> Option<PathBuf> {
@@ -113,6 +150,7 @@ impl Observer {
             Reach::Broken => {
                 if !self.is_passed_over(&place.path) {
                     self.ledger.see(&place.path, Sight::Kind);
+                    self.resolver.note(text, at.end, |noted| *noted = Noted::ALL);
                 }
                 None
             }
