@@ -5,6 +5,7 @@
 //! command could see there.
 
 mod account;
+mod cache;
 mod call;
 mod codec;
 mod command;
@@ -28,6 +29,7 @@ mod unobserved;
 mod words;
 
 pub use account::{Account, Trail};
+pub use cache::{Cache, CacheAccess, CacheLimits, MaxSize, Sharing};
 pub use call::{Answer, Argument, Call, Grade, Variable};
 pub use codec::{Fields, Malformed, Reader, Writer};
 pub use command::{Command, CommandVariable, Part, Program, Stdin, Streams, Watched};

@@ -10,7 +10,8 @@
 //!    moved to `quarantine/` and is a miss.
 //! 3. Everything is reached from one open folder that belongs to the user alone (`folder`).
 //! 4. A read-only store writes nothing at all, not even what would mend it.
-//! 5. What a call needs is not removed (`gc`), and a catalogue can be made again from the files, of which the journal and the
+//! 5. What is asked of a store that stands in front of others is asked of all of them; written is the first one (`stack`).
+//! 6. What a call needs is not removed (`gc`), and a catalogue can be made again from the files, of which the journal and the
 //!    ledger that it leaves behind tell what no call's file does (`catalogue`).
 
 mod alone;
@@ -33,6 +34,7 @@ mod repair;
 mod resolve;
 mod secret;
 mod spool;
+mod stack;
 mod stamps;
 mod tagging;
 #[cfg(test)]
@@ -93,6 +95,8 @@ pub struct Store {
     recording: Mutex<Weak<recording::GcShared>>,
     /// The call read last and its file's modification time, so that [`Store::touch`] need not ask again.
     seen: Mutex<Option<(Key, i64)>>,
+    /// The stores that are asked after this one, see [`stack`].
+    behind: Vec<Store>,
 }
 
 impl Store {
@@ -104,6 +108,7 @@ impl Store {
             guard: Mutex::default(),
             recording: Mutex::default(),
             seen: Mutex::default(),
+            behind: Vec::new(),
         }
     }
 

@@ -181,7 +181,7 @@ impl Recording<'_> {
     ///
     /// [`Reason::StoreUnusable`] where it cannot be written.
     pub fn refuse_watching(self, command: &CommandDigest, why: &str) -> Result<(), Reason> {
-        let mut sets = self.store.path_sets(command);
+        let mut sets = self.store.own_path_sets(command);
         sets.unwatchable = Some(why.to_owned());
         let written = self.put(&paths_name(command), &path_set_bytes(sets));
         written.map_err(|error| unusable("cannot remember that a command is not to be watched", error))
@@ -233,7 +233,7 @@ impl Recording<'_> {
             return Err(Reason::TooLarge(frame::MOST));
         }
         let sets = path_set.map(|path_set| {
-            let mut sets = self.store.path_sets(&call.command);
+            let mut sets = self.store.own_path_sets(&call.command);
             sets.insert(path_set);
             path_set_bytes(sets)
         });

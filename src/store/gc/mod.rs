@@ -192,7 +192,7 @@ impl Store {
             let _ = self.folder.open_to_append(journal::CURRENT);
         }
         let since = journal::end(&self.folder);
-        let catalogue = self.catalogue()?;
+        let catalogue = self.own_catalogue()?;
         let mut removals = Vec::new();
         if limits.max_size.is_some() || limits.max_age.is_some() {
             let mut evictions = plan::Evictions::new(now, limits, catalogue.size()?);
