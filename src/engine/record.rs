@@ -136,6 +136,7 @@ pub fn record(
         cwd: command.cwd.clone(),
         root: command.root.clone(),
         parts: command.parts.iter().map(|part| (part.name.clone(), Digest::under(&secret, &part.value))).collect(),
+        sealed_by: None,
         variables: variables.iter().map(|variable| variable.recorded(&secret)).collect(),
         request: sought.request.recorded(),
         observations,

@@ -8,7 +8,7 @@ use super::folder::{Found, call_name, paths_name};
 use super::frame::{self, Fault, Kind};
 use super::{Access, Store, held, journal, unusable};
 use crate::error::Error;
-use crate::model::{Answer, Call, CommandDigest, Event, Key, PathSets, Reason};
+use crate::model::{Answer, Call, CommandDigest, Digest, Event, Key, PathSets, Reason};
 use crate::sys::{clock, stamp};
 
 /// Calls that are removed under one lock.
@@ -25,7 +25,14 @@ impl Store {
     /// [`Reason::Damaged`] where its file is not what was written; it is then in quarantine.
     /// [`Reason::StoreUnusable`] where it cannot be read, or a newer fleche wrote it.
     pub fn call(&self, key: &Key) -> Result<Option<Call>, Reason> {
-        self.first_found(|member| member.own_call(key))
+        let found = self.first_found(|member| Ok(member.own_call(key)?.map(|call| (call, member))))?;
+        Ok(found.map(|(mut call, member)| {
+            if !std::ptr::eq(member, self) && call.sealed_by.is_none() {
+                // Without its name nobody takes what is under it for what is under ours.
+                call.sealed_by = Some(member.secret_name().unwrap_or(Digest([0; 32])));
+            }
+            call
+        }))
     }
 
     /// The call of this key in this very store.
@@ -181,9 +188,9 @@ impl Store {
         for member in self.members().filter(|member| !member.is_writable()) {
             let kept = keys.iter().filter(|key| member.has_call_file(key)).count();
             if kept > 0 {
-                let plural = if kept == 1 { "" } else { "s" };
+                let calls = if kept == 1 { "1 call stays".to_owned() } else { format!("{kept} calls stay") };
                 let folder = member.folder().display();
-                return Err(Error::failure(format!("{kept} call{plural} stay in `{folder}`, which is read-only")));
+                return Err(Error::failure(format!("{calls} in `{folder}`, which is read-only")));
             }
         }
         Ok(())

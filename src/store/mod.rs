@@ -18,6 +18,7 @@ mod alone;
 mod arguments;
 mod calls;
 mod catalogue;
+mod copying;
 mod flight;
 mod folder;
 mod frame;
@@ -51,6 +52,7 @@ pub use arguments::ArgumentCopy;
 pub use catalogue::{
     BUILT_IN, BuiltIn, Catalogue, Column, Condition, Counted, PathQuestion, Peek, Period, Refusal, Selection, Totals,
 };
+pub use copying::{Copied, Existing};
 pub use flight::{Flight, FlightLock};
 pub use gc::{Cause, Freed, Limits, Plan, Removal, Thing};
 pub use pending::Pending;

@@ -39,9 +39,9 @@ impl Store {
     }
 
     /// What the first of the members says that has it. What ails one behind another is no reason for a miss.
-    pub(super) fn first_found<T>(
-        &self,
-        find: impl Fn(&Store) -> Result<Option<T>, Reason>,
+    pub(super) fn first_found<'s, T>(
+        &'s self,
+        find: impl Fn(&'s Store) -> Result<Option<T>, Reason>,
     ) -> Result<Option<T>, Reason> {
         let own = find(self);
         if self.behind.is_empty() || matches!(own, Ok(Some(_))) {
