@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::config;
 use crate::engine::{self, Detail, Explanation, Hit, Missing, Policy, Verdict};
 use crate::error::{Error, Result};
 use crate::model::{Difference, Nearest, Reason, Subject, command_line};
@@ -41,7 +40,7 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let policy = Policy { detail: Detail::Searched, ..args.asked.policy(talk)? };
     let streams = args.asked.streams();
     let request = args.asked.request()?;
-    let explanation = engine::explain(&request, &policy, streams, &config::cache_folder())?;
+    let explanation = engine::explain(&request, &policy, streams, &super::caches()?)?;
     if args.json {
         ui::print(&ui::json(&object(&explanation), JsonStyle::Indented))?;
     } else {

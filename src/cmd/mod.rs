@@ -36,19 +36,17 @@ pub mod table;
 pub mod tag;
 pub mod verify;
 
-use std::path::Path;
-
 use crate::config::cache_folder;
-use crate::engine::Mode;
+use crate::engine::{Caches, Mode};
 use crate::error::{Error, Result};
-use crate::model::Reason;
-use crate::store::Store;
+use crate::model::{Cache, CacheAccess, CacheLimits, Sharing};
+use crate::store::{Purpose, Store};
 use crate::ui::{self, Talk};
 
 /// The store, to be changed.
 fn store_to_change() -> Result<Store> {
     check_changeable()?;
-    opened(Store::open)
+    opened(Purpose::Write)
 }
 
 /// Refuses to change what the environment says is not to be changed.
@@ -79,21 +77,37 @@ fn translate(words: Vec<String>, talk: &Talk, translated: impl Fn(&str) -> Resul
 /// The store that questions are put to. What is damaged goes out of the way, unless the cache is not to be changed; where
 /// there is no cache none is made.
 fn store() -> Result<Store> {
-    let store = looking_store()?;
     match run::mode_of_environment()? {
-        Mode::ReadOnly => Ok(store.with_catalogue()),
-        Mode::On | Mode::Off | Mode::Refresh => {
-            let asked = store.for_questions().map_err(|reason| Error::failure(reason.to_string()))?;
-            Ok(asked.unwrap_or(store))
-        }
+        Mode::ReadOnly => Ok(looking_store()?.with_catalogue()),
+        Mode::On | Mode::Off | Mode::Refresh => opened(Purpose::Ask),
     }
 }
 
 /// The same, to be looked at: what is damaged stays where it is.
 fn looking_store() -> Result<Store> {
-    opened(Store::open_to_look)
+    opened(Purpose::Look)
 }
 
-fn opened(open: impl FnOnce(&Path) -> std::result::Result<Store, Reason>) -> Result<Store> {
-    cache_folder().and_then(|folder| open(&folder)).map_err(|reason| Error::failure(reason.to_string()))
+fn opened(purpose: Purpose) -> Result<Store> {
+    let mut skipped = Vec::new();
+    let opened = caches()?.and_then(|caches| {
+        Store::open_stack(&caches, purpose, &mut |cache, reason| skipped.push(format!("`{}`: {reason}", cache.name)))
+    });
+    match (opened, skipped.first()) {
+        // An answer that leaves a cache out would be taken for one that does not.
+        (Ok(_), Some(why)) => Err(Error::failure(format!("cannot ask the cache {why}"))),
+        (opened, _) => opened.map_err(|reason| Error::failure(reason.to_string())),
+    }
+}
+
+/// The stack of caches that is used.
+fn caches() -> Result<Caches> {
+    let cache = |folder| Cache {
+        name: "local".to_owned(),
+        folder,
+        access: CacheAccess::default(),
+        sharing: Sharing::default(),
+        limits: CacheLimits::default(),
+    };
+    Ok(cache_folder().map(|folder| vec![cache(folder)]))
 }

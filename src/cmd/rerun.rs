@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 
-use crate::config;
 use crate::engine::{self, Ending, Mode, Nested, Policy, Told};
 use crate::error::{Error, Result};
 use crate::model::{Call, Difference, Key, Request};
@@ -47,9 +46,9 @@ fn attempt(args: Args, talk: &Talk) -> Result<Ending> {
         _ => Policy { mode: Mode::Refresh, nested: Nested::Refreshed, ..args.run.policy(talk)? },
     };
     let request = args.run.request()?;
-    let folder = config::cache_folder();
+    let caches = super::caches()?;
     let Some(word) = args.key else {
-        return engine::run(&request, &policy, &folder, &|told| run::tell(talk, &told));
+        return engine::run(&request, &policy, &caches, &|told| run::tell(talk, &told));
     };
     if request != Request::default() {
         return Err(
@@ -70,7 +69,7 @@ fn attempt(args: Args, talk: &Talk) -> Result<Ending> {
             told => run::tell(talk, told),
         }
     };
-    engine::again(&store, &call, &policy, &folder, &tell)
+    engine::again(&store, &call, &policy, &caches, &tell)
 }
 
 fn stored(store: &Store, key: &Key) -> Result<Call> {

@@ -133,7 +133,7 @@ fn write_audit(file: &Path, audit: &serde_json::Value, talk: &Talk) {
 pub(super) fn attempt(args: Args, talk: &Talk, tell: &dyn Fn(Told)) -> Result<Ending> {
     let policy = ManuallyDrop::new(args.policy(talk)?);
     let request = ManuallyDrop::new(args.recognise.request()?);
-    engine::run(&request, &policy, &config::cache_folder(), tell)
+    engine::run(&request, &policy, &super::caches()?, tell)
 }
 
 /// Ends as the command did, or says why there was none and gives the status for that.

@@ -32,6 +32,9 @@ pub struct Proven {
 ///
 /// In words: what is not known, or not the same.
 pub fn proven(call: &Call, store: &Store, secret: &[u8; 32], apart_from: &[&str]) -> Result<Proven, String> {
+    if call.sealed_by.is_some() {
+        return Err("it was recorded for another cache, which alone can tell what counted".to_owned());
+    }
     let Recorded { mut request, scene, streams, stdin } = Recorded::of(call, secret)?;
     let mut stored = Vec::new();
     if are_named_in(&request) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use crate::error::cause;
 use crate::exec::{Run, Status};
@@ -74,7 +75,13 @@ pub fn record(
     let command = sought.command;
     let exit = storable_exit(run, policy)?;
     beyond.check_unused(command)?;
-    let declared = key::confirm(sought.request, command, &sought.observed, store, &[store.folder().to_owned()])?;
+    let declared = key::confirm(
+        sought.request,
+        command,
+        &sought.observed,
+        store,
+        &store.folders().map(Path::to_owned).collect::<Vec<_>>(),
+    )?;
     copies.confirm(store)?;
     let watched = match (sought.request.is_watched(), &run.trace) {
         (false, _) => None,

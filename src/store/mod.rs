@@ -55,6 +55,7 @@ pub use catalogue::{
 pub use copying::{Copied, Existing};
 pub use flight::{Flight, FlightLock};
 pub use gc::{Cause, Freed, Limits, Plan, Removal, Thing};
+pub use opening::Purpose;
 pub use pending::Pending;
 pub use recording::{Durability, Recording};
 pub use resolve::Named;

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::folder::Folder;
 use super::{Access, Store, unusable};
-use crate::model::Reason;
+use crate::model::{Cache, CacheAccess, Reason};
 use crate::sys::identity;
 
 /// The version of the folder's layout. It stands in the name of an empty file, so that one look tells.
@@ -25,7 +25,58 @@ const TAG_TEXT: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
 /// What a cache folder may hold before its layout is marked: its maker may have died in between.
 const UNMARKED: [&str; 2] = [TAG, "tmp"];
 
+/// What a stack of caches is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be changed: the first cache is made where it is missing.
+    Write,
+    /// To be replayed from; the first cache must be there.
+    Read,
+    /// To be asked: questions may keep what they find out.
+    Ask,
+    /// To be looked at, even where there is none.
+    Look,
+}
+
 impl Store {
+    /// Opens the first of these caches, with the others behind it. One of those that cannot be opened is skipped, and
+    /// `skipped` is told; one that is missing has nothing in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`], for the first one.
+    pub fn open_stack(
+        caches: &[Cache],
+        purpose: Purpose,
+        skipped: &mut dyn FnMut(&Cache, &Reason),
+    ) -> Result<Store, Reason> {
+        let [first, others @ ..] = caches else {
+            return Err(Reason::StoreUnusable("no cache is named".to_owned()));
+        };
+        let store = match (purpose, first.access) {
+            (Purpose::Write, CacheAccess::ReadWrite) => Store::open(&first.folder)?,
+            (Purpose::Read, _) if others.is_empty() => Store::open_read_only(&first.folder)?,
+            _ => Store::member(first, purpose)?,
+        };
+        let mut behind = Vec::with_capacity(others.len());
+        for cache in others {
+            match Store::member(cache, purpose) {
+                Ok(store) => behind.push(store),
+                Err(reason) => skipped(cache, &reason),
+            }
+        }
+        Ok(store.in_front_of(behind))
+    }
+
+    /// A cache that is there, or one in which nothing is.
+    fn member(cache: &Cache, purpose: Purpose) -> Result<Store, Reason> {
+        let looking = Store::open_to_look(&cache.folder)?;
+        match (purpose, cache.access) {
+            (Purpose::Read | Purpose::Look, _) | (_, CacheAccess::ReadOnly) => Ok(looking),
+            (Purpose::Write | Purpose::Ask, CacheAccess::ReadWrite) => Ok(looking.for_questions()?.unwrap_or(looking)),
+        }
+    }
+
     /// Opens the cache in `folder`, and makes it where it is missing, its parents too.
     ///
     /// # Errors
