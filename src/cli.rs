@@ -7,9 +7,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::cmd::quick::{self, Loudness};
 use crate::cmd::{
-    bind, call, completions, config, contains, digest, evict, expand, explain, gc, graph, load, query, redigest,
-    reindex, rerun, run, shell, show, shrink, stats, table, tag, verify,
-};
+    bind, call, completions, config, contains, digest, evict, expand, explain, export, gc, graph, import, load, query,
+    redigest, reindex, rerun, run, shell, show, shrink, stats, table, tag, transfer, verify,
 use crate::error::{Kind, Result};
 use crate::ui::{Talk, choose_color};
 
@@ -58,6 +57,9 @@ enum Commands {
     Shrink(shrink::Args),
     Tag(Box<tag::Args>),
     Evict(Box<evict::Args>),
+    Transfer(Box<transfer::Args>),
+    Export(Box<export::Args>),
+    Import(import::Args),
     Graph(Box<graph::Args>),
     Stats(Box<stats::Args>),
     Load(Box<load::Args>),
@@ -153,6 +155,9 @@ pub fn run(mut arguments: Vec<OsString>) -> i32 {
         Commands::Shrink(args) => shrink::run(args, &talk),
         Commands::Tag(args) => tag::run(*args, &talk),
         Commands::Evict(args) => evict::run(*args, &talk),
+        Commands::Transfer(args) => transfer::run(*args, &talk),
+        Commands::Export(args) => export::run(*args, &talk),
+        Commands::Import(args) => import::run(args, &talk),
         Commands::Graph(args) => graph::run(*args),
         Commands::Stats(args) => stats::run(*args),
         Commands::Load(args) => load::run(*args, &talk),

@@ -26,6 +26,7 @@ mod redaction;
 mod redigest;
 mod replay;
 mod standard_input;
+mod transfer;
 mod watching;
 
 use std::borrow::Cow;
@@ -48,12 +49,14 @@ pub use again::again;
 pub use arguments::{Meant, meant, piece};
 pub use audit::Audit;
 pub use explain::{Explanation, Hit, Missing, Verdict, age, explain};
+pub use execute::look_after;
 pub use load::{stored, unpack};
 pub use lookup::check_age;
 pub use outputs::Mtime;
 pub use policy::{Audited, Detail, MAX_ENTRY, MAX_INPUT, Mode, Nested, Pace, Policy};
 pub use recheck::{Rechecked, recheck};
 pub use recognise::{Recognised, recognise};
+pub use transfer::{Transferred, packed, settled, transfer};
 pub use redigest::{Deed, Redigest, redigest};
 
 use again::Scene;

@@ -14,7 +14,7 @@ mod differing;
 mod digest;
 mod event;
 mod fact;
-mod manifest;
+pub mod manifest;
 mod metadata;
 mod observation;
 mod outcome;

@@ -135,6 +135,7 @@ impl Store {
     /// is the same whoever is asked. Costs one system call more than [`Store::note`], and none after [`Store::answer`].
     pub fn used(&self, key: &Key, saved: u64, name: String) {
         let now = clock::now();
+        self.note_touched(key);
         let event = Event::Hit { key: *key, saved, name };
         if self.access == Access::ReadWrite && journal::append(&self.folder, now, &event).is_ok() {
             self.touch(key, now);

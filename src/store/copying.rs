@@ -4,7 +4,7 @@
 //! it was, because values that are there already are only touched.
 
 use super::{Durability, Store};
-use crate::model::{Call, PathSet, Reason};
+use crate::model::{Call, Content, Key, PathSet, Reason};
 
 /// What happens where a call of the same key is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Store {
         existing: Existing,
         durability: Durability,
     ) -> Result<Copied, Reason> {
-        if existing == Existing::Kept && self.own_answer(&call.key).is_ok_and(|answer| answer.is_some()) {
+        if existing == Existing::Kept && self.has_whole(&call.key) {
             return Ok(Copied::Present);
         }
         let mut recording = self.recording()?;
@@ -48,6 +48,13 @@ impl Store {
         recording.place(call, durability, from.path_set_of(call))?;
         recording.note_copied(call);
         Ok(Copied::Anew)
+    }
+
+    /// Whether it has the call and, as far as their sizes tell, all of its values.
+    pub fn has_whole(&self, key: &Key) -> bool {
+        let has =
+            |content: &Content| content.inline.is_some() || self.own_length(&content.digest) == Some(content.length);
+        self.own_call(key).is_ok_and(|call| call.is_some_and(|call| call.values().all(has)))
     }
 
     /// The path set under which the store remembers a call, if it does.
@@ -65,7 +72,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::model::{Content, Event, Fact, Output, OutputKind};
+    use crate::model::{Event, Fact, Output, OutputKind};
     use crate::store::testing::{Everything, World, call, everything, path_set};
     use crate::store::{Column, Selection, Value};
 

@@ -19,6 +19,7 @@ mod arguments;
 mod calls;
 mod catalogue;
 mod copying;
+mod export;
 mod flight;
 mod folder;
 mod frame;
@@ -34,6 +35,7 @@ mod renaming;
 mod repair;
 mod resolve;
 mod secret;
+mod session;
 mod spool;
 mod stack;
 mod stamps;
@@ -46,6 +48,7 @@ mod verify;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 pub use arguments::ArgumentCopy;
@@ -53,6 +56,7 @@ pub use catalogue::{
     BUILT_IN, BuiltIn, Catalogue, Column, Condition, Counted, PathQuestion, Peek, Period, Refusal, Selection, Totals,
 };
 pub use copying::{Copied, Existing};
+pub use export::{Exporter, Importer, Parcel, Verdict};
 pub use flight::{Flight, FlightLock};
 pub use gc::{Cause, Freed, Limits, Plan, Removal, Thing};
 pub use opening::Purpose;
@@ -64,7 +68,7 @@ pub use value::Value;
 pub use verify::{Fault, Subject, Trouble};
 
 use crate::error::Error;
-use crate::model::{Event, Key, Reason};
+use crate::model::{CacheLimits, Event, Key, Reason};
 use crate::sys::clock;
 use folder::Folder;
 
@@ -100,6 +104,12 @@ pub struct Store {
     seen: Mutex<Option<(Key, i64)>>,
     /// The stores that are asked after this one, see [`stack`].
     behind: Vec<Store>,
+    /// Where it is noted what a job uses, if that is wanted.
+    session: Option<String>,
+    /// What it is kept within, by those who store in it.
+    limits: CacheLimits,
+    /// Whether it fell on this process to see to that.
+    is_due: AtomicBool,
 }
 
 impl Store {
@@ -112,6 +122,9 @@ impl Store {
             recording: Mutex::default(),
             seen: Mutex::default(),
             behind: Vec::new(),
+            session: None,
+            limits: CacheLimits::default(),
+            is_due: AtomicBool::new(false),
         }
     }
 
@@ -125,6 +138,9 @@ impl Store {
     pub fn note(&self, event: &Event) {
         if self.access == Access::ReadWrite {
             let _ = journal::append(&self.folder, clock::now(), event);
+        }
+        if let Event::Stored { key, .. } | Event::Copied { key, .. } = event {
+            self.note_touched(key);
         }
     }
 

@@ -65,7 +65,7 @@ impl Store {
                 Err(reason) => skipped(cache, &reason),
             }
         }
-        Ok(store.in_front_of(behind))
+        Ok(store.in_front_of(behind).within(&first.limits))
     }
 
     /// A cache that is there, or one in which nothing is.

@@ -135,6 +135,7 @@ impl Recording<'_> {
     pub(super) fn note_copied(&self, call: &Call) {
         let name = call.name().to_string_lossy().into_owned();
         self.store.note(&Event::Copied { key: call.key, bytes: self.added, name });
+        self.store.draw(&call.key, self.added);
     }
 
     /// Makes a value younger than any grace period again; false if there is none of this length.
@@ -179,6 +180,7 @@ impl Recording<'_> {
         self.place(call, durability, path_set)?;
         let name = call.name().to_string_lossy().into_owned();
         self.store.note(&Event::Stored { key: call.key, bytes: self.added, name, why: self.why.name().to_owned() });
+        self.store.draw(&call.key, self.added);
         Ok(self.added)
     }
 

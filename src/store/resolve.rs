@@ -128,10 +128,13 @@ impl Store {
     }
 
     fn value_file_length(&self, digest: &Digest) -> Option<u64> {
-        self.members().find_map(|member| {
-            let stat = member.folder.stat(&value_name(digest)).ok().flatten()?;
-            (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then_some(stat.st_size as u64)
-        })
+        self.members().find_map(|member| member.own_length(digest))
+    }
+
+    /// How long the file of a value is in this very store; `None` where it has none.
+    pub(super) fn own_length(&self, digest: &Digest) -> Option<u64> {
+        let stat = self.folder.stat(&value_name(digest)).ok().flatten()?;
+        (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then_some(stat.st_size as u64)
     }
 
     /// Values that no call names, or whose call is not yet in the catalogue.

@@ -97,7 +97,8 @@ impl Comparison<'_> {
         let [ours, theirs] = [&own, &self.call.argv].map(|words| arguments::all(words, word));
         found.extend(arguments::differences(&ours, &theirs));
         let folder = |path: &std::path::Path| Some(self.redaction.shown(path).to_string_lossy().into_owned());
-        let place = |cwd: &std::path::Path, root: &std::path::Path| cwd.strip_prefix(root).map(std::path::Path::to_owned);
+        let place =
+            |cwd: &std::path::Path, root: &std::path::Path| cwd.strip_prefix(root).map(std::path::Path::to_owned);
         let (now, call) = (self.now.command, self.call);
         let is_elsewhere = match now.project {
             true => place(&now.cwd, &now.root) != place(&call.cwd, &call.root),
