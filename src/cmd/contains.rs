@@ -1,6 +1,5 @@
 //! `fleche contains`: whether a replay would succeed.
 
-use crate::config;
 use crate::engine::{self, Detail, Policy, Verdict};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Call, Digest, Prefix};
@@ -42,9 +41,10 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
 
 fn asked(args: Args, talk: &Talk) -> Result<()> {
     let detail = if talk.is_verbose() { Detail::Nearest } else { Detail::Reason };
-    let policy = Policy { detail, ..args.asked.policy(talk)? };
-    let streams = args.asked.streams();
-    let explanation = engine::explain(&args.asked.request()?, &policy, streams, &config::cache_folder())?;
+    let asked = args.asked.ruled()?;
+    let policy = Policy { detail, ..asked.policy(talk)? };
+    let streams = asked.streams();
+    let explanation = engine::explain(&asked.request()?, &policy, streams, &super::cache_folder()?)?;
     match explanation.verdict {
         Verdict::Hit(_) => Ok(()),
         Verdict::NotCached { reason, .. } => Err(Error::no(format!("not cached: {reason}"))),

@@ -25,6 +25,7 @@ mod recognise;
 pub mod redigest;
 pub mod reindex;
 pub mod rerun;
+mod rules;
 pub mod run;
 mod sheet;
 pub mod shell;
@@ -36,12 +37,12 @@ pub mod table;
 pub mod tag;
 pub mod verify;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::config::cache_folder;
+use crate::config as configured;
 use crate::engine::Mode;
 use crate::error::{Error, Result};
-use crate::model::Reason;
+use crate::model::{Cache, CacheAccess, Reason};
 use crate::store::Store;
 use crate::ui::{self, Talk};
 
@@ -51,12 +52,53 @@ fn store_to_change() -> Result<Store> {
     opened(Store::open)
 }
 
-/// Refuses to change what the environment says is not to be changed.
+/// Refuses to change what the environment or the configuration says is not to be changed.
 fn check_changeable() -> Result<()> {
+    if let Some(cache) = read_only_cache()? {
+        return Err(Error::failure(format!("the cache `{}` is read-only", cache.name)));
+    }
     match run::mode_of_environment()? {
-        Mode::ReadOnly => Err(Error::failure("the cache is read-only").hint("FLECHE_MODE=on")),
+        Mode::ReadOnly => Err(read_only()),
         Mode::On | Mode::Off | Mode::Refresh => Ok(()),
     }
+}
+
+/// That nothing may be changed.
+fn read_only() -> Error {
+    Error::failure("the cache is read-only").hint("FLECHE_MODE=on")
+}
+
+/// The cache that is written, if it may not be.
+fn read_only_cache() -> Result<Option<Cache>> {
+    let first = configured::stack()?.ok().and_then(|stack| stack.into_iter().next());
+    Ok(first.filter(|cache| cache.access == CacheAccess::ReadOnly))
+}
+
+/// The mode in which the cache can be used that is written.
+fn allowed(mode: Mode) -> Result<Mode> {
+    Ok(match mode {
+        Mode::On if read_only_cache()?.is_some() => Mode::ReadOnly,
+        // It may neither replay nor store.
+        Mode::Refresh if read_only_cache()?.is_some() => Mode::Off,
+        mode => mode,
+    })
+}
+
+/// Says which files and caches are passed over.
+pub fn tell_passed_over(talk: &Talk) {
+    let Ok(settings) = configured::settings() else { return };
+    settings.ignored.iter().for_each(|why| talk.warn(why));
+    let stack = configured::stack().ok().and_then(std::result::Result::ok).unwrap_or_default();
+    for cache in stack.iter().skip(1) {
+        talk.warn(&format!("cache `{}` is not asked: only the first one is", cache.name));
+    }
+}
+
+/// Where the cache is that is written: the first of [`config::stack`].
+fn cache_folder() -> Result<std::result::Result<PathBuf, Reason>> {
+    let first = |stack: Vec<Cache>| stack.into_iter().next().map(|cache| cache.folder);
+    let unusable = || Reason::StoreUnusable("there is no cache".to_owned());
+    Ok(configured::stack()?.and_then(|stack| first(stack).ok_or_else(unusable)))
 }
 
 /// Prints what `translated` makes of each word, a line each; words that it cannot translate are complained about in their
@@ -95,5 +137,5 @@ fn looking_store() -> Result<Store> {
 }
 
 fn opened(open: impl FnOnce(&Path) -> std::result::Result<Store, Reason>) -> Result<Store> {
-    cache_folder().and_then(|folder| open(&folder)).map_err(|reason| Error::failure(reason.to_string()))
+    cache_folder()?.and_then(|folder| open(&folder)).map_err(|reason| Error::failure(reason.to_string()))
 }

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 
-use crate::config;
 use crate::engine::{self, Ending, Mode, Nested, Policy, Told};
 use crate::error::{Error, Result};
 use crate::model::{Call, Difference, Key, Request};
@@ -42,12 +41,17 @@ fn attempt(args: Args, talk: &Talk) -> Result<Ending> {
         return Err(Error::usage("--mode says what `fleche run` does; rerun always runs and stores"));
     }
     super::check_changeable()?;
-    let policy = match run::mode_of_environment()? {
-        Mode::Off => args.run.policy(talk)?,
-        _ => Policy { mode: Mode::Refresh, nested: Nested::Refreshed, ..args.run.policy(talk)? },
+    // A recorded call is run as its record tells, by no rule.
+    let run = if args.key.is_none() { args.run.ruled()? } else { args.run };
+    let asked = run.policy(talk)?;
+    super::tell_passed_over(talk);
+    let policy = match asked.mode {
+        Mode::Off => asked,
+        Mode::ReadOnly => return Err(super::read_only()),
+        Mode::On | Mode::Refresh => Policy { mode: Mode::Refresh, nested: Nested::Refreshed, ..asked },
     };
-    let request = args.run.request()?;
-    let folder = config::cache_folder();
+    let request = run.request()?;
+    let folder = super::cache_folder()?;
     let Some(word) = args.key else {
         return engine::run(&request, &policy, &folder, &|told| run::tell(talk, &told));
     };

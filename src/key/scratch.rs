@@ -49,10 +49,7 @@ impl Scratch {
         let mut scratch = Scratch { names: Patterns::new(&names)?, globs: Vec::new(), paths: Vec::new() };
         for text in paths {
             if is_glob(text.as_bytes()) {
-                // Where the folder's own name is no text, no glob can name what is in it.
-                let folder =
-                    cwd.to_str().filter(|_| !text.starts_with('/')).map(|folder| globset::escape(folder) + "/");
-                scratch.globs.push(path_glob(&(folder.unwrap_or_default() + text.trim_start_matches("./")))?);
+                scratch.globs.push(path_glob(&absolute(text, cwd))?);
             } else {
                 scratch.paths.push(lexical(cwd, Path::new(text)));
             }
@@ -68,6 +65,19 @@ impl Scratch {
         let is_named = |part: &Path| part.file_name().is_some_and(|name| self.names.name(name));
         self.paths.iter().any(|folder| path.starts_with(folder))
             || path.ancestors().any(|part| is_named(part) || self.globs.iter().any(|glob| glob.is_match(part)))
+    }
+}
+
+/// A glob over absolute paths for one that is written in `cwd`.
+fn absolute(glob: &str, cwd: &Path) -> String {
+    let (mut rest, mut folder) = (glob.trim_start_matches("./"), cwd);
+    while let Some(after) = rest.strip_prefix("../") {
+        (rest, folder) = (after, folder.parent().unwrap_or(folder));
+    }
+    // Where the folder's own name is no text, no glob can name what is in it.
+    match folder.to_str() {
+        Some(folder) if !rest.starts_with('/') => format!("{}/{rest}", globset::escape(folder.trim_end_matches('/'))),
+        _ => rest.to_owned(),
     }
 }
 
