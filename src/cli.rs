@@ -175,7 +175,7 @@ pub fn run(mut arguments: Vec<OsString>) -> i32 {
         Commands::Contains(args) => contains::run(*args, &talk),
         Commands::Call(args) => call::run(*args, &talk),
     };
-    crate::cmd::tell_passed_over(&talk);
+    crate::cmd::tell_ignored(&talk);
     match done {
         Ok(()) => 0,
         Err(error) if error.kind() == Kind::Unheard => 0,

@@ -84,14 +84,17 @@ fn allowed(mode: Mode) -> Result<Mode> {
     })
 }
 
-/// Says which files and caches are passed over.
-pub fn tell_passed_over(talk: &Talk) {
-    let Ok(settings) = configured::settings() else { return };
-    settings.ignored.iter().for_each(|why| talk.warn(why));
-    let stack = configured::stack().ok().and_then(std::result::Result::ok).unwrap_or_default();
-    for cache in stack.iter().skip(1) {
+/// Says which files are passed over, if any were looked for.
+pub fn tell_ignored(talk: &Talk) {
+    configured::ignored().iter().for_each(|why| talk.warn(why));
+}
+
+/// Says of a run which caches are passed over.
+fn tell_unasked(talk: &Talk) -> Result<()> {
+    for cache in configured::stack()?.unwrap_or_default().iter().skip(1) {
         talk.warn(&format!("cache `{}` is not asked: only the first one is", cache.name));
     }
+    Ok(())
 }
 
 /// Where the cache is that is written: the first of [`config::stack`].

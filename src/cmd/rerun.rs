@@ -44,7 +44,8 @@ fn attempt(args: Args, talk: &Talk) -> Result<Ending> {
     // A recorded call is run as its record tells, by no rule.
     let run = if args.key.is_none() { args.run.ruled()? } else { args.run };
     let asked = run.policy(talk)?;
-    super::tell_passed_over(talk);
+    super::tell_ignored(talk);
+    super::tell_unasked(talk)?;
     let policy = match asked.mode {
         Mode::Off => asked,
         Mode::ReadOnly => return Err(super::read_only()),

@@ -153,7 +153,8 @@ pub(super) fn attempt(args: Args, talk: &Talk, tell: &dyn Fn(Told)) -> Result<En
     let args = args.ruled()?;
     let policy = ManuallyDrop::new(args.policy(talk)?);
     args.flags.tell_rule(talk);
-    super::tell_passed_over(talk);
+    super::tell_ignored(talk);
+    super::tell_unasked(talk)?;
     let request = ManuallyDrop::new(args.recognise.request()?);
     engine::run(&request, &policy, &super::cache_folder()?, tell)
 }

@@ -61,6 +61,11 @@ pub fn settings() -> Result<&'static Settings> {
     }
 }
 
+/// Why files are passed over, each in a sentence; nothing as long as nobody asked for settings.
+pub fn ignored() -> &'static [String] {
+    SETTINGS.get().map_or(&[], |settings| &settings.ignored)
+}
+
 /// All that is wrong in the files that would be read here, with what they say and which are passed over.
 pub fn findings() -> (Settings, Vec<Fault>) {
     let found = discovery::look();

@@ -108,7 +108,9 @@ mod tests {
     #[test]
     fn names_count_anywhere_and_paths_where_they_are() {
         let scratch = scratch(&["*.log", "build/tmp", "/var/x*", "../out/*.d"], &[], "/w/p");
-        for path in ["/w/a.log", "/w/d.log/below", "/w/p/sub/build/tmp/x", "/var/xy/z", "/q/__pycache__/m.pyc"] {
+        for path in
+            ["/w/a.log", "/w/d.log/below", "/w/p/sub/build/tmp/x", "/var/xy/z", "/q/__pycache__/m.pyc", "/w/p/out/x.d"]
+        {
             assert!(scratch.holds(Path::new(path)), "{path}");
         }
         for path in ["/w/a.logs", "/w/p/build/tmp", "/w/p/sub/build/tmpx", "/opt/var/x", "/var/y"] {

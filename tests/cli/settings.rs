@@ -56,11 +56,15 @@ const KEYS: &[(&str, &str, &[&str])] = &[
 /// Keys that only rules have.
 const OF_RULES: [&str; 2] = ["match", "cache"];
 
+/// Keys whose flag is built elsewhere.
+const NOT_YET: [&str; 1] = ["isolate"];
+
 /// Flags that have no key, each with a reason.
 const WITHOUT_KEY: &[(&str, &str)] = &[
     ("help", "it is no setting"),
     ("no-rules", "it is about the rules themselves"),
     ("audit-json", "a file for one run"),
+    ("keep", "a look at one run"),
 ];
 
 /// Keys that have a flag of another name.
@@ -99,7 +103,7 @@ fn every_flag_of_run_has_a_key() {
         let has_reason = WITHOUT_KEY.iter().any(|(name, _)| name == flag);
         assert!(keys.contains(name) != has_reason, "--{flag}: {keys:?}");
     }
-    for key in &keys {
+    for key in keys.iter().filter(|key| !NOT_YET.contains(&key.as_str())) {
         let flag = NAMES.iter().find(|(_, name)| name == key).map_or(key.as_str(), |(flag, _)| flag);
         assert!(flags.contains(&flag), "{key} has no flag");
     }
@@ -109,8 +113,12 @@ fn every_flag_of_run_has_a_key() {
 fn every_key_says_what_its_flag_says() {
     let world = world();
     let keys = keys_of(&world, "/properties/command/items/properties");
-    let tested: BTreeSet<String> =
-        KEYS.iter().map(|(key, ..)| (*key).to_owned()).chain(OF_RULES.map(str::to_owned)).collect();
+    let tested: BTreeSet<String> = KEYS
+        .iter()
+        .map(|(key, ..)| (*key).to_owned())
+        .chain(OF_RULES.map(str::to_owned))
+        .chain(NOT_YET.map(str::to_owned))
+        .collect();
     assert_eq!(tested, keys);
     let command = ["--", "/bin/cat", "in"];
     for (key, line, flags) in KEYS {
@@ -378,13 +386,13 @@ fn caches_have_names_and_folders() {
     let count = |words: &[&str], count: &str| world.fleche([words, &["query", "--count"]].concat()).prints(count);
     count(&[], "1\n");
     count(&["--cache", "team"], "1\n");
-    count(&["--cache=./mine"], "0\n");
+    world.fleche(["query", "--cache=../mine"]).ends(1, "", "fleche: no call matches\n");
     world.fleche(["table", "--cache", "team", "--columns", "command"]).prints("command\necho team\n");
     world.fleche(["contains", "--cache", "team", "--pure", "--streams", "two", "--", "echo", "team"]).prints("");
     assert_eq!(world.fleche(["contains", "--pure", "--streams", "two", "--", "echo", "team"]).run().code(), 1);
     world.fleche(["query", "--count"]).env("FLECHE_CACHE", "team").prints("1\n");
-    world.fleche(["run", "--cache", "./mine", "--pure", "--", "echo", "mine"]).prints("mine\n");
-    assert!(world.path("mine/calls").is_dir());
+    world.fleche(["run", "--cache", "../mine", "--pure", "--", "echo", "mine"]).prints("mine\n");
+    assert!(world.root().join("mine/calls").is_dir());
     // For `run` and `shell` behind global flags too.
     world.fleche(["--cache", "team", "run", "--pure", "--", "echo", "x"]).prints("x\n");
     count(&["--cache", "team"], "2\n");
@@ -432,7 +440,7 @@ fn the_cache_of_a_rule_is_used_by_every_subcommand() {
     assert!(!world.cache().exists());
     world.fleche(["load", "--", "echo", "x"]).prints("x\n");
     world.fleche(["contains", "--streams", "two", "--", "echo", "x"]).prints("");
-    world.fleche(["query", "--count"]).prints("0\n");
+    world.fleche(["query"]).ends(1, "", "fleche: no call matches\n");
     world.fleche(["query", "--cache", "team", "--count"]).prints("1\n");
 }
 
@@ -440,6 +448,7 @@ fn the_cache_of_a_rule_is_used_by_every_subcommand() {
 fn a_cache_that_is_read_only_is_not_written() {
     let world = World::new();
     own_file(&world, "[caches.team]\npath = \"~/team\"\n");
+    world.write("fleche.toml", "");
     let team = |words: &[&str]| world.fleche([&["--cache", "team"], words].concat());
     team(&["run", "--pure", "--", "echo", "x"]).prints("x\n");
     // A project may take the right away.
@@ -469,12 +478,22 @@ fn a_bound_line_stays_as_it_is_when_rules_change() {
     world.write("fleche.toml", "[defaults]\npure = true\ntags = { b = \"1\" }\n");
     world.shell(&line).prints("1\n");
     world.fleche(["query", "--tag", "a=1", "--grade", "declared", "--count"]).prints("1\n");
-    world.fleche(["query", "--tag", "b", "--count"]).prints("0\n");
+    world.fleche(["query", "--tag", "b", "--count"]).ends(1, "0\n", "fleche: no call matches\n");
     // A recorded call is asked for as it was, by no rule.
     let key = world.fleche(["query"]).run().stdout();
     world.fleche(["bind", key.trim_end()]).prints("fleche run --no-rules --tag a=1 --input in -- cat in\n");
-    world.fleche(["rerun", key.trim_end()]).prints("1\n");
+    world.shell(&format!("fleche rerun {key}")).prints("1\n");
     world.fleche(["query", "--count"]).prints("1\n");
+}
+
+#[test]
+fn a_rule_that_isolates_is_never_passed_over() {
+    let world = World::new();
+    let path = world.write("fleche.toml", "[defaults]\nisolate = \"strict\"\n");
+    let message = format!("fleche: {}:2: commands cannot be isolated\n", path.display());
+    world.fleche(["run", "--pure", "--", "true"]).ends(125, "", &message);
+    world.write("fleche.toml", "[defaults]\nisolate = false\n");
+    world.fleche(["run", "--pure", "--", "true"]).prints("");
 }
 
 #[test]
