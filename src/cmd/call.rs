@@ -26,9 +26,10 @@ pub struct Args {
 
 /// Prints the command.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
-    args.asked.policy(talk)?;
-    let streams = args.asked.streams();
-    let request = args.asked.request()?;
+    let asked = args.asked.ruled()?;
+    asked.policy(talk)?;
+    let streams = asked.streams();
+    let request = asked.request()?;
     let recognised = engine::recognise(&request, streams, &super::caches()?)?;
     ui::print(&ui::json(&object(&request, &recognised)?, JsonStyle::Indented))
 }

@@ -30,9 +30,10 @@ pub struct Args {
 
 /// Prints the key.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
-    args.asked.policy(talk)?;
-    let streams = args.asked.streams();
-    let recognised = engine::recognise(&args.asked.request()?, streams, &super::caches()?)?;
+    let asked = args.asked.ruled()?;
+    asked.policy(talk)?;
+    let streams = asked.streams();
+    let recognised = engine::recognise(&asked.request()?, streams, &super::caches()?)?;
     if let Some(reason) = &recognised.uncached {
         talk.detail(&format!("not cached: {reason}"));
     }

@@ -37,13 +37,12 @@ pub struct Args {
 /// Makes a plan, and prints it or carries it out.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let store = if args.dry_run { store()? } else { store_to_change()? };
-    let limits =
-        Limits {
-            max_size: args.max_size,
-            max_age: args.max_age.map(nanoseconds),
-            max_entries: args.max_entries,
-            grace: nanoseconds(args.grace),
-        };
+    let limits = Limits {
+        max_size: args.max_size,
+        max_age: args.max_age.map(nanoseconds),
+        max_entries: args.max_entries,
+        grace: nanoseconds(args.grace),
+    };
     let progress = Progress::new("looking for garbage", talk);
     let plan = store.gc_plan(&limits, &|done, of| progress.show(done, of))?;
     drop(progress);

@@ -35,8 +35,8 @@ pub struct Args {
 }
 
 /// Prints or restores it.
-pub fn run(args: Args, talk: &Talk) -> Result<()> {
-    let (subject, request) = args.subject.subject()?;
+pub fn run(mut args: Args, talk: &Talk) -> Result<()> {
+    let (subject, request) = args.subject.subject(&mut args.flags)?;
     let path = match (&subject, request.outputs.as_slice(), args.path) {
         (_, _, Some(path)) => Some(path),
         (Subject::Named(_), [path], None) => Some(PathBuf::from(path)),

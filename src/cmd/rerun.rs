@@ -41,11 +41,16 @@ fn attempt(args: Args, talk: &Talk) -> Result<Ending> {
         return Err(Error::usage("--mode says what `fleche run` does; rerun always runs and stores"));
     }
     super::check_changeable()?;
-    let policy = match run::mode_of_environment()? {
-        Mode::Off => args.run.policy(talk)?,
-        _ => Policy { mode: Mode::Refresh, nested: Nested::Refreshed, ..args.run.policy(talk)? },
+    // A recorded call is run as its record tells, by no rule.
+    let run = if args.key.is_none() { args.run.ruled()? } else { args.run };
+    let asked = run.policy(talk)?;
+    super::tell_ignored(talk);
+    let policy = match asked.mode {
+        Mode::Off => asked,
+        Mode::ReadOnly => return Err(super::read_only()),
+        Mode::On | Mode::Refresh => Policy { mode: Mode::Refresh, nested: Nested::Refreshed, ..asked },
     };
-    let request = args.run.request()?;
+    let request = run.request()?;
     let caches = super::caches()?;
     let Some(word) = args.key else {
         return engine::run(&request, &policy, &caches, &|told| run::tell(talk, &told));

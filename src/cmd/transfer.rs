@@ -1,5 +1,7 @@
 //! `fleche transfer`: calls from one cache to another.
 
+use std::ffi::OsString;
+
 use crate::engine::{self, Transferred};
 use crate::error::{Error, Result};
 use crate::model::Key;
@@ -16,10 +18,10 @@ use super::chosen::{self, Chosen};
 pub struct Args {
     /// The cache that has the calls: its name or its folder
     #[arg(long, value_name = "CACHE", add = candidates::caches())]
-    from: String,
+    from: OsString,
     /// The cache that gets them
     #[arg(long, value_name = "CACHE", add = candidates::caches())]
-    to: String,
+    to: OsString,
     /// Forget them where they were
     #[arg(long)]
     pop: bool,
@@ -35,18 +37,18 @@ pub struct Args {
 
 /// Copies the chosen calls, or all.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
-    let from = super::named_store(&args.from, if args.pop { Purpose::Write } else { Purpose::Ask })?;
+    let from = super::named_store(&args.from, "--from", if args.pop { Purpose::Write } else { Purpose::Ask })?;
     let keys = keys(args.chosen, &from)?;
     if args.dry_run {
         return ui::print(&keys.iter().map(|key| format!("{key}\n")).collect::<String>());
     }
     super::check_mode()?;
     if args.pop && !from.is_writable() {
-        return Err(Error::failure(format!("the cache `{}` is read-only", args.from)));
+        return Err(Error::failure(format!("the cache `{}` is read-only", args.from.display())));
     }
-    let to = super::named_store(&args.to, Purpose::Write)?;
+    let to = super::named_store(&args.to, "--to", Purpose::Write)?;
     if !to.is_writable() {
-        return Err(Error::failure(format!("the cache `{}` is read-only", args.to)));
+        return Err(Error::failure(format!("the cache `{}` is read-only", args.to.display())));
     }
     if from.folder() == to.folder() {
         return Err(Error::usage("both caches are the same one"));

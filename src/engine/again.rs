@@ -9,6 +9,7 @@ use crate::key;
 use crate::model::{Argument, Call, Digest, Request, Stdin, Streams};
 use crate::store::Store;
 use crate::sys::descriptor::{self, Kind};
+use crate::sys::project;
 
 use super::policy::Policy;
 use super::recognise::environment;
@@ -149,5 +150,5 @@ pub fn again(store: &Store, call: &Call, policy: &Policy, caches: &Caches, tell:
 ///
 /// In words.
 pub fn go_to(folder: &Path) -> std::result::Result<(), String> {
-    std::env::set_current_dir(folder).map_err(|why| format!("cannot work in `{}`: {}", folder.display(), cause(&why)))
+    project::go_to(folder).map_err(|why| format!("cannot work in `{}`: {}", folder.display(), cause(&why)))
 }

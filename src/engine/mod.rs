@@ -48,16 +48,16 @@ pub use crate::model::{UNOBSERVED, UNOBSERVED_VERSION};
 pub use again::again;
 pub use arguments::{Meant, meant, piece};
 pub use audit::Audit;
-pub use explain::{Explanation, Hit, Missing, Verdict, age, explain};
 pub use execute::look_after;
+pub use explain::{Explanation, Hit, Missing, Verdict, age, explain};
 pub use load::{stored, unpack};
 pub use lookup::check_age;
 pub use outputs::Mtime;
 pub use policy::{Audited, Detail, MAX_ENTRY, MAX_INPUT, Mode, Nested, Pace, Policy};
 pub use recheck::{Rechecked, recheck};
 pub use recognise::{Recognised, recognise};
-pub use transfer::{Transferred, packed, settled, transfer};
 pub use redigest::{Deed, Redigest, redigest};
+pub use transfer::{Transferred, packed, settled, transfer};
 
 use again::Scene;
 use arguments::Arguments;
@@ -264,7 +264,7 @@ impl Run<'_> {
         let mut skipped = |cache: &Cache, reason: &Reason| {
             (self.tell)(Told::Warning(format!("the cache `{}` is not asked: {reason}", cache.name)));
         };
-        Store::open_stack(caches, purpose, &mut skipped)
+        Ok(Store::open_stack(caches, purpose, &mut skipped)?.in_session(self.policy.session.as_deref()))
     }
 
     /// Looks up and replays; a miss carries its reason. `lock` is the command's, where it was waited for.

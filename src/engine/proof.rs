@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::key::{self, Surroundings};
 use crate::model::{Call, Command, Digest, Request, Stdin, StdinRule, StdinSource, differing_parts};
 use crate::store::Store;
+use crate::sys::project;
 
 use super::Halt;
 use super::again::Recorded;
@@ -47,6 +48,7 @@ pub fn proven(call: &Call, store: &Store, secret: &[u8; 32], apart_from: &[&str]
     }
     let input = input(&request, &stdin, call, store)?;
     let surroundings = Surroundings {
+        project: project::root(&cwd),
         cwd,
         environment: scene.environment(),
         streams,

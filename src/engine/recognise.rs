@@ -3,7 +3,6 @@
 use std::ffi::{OsStr, OsString};
 use std::mem::ManuallyDrop;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 
 use rustix::fs::OFlags;
 
@@ -14,6 +13,7 @@ use crate::model::{Argument, Command, CommandVariable, Key, Program, Reason, Req
 use crate::store::{Purpose, Store};
 use crate::sys::descriptor::{self, Kind};
 use crate::sys::entry::{self, Standard, standard};
+use crate::sys::project::{self, Here};
 
 use super::again::Scene;
 use super::arguments;
@@ -27,7 +27,7 @@ use super::{Caches, Halt};
 /// What a command's surroundings are, apart from standard input.
 pub struct Recogniser<'a> {
     request: &'a Request,
-    cwd: PathBuf,
+    here: Here,
     streams: Streams,
     scene: &'a Scene,
 }
@@ -35,8 +35,8 @@ pub struct Recogniser<'a> {
 impl<'a> Recogniser<'a> {
     /// Looks around.
     pub fn new(request: &'a Request, scene: &'a Scene) -> std::result::Result<Recogniser<'a>, Reason> {
-        let cwd = std::env::current_dir().map_err(|why| Reason::InputUnreadable(".".into(), cause(&why)))?;
-        Ok(Recogniser { request, cwd, streams: scene.streams.unwrap_or_else(streams), scene })
+        let here = project::here().map_err(|why| Reason::InputUnreadable(".".into(), cause(&why)))?;
+        Ok(Recogniser { request, here, streams: scene.streams.unwrap_or_else(streams), scene })
     }
 
     /// A device such as `/dev/full` refuses every write, which only the command itself can answer.
@@ -51,9 +51,10 @@ impl<'a> Recogniser<'a> {
     pub fn command(&self, input: &StandardInput, descriptors: String, memory: &dyn StampMemory) -> Result<Command> {
         let environment = self.scene.environment();
         let visible = || key::visible_environment(&self.request.environment, &self.scene.environment());
-        let probe = |line: &OsStr| exec::probe(line, &self.cwd, &visible()?);
+        let probe = |line: &OsStr| exec::probe(line, &self.here.folder, &visible()?);
         let surroundings = Surroundings {
-            cwd: self.cwd.clone(),
+            cwd: self.here.folder.clone(),
+            project: self.here.project.clone(),
             environment,
             streams: self.streams,
             descriptors,

@@ -1,5 +1,6 @@
 //! A cache as users name it: where it is, and what may be done with it.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +17,13 @@ pub struct Cache {
     pub sharing: Sharing,
     /// What it is kept down to.
     pub limits: CacheLimits,
+}
+
+impl Cache {
+    /// How it is asked for: by its name, or by its folder where it has none.
+    pub fn word(&self) -> &OsStr {
+        if self.name.contains('/') { self.folder.as_os_str() } else { OsStr::new(&self.name) }
+    }
 }
 
 /// Whether a cache may be written.

@@ -27,6 +27,7 @@ mod trace;
 mod trace_codec;
 mod unobserved;
 mod words;
+mod written;
 
 pub use account::{Account, Trail};
 pub use cache::{Cache, CacheAccess, CacheLimits, MaxSize, Sharing};
@@ -52,3 +53,4 @@ pub use sink::Sink;
 pub use trace::{Glimpse, Listing, Made, Seen, Touch, Trace};
 pub use unobserved::{SYSTEM, UNOBSERVED, UNOBSERVED_VERSION};
 pub use words::{command_line, quoted, shell_line};
+pub use written::{parse_size, parse_tag};

@@ -34,6 +34,8 @@ pub enum Purpose {
     Read,
     /// To be asked: questions may keep what they find out.
     Ask,
+    /// The same, and nothing else changes.
+    AskQuietly,
     /// To be looked at, even where there is none.
     Look,
 }
@@ -74,6 +76,7 @@ impl Store {
         match (purpose, cache.access) {
             (Purpose::Read | Purpose::Look, _) | (_, CacheAccess::ReadOnly) => Ok(looking),
             (Purpose::Write | Purpose::Ask, CacheAccess::ReadWrite) => Ok(looking.for_questions()?.unwrap_or(looking)),
+            (Purpose::AskQuietly, CacheAccess::ReadWrite) => Ok(looking.with_catalogue()),
         }
     }
 
@@ -132,7 +135,7 @@ impl Store {
 
     /// The same cache, where questions may keep what they find out, and nothing else changes. Where there is none, none is
     /// made.
-    pub fn with_catalogue(mut self) -> Store {
+    fn with_catalogue(mut self) -> Store {
         if has_layout(&self.folder) == Ok(true) {
             self.access = Access::CatalogueOnly;
         }
