@@ -154,8 +154,8 @@ pub fn look_after(store: &Store) {
     if store.is_due() {
         // Where no process can be made, the lot will fall on another run.
         let _ = exec::background(None, || {
-            if let Ok(own) = Store::open(store.folder()) {
-                let _ = own.within(store.limits()).look_after();
+            if let Ok(own) = store.reopened() {
+                let _ = own.look_after();
             }
         });
     }

@@ -42,16 +42,15 @@ pub fn transfer(key: &Key, from: &Store, to: &Store, existing: Existing) -> Resu
 /// Where the store's secret cannot be read.
 pub fn packed(call: Call, store: &Store) -> Result<Parcel, Reason> {
     let path_set = store.members().find_map(|member| member.path_set_of(&call)).map(|set| set.observations);
-    if call.sealed_by.is_some() {
-        return Ok(Parcel { call, path_set, told: Vec::new() });
-    }
     // One that has no secret has told nothing under it.
     let (told, name) = match (store.secret(), store.secret_name()) {
         (Ok(secret), Ok(name)) => (told(&call, &secret), name),
         (Err(Reason::ReadOnly), _) | (_, Err(Reason::ReadOnly)) => (Vec::new(), Digest([0; 32])),
         (Err(reason), _) | (_, Err(reason)) => return Err(reason),
     };
-    Ok(Parcel { call: Call { sealed_by: Some(name), ..call }, path_set, told })
+    // What it takes to run it again is under this secret in any case.
+    let sealed_by = call.sealed_by.or(Some(name));
+    Ok(Parcel { call: Call { sealed_by, ..call }, path_set, told })
 }
 
 /// What it takes to run the command of a call again, by the names of its parts.
@@ -79,7 +78,6 @@ pub fn settled(parcel: Parcel, store: &Store) -> Result<Parcel, Reason> {
     let Parcel { mut call, path_set, told } = parcel;
     if call.sealed_by == Some(store.secret_name()?) {
         call.sealed_by = None;
-        return Ok(Parcel { call, path_set, told });
     }
     let secret = store.secret()?;
     for (name, value) in &told {

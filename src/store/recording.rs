@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use rustix::fs::{AtFlags, FileType, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
 
+use rustix::io::Errno;
+
 use super::alone::{GC_BYTE, granted_within};
 use super::folder::{Temporary, call_name, paths_name, value_name};
 use super::frame::{self, Kind};
@@ -148,7 +150,11 @@ impl Recording<'_> {
         if is_whole {
             let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
             let times = Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: now };
-            utimensat(folder.directory(), &name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+            match utimensat(folder.directory(), &name, &times, AtFlags::SYMLINK_NOFOLLOW) {
+                // Another user's, in a cache that is shared: it is whole, and while this recording lasts nothing is removed.
+                Err(Errno::PERM | Errno::ACCESS) => {}
+                touched => touched?,
+            }
         }
         Ok(is_whole)
     }

@@ -197,7 +197,7 @@ fn forged_calls_are_refused_by_name() {
     let content = Content { digest: Digest::of(b"value"), length: 5, inline: None };
     let call = plain(&|call| call.outcome.outputs[0].kind = file(content.clone()));
     let cases: [(&[&[u8]], &str); 4] = [
-        (&[], &format!("value {} is gone", content.digest.short())),
+        (&[], &format!("the stored call is damaged: value {} is gone", content.digest.short())),
         (&[b"other"], "a value is not one of its own"),
         (&[b"value", b"other"], "a value is not one of its own"),
         (&[&[0; (1 << 20) + 1]], "a value has 1048577 bytes"),

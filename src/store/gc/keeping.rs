@@ -34,11 +34,6 @@ impl Store {
         self
     }
 
-    /// What it is kept within.
-    pub fn limits(&self) -> &CacheLimits {
-        &self.limits
-    }
-
     /// Draws the lot for a call that was stored and added so many bytes.
     pub(in crate::store) fn draw(&self, key: &Key, added: u64) {
         if self.is_drawn(key, added) {
