@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::io::IsTerminal;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::cmd::quick::{self, Loudness};
+use crate::cmd::quick::{self, Beside};
 use crate::cmd::{
-    bind, call, completions, config, contains, digest, evict, expand, explain, gc, graph, load, query, redigest,
-    reindex, rerun, run, shell, show, shrink, stats, table, tag, verify,
+    bind, call, completions, config, contains, digest, evict, expand, explain, export, gc, graph, import, load, query,
+    redigest, reindex, rerun, run, shell, show, shrink, stats, table, tag, transfer, verify,
 };
 use crate::error::{Kind, Result};
 use crate::ui::{Talk, choose_color};
@@ -58,6 +58,9 @@ enum Commands {
     Shrink(shrink::Args),
     Tag(Box<tag::Args>),
     Evict(Box<evict::Args>),
+    Transfer(Box<transfer::Args>),
+    Export(Box<export::Args>),
+    Import(import::Args),
     Graph(Box<graph::Args>),
     Stats(Box<stats::Args>),
     Load(Box<load::Args>),
@@ -83,6 +86,11 @@ struct TalkArgs {
     /// Whether to print in colour [default: auto, on a terminal]
     #[arg(long, global = true, value_enum, value_name = "WHEN")]
     color: Option<Color>,
+    /// The caches that are asked, in order; the first one is written [default: $FLECHE_CACHE, else by fleche.toml, else local]
+    ///
+    /// Names of configured caches, or folders: words with a slash.
+    #[arg(long, global = true, value_name = "NAME,...", value_hint = ValueHint::DirPath, add = completions::caches())]
+    cache: Option<OsString>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -93,7 +101,11 @@ enum Color {
 }
 
 impl TalkArgs {
+    /// How much is said; from now on the caches of `--cache` are gone by.
     fn talk(&self) -> Talk {
+        if let Some(caches) = &self.cache {
+            crate::config::choose_caches(vec![caches.clone()]);
+        }
         Talk::new(self.quiet, self.verbose || crate::config::is_verbose())
     }
 }
@@ -106,8 +118,8 @@ pub fn run(mut arguments: Vec<OsString>) -> i32 {
         arguments.insert(1, "shell".into());
     }
     if arguments.get(1).is_some_and(|word| word == "run") {
-        if let Some((Loudness { quiet, verbose }, args)) = quick::read(&arguments[2..]) {
-            return run::run(args, &TalkArgs { quiet, verbose, color: None }.talk());
+        if let Some((Beside { quiet, verbose, cache }, args)) = quick::read(&arguments[2..]) {
+            return run::run(args, &TalkArgs { quiet, verbose, color: None, cache }.talk());
         }
         return match RunCli::try_parse_from(arguments.into_iter().skip(1)) {
             Ok(RunCli { talk, args }) => run::run(args, &talk.talk()),
@@ -153,6 +165,9 @@ pub fn run(mut arguments: Vec<OsString>) -> i32 {
         Commands::Shrink(args) => shrink::run(args, &talk),
         Commands::Tag(args) => tag::run(*args, &talk),
         Commands::Evict(args) => evict::run(*args, &talk),
+        Commands::Transfer(args) => transfer::run(*args, &talk),
+        Commands::Export(args) => export::run(*args, &talk),
+        Commands::Import(args) => import::run(args, &talk),
         Commands::Graph(args) => graph::run(*args),
         Commands::Stats(args) => stats::run(*args),
         Commands::Load(args) => load::run(*args, &talk),
@@ -166,6 +181,7 @@ pub fn run(mut arguments: Vec<OsString>) -> i32 {
         Commands::Contains(args) => contains::run(*args, &talk),
         Commands::Call(args) => call::run(*args, &talk),
     };
+    crate::cmd::tell_ignored(&talk);
     match done {
         Ok(()) => 0,
         Err(error) if error.kind() == Kind::Unheard => 0,
@@ -187,7 +203,7 @@ pub fn command() -> clap::Command {
 
 /// Where the subcommand is: the first word that is no option; nor the value of one.
 fn first_word(arguments: &[OsString]) -> Option<usize> {
-    let is_value = |at: usize| arguments[at - 1] == "--color";
+    let is_value = |at: usize| arguments[at - 1] == "--color" || arguments[at - 1] == "--cache";
     (1..arguments.len()).find(|at| !arguments[*at].as_encoded_bytes().starts_with(b"-") && !is_value(*at))
 }
 

@@ -69,6 +69,7 @@ fn call(number: u64) -> Call {
         cwd: "/home/somebody/project".into(),
         root: "/home/somebody/project".into(),
         parts: (0..30).map(|part| (format!("part.{part}"), Digest::of(&[part]))).collect(),
+        sealed_by: None,
         request: Default::default(),
         variables: (0..20)
             .map(|variable| Variable {

@@ -34,6 +34,17 @@ enum How {
 }
 
 impl Args {
+    /// The same with what the rule for the command says where these flags say nothing.
+    pub fn ruled(mut self) -> Result<Args> {
+        self.recognise.fill(&mut self.flags)?;
+        Ok(self)
+    }
+
+    /// Where the rule begins that holds for the command, if one does: its file and line.
+    pub fn rule(&self) -> Option<String> {
+        self.flags.rule().map(str::to_owned)
+    }
+
     /// The policy of the run. For who has no use for it, that it makes sense: a line of `fleche run` may be asked about as it
     /// is.
     pub fn policy(&self, talk: &Talk) -> Result<Policy> {

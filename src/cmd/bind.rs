@@ -15,11 +15,11 @@ use crate::sys::identity;
 use crate::ui;
 
 use super::subject::{self, Subject};
-use super::{recognise, run};
+use super::{recognise, rules, run};
 
 /// Print a `fleche run` command line with all options, tags and the mode frozen in
 ///
-/// What FLECHE_TAGS, FLECHE_PROJECT and FLECHE_MODE say now becomes flags. A shell reads every word of the line as it was.
+/// What FLECHE_CACHE, FLECHE_TAGS, FLECHE_PROJECT, FLECHE_MODE and the rules and defaults of fleche.toml say now becomes flags. A shell reads every word of the line as it was.
 /// With a KEY it is the command of that call, asked for as it was then.
 #[derive(clap::Args)]
 pub struct Args {
@@ -33,8 +33,8 @@ pub struct Args {
 }
 
 /// Prints or writes it.
-pub fn run(args: Args) -> Result<()> {
-    let (subject, beside) = args.subject.subject()?;
+pub fn run(mut args: Args) -> Result<()> {
+    let (subject, beside) = args.subject.subject(&mut args.flags)?;
     let (request, tags) = match subject {
         Subject::Asked(request) => (*request, Default::default()),
         Subject::Named(reference) => {
@@ -48,6 +48,7 @@ pub fn run(args: Args) -> Result<()> {
         }
     };
     let mut words = vec![OsString::from("run")];
+    words.extend(rules::words()?);
     words.extend(run::words(&args.flags, tags)?);
     words.extend(recognise::words(&request));
     match args.script {

@@ -4,7 +4,6 @@ use std::ffi::{OsStr, OsString};
 
 use serde_json::{Value, json};
 
-use crate::config;
 use crate::engine::{self, Recognised};
 use crate::error::Result;
 use crate::model::{Part, Request, StdinRule, StdinSource};
@@ -27,10 +26,11 @@ pub struct Args {
 
 /// Prints the command.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
-    args.asked.policy(talk)?;
-    let streams = args.asked.streams();
-    let request = args.asked.request()?;
-    let recognised = engine::recognise(&request, streams, &config::cache_folder())?;
+    let asked = args.asked.ruled()?;
+    asked.policy(talk)?;
+    let streams = asked.streams();
+    let request = asked.request()?;
+    let recognised = engine::recognise(&request, streams, &super::caches()?)?;
     ui::print(&ui::json(&object(&request, &recognised)?, JsonStyle::Indented))
 }
 

@@ -66,6 +66,19 @@ pub fn projects() -> ArgValueCompleter {
     })
 }
 
+/// Names of caches.
+pub fn caches() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| {
+        let typed = text(typed);
+        // Behind a comma another one is typed.
+        let (before, begun) = typed.rsplit_once(',').map_or(("", typed.as_str()), |(before, begun)| (before, begun));
+        let before = if before.is_empty() { String::new() } else { format!("{before},") };
+        let names = config::settings().map(|settings| settings.names()).unwrap_or_default();
+        let names = names.into_iter().filter(|name| name.starts_with(begun));
+        names.map(|name| CompletionCandidate::new(format!("{before}{name}"))).collect()
+    })
+}
+
 /// Columns.
 pub fn columns() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| {
@@ -88,7 +101,7 @@ fn is_harmless(text: &str) -> bool {
 }
 
 fn peek() -> Option<Peek> {
-    Peek::open(&config::cache_folder().ok()?)
+    Peek::open(&super::caches().ok()?.ok()?.first()?.folder)
 }
 
 fn candidate(value: &str, help: &str) -> CompletionCandidate {

@@ -4,15 +4,21 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 
 use clap::ValueEnum;
-use clap_complete::engine::complete;
+use clap_complete::engine::{ArgValueCompleter, complete};
 use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 
+use crate::cmd::candidates;
 use crate::config::CompletionQuestion;
 use crate::error::{Error, Result};
 use crate::ui;
 
 /// The variable by which the scripts ask.
 const VARIABLE: &str = "COMPLETE";
+
+/// Completes the names of caches.
+pub fn caches() -> ArgValueCompleter {
+    candidates::caches()
+}
 
 /// Print the script that completes fleche's words in a shell
 ///

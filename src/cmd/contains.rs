@@ -1,13 +1,12 @@
 //! `fleche contains`: whether a replay would succeed.
 
-use crate::config;
 use crate::engine::{self, Detail, Policy, Verdict};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Call, Digest, Prefix};
 use crate::store::{Named, Store};
 use crate::ui::Talk;
 
-use super::{asked, explain, looking_store};
+use super::{asked, explain, quiet_store};
 
 /// Say by the exit status whether a replay would succeed: 0 if it would, 1 if not
 ///
@@ -42,9 +41,10 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
 
 fn asked(args: Args, talk: &Talk) -> Result<()> {
     let detail = if talk.is_verbose() { Detail::Nearest } else { Detail::Reason };
-    let policy = Policy { detail, ..args.asked.policy(talk)? };
-    let streams = args.asked.streams();
-    let explanation = engine::explain(&args.asked.request()?, &policy, streams, &config::cache_folder())?;
+    let asked = args.asked.ruled()?;
+    let policy = Policy { detail, ..asked.policy(talk)? };
+    let streams = asked.streams();
+    let explanation = engine::explain(&asked.request()?, &policy, streams, &super::caches()?)?;
     match explanation.verdict {
         Verdict::Hit(_) => Ok(()),
         Verdict::NotCached { reason, .. } => Err(Error::no(format!("not cached: {reason}"))),
@@ -57,7 +57,7 @@ fn asked(args: Args, talk: &Talk) -> Result<()> {
 /// Looks for what is called so. What is found is read by a store that changes nothing, so that what is damaged stays for the
 /// run that mends it.
 fn named(prefix: &Prefix, args: &Args, talk: &Talk) -> Result<()> {
-    let look = looking_store()?.with_catalogue();
+    let look = quiet_store()?;
     match look.resolve(prefix)? {
         Named::Call(key) => {
             let absent = || Error::no(format!("no call {} is stored", key.0.short()));

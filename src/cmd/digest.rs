@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 
 use serde_json::json;
 
-use crate::config;
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::model::{Digest, Observation, Part};
@@ -31,9 +30,10 @@ pub struct Args {
 
 /// Prints the key.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
-    args.asked.policy(talk)?;
-    let streams = args.asked.streams();
-    let recognised = engine::recognise(&args.asked.request()?, streams, &config::cache_folder())?;
+    let asked = args.asked.ruled()?;
+    asked.policy(talk)?;
+    let streams = asked.streams();
+    let recognised = engine::recognise(&asked.request()?, streams, &super::caches()?)?;
     if let Some(reason) = &recognised.uncached {
         talk.detail(&format!("not cached: {reason}"));
     }

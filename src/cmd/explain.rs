@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::config;
 use crate::engine::{self, Detail, Explanation, Hit, Missing, Policy, Verdict};
 use crate::error::{Error, Result};
 use crate::model::{Difference, Nearest, Reason, Subject, command_line};
@@ -26,7 +25,7 @@ const SHOWN: usize = 20;
 /// `hint`, `command` (the digest), `call` (the one that is replayed, or the nearest: `key`, `argv`, `grade`, `age_ns`),
 /// `differences` (each with `kind`, `name`, `now`, `then`, `text`, and `remedy`, the words of the options), `refusal` (why
 /// the last run of exactly this command was not stored: `reason`, `detail`, `age_ns`, `remedy`), `scattered` (a path at which
-/// only its last run looked, where each looks elsewhere) and `uncovered` (`kind`, `name`, `text`). What there is none of is null or empty; values of variables are there only where --env names them.
+/// only its last run looked, where each looks elsewhere), `rule` (the file and line of the rule that holds) and `uncovered` (`kind`, `name`, `text`). What there is none of is null or empty; values of variables are there only where --env names them.
 #[derive(clap::Args)]
 pub struct Args {
     /// Print a JSON object
@@ -38,16 +37,21 @@ pub struct Args {
 
 /// Prints the explanation.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
-    let policy = Policy { detail: Detail::Searched, ..args.asked.policy(talk)? };
-    let streams = args.asked.streams();
-    let request = args.asked.request()?;
-    let explanation = engine::explain(&request, &policy, streams, &config::cache_folder())?;
+    let asked = args.asked.ruled()?;
+    let policy = Policy { detail: Detail::Searched, ..asked.policy(talk)? };
+    let rule = asked.rule();
+    let streams = asked.streams();
+    let request = asked.request()?;
+    let explanation = engine::explain(&request, &policy, streams, &super::caches()?)?;
     if args.json {
-        ui::print(&ui::json(&object(&explanation), JsonStyle::Indented))?;
+        let mut object = object(&explanation);
+        object["rule"] = json!(rule);
+        ui::print(&ui::json(&object, JsonStyle::Indented))?;
     } else {
         let shown = if talk.is_verbose() { usize::MAX } else { SHOWN };
+        let rule = rule.map(|rule| format!("rule: {rule}"));
         let lines: Vec<String> =
-            lines(&explanation, shown).iter().map(|line| format!("{}\n", ui::escape(line))).collect();
+            lines(&explanation, shown).iter().chain(&rule).map(|line| format!("{}\n", ui::escape(line))).collect();
         ui::print(&lines.concat())?;
     }
     match explanation.verdict {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::config::Ruling;
 use crate::engine::{self, Audited, Detail, Mode, Mtime, Nested, Pace, Policy};
+use crate::error::{Error, Result};
 
 use super::recognise::Spelling;
 
@@ -18,7 +20,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Replay")]
     ttl: Option<Duration>,
     /// Replay a call that is older than --ttl by up to this, and run the command again in the background
-    #[arg(long, value_name = "TIME", requires = "ttl", value_parser = humantime::parse_duration, help_heading = "Replay")]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Replay")]
     stale: Option<Duration>,
     /// Do not replay a call with a non-zero exit code that is older
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Replay")]
@@ -26,6 +28,30 @@ pub struct Args {
 }
 
 impl Args {
+    /// Fills what these flags leave open.
+    pub fn fill(&mut self, ruling: &Ruling) {
+        if self.cache_exit.is_empty() {
+            self.cache_exit = ruling.codes("cache-exit");
+        }
+        self.ttl = self.ttl.or_else(|| ruling.time("ttl"));
+        self.stale = self.stale.or_else(|| ruling.time("stale"));
+        self.failure_ttl = self.failure_ttl.or_else(|| ruling.time("failure-ttl"));
+    }
+
+    /// Refuses `--stale` where nothing says when a call is old.
+    ///
+    /// # Errors
+    ///
+    /// That.
+    pub fn check(&self) -> Result<()> {
+        match (self.stale, self.ttl) {
+            (Some(_), None) => {
+                Err(Error::usage("--stale says how far beyond --ttl, and there is none").hint("--ttl TIME"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Adds the words that spell these flags.
     pub fn spell(&self, words: &mut Spelling) {
         let time = |time: Option<Duration>| time.map(|time| humantime::format_duration(time).to_string());
@@ -51,6 +77,7 @@ impl Args {
             nested: Nested::AsFound,
             audit: Audited::No,
             tags: BTreeMap::new(),
+            session: None,
             detail: Detail::Reason,
         }
     }

@@ -26,6 +26,9 @@ pub struct Args {
     /// Remove calls that were not used for so long, as in 30d
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     max_age: Option<Duration>,
+    /// Leave at most so many calls
+    #[arg(long, value_name = "NUMBER")]
+    max_entries: Option<u64>,
     /// Leave files alone that are younger
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = GRACE)]
     grace: Duration,
@@ -34,8 +37,12 @@ pub struct Args {
 /// Makes a plan, and prints it or carries it out.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let store = if args.dry_run { store()? } else { store_to_change()? };
-    let limits =
-        Limits { max_size: args.max_size, max_age: args.max_age.map(nanoseconds), grace: nanoseconds(args.grace) };
+    let limits = Limits {
+        max_size: args.max_size,
+        max_age: args.max_age.map(nanoseconds),
+        max_entries: args.max_entries,
+        grace: nanoseconds(args.grace),
+    };
     let progress = Progress::new("looking for garbage", talk);
     let plan = store.gc_plan(&limits, &|done, of| progress.show(done, of))?;
     drop(progress);

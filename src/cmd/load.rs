@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use clap::ValueHint;
 
 use crate::cmd::store;
-use crate::config;
 use crate::engine::{self, Meant, Policy, meant, piece};
 use crate::error::{Error, Result};
 use crate::store::{Store, Value};
@@ -36,8 +35,8 @@ pub struct Args {
 }
 
 /// Prints or restores it.
-pub fn run(args: Args, talk: &Talk) -> Result<()> {
-    let (subject, request) = args.subject.subject()?;
+pub fn run(mut args: Args, talk: &Talk) -> Result<()> {
+    let (subject, request) = args.subject.subject(&mut args.flags)?;
     let path = match (&subject, request.outputs.as_slice(), args.path) {
         (_, _, Some(path)) => Some(path),
         (Subject::Named(_), [path], None) => Some(PathBuf::from(path)),
@@ -52,7 +51,7 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let call = match &subject {
         Subject::Named(reference) => subject::call(reference, &store)?,
         Subject::Asked(request) => {
-            let stored = engine::stored(request, &config::cache_folder())?;
+            let stored = engine::stored(request, &super::caches()?)?;
             let call = stored.ok_or_else(|| Error::no("the command is not cached"))?;
             let policy = Policy { cache_exit: vec![call.outcome.exit], ..args.flags.policy(talk)? };
             engine::check_age(&call, &policy).map_err(|reason| Error::no(format!("not cached: {reason}")))?;

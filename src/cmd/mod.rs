@@ -13,10 +13,12 @@ pub mod digest;
 pub mod evict;
 pub mod expand;
 pub mod explain;
+pub mod export;
 mod filter;
 mod freshness;
 pub mod gc;
 pub mod graph;
+pub mod import;
 pub mod load;
 pub mod query;
 pub mod quick;
@@ -25,6 +27,7 @@ mod recognise;
 pub mod redigest;
 pub mod reindex;
 pub mod rerun;
+mod rules;
 pub mod run;
 mod sheet;
 pub mod shell;
@@ -34,29 +37,64 @@ pub mod stats;
 mod subject;
 pub mod table;
 pub mod tag;
+pub mod transfer;
 pub mod verify;
 
-use std::path::Path;
+use std::ffi::OsStr;
 
-use crate::config::cache_folder;
-use crate::engine::Mode;
+use crate::config as configured;
+use crate::engine::{Caches, Mode};
 use crate::error::{Error, Result};
-use crate::model::Reason;
-use crate::store::Store;
+use crate::model::{Cache, CacheAccess};
+use crate::store::{Purpose, Store};
 use crate::ui::{self, Talk};
 
 /// The store, to be changed.
 fn store_to_change() -> Result<Store> {
     check_changeable()?;
-    opened(Store::open)
+    opened(Purpose::Write)
 }
 
-/// Refuses to change what the environment says is not to be changed.
+/// Refuses to change what the environment or the configuration says is not to be changed.
 fn check_changeable() -> Result<()> {
+    if let Some(cache) = read_only_cache()? {
+        return Err(Error::failure(format!("the cache `{}` is read-only", cache.name)));
+    }
+    check_mode()
+}
+
+/// Refuses to change anything where the environment says that nothing is to be changed.
+fn check_mode() -> Result<()> {
     match run::mode_of_environment()? {
-        Mode::ReadOnly => Err(Error::failure("the cache is read-only").hint("FLECHE_MODE=on")),
+        Mode::ReadOnly => Err(read_only()),
         Mode::On | Mode::Off | Mode::Refresh => Ok(()),
     }
+}
+
+/// That nothing may be changed.
+fn read_only() -> Error {
+    Error::failure("the cache is read-only").hint("FLECHE_MODE=on")
+}
+
+/// The cache that is written, if it may not be.
+fn read_only_cache() -> Result<Option<Cache>> {
+    let first = configured::stack()?.ok().and_then(|stack| stack.into_iter().next());
+    Ok(first.filter(|cache| cache.access == CacheAccess::ReadOnly))
+}
+
+/// The mode in which the cache can be used that is written.
+fn allowed(mode: Mode) -> Result<Mode> {
+    Ok(match mode {
+        Mode::On if read_only_cache()?.is_some() => Mode::ReadOnly,
+        // It may neither replay nor store.
+        Mode::Refresh if read_only_cache()?.is_some() => Mode::Off,
+        mode => mode,
+    })
+}
+
+/// Says which files are passed over, if any were looked for.
+pub fn tell_ignored(talk: &Talk) {
+    configured::ignored().iter().for_each(|why| talk.warn(why));
 }
 
 /// Prints what `translated` makes of each word, a line each; words that it cannot translate are complained about in their
@@ -79,21 +117,44 @@ fn translate(words: Vec<String>, talk: &Talk, translated: impl Fn(&str) -> Resul
 /// The store that questions are put to. What is damaged goes out of the way, unless the cache is not to be changed; where
 /// there is no cache none is made.
 fn store() -> Result<Store> {
-    let store = looking_store()?;
     match run::mode_of_environment()? {
-        Mode::ReadOnly => Ok(store.with_catalogue()),
-        Mode::On | Mode::Off | Mode::Refresh => {
-            let asked = store.for_questions().map_err(|reason| Error::failure(reason.to_string()))?;
-            Ok(asked.unwrap_or(store))
-        }
+        Mode::ReadOnly => quiet_store(),
+        Mode::On | Mode::Off | Mode::Refresh => opened(Purpose::Ask),
     }
 }
 
-/// The same, to be looked at: what is damaged stays where it is.
-fn looking_store() -> Result<Store> {
-    opened(Store::open_to_look)
+/// The same, where questions keep what they find out and nothing else changes: what is damaged stays where it is.
+fn quiet_store() -> Result<Store> {
+    opened(Purpose::AskQuietly)
 }
 
-fn opened(open: impl FnOnce(&Path) -> std::result::Result<Store, Reason>) -> Result<Store> {
-    cache_folder().and_then(|folder| open(&folder)).map_err(|reason| Error::failure(reason.to_string()))
+/// The same, to be looked at.
+fn looking_store() -> Result<Store> {
+    opened(Purpose::Look)
+}
+
+fn opened(purpose: Purpose) -> Result<Store> {
+    open_stack(caches()?, purpose)
+}
+
+fn open_stack(caches: Caches, purpose: Purpose) -> Result<Store> {
+    let mut skipped = Vec::new();
+    let opened = caches.and_then(|caches| {
+        Store::open_stack(&caches, purpose, &mut |cache, reason| skipped.push(format!("`{}`: {reason}", cache.name)))
+    });
+    match (opened, skipped.first()) {
+        // An answer that leaves a cache out would be taken for one that does not.
+        (Ok(_), Some(why)) => Err(Error::failure(format!("cannot ask the cache {why}"))),
+        (opened, _) => opened.map_err(|reason| Error::failure(reason.to_string())),
+    }
+}
+
+/// The stack of caches that is used.
+fn caches() -> Result<Caches> {
+    configured::stack()
+}
+
+/// The one cache that goes by this word, a name or a folder, which was given to a flag of this name.
+fn named_store(word: &OsStr, flag: &'static str, purpose: Purpose) -> Result<Store> {
+    open_stack(configured::cache(word, flag)?.map(|cache| vec![cache]), purpose)
 }

@@ -10,13 +10,15 @@ use std::slice::Iter;
 
 use super::{recognise, run};
 
-/// How much is to be said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Loudness {
+/// What stands beside the flags of `run`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
     /// `-q`.
     pub quiet: bool,
     /// `-v`.
     pub verbose: bool,
+    /// `--cache`.
+    pub cache: Option<OsString>,
 }
 
 /// Words that are still to be read.
@@ -35,15 +37,16 @@ impl Words<'_> {
 }
 
 /// Reads the words of `fleche run` (without these two); `None` leaves them to clap.
-pub fn read(words: &[OsString]) -> Option<(Loudness, run::Args)> {
-    let mut loudness = Loudness::default();
+pub fn read(words: &[OsString]) -> Option<(Beside, run::Args)> {
+    let mut beside = Beside::default();
     let (mut recognise, mut tags) = (recognise::Args::default(), Vec::new());
     let mut words = Words(words.iter().peekable());
     while let Some(flag) = words.0.next_if(|word| is_flag(word)) {
         let is_taken = match flag.to_str()? {
             "--" => break,
-            "-q" | "--quiet" => !std::mem::replace(&mut loudness.quiet, true),
-            "-v" | "--verbose" => !std::mem::replace(&mut loudness.verbose, true),
+            "-q" | "--quiet" => !std::mem::replace(&mut beside.quiet, true),
+            "-v" | "--verbose" => !std::mem::replace(&mut beside.verbose, true),
+            "--cache" if beside.cache.is_none() => words.value().map(|word| beside.cache = Some(word)).is_some(),
             "-t" | "--tag" => words.text().map(|tag| tags.push(tag)).is_some(),
             flag => recognise.take(flag, &mut words),
         };
@@ -52,8 +55,8 @@ pub fn read(words: &[OsString]) -> Option<(Loudness, run::Args)> {
         }
     }
     let recognise = recognise.complete(words.0.cloned().collect())?;
-    let contradicts = loudness.quiet && loudness.verbose;
-    (!contradicts).then(|| (loudness, run::Args::plain(recognise, tags)))
+    let contradicts = beside.quiet && beside.verbose;
+    (!contradicts).then(|| (beside, run::Args::plain(recognise, tags)))
 }
 
 fn is_flag(word: &OsString) -> bool {
@@ -70,22 +73,24 @@ mod tests {
     use super::*;
 
     /// What clap makes of the same words.
-    fn read_by_clap(words: &[OsString]) -> Option<(Loudness, run::Args)> {
+    fn read_by_clap(words: &[OsString]) -> Option<(Beside, run::Args)> {
         let flag = |name: &'static str, short| Arg::new(name).long(name).short(short).action(ArgAction::SetTrue);
         let command = run::Args::augment_args(Command::new("run"))
+            .arg(Arg::new("cache").long("cache").value_parser(clap::value_parser!(OsString)))
             .arg(flag("quiet", 'q').conflicts_with("verbose"))
             .arg(flag("verbose", 'v'));
         let words = [OsString::from("fleche")].into_iter().chain(words.iter().cloned());
         let mut matches = command.try_get_matches_from(words).ok()?;
-        let loudness = Loudness { quiet: matches.get_flag("quiet"), verbose: matches.get_flag("verbose") };
-        Some((loudness, run::Args::from_arg_matches_mut(&mut matches).ok()?))
+        let cache = matches.remove_one::<OsString>("cache");
+        let beside = Beside { quiet: matches.get_flag("quiet"), verbose: matches.get_flag("verbose"), cache };
+        Some((beside, run::Args::from_arg_matches_mut(&mut matches).ok()?))
     }
 
     fn words(words: &[&str]) -> Vec<OsString> {
         words.iter().map(OsString::from).collect()
     }
 
-    fn shown(read: &(Loudness, run::Args)) -> String {
+    fn shown(read: &(Beside, run::Args)) -> String {
         format!("{read:?}")
     }
 
@@ -107,7 +112,7 @@ mod tests {
         fn whatever_is_read_clap_reads_alike(line in prop::collection::vec(prop_oneof![
             8 => prop::sample::select(vec![
                 "-i", "--input", "-o", "--output", "-x", "--exclude", "--env", "--ignore-env", "--pure", "--gitignore",
-                "--no-cwd", "--no-stdin", "-q", "--quiet", "-v", "--verbose", "-t", "--tag", "--", "-", "a", "b", "",
+                "--no-cwd", "--no-stdin", "--cache", "-q", "--quiet", "-v", "--verbose", "-t", "--tag", "--", "-", "a", "b", "",
             ]).prop_map(OsString::from),
             1 => prop::sample::select(vec![
                 "--mode", "off", "-ia", "--input=a", "-h", "--help", "--stdin", "-p", "--ttl", "1h", "-vq", "--inp", "---",

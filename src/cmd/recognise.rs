@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{ValueEnum, ValueHint};
 
+use crate::config::Ruling;
 use crate::error::{Error, Result};
 use crate::model::{
     ArgumentRules, EnvironmentMode, EnvironmentRules, ProgramRule, Reference, Request, SCHEME, StdinRule, StdinSource,
@@ -13,6 +14,8 @@ use crate::model::{
 };
 
 use super::quick::Words;
+use super::rules::{self, chosen, listed};
+use super::run;
 
 /// A command and how to recognise it.
 #[derive(Debug, Default, clap::Args)]
@@ -55,12 +58,12 @@ pub struct Flags {
     #[arg(short, long = "output", value_name = "PATH|GLOB|DIR/", value_hint = ValueHint::AnyPath, help_heading = "Inputs and outputs")]
     output: Vec<OsString>,
 
-    /// Whether the command is watched to find out what it reads and writes
+    /// Whether the command is watched to find out what it reads and writes [default: auto]
     ///
     /// auto: if neither -i nor --pure is given. on: what it reads counts beside what is declared. off: never.
     /// audit: it is run and watched, and told is what it read and wrote beside what is declared.
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN", help_heading = "Watching")]
-    trace: TraceWhen,
+    #[arg(long, value_enum, value_name = "WHEN", help_heading = "Watching")]
+    trace: Option<TraceWhen>,
     /// Store a watched command although it uses the network; best with --ttl
     #[arg(long, help_heading = "Watching")]
     allow_network: bool,
@@ -71,9 +74,9 @@ pub struct Flags {
     #[arg(long, value_name = "GLOB", help_heading = "Watching")]
     scratch: Vec<String>,
 
-    /// Which variables count: all but the volatile ones, only those of --env, or those and nothing else is seen
-    #[arg(long, value_enum, default_value_t, value_name = "MODE", help_heading = "Environment")]
-    env_mode: EnvMode,
+    /// Which variables count: all but the volatile ones, only those of --env, or those and nothing else is seen [default: all]
+    #[arg(long, value_enum, value_name = "MODE", help_heading = "Environment")]
+    env_mode: Option<EnvMode>,
     /// A variable that counts, and may be recorded in clear
     #[arg(long, value_name = "GLOB", help_heading = "Environment")]
     env: Vec<String>,
@@ -93,9 +96,9 @@ pub struct Flags {
     /// An argument that counts but is never recorded in clear
     #[arg(long, value_name = "GLOB", allow_hyphen_values = true, help_heading = "Command")]
     redact_arg: Vec<String>,
-    /// What of the program counts: its path and content, its path, or its name
-    #[arg(long, value_enum, default_value_t, value_name = "WHAT", help_heading = "Command")]
-    program: ProgramWhat,
+    /// What of the program counts: its path and content, its path, or its name [default: content]
+    #[arg(long, value_enum, value_name = "WHAT", help_heading = "Command")]
+    program: Option<ProgramWhat>,
     /// A shell command whose output counts, such as 'node --version'
     #[arg(long, value_name = "COMMAND", help_heading = "Command")]
     probe: Vec<OsString>,
@@ -108,6 +111,9 @@ pub struct Flags {
     /// Leave arguments such as `fleche:PREFIX` as they are
     #[arg(long, help_heading = "Command")]
     no_expand: bool,
+    /// Go by these flags alone, and not by the rules and defaults of fleche.toml
+    #[arg(long, help_heading = "Command")]
+    no_rules: bool,
 
     /// Standard input is input: it is read to its end, counted and given to the command
     ///
@@ -178,9 +184,14 @@ impl Args {
         self.command.insert(0, word);
     }
 
+    /// Fills what these flags leave open by the rule for the command.
+    pub(super) fn fill(&mut self, policy: &mut run::Flags) -> Result<()> {
+        rules::fill(policy, &mut self.flags, &self.command)
+    }
+
     /// Whether the command is to be audited.
     pub(super) fn audits(&self) -> bool {
-        self.flags.trace == TraceWhen::Audit
+        self.flags.trace == Some(TraceWhen::Audit)
     }
 
     /// The request that these flags spell.
@@ -190,6 +201,46 @@ impl Args {
 }
 
 impl Flags {
+    /// Whether `--no-rules` was given.
+    pub(super) fn goes_by_no_rules(&self) -> bool {
+        self.no_rules
+    }
+
+    /// Fills what these flags leave open.
+    pub(super) fn fill(&mut self, ruling: &Ruling) {
+        let declares = !(self.input.is_empty() && self.output.is_empty());
+        if !self.pure {
+            listed(&mut self.input, ruling, "inputs");
+            listed(&mut self.output, ruling, "outputs");
+        }
+        let is_on = |name| ruling.flag(name) == Some(true);
+        let is_off = |name| ruling.flag(name) == Some(false);
+        self.pure |= !declares && is_on("pure");
+        self.gitignore |= is_on("gitignore");
+        self.allow_network |= is_on("allow-network");
+        self.no_cwd |= is_off("cwd");
+        self.no_expand |= is_off("expand");
+        listed(&mut self.exclude, ruling, "excludes");
+        listed(&mut self.allow_write, ruling, "allow-write");
+        listed(&mut self.scratch, ruling, "scratch");
+        listed(&mut self.env, ruling, "env");
+        listed(&mut self.ignore_env, ruling, "ignore-env");
+        listed(&mut self.require_env, ruling, "require-env");
+        listed(&mut self.ignore_arg, ruling, "ignore-arg");
+        listed(&mut self.require_arg, ruling, "require-arg");
+        listed(&mut self.redact_arg, ruling, "redact-arg");
+        listed(&mut self.probe, ruling, "probe");
+        self.trace = chosen(self.trace, ruling, "trace");
+        self.env_mode = chosen(self.env_mode, ruling, "env-mode");
+        self.program = chosen(self.program, ruling, "program");
+        self.revision = self.revision.take().or_else(|| ruling.text("revision"));
+        if !self.stdin && !self.no_stdin && self.stdin_from.is_none() {
+            self.stdin = is_on("stdin");
+            self.no_stdin = is_off("stdin");
+            self.stdin_from = ruling.text("stdin-from").map(OsString::from);
+        }
+    }
+
     /// The request for `command` that these flags spell.
     pub fn request(self, command: Vec<OsString>) -> Result<Request> {
         Ok(Request {
@@ -201,7 +252,7 @@ impl Flags {
             pure: self.pure,
             outputs: self.output,
             watching: WatchRules {
-                mode: match self.trace {
+                mode: match self.trace.unwrap_or_default() {
                     TraceWhen::Auto | TraceWhen::Audit => WatchMode::Auto,
                     TraceWhen::On => WatchMode::On,
                     TraceWhen::Off => WatchMode::Off,
@@ -211,7 +262,7 @@ impl Flags {
                 scratch: self.scratch,
             },
             environment: EnvironmentRules {
-                mode: match self.env_mode {
+                mode: match self.env_mode.unwrap_or_default() {
                     EnvMode::All => EnvironmentMode::All,
                     EnvMode::Listed => EnvironmentMode::Listed,
                     EnvMode::Strict => EnvironmentMode::Strict,
@@ -225,7 +276,7 @@ impl Flags {
                 required: self.require_arg,
                 redacted: self.redact_arg,
             },
-            program: match self.program {
+            program: match self.program.unwrap_or_default() {
                 ProgramWhat::Content => ProgramRule::Content,
                 ProgramWhat::Path => ProgramRule::Path,
                 ProgramWhat::Name => ProgramRule::Name,

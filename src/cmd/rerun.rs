@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 
-use crate::config;
 use crate::engine::{self, Ending, Mode, Nested, Policy, Told};
 use crate::error::{Error, Result};
 use crate::model::{Call, Difference, Key, Request};
@@ -42,14 +41,19 @@ fn attempt(args: Args, talk: &Talk) -> Result<Ending> {
         return Err(Error::usage("--mode says what `fleche run` does; rerun always runs and stores"));
     }
     super::check_changeable()?;
-    let policy = match run::mode_of_environment()? {
-        Mode::Off => args.run.policy(talk)?,
-        _ => Policy { mode: Mode::Refresh, nested: Nested::Refreshed, ..args.run.policy(talk)? },
+    // A recorded call is run as its record tells, by no rule.
+    let run = if args.key.is_none() { args.run.ruled()? } else { args.run };
+    let asked = run.policy(talk)?;
+    super::tell_ignored(talk);
+    let policy = match asked.mode {
+        Mode::Off => asked,
+        Mode::ReadOnly => return Err(super::read_only()),
+        Mode::On | Mode::Refresh => Policy { mode: Mode::Refresh, nested: Nested::Refreshed, ..asked },
     };
-    let request = args.run.request()?;
-    let folder = config::cache_folder();
+    let request = run.request()?;
+    let caches = super::caches()?;
     let Some(word) = args.key else {
-        return engine::run(&request, &policy, &folder, &|told| run::tell(talk, &told));
+        return engine::run(&request, &policy, &caches, &|told| run::tell(talk, &told));
     };
     if request != Request::default() {
         return Err(
@@ -70,7 +74,7 @@ fn attempt(args: Args, talk: &Talk) -> Result<Ending> {
             told => run::tell(talk, told),
         }
     };
-    engine::again(&store, &call, &policy, &folder, &tell)
+    engine::again(&store, &call, &policy, &caches, &tell)
 }
 
 fn stored(store: &Store, key: &Key) -> Result<Call> {

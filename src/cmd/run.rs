@@ -9,13 +9,14 @@ use std::time::Duration;
 use clap::builder::PossibleValue;
 use clap::{ValueEnum, ValueHint};
 
-use crate::config;
+use crate::config::{self, Ruling};
 use crate::engine::{self, Audited, Detail, Ending, Mode, Mtime, Nested, Pace, Policy, Told};
 use crate::error::{Error, Result, cause};
 use crate::model::{Reason, Request};
 use crate::ui::{self, JsonStyle, Talk};
 
 use super::recognise::{self, Spelling};
+use super::rules::chosen;
 use super::{audit, candidates, explain, freshness};
 
 /// The exit status when fleche itself refuses to start a command, as in env(1) and timeout(1).
@@ -51,9 +52,9 @@ pub struct Flags {
     /// Replay output at the pace at which it came
     #[arg(long, help_heading = "Replay")]
     realtime: bool,
-    /// The modification time of restored files: now, unchanged where the file is right already, or as recorded
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN", help_heading = "Replay")]
-    mtime: MtimeWhen,
+    /// The modification time of restored files: now, unchanged where the file is right already, or as recorded [default: now]
+    #[arg(long, value_enum, value_name = "WHEN", help_heading = "Replay")]
+    mtime: Option<MtimeWhen>,
     /// on: replay and store; off: run only; read-only: never store; refresh: run and store anew [default: $FLECHE_MODE, else on]
     #[arg(long, value_enum, value_name = "MODE", help_heading = "Replay")]
     mode: Option<ModeName>,
@@ -65,6 +66,18 @@ pub struct Flags {
     /// Write what --trace audit tells as JSON into FILE
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Watching")]
     audit_json: Option<PathBuf>,
+    /// What the rules in force add.
+    #[arg(skip)]
+    ruled: Ruled,
+}
+
+/// What rules and defaults of files say that no flag holds.
+#[derive(Debug, Default)]
+struct Ruled {
+    /// Tags, which those of flags and variables outrank.
+    tags: BTreeMap<String, String>,
+    /// Where the rule begins, if one matches.
+    rule: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -87,6 +100,12 @@ impl Args {
     /// The request that the flags spell.
     pub(super) fn request(self) -> Result<Request> {
         self.recognise.request()
+    }
+
+    /// The same with what the rule for the command says where these flags say nothing.
+    pub(super) fn ruled(mut self) -> Result<Args> {
+        self.recognise.fill(&mut self.flags)?;
+        Ok(self)
     }
 
     /// The policy that the flags spell.
@@ -131,9 +150,12 @@ fn write_audit(file: &Path, audit: &serde_json::Value, talk: &Talk) {
 
 /// Runs or replays the command, and hands what there is to say to `tell`.
 pub(super) fn attempt(args: Args, talk: &Talk, tell: &dyn Fn(Told)) -> Result<Ending> {
+    let args = args.ruled()?;
     let policy = ManuallyDrop::new(args.policy(talk)?);
+    args.flags.tell_rule(talk);
+    super::tell_ignored(talk);
     let request = ManuallyDrop::new(args.recognise.request()?);
-    engine::run(&request, &policy, &config::cache_folder(), tell)
+    engine::run(&request, &policy, &super::caches()?, tell)
 }
 
 /// Ends as the command did, or says why there was none and gives the status for that.
@@ -148,17 +170,47 @@ pub(super) fn end(ending: Result<Ending>, talk: &Talk) -> i32 {
 }
 
 impl Flags {
+    /// Fills what these flags leave open. Of the mode the environment speaks before any file.
+    pub(super) fn fill(&mut self, ruling: &Ruling) {
+        self.max_entry = self.max_entry.or_else(|| ruling.size("max-entry"));
+        self.realtime |= ruling.flag("realtime") == Some(true);
+        self.mtime = chosen(self.mtime, ruling, "mtime");
+        if config::mode().is_none() {
+            self.mode = chosen(self.mode, ruling, "mode");
+        }
+        self.wait = self.wait.or_else(|| ruling.time("wait"));
+        self.freshness.fill(ruling);
+        self.ruled = Ruled {
+            tags: ruling.tags().iter().map(|(name, (value, _))| (name.clone(), value.clone())).collect(),
+            rule: ruling.rule().map(ToString::to_string),
+        };
+    }
+
+    /// Where the rule begins that holds for the command, if one does: its file and line.
+    pub(super) fn rule(&self) -> Option<&str> {
+        self.ruled.rule.as_deref()
+    }
+
+    /// Says which rule holds, as far as that is wanted.
+    pub(super) fn tell_rule(&self, talk: &Talk) {
+        if let Some(rule) = self.rule() {
+            talk.detail(&format!("rule: {rule}"));
+        }
+    }
+
     /// The policy that the flags spell.
     pub(super) fn policy(&self, talk: &Talk) -> Result<Policy> {
+        self.freshness.check()?;
         let mode = match self.mode {
             Some(mode) => mode.mode(),
             None => mode_of_environment()?,
         };
+        let mode = super::allowed(mode)?;
         Ok(Policy {
             max_entry: self.max_entry.unwrap_or(engine::MAX_ENTRY),
             max_input: self.max_entry.unwrap_or(engine::MAX_INPUT),
             pace: if self.realtime { Pace::Recorded } else { Pace::AtOnce },
-            mtime: match self.mtime {
+            mtime: match self.mtime.unwrap_or_default() {
                 MtimeWhen::Now => Mtime::Now,
                 MtimeWhen::Keep => Mtime::Keep,
                 MtimeWhen::Recorded => Mtime::Recorded,
@@ -167,6 +219,7 @@ impl Flags {
             nested: Nested::AsFound,
             audit: Audited::No,
             tags: tags(self)?,
+            session: config::session(),
             detail: if talk.is_verbose() { Detail::Nearest } else { Detail::Reason },
             ..self.freshness.policy(mode)
         })
@@ -211,14 +264,21 @@ pub fn words(args: &Flags, recorded: BTreeMap<String, String>) -> Result<Vec<OsS
     args.freshness.spell(&mut words);
     words.flag("--realtime", args.realtime);
     let name = |value: Option<PossibleValue>| value.map(|value| value.get_name().to_owned());
-    words.one("--mtime", name(args.mtime.to_possible_value()).filter(|_| !matches!(args.mtime, MtimeWhen::Now)));
+    let mtime = args.mtime.filter(|mtime| !matches!(mtime, MtimeWhen::Now));
+    words.one("--mtime", name(mtime.and_then(|mtime| mtime.to_possible_value())));
     words.one("--mode", name(mode.and_then(|mode| mode.to_possible_value())));
     words.one("--wait", args.wait.map(|time| humantime::format_duration(time).to_string()));
     Ok(words.0)
 }
 
-/// The tags of a call: the environment's, then the flags', the later one winning.
+/// The tags of a call: those of files, the environment's, then the flags', the later one winning.
 fn tags(args: &Flags) -> Result<BTreeMap<String, String>> {
+    let mut all = args.ruled.tags.clone();
+    all.extend(tags_of_caller(args)?);
+    Ok(all)
+}
+
+fn tags_of_caller(args: &Flags) -> Result<BTreeMap<String, String>> {
     let mut tags = BTreeMap::new();
     let from_environment = config::tags();
     for word in from_environment.iter().chain(&args.tag) {

@@ -97,6 +97,9 @@ fn text(totals: &Totals, history: Option<&History>) -> String {
     let rate = all.rate().map_or(String::new(), |rate| format!(" ({rate} %)"));
     text.push_str(&format!("{:<10} {}{rate}\n{:<10} {}\n", "hits", all.hits, "misses", all.misses()));
     text.push_str(&format!("{:<10} {}\n{:<10} {}\n", "saved", ui::duration(all.saved), "stored", ui::size(all.bytes)));
+    if all.copied > 0 {
+        text.push_str(&format!("{:<10} {} from other caches\n", "copied", all.copied));
+    }
     if all.evicted > 0 {
         text.push_str(&format!("{:<10} {}\n", "evicted", all.evicted));
     }

@@ -10,6 +10,7 @@ use crate::store::Store;
 use super::candidates;
 use super::chosen;
 use super::recognise;
+use super::{rules, run};
 
 /// Which it is.
 #[derive(Debug, clap::Args)]
@@ -36,12 +37,16 @@ pub enum Subject {
 }
 
 impl Args {
-    /// The one of them that was given, with the request that is spelt besides: beside a name only its flags count.
+    /// The one of them that was given, with the request that is spelt besides: beside a name only its flags count. For a
+    /// command, what these flags and those of the `policy` leave open is filled by its rule.
     ///
     /// # Errors
     ///
     /// Where a name is none, or the flags make no sense.
-    pub fn subject(self) -> Result<(Subject, Request)> {
+    pub fn subject(mut self, policy: &mut run::Flags) -> Result<(Subject, Request)> {
+        if self.key.is_none() {
+            rules::fill(policy, &mut self.flags, &self.command)?;
+        }
         let request = self.flags.request(self.command)?;
         match self.key {
             None => Ok((Subject::Asked(Box::new(request.clone())), request)),

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use crate::cmd::{looking_store, store};
+use crate::cmd::{quiet_store, store};
 use crate::error::{Error, Result};
 use crate::model::{Digest, Fact, Key};
 use crate::query::object;
@@ -45,7 +45,7 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
         super::check_changeable()?;
     }
     // One that may be written puts aside what it meets damaged.
-    let looking = looking_store()?.with_catalogue();
+    let looking = quiet_store()?;
     let columns = COLUMNS.map(str::to_owned);
     let mut sheet = match args.json {
         true => Sheet::jsonl(),

@@ -1,85 +1,149 @@
-//! What the environment says about fleche itself. Files of configuration will be read here too.
+//! What is configured: the environment, `fleche.toml` and the user's own file, and what they say together.
+//!
+//! A flag outranks a variable, which outranks the rule that matches the command, which outranks `[defaults]`; of files the
+//! nearest outranks the others, key by key. What makes no sense in any of them is an error, never passed over.
 
-use std::env;
+mod discovery;
+mod environment;
+mod file;
+mod keys;
+mod kind;
+mod place;
+mod report;
+mod rule;
+mod ruling;
+mod schema;
+mod settings;
+mod template;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
-use directories::BaseDirs;
+use crate::error::{Error, Result};
+use crate::model::{Cache, Reason};
 
-use crate::model::Reason;
-use crate::sys::{entry, identity};
+pub use discovery::check;
+pub use environment::{
+    CompletionQuestion, UserFile, completion_question, forbids_color, is_verbose, mode, project, session, tags,
+    user_file,
+};
+pub use file::{Origin, Setting};
+pub use place::Fault;
+pub use report::{Line, lines};
+pub use ruling::Ruling;
+pub use schema::schema;
+pub use settings::Settings;
+pub use template::template;
 
-/// The folder of the cache `local`: `fleche` below `$XDG_CACHE_HOME`, else below `~/.cache`.
+use settings::{Asker, LOCAL, Wanted, words};
+
+/// What the files say, once they were read.
+static SETTINGS: OnceLock<Settings> = OnceLock::new();
+/// `--cache`.
+static CHOSEN: OnceLock<Vec<OsString>> = OnceLock::new();
+/// What the rule for this process's command says of caches.
+static RULED: OnceLock<Setting> = OnceLock::new();
+
+/// What the files say that hold here. They are read once.
 ///
-/// A relative XDG_CACHE_HOME is ignored, as the XDG base directory specification asks.
-pub fn cache_folder() -> Result<PathBuf, Reason> {
-    if entry::is_secure() {
-        return Err(Reason::StoreUnusable("fleche was started with another user's rights".to_owned()));
+/// # Errors
+///
+/// The first thing in them that makes no sense, with its file, line and column.
+pub fn settings() -> Result<&'static Settings> {
+    if let Some(settings) = SETTINGS.get() {
+        return Ok(settings);
     }
-    // `directories` asks the name service where HOME is not set, which a static program cannot.
-    let has_home = env::var_os("HOME").is_some_and(|home| PathBuf::from(home).is_absolute());
-    let cache = match has_home.then(BaseDirs::new).flatten() {
-        Some(folders) => folders.cache_dir().to_owned(),
-        None => match env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()) {
-            Some(folder) => folder,
-            None => match identity::home_folder() {
-                Some(home) => home.join(".cache"),
-                None => return Err(Reason::StoreUnusable("there is no home folder".to_owned())),
-            },
-        },
+    let found = discovery::look();
+    match Fault::first_of(&found.faults) {
+        None => Ok(SETTINGS.get_or_init(|| found.settings)),
+        Some(error) => Err(error),
+    }
+}
+
+/// Why files are passed over, each in a sentence; nothing as long as nobody asked for settings.
+pub fn ignored() -> &'static [String] {
+    SETTINGS.get().map_or(&[], |settings| &settings.ignored)
+}
+
+/// All that is wrong in the files that would be read here, with what they say and which are passed over.
+pub fn findings() -> (Settings, Vec<Fault>) {
+    let found = discovery::look();
+    (found.settings, found.faults)
+}
+
+/// Goes by the caches of `--cache`.
+pub fn choose_caches(words: Vec<OsString>) {
+    let _ = CHOSEN.set(words);
+}
+
+/// Goes by the caches of the rule that holds for this process's command, where neither flag nor variable names any.
+pub fn rule_caches(setting: &Setting) {
+    let _ = RULED.set(setting.clone());
+}
+
+/// The caches of this process, in the order in which they are asked: those of `--cache`, of FLECHE_CACHE, of the rule, of the
+/// nearest file, else `local`. Never empty.
+///
+/// # Errors
+///
+/// What makes no sense in a file, a cache that is nowhere described. The inner error is why there is nowhere to keep
+/// anything, which is no reason not to run a command.
+pub fn stack() -> Result<std::result::Result<Vec<Cache>, Reason>> {
+    settings()?.stack(&wanted()?)
+}
+
+/// The caches of this process as `--cache` takes them, if they are not what is usual: configured ones by their names, others by
+/// their folders.
+///
+/// # Errors
+///
+/// As [`stack`].
+pub fn chosen_stack() -> Result<Option<OsString>> {
+    let wanted = wanted()?;
+    if matches!(wanted.by, Asker::Nobody) {
+        return Ok(None);
+    }
+    let stack = settings()?.stack(&wanted)?.unwrap_or_default();
+    let words: Vec<&[u8]> = stack.iter().map(|cache| cache.word().as_bytes()).collect();
+    Ok((!words.is_empty()).then(|| OsString::from_vec(words.join(&b','))))
+}
+
+/// The one cache that goes by `word`, a name or a folder, which was given to the flag of this name. The inner error is why
+/// there is nowhere to keep anything.
+///
+/// # Errors
+///
+/// Where the configuration is wrong or has no cache of this name.
+pub fn cache(word: &OsStr, flag: &'static str) -> Result<std::result::Result<Cache, Reason>> {
+    let wanted = Wanted { words: vec![PathBuf::from(word)], by: Asker::Caller(flag) };
+    let stack = settings()?.stack(&wanted)?;
+    let unusable = || Reason::StoreUnusable("there is no cache".to_owned());
+    Ok(stack.and_then(|stack| stack.into_iter().next().ok_or_else(unusable)))
+}
+
+/// Which caches are asked for, and by whom.
+fn wanted() -> Result<Wanted> {
+    let split = |words: &OsString| {
+        let words = words.as_bytes().split(|byte| *byte == b',').filter(|word| !word.is_empty());
+        words.map(|word| PathBuf::from(OsString::from_vec(word.to_vec()))).collect::<Vec<_>>()
     };
-    Ok(cache.join("fleche"))
-}
-
-/// `FLECHE_MODE`.
-pub fn mode() -> Option<String> {
-    variable("FLECHE_MODE")
-}
-
-/// `FLECHE_PROJECT`.
-pub fn project() -> Option<String> {
-    variable("FLECHE_PROJECT")
-}
-
-/// The words of `FLECHE_TAGS`, which is `a=1,b=2`.
-pub fn tags() -> Vec<String> {
-    let words = variable("FLECHE_TAGS").unwrap_or_default();
-    words.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect()
-}
-
-/// Whether `FLECHE_VERBOSE` is set to something but `0`.
-pub fn is_verbose() -> bool {
-    variable("FLECHE_VERBOSE").is_some_and(|value| value != "0")
-}
-
-/// Whether the environment asks for no colours: NO_COLOR (<https://no-color.org>), or a terminal that knows none.
-pub fn forbids_color() -> bool {
-    variable("NO_COLOR").is_some() || variable("TERM").is_some_and(|name| name == "dumb")
-}
-
-/// What a shell asks for that completes a line, see `fleche completions`.
-#[derive(Debug)]
-pub struct CompletionQuestion {
-    /// `COMPLETE`: which shell.
-    pub shell: String,
-    /// Which of the words is being typed, counted from 0, where it need not be the last one.
-    pub index: Option<usize>,
-    /// What to put between answers.
-    pub separator: String,
-}
-
-/// Whether a shell asks; `COMPLETE` and what the scripts of `clap_complete` set beside it.
-pub fn completion_question() -> Option<CompletionQuestion> {
-    Some(CompletionQuestion {
-        shell: variable("COMPLETE")?,
-        index: variable("_CLAP_COMPLETE_INDEX").and_then(|index| index.parse().ok()),
-        separator: variable("_CLAP_IFS").unwrap_or_else(|| "\n".to_owned()),
-    })
-}
-
-/// A variable that is set and not empty; none counts in a program started with another user's rights.
-fn variable(name: &str) -> Option<String> {
-    if entry::is_secure() {
-        return None;
+    let of_caller = |words: Vec<PathBuf>, name| match words.is_empty() {
+        true => Err(Error::usage(format!("{name} names no cache")).hint(LOCAL)),
+        false => Ok(Wanted { words, by: Asker::Caller(name) }),
+    };
+    if let Some(words) = CHOSEN.get() {
+        return of_caller(words.iter().flat_map(split).collect(), "--cache");
     }
-    env::var(name).ok().filter(|value| !value.is_empty())
+    if let Some(words) = environment::caches() {
+        return of_caller(split(&words), "FLECHE_CACHE");
+    }
+    let setting = RULED.get().or(settings()?.top("cache"));
+    Ok(match setting {
+        Some(setting) => {
+            Wanted { words: words(&setting.value).map(PathBuf::from).collect(), by: Asker::File(setting.clone()) }
+        }
+        None => Wanted { words: vec![PathBuf::from(LOCAL)], by: Asker::Nobody },
+    })
 }

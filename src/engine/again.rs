@@ -2,17 +2,18 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::{Error, Result, cause};
 use crate::key;
-use crate::model::{Argument, Call, Digest, Reason, Request, Stdin, Streams};
+use crate::model::{Argument, Call, Digest, Request, Stdin, Streams};
 use crate::store::Store;
 use crate::sys::descriptor::{self, Kind};
+use crate::sys::project;
 
 use super::policy::Policy;
 use super::recognise::environment;
-use super::{Ending, Told};
+use super::{Caches, Ending, Told};
 
 /// Where a command runs, as far as that is not where fleche is.
 #[derive(Default)]
@@ -134,19 +135,13 @@ fn names(entry: &OsStr, name: &str) -> bool {
 /// # Errors
 ///
 /// Where the record does not tell all that it takes, or the working directory is gone.
-pub fn again(
-    store: &Store,
-    call: &Call,
-    policy: &Policy,
-    folder: &std::result::Result<PathBuf, Reason>,
-    tell: &dyn Fn(Told),
-) -> Result<Ending> {
+pub fn again(store: &Store, call: &Call, policy: &Policy, caches: &Caches, tell: &dyn Fn(Told)) -> Result<Ending> {
     let refused = |why: &str| Error::failure(format!("cannot run {} again: {why}", call.key.0.short()));
     let secret = store.secret().map_err(|reason| refused(&reason.to_string()))?;
     let recorded = Recorded::of(call, &secret).map_err(refused)?;
     go_to(&call.cwd).map_err(|why| refused(&why))?;
     let cache_exit = policy.cache_exit.iter().copied().chain([call.outcome.exit]).collect();
-    super::run_in(recorded.scene, Some(call), &recorded.request, &Policy { cache_exit, ..policy.clone() }, folder, tell)
+    super::run_in(recorded.scene, Some(call), &recorded.request, &Policy { cache_exit, ..policy.clone() }, caches, tell)
 }
 
 /// Makes `folder` the working directory.
@@ -155,5 +150,5 @@ pub fn again(
 ///
 /// In words.
 pub fn go_to(folder: &Path) -> std::result::Result<(), String> {
-    std::env::set_current_dir(folder).map_err(|why| format!("cannot work in `{}`: {}", folder.display(), cause(&why)))
+    project::go_to(folder).map_err(|why| format!("cannot work in `{}`: {}", folder.display(), cause(&why)))
 }

@@ -144,7 +144,21 @@ impl super::Run<'_> {
             }
         }
         drop(lock);
+        look_after(store);
         Ok(run.status)
+    }
+}
+
+/// Keeps the cache within its limits in the background, if the lot fell on this run. A forked process shares our locks, so
+/// it opens the cache anew.
+pub fn look_after(store: &Store) {
+    if store.is_due() {
+        // Where no process can be made, the lot will fall on another run.
+        let _ = exec::background(None, || {
+            if let Ok(own) = store.reopened() {
+                let _ = own.look_after();
+            }
+        });
     }
 }
 

@@ -1,11 +1,12 @@
 //! The stored result of a command or call, for who wants it without running anything.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::model::{Call, Output, OutputKind, Reason, Request, Streams};
+use crate::model::{Call, Output, OutputKind, Request, Streams};
 use crate::store::Store;
 
+use super::Caches;
 use super::outputs::{self, Former, Inputs, Mtime, Places};
 use super::recognise::keys_now;
 use super::replay::Values;
@@ -19,8 +20,8 @@ const CONNECTED: [Streams; 2] =
 /// # Errors
 ///
 /// Where `request` makes no sense, and where something of it cannot be read.
-pub fn stored(request: &Request, folder: &std::result::Result<PathBuf, Reason>) -> Result<Option<Call>> {
-    let (store, keys) = keys_now(request, &CONNECTED, folder)?;
+pub fn stored(request: &Request, caches: &Caches) -> Result<Option<Call>> {
+    let (store, keys) = keys_now(request, &CONNECTED, caches)?;
     for key in keys {
         if let Ok(Some(call)) = store.call(&key) {
             return Ok(Some(call));

@@ -206,13 +206,15 @@ fn observe(
     known: &mut dyn FnMut() -> Vec<Observation>,
     store: &Store,
 ) -> Result<Observed, Halt> {
-    key::observe(request, command, known, store, &[store.folder().to_owned()]).map_err(|error| match error {
-        ObserveError::NoMatch(glob) => Halt::Refuse(Error::usage(format!("no input matches `{glob}`"))),
-        ObserveError::BadGlob(error) => Halt::Refuse(error),
-        ObserveError::Unreadable(path, why) => Halt::Plain(Reason::InputUnreadable(path, cause(&why))),
-        ObserveError::Stream(path) => Halt::Plain(Reason::InputStream(path)),
-        ObserveError::TooMany(path) => Halt::Plain(Reason::InputUnreadable(path, "it holds too much".to_owned())),
-    })
+    key::observe(request, command, known, store, &store.folders().map(Path::to_owned).collect::<Vec<_>>()).map_err(
+        |error| match error {
+            ObserveError::NoMatch(glob) => Halt::Refuse(Error::usage(format!("no input matches `{glob}`"))),
+            ObserveError::BadGlob(error) => Halt::Refuse(error),
+            ObserveError::Unreadable(path, why) => Halt::Plain(Reason::InputUnreadable(path, cause(&why))),
+            ObserveError::Stream(path) => Halt::Plain(Reason::InputStream(path)),
+            ObserveError::TooMany(path) => Halt::Plain(Reason::InputUnreadable(path, "it holds too much".to_owned())),
+        },
+    )
 }
 
 /// Refuses a call that may not be replayed by its exit code or its age.

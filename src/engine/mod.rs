@@ -10,6 +10,7 @@ mod beyond;
 mod checkout;
 mod execute;
 mod explain;
+mod filling;
 mod load;
 mod lookup;
 mod metadata;
@@ -25,19 +26,20 @@ mod redaction;
 mod redigest;
 mod replay;
 mod standard_input;
+mod transfer;
 mod watching;
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::mem::{self, ManuallyDrop};
 use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::error::{Error, Result, cause};
 use crate::exec::{self, Launch, StartError};
 use crate::key;
-use crate::model::{Answer, Call, Difference, Nearest, Program, Reason, Request};
-use crate::store::{FlightLock, Store};
+use crate::model::{Answer, Cache, Call, Difference, Nearest, Program, Reason, Request};
+use crate::store::{FlightLock, Purpose, Store};
 use crate::sys::signal;
 
 pub use crate::exec::end_like;
@@ -46,6 +48,7 @@ pub use crate::model::{UNOBSERVED, UNOBSERVED_VERSION};
 pub use again::again;
 pub use arguments::{Meant, meant, piece};
 pub use audit::Audit;
+pub use execute::look_after;
 pub use explain::{Explanation, Hit, Missing, Verdict, age, explain};
 pub use load::{stored, unpack};
 pub use lookup::check_age;
@@ -54,6 +57,7 @@ pub use policy::{Audited, Detail, MAX_ENTRY, MAX_INPUT, Mode, Nested, Pace, Poli
 pub use recheck::{Rechecked, recheck};
 pub use recognise::{Recognised, recognise};
 pub use redigest::{Deed, Redigest, redigest};
+pub use transfer::{Transferred, packed, settled, transfer};
 
 use again::Scene;
 use arguments::Arguments;
@@ -163,16 +167,14 @@ struct Run<'a> {
     is_nested: bool,
 }
 
+/// The stack of caches that is used; or why there is none.
+pub type Caches = std::result::Result<Vec<Cache>, Reason>;
+
 /// Replays the command or runs it and records what it did.
 ///
 /// Errors are refusals: bad usage, found before anything ran.
-pub fn run(
-    request: &Request,
-    policy: &Policy,
-    folder: &std::result::Result<PathBuf, Reason>,
-    tell: &dyn Fn(Told),
-) -> Result<Ending> {
-    run_in(Scene::default(), None, request, policy, folder, tell)
+pub fn run(request: &Request, policy: &Policy, caches: &Caches, tell: &dyn Fn(Told)) -> Result<Ending> {
+    run_in(Scene::default(), None, request, policy, caches, tell)
 }
 
 /// The same in other surroundings than fleche's own, to make `former` again.
@@ -181,7 +183,7 @@ fn run_in(
     former: Option<&Call>,
     request: &Request,
     policy: &Policy,
-    folder: &std::result::Result<PathBuf, Reason>,
+    caches: &Caches,
     tell: &dyn Fn(Told),
 ) -> Result<Ending> {
     // A panic inside the cache is caught and becomes a reason; its text would be noise to the user.
@@ -190,14 +192,14 @@ fn run_in(
     let (request, arguments) = match arguments::are_named_in(request) {
         false => (request, Arguments::default()),
         true => {
-            let (resolved, arguments) = with_values(request, policy, folder)?;
+            let (resolved, arguments) = with_values(request, policy, caches)?;
             found = resolved;
             (&found, arguments)
         }
     };
     let input = StandardInput::default();
     let mut run = Run { request, policy, tell, scene, input, arguments, former, is_nested: false };
-    match run.through_cache(folder) {
+    match run.through_cache(caches) {
         Ok(ending) => Ok(ending),
         Err(Halt::Refuse(error)) => Err(error),
         Err(Halt::Plain(reason)) => run.plainly(reason),
@@ -206,21 +208,18 @@ fn run_in(
 
 /// The request with the stored values that its arguments name. Where the cache is not to be written, nothing is, and the
 /// command gets copies that vanish with it.
-fn with_values(
-    request: &Request,
-    policy: &Policy,
-    folder: &std::result::Result<PathBuf, Reason>,
-) -> Result<(Request, Arguments)> {
+fn with_values(request: &Request, policy: &Policy, caches: &Caches) -> Result<(Request, Arguments)> {
     let unusable = |reason: &Reason| Error::failure(format!("arguments name stored values: {reason}"));
-    let folder = folder.as_ref().map_err(unusable)?;
+    let caches = caches.as_ref().map_err(unusable)?;
+    let open = |purpose| Store::open_stack(caches, purpose, &mut |_, _| {}).map_err(|reason| unusable(&reason));
     match policy.mode {
         Mode::Off | Mode::ReadOnly => {
-            let store = Store::open_to_look(folder).map_err(|reason| unusable(&reason))?;
+            let store = open(Purpose::Look)?;
             let (resolved, named) = arguments::resolved_by_looking(request, &store)?;
             Ok((resolved, Arguments::passing(named, store)))
         }
         Mode::On | Mode::Refresh => {
-            let store = Store::open(folder).map_err(|reason| unusable(&reason))?;
+            let store = open(Purpose::Write)?;
             let (resolved, named) = arguments::resolved(request, &store)?;
             Ok((resolved, Arguments::kept(named, store)))
         }
@@ -228,12 +227,12 @@ fn with_values(
 }
 
 impl Run<'_> {
-    fn through_cache(&mut self, folder: &std::result::Result<PathBuf, Reason>) -> std::result::Result<Ending, Halt> {
+    fn through_cache(&mut self, caches: &Caches) -> std::result::Result<Ending, Halt> {
         check_asked(self.request, self.policy)?;
         signal::shield_writes();
-        self.is_nested = folder.as_ref().is_ok_and(|folder| nested::introduce(folder));
+        self.is_nested = caches.as_ref().is_ok_and(|caches| nested::introduce(caches));
         // Never dropped: the process ends soon, and taking all of this apart costs as much as putting it together.
-        let store = ManuallyDrop::new(self.open_store(folder.as_ref().map_err(Clone::clone)?)?);
+        let store = ManuallyDrop::new(self.open_store(caches.as_ref().map_err(Clone::clone)?)?);
         let most = self.policy.max_input;
         let command = recognise::cacheable(self.request, most, &self.scene, &store, &mut self.input)?;
         let command = ManuallyDrop::new(command);
@@ -250,7 +249,7 @@ impl Run<'_> {
             }
             Err(Missed::Because(reason)) => {
                 let why = self.explained(&store, &sought, reason);
-                if self.policy.mode != Mode::ReadOnly {
+                if self.policy.mode != Mode::ReadOnly && store.is_writable() {
                     return self.execute(&store, sought, why);
                 }
                 (self.tell)(Told::NotStored { why, reason: Reason::ReadOnly, hint: None });
@@ -260,11 +259,12 @@ impl Run<'_> {
         }
     }
 
-    fn open_store(&self, folder: &Path) -> std::result::Result<Store, Reason> {
-        match self.policy.mode {
-            Mode::ReadOnly => Store::open_read_only(folder),
-            _ => Store::open(folder),
-        }
+    fn open_store(&self, caches: &[Cache]) -> std::result::Result<Store, Reason> {
+        let purpose = if self.policy.mode == Mode::ReadOnly { Purpose::Read } else { Purpose::Write };
+        let mut skipped = |cache: &Cache, reason: &Reason| {
+            (self.tell)(Told::Warning(format!("the cache `{}` is not asked: {reason}", cache.name)));
+        };
+        Ok(Store::open_stack(caches, purpose, &mut skipped)?.in_session(self.policy.session.as_deref()))
     }
 
     /// Looks up and replays; a miss carries its reason. `lock` is the command's, where it was waited for.
@@ -283,12 +283,16 @@ impl Run<'_> {
         }
         let (call, freshness) = sought.find(store, self.policy).map_err(Missed::Because)?;
         match self.is_nested {
-            false => self.replay(store, sought, &call, freshness, lock),
+            false => {
+                self.fill_back(store, sought, &call.key, lock.as_ref());
+                self.replay(store, sought, &call, freshness, lock)
+            }
             true => {
                 let telling = nested::Telling::of(sought, &call, self.policy, store)?;
                 let again = ManuallyDrop::new(lookup::Sought::new(self.request, sought.command, store)?);
                 let (same, freshness) = again.find(store, self.policy).map_err(Missed::Because)?;
                 telling.check(&same)?;
+                self.fill_back(store, &again, &same.key, lock.as_ref());
                 self.replay(store, &again, &same, freshness, lock).inspect(|_| telling.holds())
             }
         }

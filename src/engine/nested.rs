@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use crate::exec::trace::nested;
 use crate::key;
-use crate::model::{Account, Answer, Facet, Output, OutputKind, Reason, Trail};
+use crate::model::{Account, Answer, Cache, Facet, Output, OutputKind, Reason, Trail};
 use crate::store::Store;
 
 use super::lookup::Sought;
@@ -15,9 +15,10 @@ use super::{Missed, Policy};
 /// What a command reads of descriptor 0 has no name: what opened it was seen.
 const STANDARD_INPUT: &str = "/dev/stdin";
 
-/// Tells the watcher of this run that `folder` is the store; whether there is one.
-pub fn introduce(folder: &Path) -> bool {
-    nested::tell_apart(&absolute(folder).unwrap_or_else(|_| folder.to_owned()))
+/// Tells the watcher of this run which folders are stores; whether there is one.
+pub fn introduce(caches: &[Cache]) -> bool {
+    let tell = |cache: &Cache| nested::tell_apart(&absolute(&cache.folder).unwrap_or_else(|_| cache.folder.clone()));
+    caches.iter().map(tell).fold(false, |any, one| any | one)
 }
 
 /// From now on what this run looks at itself does not count; where the watcher could not do that, too much counts.

@@ -40,6 +40,8 @@ pub struct Policy {
     pub audit: Audited,
     /// Tags of the call.
     pub tags: BTreeMap<String, String>,
+    /// The name under which the cache notes what is used, if it is to.
+    pub session: Option<String>,
     /// What a miss is to tell.
     pub detail: Detail,
 }

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::key::{self, Surroundings};
 use crate::model::{Call, Command, Digest, Request, Stdin, StdinRule, StdinSource, differing_parts};
 use crate::store::Store;
+use crate::sys::project;
 
 use super::Halt;
 use super::again::Recorded;
@@ -32,6 +33,9 @@ pub struct Proven {
 ///
 /// In words: what is not known, or not the same.
 pub fn proven(call: &Call, store: &Store, secret: &[u8; 32], apart_from: &[&str]) -> Result<Proven, String> {
+    if call.sealed_by.is_some() {
+        return Err("it was recorded for another cache, which alone can tell what counted".to_owned());
+    }
     let Recorded { mut request, scene, streams, stdin } = Recorded::of(call, secret)?;
     let mut stored = Vec::new();
     if are_named_in(&request) {
@@ -44,6 +48,7 @@ pub fn proven(call: &Call, store: &Store, secret: &[u8; 32], apart_from: &[&str]
     }
     let input = input(&request, &stdin, call, store)?;
     let surroundings = Surroundings {
+        project: project::root(&cwd),
         cwd,
         environment: scene.environment(),
         streams,

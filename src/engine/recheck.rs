@@ -79,7 +79,7 @@ fn attempt(store: &Store, call: &Call, owned: OwnedFolders) -> Result<Rechecked,
     let environment = environment_in(&command, &mirror)?;
     let arguments = match stored.is_empty() {
         true => Arguments::default(),
-        false => Arguments::kept(stored, Store::open(store.folder()).map_err(|reason| reason.to_string())?),
+        false => Arguments::kept(stored, store.reopened().map_err(|reason| reason.to_string())?),
     };
     arguments.prepare().map_err(|error| error.to_string())?;
     let argv = arguments.executed(&command.argv);

@@ -3,7 +3,6 @@
 use std::ffi::{OsStr, OsString};
 use std::mem::ManuallyDrop;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 
 use rustix::fs::OFlags;
 
@@ -11,11 +10,11 @@ use crate::error::{Error, Result, cause};
 use crate::exec;
 use crate::key::{self, Surroundings};
 use crate::model::{Argument, Command, CommandVariable, Key, Program, Reason, Request, StampMemory, Streams};
-use crate::store::Store;
+use crate::store::{Purpose, Store};
 use crate::sys::descriptor::{self, Kind};
 use crate::sys::entry::{self, Standard, standard};
+use crate::sys::project::{self, Here};
 
-use super::Halt;
 use super::again::Scene;
 use super::arguments;
 use super::beyond;
@@ -23,11 +22,12 @@ use super::lookup::{Binding, Keys, Sought};
 use super::policy::MAX_INPUT;
 use super::redaction::Redaction;
 use super::standard_input::StandardInput;
+use super::{Caches, Halt};
 
 /// What a command's surroundings are, apart from standard input.
 pub struct Recogniser<'a> {
     request: &'a Request,
-    cwd: PathBuf,
+    here: Here,
     streams: Streams,
     scene: &'a Scene,
 }
@@ -35,8 +35,8 @@ pub struct Recogniser<'a> {
 impl<'a> Recogniser<'a> {
     /// Looks around.
     pub fn new(request: &'a Request, scene: &'a Scene) -> std::result::Result<Recogniser<'a>, Reason> {
-        let cwd = std::env::current_dir().map_err(|why| Reason::InputUnreadable(".".into(), cause(&why)))?;
-        Ok(Recogniser { request, cwd, streams: scene.streams.unwrap_or_else(streams), scene })
+        let here = project::here().map_err(|why| Reason::InputUnreadable(".".into(), cause(&why)))?;
+        Ok(Recogniser { request, here, streams: scene.streams.unwrap_or_else(streams), scene })
     }
 
     /// A device such as `/dev/full` refuses every write, which only the command itself can answer.
@@ -51,9 +51,10 @@ impl<'a> Recogniser<'a> {
     pub fn command(&self, input: &StandardInput, descriptors: String, memory: &dyn StampMemory) -> Result<Command> {
         let environment = self.scene.environment();
         let visible = || key::visible_environment(&self.request.environment, &self.scene.environment());
-        let probe = |line: &OsStr| exec::probe(line, &self.cwd, &visible()?);
+        let probe = |line: &OsStr| exec::probe(line, &self.here.folder, &visible()?);
         let surroundings = Surroundings {
-            cwd: self.cwd.clone(),
+            cwd: self.here.folder.clone(),
+            project: self.here.project.clone(),
             environment,
             streams: self.streams,
             descriptors,
@@ -166,14 +167,10 @@ pub fn shown_arguments(command: &Command) -> Vec<Argument> {
     command.argv.iter().zip(&command.redacted).map(word).collect()
 }
 
-/// Recognises `request` without running it, and writes nothing. `folder` is the cache folder, for what is remembered of
+/// Recognises `request` without running it, and writes nothing. `caches` are for what is remembered of
 /// large files; there need be none. `streams` are those of the run, if not the caller's.
-pub fn recognise(
-    request: &Request,
-    streams: Option<Streams>,
-    folder: &std::result::Result<PathBuf, Reason>,
-) -> Result<Recognised> {
-    let found = Found::of(request, folder).map_err(halted)?;
+pub fn recognise(request: &Request, streams: Option<Streams>, caches: &Caches) -> Result<Recognised> {
+    let found = Found::of(request, caches).map_err(halted)?;
     let streams = streams.unwrap_or_else(self::streams);
     let command = found.command(streams)?;
     let uncached = found.doubt(&command);
@@ -193,16 +190,12 @@ pub fn recognise(
 /// # Errors
 ///
 /// Of kind `No` where `fleche run` would say that such a command is not cached.
-pub fn keys_now(
-    request: &Request,
-    streams: &[Streams],
-    folder: &std::result::Result<PathBuf, Reason>,
-) -> Result<(Store, Vec<Key>)> {
+pub fn keys_now(request: &Request, streams: &[Streams], caches: &Caches) -> Result<(Store, Vec<Key>)> {
     let uncached = |halt: Halt| match halt {
         Halt::Refuse(error) => error,
         Halt::Plain(reason) => Error::no(format!("the command is not cached: {reason}")),
     };
-    let found = Found::of(request, folder).map_err(uncached)?;
+    let found = Found::of(request, caches).map_err(uncached)?;
     let command = found.command(self::streams())?;
     if let Some(reason) = found.doubt(&command) {
         return Err(uncached(Halt::Plain(reason)));
@@ -234,10 +227,10 @@ struct Found {
 }
 
 impl Found {
-    fn of(request: &Request, folder: &std::result::Result<PathBuf, Reason>) -> std::result::Result<Found, Halt> {
+    fn of(request: &Request, caches: &Caches) -> std::result::Result<Found, Halt> {
         let unusable = |reason| Halt::Refuse(unusable(reason));
-        let folder = folder.as_ref().map_err(|reason| unusable(reason.clone()))?;
-        let store = Store::open_to_look(folder).map_err(unusable)?;
+        let caches = caches.as_ref().map_err(|reason| unusable(reason.clone()))?;
+        let store = Store::open_stack(caches, Purpose::Look, &mut |_, _| {}).map_err(unusable)?;
         let request = match arguments::are_named_in(request) {
             true => arguments::resolved_by_looking(request, &store)?.0,
             false => request.clone(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use crate::error::cause;
 use crate::exec::{Landing, Run, Status};
@@ -74,7 +75,13 @@ pub fn record(
     let command = sought.command;
     let exit = storable_exit(run, policy)?;
     beyond.check_unused(command)?;
-    let declared = key::confirm(sought.request, command, &sought.observed, store, &[store.folder().to_owned()])?;
+    let declared = key::confirm(
+        sought.request,
+        command,
+        &sought.observed,
+        store,
+        &store.folders().map(Path::to_owned).collect::<Vec<_>>(),
+    )?;
     copies.confirm(store)?;
     let watched = match (sought.request.is_watched(), &run.trace) {
         (false, _) => None,
@@ -142,6 +149,7 @@ pub fn record(
         cwd: command.cwd.clone(),
         root: command.root.clone(),
         parts: command.parts.iter().map(|part| (part.name.clone(), Digest::under(&secret, &part.value))).collect(),
+        sealed_by: None,
         variables: variables.iter().map(|variable| variable.recorded(&secret)).collect(),
         request: sought.request.recorded(),
         observations,

@@ -38,7 +38,7 @@ pub fn rules(request: &Request, command: &Command, input: &StandardInput, store:
     let scratch = Scratch::new(&request.watching.scratch, &command.environment, &command.cwd, &command.root)?;
     Ok(Watch {
         root: Some(command.root.clone()),
-        apart: vec![store.folder().to_owned()],
+        apart: store.folders().map(Path::to_owned).collect(),
         scratch: Arc::new(move |path| scratch.holds(path)),
         network: if request.watching.network { Network::Allowed } else { Network::Refused },
         stdin: if input.is_not_to_be_read() { Descriptor0::Watched } else { Descriptor0::Unwatched },
@@ -140,7 +140,7 @@ pub fn observations(
         known: sought.path_sets(store).table(),
         memory: store,
         started,
-        is_unwatched: &|path| path.starts_with(store.folder()) || scratch.holds(path),
+        is_unwatched: &|path| store.folders().any(|folder| path.starts_with(folder)) || scratch.holds(path),
     };
     key::from_trace(trace, &ended)
 }

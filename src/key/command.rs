@@ -15,7 +15,7 @@ use crate::sys::{clock, identity, stamp};
 
 use super::environment::environment;
 use super::pattern::Patterns;
-use super::place::{place, project_root, recorded};
+use super::place::{place, recorded};
 use super::program::Search;
 use super::volatile;
 
@@ -55,6 +55,8 @@ const LONG_AGO: i64 = 6 * 3_600_000_000_000;
 pub struct Surroundings<'a> {
     /// The working directory, absolute, without links.
     pub cwd: PathBuf,
+    /// The root of the project that it belongs to, if there is one.
+    pub project: Option<PathBuf>,
     /// The entries of the environment, in their order.
     pub environment: Vec<OsString>,
     /// How the standard streams are connected.
@@ -79,7 +81,7 @@ pub struct Surroundings<'a> {
 pub fn command(request: &Request, surroundings: &Surroundings, memory: &dyn StampMemory) -> Result<Command> {
     let now = clock::now();
     let cwd = &surroundings.cwd;
-    let project = project_root(cwd);
+    let project = &surroundings.project;
     let root = project.clone().unwrap_or_else(|| cwd.clone());
     Patterns::new(&request.arguments.required)?;
     let environment = environment(&request.environment, &surroundings.environment, cwd)?;

@@ -3,16 +3,6 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Access, access};
-
-/// The file that makes a folder a project root.
-const PROJECT_FILE: &str = "fleche.toml";
-
-/// The folder of the nearest `fleche.toml`, from `cwd` upwards. Costs one `access(2)` a folder.
-pub fn project_root(cwd: &Path) -> Option<PathBuf> {
-    cwd.ancestors().find(|folder| access(folder.join(PROJECT_FILE), Access::EXISTS).is_ok()).map(Path::to_owned)
-}
-
 /// `path` as a key holds it: relative to `root` where it lies there, else as it is; `.` for the root itself.
 ///
 /// Both must be absolute and without `.` and `..`.
@@ -103,18 +93,6 @@ mod tests {
 
     fn at(cwd: &Path, word: &str) -> Place {
         place(cwd, Path::new(word)).unwrap()
-    }
-
-    #[test]
-    fn the_nearest_project_file_makes_the_root() {
-        let world = tempfile::tempdir().unwrap();
-        let deep = world.path().join("a/b/c");
-        fs::create_dir_all(&deep).unwrap();
-        assert_eq!(project_root(&deep), None);
-        fs::write(world.path().join("fleche.toml"), "").unwrap();
-        assert_eq!(project_root(&deep).as_deref(), Some(world.path()));
-        fs::write(world.path().join("a/b/fleche.toml"), "").unwrap();
-        assert_eq!(project_root(&deep), Some(world.path().join("a/b")));
     }
 
     #[test]

@@ -49,10 +49,7 @@ impl Scratch {
         let mut scratch = Scratch { names: Patterns::new(&names)?, globs: Vec::new(), paths: Vec::new() };
         for text in paths {
             if is_glob(text.as_bytes()) {
-                // Where the folder's own name is no text, no glob can name what is in it.
-                let folder =
-                    cwd.to_str().filter(|_| !text.starts_with('/')).map(|folder| globset::escape(folder) + "/");
-                scratch.globs.push(path_glob(&(folder.unwrap_or_default() + text.trim_start_matches("./")))?);
+                scratch.globs.push(path_glob(&absolute(text, cwd))?);
             } else {
                 scratch.paths.push(lexical(cwd, Path::new(text)));
             }
@@ -68,6 +65,19 @@ impl Scratch {
         let is_named = |part: &Path| part.file_name().is_some_and(|name| self.names.name(name));
         self.paths.iter().any(|folder| path.starts_with(folder))
             || path.ancestors().any(|part| is_named(part) || self.globs.iter().any(|glob| glob.is_match(part)))
+    }
+}
+
+/// A glob over absolute paths for one that is written in `cwd`.
+fn absolute(glob: &str, cwd: &Path) -> String {
+    let (mut rest, mut folder) = (glob.trim_start_matches("./"), cwd);
+    while let Some(after) = rest.strip_prefix("../") {
+        (rest, folder) = (after, folder.parent().unwrap_or(folder));
+    }
+    // Where the folder's own name is no text, no glob can name what is in it.
+    match folder.to_str() {
+        Some(folder) if !rest.starts_with('/') => format!("{}/{rest}", globset::escape(folder.trim_end_matches('/'))),
+        _ => rest.to_owned(),
     }
 }
 
@@ -98,7 +108,9 @@ mod tests {
     #[test]
     fn names_count_anywhere_and_paths_where_they_are() {
         let scratch = scratch(&["*.log", "build/tmp", "/var/x*", "../out/*.d"], &[], "/w/p");
-        for path in ["/w/a.log", "/w/d.log/below", "/w/p/sub/build/tmp/x", "/var/xy/z", "/q/__pycache__/m.pyc"] {
+        for path in
+            ["/w/a.log", "/w/d.log/below", "/w/p/sub/build/tmp/x", "/var/xy/z", "/q/__pycache__/m.pyc", "/w/p/out/x.d"]
+        {
             assert!(scratch.holds(Path::new(path)), "{path}");
         }
         for path in ["/w/a.logs", "/w/p/build/tmp", "/w/p/sub/build/tmpx", "/opt/var/x", "/var/y"] {

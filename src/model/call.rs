@@ -67,6 +67,9 @@ pub struct Call {
     pub root: PathBuf,
     /// The command's parts in key order: their names and digests under the store's secret.
     pub parts: Vec<(String, Digest)>,
+    /// The name of the secret that digests of parts and variables are under, if it is not the store's: the call was taken
+    /// over from another cache, and what counted of its environment can be told there alone.
+    pub sealed_by: Option<Digest>,
     /// What is known of the environment.
     pub variables: Vec<Variable>,
     /// How it was asked for, see [`Request::recorded`].
@@ -141,6 +144,9 @@ impl Call {
             inner.raw(&digest.0).raw(name.as_bytes());
             writer.field("part", &inner.into_bytes());
         }
+        if let Some(secret) = &self.sealed_by {
+            writer.field("sealed-by", &secret.0);
+        }
         for variable in &self.variables {
             let mut inner = Writer::new();
             inner.bytes(variable.name.as_bytes()).raw(&variable.digest.0).number(u64::from(variable.counted));
@@ -168,7 +174,7 @@ impl Call {
         let (mut key, mut command, mut grade, mut bound) = (None, None, None, false);
         let (mut argv, mut parts, mut variables, mut observations) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut program, mut cwd, mut root) = (PathBuf::new(), PathBuf::new(), PathBuf::new());
-        let mut request = Request::default();
+        let (mut request, mut sealed_by) = (Request::default(), None);
         let (mut outcome, mut metadata, mut tags) = (Outcome::default(), Metadata::default(), BTreeMap::new());
         for field in Fields::of(bytes) {
             let (name, value) = field?;
@@ -194,6 +200,7 @@ impl Call {
                     counted: reader.number()? == 1,
                     clear: if reader.is_empty() { None } else { Some(OsString::from_vec(reader.bytes()?.to_vec())) },
                 }),
+                b"sealed-by" => sealed_by = Some(Digest(reader.digest()?)),
                 b"request" => request = Request::decode(value)?,
                 b"observations" => observations = Observation::decode_all(value)?,
                 b"manifest" => observations = manifest::decode(value)?,
@@ -217,6 +224,7 @@ impl Call {
             cwd,
             root,
             parts,
+            sealed_by,
             variables,
             request,
             observations,
@@ -289,6 +297,7 @@ mod tests {
             cwd: "/work/sub".into(),
             root: "/work".into(),
             parts: vec![("arg.0".into(), Digest::of(b"a"))],
+            sealed_by: Some(Digest::of(b"secret")),
             variables: vec![
                 Variable { name: "CC".into(), digest: Digest::of(b"cc"), clear: Some("cc".into()), counted: true },
                 Variable { name: "TERM".into(), digest: Digest::of(b"x"), clear: None, counted: false },

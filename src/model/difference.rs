@@ -149,6 +149,8 @@ pub enum Aspect {
     Revision,
     /// An entry of the environment that has no name.
     NamelessEntry,
+    /// What another cache knows alone: the call was recorded there.
+    Elsewhere,
 }
 
 impl Aspect {
@@ -169,6 +171,7 @@ impl Aspect {
             Aspect::Machine => "machine",
             Aspect::Revision => "revision",
             Aspect::NamelessEntry => "env-entry",
+            Aspect::Elsewhere => "elsewhere",
         }
     }
 }

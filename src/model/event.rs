@@ -18,6 +18,15 @@ pub enum Event {
         /// Why it had to run: the name of the reason.
         why: String,
     },
+    /// A call was taken over from another cache.
+    Copied {
+        /// The call.
+        key: Key,
+        /// Bytes that it added to the store.
+        bytes: u64,
+        /// The name of its command, for people.
+        name: String,
+    },
     /// A call was replayed.
     Hit {
         /// The call.

@@ -5,6 +5,7 @@
 //! command could see there.
 
 mod account;
+mod cache;
 mod call;
 mod codec;
 mod command;
@@ -13,7 +14,7 @@ mod differing;
 mod digest;
 mod event;
 mod fact;
-mod manifest;
+pub mod manifest;
 mod metadata;
 mod observation;
 mod outcome;
@@ -26,8 +27,10 @@ mod trace;
 mod trace_codec;
 mod unobserved;
 mod words;
+mod written;
 
 pub use account::{Account, Trail};
+pub use cache::{Cache, CacheAccess, CacheLimits, MaxSize, Sharing};
 pub use call::{Answer, Argument, Call, Grade, Variable};
 pub use codec::{Fields, Malformed, Reader, Writer};
 pub use command::{Command, CommandVariable, Part, Program, Stdin, Streams, Watched};
@@ -50,3 +53,4 @@ pub use sink::Sink;
 pub use trace::{Glimpse, Listing, Made, Seen, Touch, Trace};
 pub use unobserved::{SYSTEM, UNOBSERVED, UNOBSERVED_VERSION};
 pub use words::{command_line, quoted, shell_line};
+pub use written::{parse_size, parse_tag};

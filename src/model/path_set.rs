@@ -75,7 +75,7 @@ impl PathSets {
 
     /// Whether as many sets are remembered as can be, so that older ones are forgotten, and every run looks at other paths.
     pub fn is_full(&self) -> bool {
-        self.sets.len() == PathSets::MOST
+        self.sets.len() >= PathSets::MOST
     }
 
     /// The first path at which only the most recent set looks: such are made up anew for each run.
@@ -105,6 +105,24 @@ impl PathSets {
         sets.insert(0, set);
         sets.truncate(PathSets::MOST);
         self.put_together(sets);
+    }
+
+    /// Adds what another cache remembers of the same command, behind what is here; of paths and facets that both know, what
+    /// is here stays. For looking only: there may be more than a file holds.
+    pub fn add_behind(&mut self, other: &PathSets) {
+        let mut sets = self.taken_apart(usize::MAX);
+        for set in other.taken_apart(usize::MAX) {
+            let looks = |set: &PathSet| -> Vec<(std::path::PathBuf, super::Facet)> {
+                set.observations.iter().map(|seen| (seen.path.clone(), seen.facet.clone())).collect()
+            };
+            // The same paths with another state lead to no other call.
+            if !sets.iter().any(|own| own.observations.len() == set.observations.len() && looks(own) == looks(&set)) {
+                sets.push(set);
+            }
+        }
+        self.put_together(sets);
+        let new: Vec<Key> = other.keys.iter().filter(|key| !self.keys.contains(key)).copied().collect();
+        self.keys.extend(new);
     }
 
     /// Forgets all sets but the `most` newest.

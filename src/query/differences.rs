@@ -212,6 +212,9 @@ fn aspect(aspect: Aspect, now: Option<&str>, then: Option<&str>) -> String {
             (None, Some(then)) => format!("`--revision {}` is not given, was", quoted(then)),
             _ => sides("`--revision`", &ticked),
         },
+        Aspect::Elsewhere => {
+            "it was recorded for another cache, which alone can tell what counted of its environment".to_owned()
+        }
         Aspect::NamelessEntry => "an entry of the environment that has no name is another one".to_owned(),
     }
 }

@@ -19,6 +19,8 @@ pub struct Worth {
     pub bytes: u64,
     /// Runs that were not stored.
     pub not_stored: u64,
+    /// Calls that were taken over from other caches.
+    pub copied: u64,
     /// Calls that were evicted.
     pub evicted: u64,
 }
@@ -40,6 +42,7 @@ impl Worth {
             "hit" => &mut self.hits,
             "stored" => &mut self.stored,
             "missed" => &mut self.not_stored,
+            "copied" => &mut self.copied,
             _ => &mut self.evicted,
         };
         *into += counted.count;
@@ -56,6 +59,7 @@ impl Worth {
             "not_stored": self.not_stored,
             "saved_ns": self.saved,
             "bytes_stored": self.bytes,
+            "copied": self.copied,
             "evicted": self.evicted,
         })
     }

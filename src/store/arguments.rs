@@ -348,7 +348,7 @@ mod tests {
     }
 
     const NOTHING: crate::store::Progress = &|_, _| {};
-    const LIMITS: Limits = Limits { max_size: None, max_age: None, grace: u64::MAX };
+    const LIMITS: Limits = Limits { max_size: None, max_age: None, max_entries: None, grace: u64::MAX };
 
     fn make_old(path: &Path) {
         let long_ago = std::time::SystemTime::now() - Duration::from_secs(2 * 86_400);

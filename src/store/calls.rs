@@ -1,12 +1,14 @@
 //! Calls and the path sets of commands: reading them, marking their use, removing them.
 
+use std::collections::HashSet;
+
 use rustix::fs::{AtFlags, Stat, Timespec, Timestamps, UTIME_OMIT, utimensat};
 
 use super::folder::{Found, call_name, paths_name};
 use super::frame::{self, Fault, Kind};
 use super::{Access, Store, held, journal, unusable};
 use crate::error::Error;
-use crate::model::{Answer, Call, CommandDigest, Event, Key, PathSets, Reason};
+use crate::model::{Answer, Call, CommandDigest, Digest, Event, Key, PathSets, Reason};
 use crate::sys::{clock, stamp};
 
 /// Calls that are removed under one lock.
@@ -23,7 +25,24 @@ impl Store {
     /// [`Reason::Damaged`] where its file is not what was written; it is then in quarantine.
     /// [`Reason::StoreUnusable`] where it cannot be read, or a newer fleche wrote it.
     pub fn call(&self, key: &Key) -> Result<Option<Call>, Reason> {
+        let found = self.first_found(|member| Ok(member.own_call(key)?.map(|call| (call, member))))?;
+        Ok(found.map(|(mut call, member)| {
+            if !std::ptr::eq(member, self) && call.sealed_by.is_none() {
+                // Without its name nobody takes what is under it for what is under ours.
+                call.sealed_by = Some(member.secret_name().unwrap_or(Digest([0; 32])));
+            }
+            call
+        }))
+    }
+
+    /// The call of this key in this very store.
+    pub(super) fn own_call(&self, key: &Key) -> Result<Option<Call>, Reason> {
         Ok(self.call_and_stat(key)?.map(|(call, _)| call))
+    }
+
+    /// Whether there is something that is called like this call, whole or not, in this very store.
+    pub(super) fn has_call_file(&self, key: &Key) -> bool {
+        self.folder.stat(&call_name(key)).ok().flatten().is_some()
     }
 
     /// What a replay needs of the call of this key; `None` where none is stored.
@@ -32,6 +51,11 @@ impl Store {
     ///
     /// As [`Store::call`].
     pub fn answer(&self, key: &Key) -> Result<Option<Answer>, Reason> {
+        self.first_found(|member| member.own_answer(key))
+    }
+
+    /// The same of this very store.
+    pub(super) fn own_answer(&self, key: &Key) -> Result<Option<Answer>, Reason> {
         let found = self.decoded(key, |bytes| Ok(Answer::decode(bytes)?), |answer| answer.key)?;
         Ok(found.map(|(answer, stat)| {
             *held(&self.seen) = Some((*key, stamp::from_stat(&stat).modified));
@@ -73,6 +97,11 @@ impl Store {
 
     /// The path sets seen for a command; none where its file is absent, damaged (it is then in quarantine) or newer.
     pub fn path_sets(&self, command: &CommandDigest) -> PathSets {
+        self.joint_path_sets(|member| member.own_path_sets(command))
+    }
+
+    /// The same of this very store.
+    pub(super) fn own_path_sets(&self, command: &CommandDigest) -> PathSets {
         let name = paths_name(command);
         let decoded = match self.folder.read(&name, frame::MOST) {
             Ok(Found::Absent) | Err(_) => return PathSets::new(*command),
@@ -106,9 +135,12 @@ impl Store {
     /// is the same whoever is asked. Costs one system call more than [`Store::note`], and none after [`Store::answer`].
     pub fn used(&self, key: &Key, saved: u64, name: String) {
         let now = clock::now();
+        self.note_touched(key);
         let event = Event::Hit { key: *key, saved, name };
         if self.access == Access::ReadWrite && journal::append(&self.folder, now, &event).is_ok() {
             self.touch(key, now);
+            // Where it was replayed from is where it is needed.
+            self.behind.iter().filter(|member| member.is_writable()).for_each(|member| member.touch(key, now));
         }
     }
 
@@ -129,25 +161,43 @@ impl Store {
         }
     }
 
-    /// Removes calls, and shows each that was there; not while somebody rewrites one of them, who would bring it back.
+    /// Removes calls, and shows each that was there; not while somebody rewrites one of them, who would bring it back. Those
+    /// of the stores behind this one go too.
     ///
     /// # Errors
     ///
-    /// Where the cache is not to be changed, others store for a minute on end, or a file cannot be removed.
+    /// Where the cache is not to be changed, others store for a minute on end, or a file cannot be removed; after all others
+    /// are gone, where a store behind this one has some of them and may not be written.
     pub fn evict(&self, keys: &[Key], mut show: impl FnMut(&Key)) -> Result<(), Error> {
+        let writable: Vec<&Store> = self.members().filter(|member| member.is_writable()).collect();
+        if writable.is_empty() {
+            return Err(Error::failure(Reason::ReadOnly.to_string()));
+        }
         // Those who store wait for a moment at most.
         for some in keys.chunks(EVICTED_AT_ONCE) {
-            let _alone = self.alone()?;
-            for key in some {
-                if self.remove(key).map_err(|reason| Error::failure(reason.to_string()))? {
-                    show(key);
+            let mut shown = HashSet::new();
+            for member in &writable {
+                let _alone = member.alone()?;
+                for key in some {
+                    let removed = member.remove(key).map_err(|reason| Error::failure(reason.to_string()))?;
+                    if removed && shown.insert(key) {
+                        show(key);
+                    }
                 }
+            }
+        }
+        for member in self.members().filter(|member| !member.is_writable()) {
+            let kept = keys.iter().filter(|key| member.has_call_file(key)).count();
+            if kept > 0 {
+                let calls = if kept == 1 { "1 call stays".to_owned() } else { format!("{kept} calls stay") };
+                let folder = member.folder().display();
+                return Err(Error::failure(format!("{calls} in `{folder}`, which is read-only")));
             }
         }
         Ok(())
     }
 
-    /// Removes a call, by whoever is alone; says whether there was one. What only it named is left to garbage collection.
+    /// Removes a call of this very store, by whoever is alone; says whether there was one. What only it named is left to garbage collection.
     ///
     /// # Errors
     ///

@@ -14,19 +14,23 @@ use rustix::fs::{
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
-use crate::model::{CommandDigest, Digest, Key};
+use crate::model::{CommandDigest, Digest, Key, Sharing};
 use crate::sys::{clock, identity, temporary};
 
 /// Flags that every open has: nothing is inherited by commands, no link is followed, no FIFO waited for.
 const CAREFUL: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
 const PRIVATE: Mode = Mode::from_raw_mode(0o600);
 const PRIVATE_FOLDER: Mode = Mode::from_raw_mode(0o700);
+const SHARED: Mode = Mode::from_raw_mode(0o660);
+/// With the bit by which what is made in it belongs to its group.
+const SHARED_FOLDER: Mode = Mode::from_raw_mode(0o2770);
 
 /// An open directory and its path.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
     directory: OwnedFd,
+    sharing: Sharing,
 }
 
 /// A file that is being made in `tmp/`; deleted when dropped.
@@ -75,8 +79,28 @@ fn sharded(kind: &str, digest: &Digest) -> String {
 }
 
 impl Folder {
+    /// A folder for its owner alone.
     pub fn new(path: PathBuf, directory: OwnedFd) -> Folder {
-        Folder { path, directory }
+        Folder { path, directory, sharing: Sharing::Private }
+    }
+
+    /// The same, for these users.
+    pub fn shared(self, sharing: Sharing) -> Folder {
+        Folder { sharing, ..self }
+    }
+
+    /// Whose it is.
+    pub fn sharing(&self) -> Sharing {
+        self.sharing
+    }
+
+    /// Gives a file that was just made the bits that it has among its users, whatever the umask took from it.
+    fn give_rights(&self, file: impl AsFd) -> io::Result<()> {
+        match self.sharing {
+            Sharing::Group => Ok(fchmod(file, SHARED)?),
+            Sharing::Private if takes_from_owner() => Ok(fchmod(file, PRIVATE)?),
+            Sharing::Private => Ok(()),
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -144,7 +168,7 @@ impl Folder {
             other => return Ok(File::from(other?)),
         }
         let file = openat(&self.directory, name, flags | CAREFUL | OFlags::CREATE, PRIVATE)?;
-        give_to_owner(&file)?;
+        self.give_rights(&file)?;
         Ok(File::from(file))
     }
 
@@ -196,7 +220,7 @@ impl Folder {
                 let name = Path::new("tmp").join(path.file_name().unwrap_or_default());
                 let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | CAREFUL;
                 let file = File::from(openat(&self.directory, name, flags, PRIVATE)?);
-                give_to_owner(&file)?;
+                self.give_rights(&file)?;
                 Ok(file)
             });
             match made {
@@ -284,8 +308,13 @@ impl Folder {
     /// Makes a folder unless it is there.
     pub fn make_folder(&self, name: &str) -> io::Result<()> {
         match mkdirat(&self.directory, name, PRIVATE_FOLDER) {
-            Ok(()) if takes_from_owner() => Ok(chmodat(&self.directory, name, PRIVATE_FOLDER, AtFlags::empty())?),
-            Ok(()) => Ok(()),
+            Ok(()) => match self.sharing {
+                Sharing::Group => Ok(chmodat(&self.directory, name, SHARED_FOLDER, AtFlags::empty())?),
+                Sharing::Private if takes_from_owner() => {
+                    Ok(chmodat(&self.directory, name, PRIVATE_FOLDER, AtFlags::empty())?)
+                }
+                Sharing::Private => Ok(()),
+            },
             Err(Errno::EXIST) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -348,11 +377,6 @@ impl Folder {
             other => Ok(other?),
         }
     }
-}
-
-/// Gives a file that was just made the bits that an odd umask took from its owner.
-fn give_to_owner(file: impl AsFd) -> io::Result<()> {
-    if takes_from_owner() { Ok(fchmod(file, PRIVATE)?) } else { Ok(()) }
 }
 
 /// Whether the umask, which cannot be another for this process alone, makes files that their owner may not use.

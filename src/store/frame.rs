@@ -24,6 +24,8 @@ pub(super) enum Kind {
     PathSets = b'p',
     Stamp = b's',
     Ledger = b'l',
+    /// A call in an exported file.
+    Parcel = b'x',
 }
 
 /// Why a frame was not opened.

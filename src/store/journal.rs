@@ -190,6 +190,7 @@ pub(super) fn line(time: i64, event: &Event) -> String {
         Event::Stored { key, bytes, name, why } => {
             format!("{time:020}\tstored\t{key}\t{bytes}\t{}\t{}\n", plain(name), plain(why))
         }
+        Event::Copied { key, bytes, name } => format!("{time:020}\tcopied\t{key}\t{bytes}\t{}\n", plain(name)),
         Event::Hit { key, saved, name } => format!("{time:020}\thit\t{key}\t{saved}\t{}\n", plain(name)),
         Event::NotStored { command, reason, detail, name } => {
             let [reason, detail, name] = [reason, detail, name].map(|text| plain(text));
@@ -216,6 +217,7 @@ pub(super) fn event(line: &[u8]) -> Option<(i64, Event)> {
     let mut text = || fields.next().map(str::to_owned);
     let event = match kind {
         "stored" => Event::Stored { key: Key(digest), bytes: number.parse().ok()?, name: text()?, why: text()? },
+        "copied" => Event::Copied { key: Key(digest), bytes: number.parse().ok()?, name: text()? },
         "hit" => Event::Hit { key: Key(digest), saved: number.parse().ok()?, name: text()? },
         "missed" => {
             let (command, reason) = (CommandDigest(digest), number.to_owned());

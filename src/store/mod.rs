@@ -10,13 +10,16 @@
 //!    moved to `quarantine/` and is a miss.
 //! 3. Everything is reached from one open folder that belongs to the user alone (`folder`).
 //! 4. A read-only store writes nothing at all, not even what would mend it.
-//! 5. What a call needs is not removed (`gc`), and a catalogue can be made again from the files, of which the journal and the
+//! 5. What is asked of a store that stands in front of others is asked of all of them; written is the first one (`stack`).
+//! 6. What a call needs is not removed (`gc`), and a catalogue can be made again from the files, of which the journal and the
 //!    ledger that it leaves behind tell what no call's file does (`catalogue`).
 
 mod alone;
 mod arguments;
 mod calls;
 mod catalogue;
+mod copying;
+mod export;
 mod flight;
 mod folder;
 mod frame;
@@ -32,7 +35,9 @@ mod renaming;
 mod repair;
 mod resolve;
 mod secret;
+mod session;
 mod spool;
+mod stack;
 mod stamps;
 mod tagging;
 #[cfg(test)]
@@ -43,14 +48,18 @@ mod verify;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 pub use arguments::ArgumentCopy;
 pub use catalogue::{
     BUILT_IN, BuiltIn, Catalogue, Column, Condition, Counted, PathQuestion, Peek, Period, Refusal, Selection, Totals,
 };
+pub use copying::{Copied, Existing};
+pub use export::{Exporter, Importer, Parcel, Verdict};
 pub use flight::{Flight, FlightLock};
 pub use gc::{Cause, Freed, Limits, Plan, Removal, Thing};
+pub use opening::Purpose;
 pub use pending::Pending;
 pub use recording::{Durability, Recording};
 pub use resolve::Named;
@@ -59,7 +68,7 @@ pub use value::Value;
 pub use verify::{Fault, Subject, Trouble};
 
 use crate::error::Error;
-use crate::model::{Event, Key, Reason};
+use crate::model::{CacheLimits, Event, Key, Reason};
 use crate::sys::clock;
 use folder::Folder;
 
@@ -93,6 +102,14 @@ pub struct Store {
     recording: Mutex<Weak<recording::GcShared>>,
     /// The call read last and its file's modification time, so that [`Store::touch`] need not ask again.
     seen: Mutex<Option<(Key, i64)>>,
+    /// The stores that are asked after this one, see [`stack`].
+    behind: Vec<Store>,
+    /// Where it is noted what a job uses, if that is wanted.
+    session: Option<String>,
+    /// What it is kept within, by those who store in it.
+    limits: CacheLimits,
+    /// Whether it fell on this process to see to that.
+    is_due: AtomicBool,
 }
 
 impl Store {
@@ -104,6 +121,10 @@ impl Store {
             guard: Mutex::default(),
             recording: Mutex::default(),
             seen: Mutex::default(),
+            behind: Vec::new(),
+            session: None,
+            limits: CacheLimits::default(),
+            is_due: AtomicBool::new(false),
         }
     }
 
@@ -117,6 +138,9 @@ impl Store {
     pub fn note(&self, event: &Event) {
         if self.access == Access::ReadWrite {
             let _ = journal::append(&self.folder, clock::now(), event);
+        }
+        if let Event::Stored { key, .. } | Event::Copied { key, .. } = event {
+            self.note_touched(key);
         }
     }
 

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::folder::Folder;
 use super::{Access, Store, unusable};
-use crate::model::Reason;
+use crate::model::{Cache, CacheAccess, Reason, Sharing};
 use crate::sys::identity;
 
 /// The version of the folder's layout. It stands in the name of an empty file, so that one look tells.
@@ -25,7 +25,65 @@ const TAG_TEXT: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
 /// What a cache folder may hold before its layout is marked: its maker may have died in between.
 const UNMARKED: [&str; 2] = [TAG, "tmp"];
 
+/// What a stack of caches is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be changed: the first cache is made where it is missing.
+    Write,
+    /// To be replayed from; the first cache must be there.
+    Read,
+    /// To be asked: questions may keep what they find out.
+    Ask,
+    /// The same, and nothing else changes.
+    AskQuietly,
+    /// To be looked at, even where there is none.
+    Look,
+}
+
 impl Store {
+    /// Opens the first of these caches, with the others behind it. One of those that cannot be opened is skipped, and
+    /// `skipped` is told; one that is missing has nothing in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`], for the first one.
+    pub fn open_stack(
+        caches: &[Cache],
+        purpose: Purpose,
+        skipped: &mut dyn FnMut(&Cache, &Reason),
+    ) -> Result<Store, Reason> {
+        let [first, others @ ..] = caches else {
+            return Err(Reason::StoreUnusable("no cache is named".to_owned()));
+        };
+        let store = match (purpose, first.access) {
+            (Purpose::Write, CacheAccess::ReadWrite) => Store::open_on(&first.folder, Terms::of(first))?,
+            (Purpose::Read, _) if others.is_empty() => {
+                let path = absolute(&first.folder)?;
+                let directory = open_directory(&path).map_err(|error| not_a_folder(&path, error))?;
+                Store::read_only(path, directory, Terms::of(first))?
+            }
+            _ => Store::member(first, purpose)?,
+        };
+        let mut behind = Vec::with_capacity(others.len());
+        for cache in others {
+            match Store::member(cache, purpose) {
+                Ok(store) => behind.push(store),
+                Err(reason) => skipped(cache, &reason),
+            }
+        }
+        Ok(store.in_front_of(behind).within(&first.limits))
+    }
+
+    /// A cache that is there, or one in which nothing is.
+    fn member(cache: &Cache, purpose: Purpose) -> Result<Store, Reason> {
+        let looking = Store::open_to_look_on(&cache.folder, Terms::of(cache))?;
+        match (purpose, cache.access) {
+            (Purpose::Read | Purpose::Look, _) | (_, CacheAccess::ReadOnly) => Ok(looking),
+            (Purpose::Write | Purpose::Ask, CacheAccess::ReadWrite) => Ok(looking.for_questions()?.unwrap_or(looking)),
+            (Purpose::AskQuietly, CacheAccess::ReadWrite) => Ok(looking.with_catalogue()),
+        }
+    }
+
     /// Opens the cache in `folder`, and makes it where it is missing, its parents too.
     ///
     /// # Errors
@@ -33,17 +91,31 @@ impl Store {
     /// [`Reason::StoreUnusable`] where the folder cannot be made or opened, is a link or no folder, belongs
     /// to somebody else, is open to others, holds something else, or was laid out by a newer fleche.
     pub fn open(folder: &Path) -> Result<Store, Reason> {
+        Store::open_on(folder, Terms::PRIVATE)
+    }
+
+    /// The same cache, opened anew: locks are a store's own, and a process that was forked shares them with its parent.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub fn reopened(&self) -> Result<Store, Reason> {
+        let terms = Terms { sharing: self.folder.sharing(), access: CacheAccess::ReadWrite };
+        Ok(Store::open_on(self.folder.path(), terms)?.within(&self.limits))
+    }
+
+    fn open_on(folder: &Path, terms: Terms) -> Result<Store, Reason> {
         let path = absolute(folder)?;
         let directory = match open_directory(&path) {
             Err(Errno::NOENT) => {
-                create(&path)?;
+                create(&path, terms.sharing)?;
                 open_directory(&path)
             }
             other => other,
         };
         let directory = directory.map_err(|error| not_a_folder(&path, error))?;
-        check_owner(&path, &directory)?;
-        let folder = Folder::new(path, directory);
+        check_owner(&path, &directory, terms)?;
+        let folder = Folder::new(path, directory).shared(terms.sharing);
         if !has_layout(&folder)? {
             mark(&folder)?;
         }
@@ -58,7 +130,7 @@ impl Store {
     pub fn open_read_only(folder: &Path) -> Result<Store, Reason> {
         let path = absolute(folder)?;
         let directory = open_directory(&path).map_err(|error| not_a_folder(&path, error))?;
-        Store::read_only(path, directory)
+        Store::read_only(path, directory, Terms::PRIVATE)
     }
 
     /// The same, but where there is no cache one in which nothing is.
@@ -67,6 +139,10 @@ impl Store {
     ///
     /// As [`Store::open`].
     pub fn open_to_look(folder: &Path) -> Result<Store, Reason> {
+        Store::open_to_look_on(folder, Terms::PRIVATE)
+    }
+
+    fn open_to_look_on(folder: &Path, terms: Terms) -> Result<Store, Reason> {
         let path = absolute(folder)?;
         match open_directory(&path) {
             Err(Errno::NOENT) => {
@@ -75,13 +151,13 @@ impl Store {
                     .map_err(|error| unusable("cannot do without a cache", error.into()))?;
                 Ok(Store::new(Folder::new(path, nothing), Access::ReadOnly))
             }
-            other => Store::read_only(path.clone(), other.map_err(|error| not_a_folder(&path, error))?),
+            other => Store::read_only(path.clone(), other.map_err(|error| not_a_folder(&path, error))?, terms),
         }
     }
 
     /// The same cache, where questions may keep what they find out, and nothing else changes. Where there is none, none is
     /// made.
-    pub fn with_catalogue(mut self) -> Store {
+    fn with_catalogue(mut self) -> Store {
         if has_layout(&self.folder) == Ok(true) {
             self.access = Access::CatalogueOnly;
         }
@@ -96,19 +172,35 @@ impl Store {
     /// As [`Store::open`].
     pub fn for_questions(&self) -> Result<Option<Store>, Reason> {
         match has_layout(&self.folder) {
-            Ok(true) => Store::open(self.folder.path()).map(Some),
+            Ok(true) => self.reopened().map(Some),
             // Nothing is below a file that takes the place of a cache.
             Ok(false) | Err(_) => Ok(None),
         }
     }
 
-    fn read_only(path: PathBuf, directory: OwnedFd) -> Result<Store, Reason> {
-        check_owner(&path, &directory)?;
-        let folder = Folder::new(path, directory);
+    fn read_only(path: PathBuf, directory: OwnedFd, terms: Terms) -> Result<Store, Reason> {
+        check_owner(&path, &directory, terms)?;
+        let folder = Folder::new(path, directory).shared(terms.sharing);
         if !has_layout(&folder)? {
             check_contents(&folder)?;
         }
         Ok(Store::new(folder, Access::ReadOnly))
+    }
+}
+
+/// Who may use a folder for a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Terms {
+    sharing: Sharing,
+    access: CacheAccess,
+}
+
+impl Terms {
+    /// Its owner alone.
+    const PRIVATE: Terms = Terms { sharing: Sharing::Private, access: CacheAccess::ReadWrite };
+
+    fn of(cache: &Cache) -> Terms {
+        Terms { sharing: cache.sharing, access: cache.access }
     }
 }
 
@@ -139,21 +231,47 @@ fn not_a_folder(path: &Path, error: Errno) -> Reason {
     }
 }
 
-fn check_owner(path: &Path, directory: &OwnedFd) -> Result<(), Reason> {
+/// Refuses a folder in which somebody could write who is not trusted, for who writes decides what is replayed; and one that
+/// others could read, if it is to be the user's own.
+fn check_owner(path: &Path, directory: &OwnedFd, terms: Terms) -> Result<(), Reason> {
     let shown = path.display();
     let stat = fstat(directory).map_err(|error| unusable(format!("cannot look at `{shown}`"), error.into()))?;
-    if stat.st_uid != identity::effective_user() {
-        return Err(Reason::StoreUnusable(format!("`{shown}` belongs to another user")));
-    }
-    if stat.st_mode & 0o077 != 0 {
-        let mode = stat.st_mode & 0o777;
-        return Err(Reason::StoreUnusable(format!("`{shown}` is open to others (mode {mode:o}, not 700)")));
+    let refused = |why: String| Err(Reason::StoreUnusable(format!("`{shown}` {why}")));
+    let is_mine = stat.st_uid == identity::effective_user();
+    let mode = stat.st_mode & 0o777;
+    match terms {
+        // Whoever shares it with the group may have made it.
+        Terms { sharing: Sharing::Group, .. } => {
+            if !is_mine && !identity::is_in_group(stat.st_gid) {
+                return refused("belongs to a group that you are not in".to_owned());
+            }
+            if mode & 0o007 != 0 {
+                return refused(format!("is open to others than its group (mode {mode:o}, not 770)"));
+            }
+        }
+        // A disc, or a folder that an administrator provides: it must be nobody else's to write.
+        Terms { access: CacheAccess::ReadOnly, .. } => {
+            if !is_mine && stat.st_uid != 0 {
+                return refused("belongs to another user".to_owned());
+            }
+            if mode & 0o022 != 0 {
+                return refused(format!("can be written by others (mode {mode:o}, not 755)"));
+            }
+        }
+        Terms { sharing: Sharing::Private, access: CacheAccess::ReadWrite } => {
+            if !is_mine {
+                return refused("belongs to another user".to_owned());
+            }
+            if mode & 0o077 != 0 {
+                return refused(format!("is open to others (mode {mode:o}, not 700)"));
+            }
+        }
     }
     Ok(())
 }
 
-/// Makes the folder and its parents, for the user alone.
-fn create(path: &Path) -> Result<(), Reason> {
+/// Makes the folder and its parents, for the user alone but for the folder itself, if it is shared.
+fn create(path: &Path, sharing: Sharing) -> Result<(), Reason> {
     let failed = |error: io::Error| unusable(format!("cannot create `{}`", path.display()), error);
     // Root with a user's HOME (sudo) would make folders there that the user cannot enter.
     let me = identity::effective_user();
@@ -181,7 +299,17 @@ fn create(path: &Path) -> Result<(), Reason> {
             Err(error) => return Err(failed(error.into())),
         }
     }
-    Ok(())
+    match sharing {
+        Sharing::Private => Ok(()),
+        Sharing::Group => share(path).map_err(failed),
+    }
+}
+
+/// Opens a folder that was just made to its group, with the bit by which what is made in it belongs to that.
+fn share(folder: &Path) -> io::Result<()> {
+    let directory = open_directory(folder)?;
+    let itself = format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd());
+    Ok(chmodat(CWD, itself, Mode::from_raw_mode(0o2770), AtFlags::empty())?)
 }
 
 /// Gives a folder that was just made the bits that an odd umask took from its owner.

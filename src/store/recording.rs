@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use rustix::fs::{AtFlags, FileType, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
 
+use rustix::io::Errno;
+
 use super::alone::{GC_BYTE, granted_within};
 use super::folder::{Temporary, call_name, paths_name, value_name};
 use super::frame::{self, Kind};
 use super::pending::{Held, Pending};
+use super::value::Value;
 use super::{Access, INLINE_LIMIT, INLINE_TOTAL, Store, held, unusable};
-use crate::model::{Call, CommandDigest, Content, Digest, Event, PathSet, PathSets, Reason};
+use crate::model::{Call, CommandDigest, Content, Digest, Event, PathSet, PathSets, Reason, Sink};
 use crate::sys::lock;
 
 /// How long storing waits for a garbage collection to end.
@@ -130,6 +133,13 @@ impl Recording<'_> {
         Ok(kept(None))
     }
 
+    /// Notes that the call was taken over from another cache.
+    pub(super) fn note_copied(&self, call: &Call) {
+        let name = call.name().to_string_lossy().into_owned();
+        self.store.note(&Event::Copied { key: call.key, bytes: self.added, name });
+        self.store.draw(&call.key, self.added);
+    }
+
     /// Makes a value younger than any grace period again; false if there is none of this length.
     fn touch_value(&self, digest: &Digest, length: u64) -> io::Result<bool> {
         let folder = &self.store.folder;
@@ -140,7 +150,11 @@ impl Recording<'_> {
         if is_whole {
             let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
             let times = Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: now };
-            utimensat(folder.directory(), &name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+            match utimensat(folder.directory(), &name, &times, AtFlags::SYMLINK_NOFOLLOW) {
+                // Another user's, in a cache that is shared: it is whole, and while this recording lasts nothing is removed.
+                Err(Errno::PERM | Errno::ACCESS) => {}
+                touched => touched?,
+            }
         }
         Ok(is_whole)
     }
@@ -172,6 +186,7 @@ impl Recording<'_> {
         self.place(call, durability, path_set)?;
         let name = call.name().to_string_lossy().into_owned();
         self.store.note(&Event::Stored { key: call.key, bytes: self.added, name, why: self.why.name().to_owned() });
+        self.store.draw(&call.key, self.added);
         Ok(self.added)
     }
 
@@ -181,7 +196,7 @@ impl Recording<'_> {
     ///
     /// [`Reason::StoreUnusable`] where it cannot be written.
     pub fn refuse_watching(self, command: &CommandDigest, why: &str) -> Result<(), Reason> {
-        let mut sets = self.store.path_sets(command);
+        let mut sets = self.store.own_path_sets(command);
         sets.unwatchable = Some(why.to_owned());
         let written = self.put(&paths_name(command), &path_set_bytes(sets));
         written.map_err(|error| unusable("cannot remember that a command is not to be watched", error))
@@ -199,6 +214,40 @@ impl Recording<'_> {
         }
         self.kept.insert(content.digest);
         Ok(())
+    }
+
+    /// Takes a value that is in another store, or in this one already.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::Damaged`] where it is not there or not whole, [`Reason::StoreUnusable`] where it cannot be written.
+    pub(super) fn fetch(&mut self, content: &Content, from: &Store) -> Result<(), Reason> {
+        if self.adopt(content).is_ok() {
+            return Ok(());
+        }
+        let pending = match from.own_value(content)? {
+            Value::File { file, length } => self.store.ingest(&file, length)?,
+            Value::Bytes(bytes) => {
+                let mut spool = self.store.spool(bytes.len() as u64);
+                spool.accept(bytes);
+                spool.finish()?
+            }
+        };
+        self.keep_apart(pending, content)
+    }
+
+    /// Keeps a value in a file of its own, which must be this one.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::Damaged`] where it is another one, [`Reason::StoreUnusable`] where it cannot be written.
+    pub(super) fn keep_apart(&mut self, pending: Pending, content: &Content) -> Result<(), Reason> {
+        if (pending.digest, pending.length) != (content.digest, content.length) {
+            return Err(Reason::Damaged(format!("value {}: its digest is wrong", content.digest.short())));
+        }
+        // Only what a call's own file holds may be small.
+        self.inline_left = 0;
+        self.keep(pending).map(drop)
     }
 
     /// Writes the call and its path set.
@@ -233,7 +282,7 @@ impl Recording<'_> {
             return Err(Reason::TooLarge(frame::MOST));
         }
         let sets = path_set.map(|path_set| {
-            let mut sets = self.store.path_sets(&call.command);
+            let mut sets = self.store.own_path_sets(&call.command);
             sets.insert(path_set);
             path_set_bytes(sets)
         });

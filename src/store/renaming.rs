@@ -27,7 +27,7 @@ impl Store {
         // From now on nobody changes tags; whoever stores a call meanwhile finds that of the same key in place, or is found.
         let mut recording = self.recording()?;
         let gone = || Reason::Damaged("it is gone".to_owned());
-        let tags = self.call(former)?.ok_or_else(gone)?.tags;
+        let tags = self.own_call(former)?.ok_or_else(gone)?.tags;
         let failed = |error| unusable(format!("cannot store call {}", call.key.0.short()), error);
         let used = self.last_use(former).map_err(failed)?.ok_or_else(gone)?;
         let used = self.last_use(&call.key).map_err(failed)?.map_or(used, |other| used.max(other));
@@ -51,8 +51,8 @@ impl Store {
     /// Gives a call the tags of these names that it has not.
     fn add_tags(&self, key: &Key, tags: BTreeMap<String, String>) -> Result<(), Reason> {
         let add = |present: &mut BTreeMap<String, String>| {
-            for (name, value) in tags {
-                present.entry(name).or_insert(value);
+            for (name, value) in &tags {
+                present.entry(name.clone()).or_insert_with(|| value.clone());
             }
         };
         self.tag(key, add).map(drop)
@@ -73,7 +73,7 @@ impl Store {
         if self.access != Access::ReadWrite {
             return Err(Reason::ReadOnly);
         }
-        if let Ok(Some(call)) = self.call(former) {
+        if let Ok(Some(call)) = self.own_call(former) {
             // Somebody may have evicted the new one, and its tags with it.
             let _ = self.add_tags(now, call.tags);
         }

@@ -65,7 +65,7 @@ impl Store {
         }
         let is_gone = is_damaged || present.is_none();
         // One that is damaged itself goes to quarantine as it is read.
-        let Some(found) = call.and_then(|key| self.call(key).ok().flatten()) else { return Ok(()) };
+        let Some(found) = call.and_then(|key| self.own_call(key).ok().flatten()) else { return Ok(()) };
         let lacks = found.values().any(|content| {
             let is_elsewhere = content.inline.is_none();
             content.digest == *digest && if is_elsewhere { is_gone } else { self.inline_fault(content).is_some() }
@@ -74,7 +74,7 @@ impl Store {
     }
 
     fn repair_call(&self, key: &Key, _alone: Option<&Alone>) -> Result<()> {
-        match self.call(key) {
+        match self.own_call(key) {
             Err(Reason::Damaged(_)) => self.put_aside(&call_name(key)),
             _ => Ok(()),
         }

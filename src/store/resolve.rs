@@ -2,7 +2,7 @@
 
 use rustix::fs::FileType;
 
-use super::folder::{call_name, value_name};
+use super::folder::value_name;
 use super::{Catalogue, Store};
 use crate::error::Error;
 use crate::model::{Content, Digest, Key, Prefix};
@@ -121,13 +121,18 @@ impl Store {
 
     fn file_named(&self, digest: &Digest) -> Option<Named> {
         let key = Key(*digest);
-        if self.folder.stat(&call_name(&key)).ok().flatten().is_some() {
+        if self.members().any(|member| member.has_call_file(&key)) {
             return Some(Named::Call(key));
         }
         self.value_file_length(digest).map(|_| Named::Value(*digest))
     }
 
     fn value_file_length(&self, digest: &Digest) -> Option<u64> {
+        self.members().find_map(|member| member.own_length(digest))
+    }
+
+    /// How long the file of a value is in this very store; `None` where it has none.
+    pub(super) fn own_length(&self, digest: &Digest) -> Option<u64> {
         let stat = self.folder.stat(&value_name(digest)).ok().flatten()?;
         (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then_some(stat.st_size as u64)
     }
@@ -135,10 +140,15 @@ impl Store {
     /// Values that no call names, or whose call is not yet in the catalogue.
     fn value_files_with_prefix(&self, prefix: &Prefix) -> Result<Vec<Digest>, Error> {
         let (shard, rest) = prefix.as_str().split_at(2);
-        let names = self.folder.names(&format!("values/{shard}"));
-        let names = names.map_err(|error| Error::failure("cannot list the values").because(error))?;
-        let beginning = names.into_iter().filter(|name| name.starts_with(rest.as_bytes()));
-        Ok(beginning.filter_map(|name| format!("{shard}{}", String::from_utf8(name).ok()?).parse().ok()).collect())
+        let mut found = Vec::new();
+        for member in self.members() {
+            let names = member.folder.names(&format!("values/{shard}"));
+            let names = names.map_err(|error| Error::failure("cannot list the values").because(error))?;
+            let beginning = names.into_iter().filter(|name| name.starts_with(rest.as_bytes()));
+            let whole = |name| format!("{shard}{}", String::from_utf8(name).ok()?).parse::<Digest>().ok();
+            found.extend(beginning.filter_map(whole));
+        }
+        Ok(found)
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 
 use super::folder::Found;
 use super::{Access, Store, unusable};
-use crate::model::Reason;
+use crate::model::{Digest, Reason};
 
 const NAME: &str = "secret";
 const LENGTH: usize = 32;
@@ -27,6 +27,15 @@ impl Store {
         self.make_secret().map_err(|error| unusable("cannot make the cache's secret", error))?;
         // Not what was just made: somebody else may have been faster.
         self.read_secret()?.ok_or_else(|| Reason::StoreUnusable("the cache's secret vanishes".into()))
+    }
+
+    /// What the store's random key is called where it is not known: calls that were taken over name it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::secret`].
+    pub fn secret_name(&self) -> Result<Digest, Reason> {
+        Ok(Digest(blake3::derive_key("fleche 2026-11 name of a cache's secret", &self.secret()?)))
     }
 
     fn read_secret(&self) -> Result<Option<[u8; LENGTH]>, Reason> {

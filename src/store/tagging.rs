@@ -16,30 +16,39 @@ use crate::model::{Call, Event, Key, Reason};
 const REPLAY_PATIENCE: Duration = Duration::from_millis(200);
 
 impl Store {
-    /// Changes the tags of a call; says whether it has others now. Its last use stays what it was.
+    /// Changes the tags of a call, wherever it is; says whether it has others now. Its last use stays what it was.
     ///
     /// # Errors
     ///
     /// [`Reason::ReadOnly`], [`Reason::NoCall`] where there is no such call, [`Reason::Damaged`], and
     /// [`Reason::StoreUnusable`] where it cannot be written.
-    pub fn tag(&self, key: &Key, change: impl FnOnce(&mut BTreeMap<String, String>)) -> Result<bool, Reason> {
-        if self.access != Access::ReadWrite {
+    pub fn tag(&self, key: &Key, mut change: impl FnMut(&mut BTreeMap<String, String>)) -> Result<bool, Reason> {
+        if self.members().all(|member| !member.is_writable()) {
             return Err(Reason::ReadOnly);
         }
-        let alone = self.alone().map_err(|error| Reason::StoreUnusable(error.to_string()))?;
-        self.tag_alone(alone, key, change)
+        let mut is_changed = false;
+        let is_there = self.everywhere(key, |member| {
+            let alone = member.alone().map_err(|error| Reason::StoreUnusable(error.to_string()))?;
+            match member.tag_alone(alone, key, &mut change) {
+                Ok(changed) => is_changed |= changed,
+                Err(Reason::NoCall) => return Ok(false),
+                Err(reason) => return Err(reason),
+            }
+            Ok(true)
+        })?;
+        if is_there { Ok(is_changed) } else { Err(Reason::NoCall) }
     }
 
     /// Adds tags to a call that is replayed, as far as it has others; a replay waits for nobody long, and is as good without.
     pub fn tag_replayed(&self, key: &Key, tags: &BTreeMap<String, String>) {
         let has_all = |call: &Call| tags.iter().all(|(name, value)| call.tags.get(name) == Some(value));
-        let is_tagged = || matches!(self.call(key), Ok(Some(call)) if has_all(&call));
+        let is_tagged = || matches!(self.own_call(key), Ok(Some(call)) if has_all(&call));
         if tags.is_empty() || self.access != Access::ReadWrite || is_tagged() {
             return;
         }
         if let Ok(alone) = self.alone_within(REPLAY_PATIENCE) {
             // What cannot be written is written with the next replay.
-            let _ = self.tag_alone(alone, key, |all| all.extend(tags.clone()));
+            let _ = self.tag_alone(alone, key, &mut |all: &mut BTreeMap<String, String>| all.extend(tags.clone()));
         }
     }
 
@@ -48,7 +57,7 @@ impl Store {
         &self,
         _alone: Option<Alone>,
         key: &Key,
-        change: impl FnOnce(&mut BTreeMap<String, String>),
+        change: &mut impl FnMut(&mut BTreeMap<String, String>),
     ) -> Result<bool, Reason> {
         let (mut call, stat) = self.call_and_stat(key)?.ok_or(Reason::NoCall)?;
         let before = call.tags.clone();

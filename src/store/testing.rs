@@ -60,6 +60,7 @@ pub fn call(name: &str) -> Call {
         cwd: "/work".into(),
         root: "/work".into(),
         parts: Vec::new(),
+        sealed_by: None,
         variables: Vec::new(),
         request: Request::default(),
         observations: vec![Observation { path: "a.c".into(), facet: Facet::Whole, state: State::Absent, stamp: None }],
@@ -73,8 +74,11 @@ pub fn path_set(call: &Call) -> PathSet {
     PathSet { key: call.key, observations: call.observations.clone() }
 }
 
+/// Paths with inode numbers, sizes, and times of modification and change.
+pub type Everything = BTreeMap<PathBuf, (u64, u64, i64, i64)>;
+
 /// Every path below `folder` with its inode, size and times: equal before and after means that nothing was written.
-pub fn everything(folder: &Path) -> BTreeMap<PathBuf, (u64, u64, i64, i64)> {
+pub fn everything(folder: &Path) -> Everything {
     let mut found = BTreeMap::new();
     for entry in walkdir::WalkDir::new(folder) {
         let entry = entry.unwrap();

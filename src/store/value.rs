@@ -28,6 +28,16 @@ impl Store {
     /// [`Reason::Damaged`] where it is gone or is not what its name says; it is then in quarantine.
     /// [`Reason::StoreUnusable`] where it cannot be opened.
     pub fn value(&self, content: &Content) -> Result<Value, Reason> {
+        let own = self.own_value(content);
+        if own.is_ok() || self.behind.is_empty() {
+            return own;
+        }
+        let behind = self.behind.iter().find_map(|member| member.own_value(content).ok());
+        behind.map_or(own, Ok)
+    }
+
+    /// The same of this very store.
+    pub(super) fn own_value(&self, content: &Content) -> Result<Value, Reason> {
         if let Some(bytes) = &content.inline {
             let whole = bytes.len() as u64 == content.length && Digest::of(bytes) == content.digest;
             return if whole { Ok(Value::Bytes(bytes.clone())) } else { Err(wrong(content, "its digest is wrong")) };

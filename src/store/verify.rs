@@ -183,7 +183,7 @@ impl Store {
     }
 
     fn each_content(&self, key: &Key, fault: impl Fn(&Content) -> Option<(Trouble, String)>) -> Vec<Fault> {
-        let call = match self.call(key) {
+        let call = match self.own_call(key) {
             Ok(Some(call)) => call,
             Ok(None) => return Vec::new(),
             Err(Reason::Damaged(why)) => {
@@ -201,11 +201,11 @@ impl Store {
         };
         let faults: Vec<Fault> = contents.filter_map(fault).collect();
         // Somebody may have evicted it meanwhile, and its values after it.
-        if faults.is_empty() || self.call(key).is_ok_and(|call| call.is_none()) { Vec::new() } else { faults }
+        if faults.is_empty() || self.own_call(key).is_ok_and(|call| call.is_none()) { Vec::new() } else { faults }
     }
 
     pub(super) fn inline_fault(&self, content: &Content) -> Option<(Trouble, String)> {
-        self.value(content).err().map(|_| (Trouble::Damaged, "its digest is wrong".to_owned()))
+        self.own_value(content).err().map(|_| (Trouble::Damaged, "its digest is wrong".to_owned()))
     }
 
     /// What is wrong with the file of a value; nothing where there is none.
@@ -253,7 +253,7 @@ impl Store {
         let names = |call: &Call| -> BTreeSet<Digest> {
             call.values().filter(|content| content.inline.is_none()).map(|content| content.digest).collect()
         };
-        let call = self.call(key).ok().flatten();
+        let call = self.own_call(key).ok().flatten();
         call.as_ref().map(names).unwrap_or_default().into_iter().map(|digest| (digest, *key)).collect()
     }
 }

@@ -40,6 +40,12 @@ pub fn effective_user() -> u32 {
     unsafe { libc::getauxval(libc::AT_EUID) as u32 }
 }
 
+/// Whether the process acts in this group.
+pub fn is_in_group(group: u32) -> bool {
+    rustix::process::getegid().as_raw() == group
+        || rustix::process::getgroups().is_ok_and(|groups| groups.iter().any(|one| one.as_raw() == group))
+}
+
 /// Whether the effective user is root.
 pub fn is_root() -> bool {
     effective_user() == 0

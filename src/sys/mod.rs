@@ -18,6 +18,7 @@ pub mod lock;
 pub mod look;
 pub mod message;
 pub mod process;
+pub mod project;
 pub mod seccomp;
 pub mod sieve;
 pub mod signal;

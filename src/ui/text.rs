@@ -1,37 +1,13 @@
-//! Sizes, durations, times and tags, as people write and read them.
+//! Sizes, durations and times, as people read them.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use crate::error::{Error, Result};
 use crate::sys::clock;
 
-/// Binary units; the decimal ones are accepted too.
+/// Binary units.
 const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
-
-/// Bytes in a text such as `10MiB`, `2GB`, `500k` or `1024`.
-pub fn parse_size(text: &str) -> std::result::Result<u64, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kib" => 1 << 10,
-        "m" | "mib" => 1 << 20,
-        "g" | "gib" => 1 << 30,
-        "t" | "tib" => 1 << 40,
-        "kb" => 1_000,
-        "mb" => 1_000_000,
-        "gb" => 1_000_000_000,
-        "tb" => 1_000_000_000_000,
-        _ => return Err("a size is a number and a unit, such as 10MiB or 2GB".to_owned()),
-    };
-    number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(factor))
-        .ok_or_else(|| "a size is a number and a unit, such as 10MiB or 2GB".to_owned())
-}
 
 /// Bytes as people read them.
 pub fn size(bytes: u64) -> String {
@@ -101,31 +77,9 @@ fn is_harmful(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// The two sides of `NAME=VALUE`.
-pub fn parse_tag(word: &str) -> Result<(String, String)> {
-    match word.split_once('=') {
-        Some((name, value)) if is_tag_name(name) => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(Error::usage(format!("`{word}` is not a tag")).hint("a tag is NAME=VALUE, such as project=alpha")),
-    }
-}
-
-fn is_tag_name(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_read_in_both_systems() {
-        assert_eq!(parse_size("10MiB"), Ok(10 << 20));
-        assert_eq!(parse_size("2GB"), Ok(2_000_000_000));
-        assert_eq!(parse_size("500k"), Ok(500 << 10));
-        assert_eq!(parse_size("7"), Ok(7));
-        assert!(parse_size("x").is_err() && parse_size("1.5G").is_err() && parse_size("99999999999T").is_err());
-    }
 
     #[test]
     fn sizes_and_durations_are_short() {
@@ -154,12 +108,5 @@ mod tests {
         assert_eq!(escape("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\\nc");
         assert_eq!(escape("naïve"), "naïve");
         assert_eq!(escape("a\u{202e}b\u{200b}"), "a\\u{202e}b\\u{200b}");
-    }
-
-    #[test]
-    fn a_tag_has_a_name_and_a_value() {
-        assert_eq!(parse_tag("a=b=c").unwrap(), ("a".into(), "b=c".into()));
-        assert_eq!(parse_tag("alpha").unwrap_err().to_string(), "`alpha` is not a tag");
-        assert!(parse_tag("=b").is_err() && parse_tag("1=b").is_err() && parse_tag("a b=c").is_err());
     }
 }

@@ -54,6 +54,12 @@ pub fn of_call(call: &Call, secret: &[u8; 32]) -> Vec<Counted> {
     counted
 }
 
+/// All of these arguments, told by what `digest` makes of them: for a call of which it is not known which counted.
+pub fn all(words: &[Argument], digest: impl Fn(&Argument) -> Digest) -> Vec<Counted> {
+    let counted = |(position, word): (usize, &Argument)| Counted { position, word: word.clone(), digest: digest(word) };
+    words.iter().enumerate().map(counted).collect()
+}
+
 /// Whether a part of this name is an argument.
 pub fn is_argument(name: &str) -> bool {
     name.starts_with("arg.")

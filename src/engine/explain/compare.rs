@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
 use crate::key;
 use crate::model::{
-    Aspect, Call, Difference, Digest, ProgramRule, Request, Role, Setting, Side, StdinRule, Subject, Variable,
+    Argument, Aspect, Call, Difference, Digest, ProgramRule, Request, Role, Setting, Side, StdinRule, Subject, Variable,
 };
 
 use super::super::recognise::shown_arguments;
@@ -28,6 +29,9 @@ pub fn compare(now: &Now, call: &Call) -> Vec<Difference> {
         theirs: parts(call.parts.iter().map(|(name, digest)| (name.as_str(), *digest))),
         redaction: &redaction,
     };
+    if call.sealed_by.is_some() {
+        return comparison.in_clear();
+    }
     if comparison.differs("format") {
         return vec![aspect(Aspect::Format, None, None)];
     }
@@ -80,6 +84,37 @@ impl Comparison<'_> {
     /// The one of `texts` that a part of the call was.
     fn was(&self, name: &str, texts: impl Iterator<Item = String>) -> Option<String> {
         recover(self.theirs.get(name)?.first()?, self.now.secret, texts)
+    }
+
+    /// What can be told of a call that another cache recorded: there is no secret by which to tell its environment.
+    fn in_clear(&self) -> Vec<Difference> {
+        let mut found = self.flags();
+        let word = |word: &Argument| match word {
+            Argument::Clear(text) => Digest::of(text.as_bytes()),
+            Argument::Redacted => Digest::of(HIDDEN.as_bytes()),
+        };
+        let own = shown_arguments(self.now.command);
+        let [ours, theirs] = [&own, &self.call.argv].map(|words| arguments::all(words, word));
+        found.extend(arguments::differences(&ours, &theirs));
+        let folder = |path: &std::path::Path| Some(self.redaction.shown(path).to_string_lossy().into_owned());
+        let place =
+            |cwd: &std::path::Path, root: &std::path::Path| cwd.strip_prefix(root).map(std::path::Path::to_owned);
+        let (now, call) = (self.now.command, self.call);
+        let is_elsewhere = match now.project {
+            true => place(&now.cwd, &now.root) != place(&call.cwd, &call.root),
+            false => now.cwd != call.cwd,
+        };
+        if is_elsewhere && !self.now.request.ignore_cwd {
+            found.push(Difference {
+                subject: Subject::Aspect { aspect: Aspect::Folder, now: folder(&now.cwd), then: folder(&call.cwd) },
+                remedy: vec!["--no-cwd".into()],
+            });
+        }
+        found.extend(inputs::differences(self.now, self.call, Paths::Common, self.redaction));
+        if found.is_empty() {
+            found.push(aspect(Aspect::Elsewhere, None, None));
+        }
+        found
     }
 
     fn flags(&self) -> Vec<Difference> {

@@ -19,7 +19,7 @@ use crate::model::{
     Argument, Call, Command, CommandDigest, Difference, Digest, Grade, Key, Nearest, Observation, Reason, Request,
     StampMemory, Streams, Subject, Uncovered, Variable,
 };
-use crate::store::{Catalogue, Refusal, Store};
+use crate::store::{Catalogue, Purpose, Refusal, Store};
 use crate::sys::clock;
 
 use super::again::Scene;
@@ -29,7 +29,7 @@ use super::recognise::shown_arguments;
 use super::redaction::Redaction;
 use super::standard_input::StandardInput;
 use super::watching;
-use super::{Detail, Halt, Mode, Policy, hint, recognise, replay};
+use super::{Caches, Detail, Halt, Mode, Policy, hint, recognise, replay};
 
 /// Calls that are read at most to find the nearest.
 const MOST_CANDIDATES: u32 = 64;
@@ -108,18 +108,13 @@ pub(super) struct Now<'a> {
 /// # Errors
 ///
 /// What `fleche run` refuses, and a catalogue that cannot be read.
-pub fn explain(
-    request: &Request,
-    policy: &Policy,
-    streams: Option<Streams>,
-    folder: &std::result::Result<PathBuf, Reason>,
-) -> Result<Explanation> {
+pub fn explain(request: &Request, policy: &Policy, streams: Option<Streams>, caches: &Caches) -> Result<Explanation> {
     let not_cached = |reason: Reason| {
         let hint = hint(&reason);
         Explanation { verdict: Verdict::NotCached { reason, hint }, command: None }
     };
-    let open = || match folder {
-        Ok(folder) => Store::open_to_look(folder).map_err(Halt::Plain),
+    let open = || match caches {
+        Ok(caches) => Store::open_stack(caches, Purpose::Look, &mut |_, _| {}).map_err(Halt::Plain),
         Err(reason) => Err(Halt::Plain(reason.clone())),
     };
     let explained = match are_named_in(request) {

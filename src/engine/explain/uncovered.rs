@@ -36,6 +36,9 @@ fn variables(now: &Now, call: &Call) -> Vec<Uncovered> {
         let of = variables.iter().filter(|variable| !variable.counted);
         of.map(|variable| (variable.name.clone(), variable.digest)).collect()
     };
+    if call.sealed_by.is_some() {
+        return Vec::new();
+    }
     let (ours, theirs) = (uncounted(now.variables), uncounted(&call.variables));
     let alone = ours.iter().filter(|one| !theirs.contains(one)).chain(theirs.iter().filter(|one| !ours.contains(one)));
     let mut names: Vec<_> = alone.map(|(name, _)| name.clone()).collect();

@@ -14,6 +14,7 @@ use crate::key::{ObserveError, Observed, Surroundings, command, confirm, observe
 use crate::model::{
     Command, Digest, Observation, Reason, Remembered, Request, Stamp, StampMemory, State, Stdin, Streams,
 };
+use crate::sys::project;
 
 /// Remembers what it is told, and knows what it was made with.
 #[derive(Default)]
@@ -128,6 +129,7 @@ pub fn no_probe(_: &OsStr) -> Result<Vec<u8>> {
 pub fn surroundings(cwd: &Path) -> Surroundings<'static> {
     Surroundings {
         cwd: cwd.to_owned(),
+        project: project::root(cwd),
         environment: vec!["PATH=/bin:/usr/bin".into()],
         streams: Streams { stdout: true, stderr: true, same: false },
         descriptors: String::new(),

@@ -16,7 +16,7 @@ impl Store {
         if self.access == Access::ReadOnly {
             return Ok(None);
         }
-        let catalogue = self.catalogue()?;
+        let catalogue = self.own_catalogue()?;
         // Others are writing it: what it does not know yet is no fault.
         if !catalogue.is_up_to_date() {
             return Ok(None);
@@ -57,7 +57,7 @@ impl Store {
         if suspects.is_empty() {
             return Ok(None);
         }
-        let catalogue = self.catalogue()?;
+        let catalogue = self.own_catalogue()?;
         if !catalogue.is_up_to_date() {
             return Ok(None);
         }
@@ -67,7 +67,7 @@ impl Store {
             };
             let is_listed = listed().map_err(|error| catalogue.failed(error))?;
             // One that is damaged or that nobody can read is a fault of its own.
-            let is_there = match self.call(key) {
+            let is_there = match self.own_call(key) {
                 Ok(call) => call.is_some(),
                 Err(_) => continue,
             };

@@ -198,6 +198,10 @@ impl<'store> Fold<'store> {
                 self.read(transaction, key)?;
                 count(transaction, &Count { bytes: *bytes, reason: why, ..Count::of(day, "stored", name) })
             }
+            Event::Copied { key, bytes, name } => {
+                self.read(transaction, key)?;
+                count(transaction, &Count { bytes: *bytes, ..Count::of(day, "copied", name) })
+            }
             Event::Tagged { key } => self.read(transaction, key),
             Event::Renamed { from, to } => {
                 self.read(transaction, to)?;

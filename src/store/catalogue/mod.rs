@@ -9,6 +9,7 @@ mod agreement;
 mod column;
 mod entry;
 mod fold;
+mod joint;
 mod ledger;
 mod neighbours;
 mod peek;
@@ -65,6 +66,10 @@ pub struct Catalogue {
     /// Whether a question met damage.
     damaged: Cell<bool>,
     state: State,
+    /// By which name other connections of this process find it, if it has no file.
+    shared: Option<String>,
+    /// Those that this one answers for, which live as long.
+    parts: Vec<Catalogue>,
 }
 
 /// What an open catalogue knows.
@@ -91,12 +96,28 @@ impl From<rusqlite::Error> for Trouble {
 }
 
 impl Store {
-    /// Opens the catalogue and brings it up to date.
+    /// Opens the catalogue and brings it up to date, with those of the stores behind this one.
     ///
     /// # Errors
     ///
     /// Where a newer fleche made it.
     pub fn catalogue(&self) -> Result<Catalogue, Error> {
+        let own = self.own_catalogue()?;
+        if self.behind.is_empty() {
+            return Ok(own);
+        }
+        let mut all = vec![own];
+        for member in &self.behind {
+            let part = member.own_catalogue()?;
+            // A folder that was copied has the numbers of the one that it was copied from.
+            let is_apart = joint::are_apart(&all, &part).map_err(failed)?;
+            all.push(if is_apart { part } else { member.catalogue_in_memory()? });
+        }
+        joint::joint(all)
+    }
+
+    /// The catalogue of this very store.
+    pub(super) fn own_catalogue(&self) -> Result<Catalogue, Error> {
         self.catalogue_within(PATIENCE)
     }
 
@@ -136,8 +157,9 @@ impl Store {
             return Ok(None);
         }
         only_answer(&mut connection)?;
-        let folder = Some(self.folder.clone());
-        Ok(Some(Catalogue { connection, folder, damaged: Cell::new(false), state: State::AsLeft }))
+        let mut catalogue = Catalogue::of(connection, State::AsLeft);
+        catalogue.folder = Some(self.folder.clone());
+        Ok(Some(catalogue))
     }
 
     /// The catalogue's file, opened.
@@ -162,15 +184,18 @@ impl Store {
 
     /// A catalogue of the files as they are, which nobody else sees and nothing remembers.
     fn catalogue_in_memory(&self) -> Result<Catalogue, Error> {
-        let built = Connection::open_in_memory().map_err(Trouble::from);
+        let shared = joint::name();
+        let built = joint::open(&shared).map_err(Trouble::from);
         let built = built.and_then(|connection| self.prepared(laid_out(connection, "MEMORY", "OFF")?, Books::Copied));
-        built.map_err(|trouble| self.unopened(trouble))
+        let mut built = built.map_err(|trouble| self.unopened(trouble))?;
+        built.shared = Some(shared);
+        Ok(built)
     }
 
     fn prepared(&self, mut connection: Connection, books: Books) -> Result<Catalogue, Trouble> {
         fold::fold(&mut connection, self, books, &|_, _| {})?;
         only_answer(&mut connection)?;
-        Ok(Catalogue { connection, folder: None, damaged: Cell::new(false), state: State::UpToDate })
+        Ok(Catalogue::of(connection, State::UpToDate))
     }
 
     fn unopened(&self, trouble: Trouble) -> Error {
@@ -246,6 +271,11 @@ fn only_answer(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 impl Catalogue {
+    fn of(connection: Connection, state: State) -> Catalogue {
+        let damaged = Cell::new(false);
+        Catalogue { connection, folder: None, damaged, state, shared: None, parts: Vec::new() }
+    }
+
     /// Whether it knows all that had happened when it was opened: else others kept writing it.
     fn is_up_to_date(&self) -> bool {
         self.state == State::UpToDate
@@ -265,7 +295,9 @@ impl Catalogue {
                     | rusqlite::Error::IntegralValueOutOfRange(..)
             ),
         };
-        self.damaged.set(self.damaged.get() || damaged);
+        for catalogue in self.parts.iter().chain([self]) {
+            catalogue.damaged.set(catalogue.damaged.get() || damaged);
+        }
         failed(error)
     }
 }

@@ -19,6 +19,18 @@ const MOST: u32 = 100;
 /// Characters of a key that are shown where so many tell it.
 const SHORT: usize = 12;
 
+/// A file's name as SQLite reads it in a URI.
+pub(super) fn file_name(path: &Path) -> String {
+    let mut name = String::from("file:");
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => name.push(char::from(*byte)),
+            _ => name.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    name
+}
+
 /// A catalogue that is only glanced at.
 #[derive(Debug)]
 pub struct Peek(Connection);
@@ -28,14 +40,7 @@ impl Peek {
     pub fn open(folder: &Path) -> Option<Peek> {
         let store = Store::open_read_only(folder).ok()?;
         // Immutable: SQLite makes no files beside it and takes no locks.
-        let mut name = String::from("file:");
-        for byte in store.folder().join(FILE).as_os_str().as_bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => name.push(char::from(*byte)),
-                _ => name.push_str(&format!("%{byte:02x}")),
-            }
-        }
-        name.push_str("?mode=ro&immutable=1");
+        let name = file_name(&store.folder().join(FILE)) + "?mode=ro&immutable=1";
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(name, flags).ok()?;
         connection.pragma_update(None, "mmap_size", 0).ok()?;

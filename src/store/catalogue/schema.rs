@@ -8,7 +8,7 @@ use super::Trouble;
 const APPLICATION: i32 = 0x666c_6563;
 
 /// Each brings the version before it up by one. Append; never edit what was released.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
 CREATE TABLE call (
     id INTEGER PRIMARY KEY,
@@ -212,7 +212,116 @@ CREATE TABLE ledger (
     digest BLOB NOT NULL            -- at the head of its file
 );
 ",
+    "
+-- All that is in these is read anew from the files, and what the files do not tell is in the tables that stay.
+DROP TABLE call_value;
+DROP TABLE variable;
+DROP TABLE tag;
+DROP TABLE argument;
+DROP TABLE call;
+DROP TABLE path_set;
+DROP TABLE path;
+DROP TABLE word;
+DELETE FROM shard;
+
+-- Numbers begin somewhere else in each catalogue, so that those of a stack can be asked together (see `joint.rs`).
+CREATE TABLE word (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    text TEXT NOT NULL UNIQUE       -- a BLOB where it is not UTF-8, like all text from the file system
+);
+CREATE TABLE path (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    path TEXT NOT NULL UNIQUE
+);
+CREATE TABLE path_set (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    digest BLOB NOT NULL UNIQUE,
+    paths BLOB NOT NULL             -- ids in ascending order, each as the LEB128 difference to the one before
+);
+
+CREATE TABLE call (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    key BLOB NOT NULL UNIQUE,
+    command BLOB NOT NULL,
+    grade TEXT NOT NULL,
+    bound INTEGER NOT NULL,
+    exit INTEGER NOT NULL,
+    name TEXT NOT NULL,             -- the last component of the first argument
+    program INTEGER NOT NULL REFERENCES word,
+    cwd INTEGER NOT NULL REFERENCES word,
+    root INTEGER NOT NULL REFERENCES word,
+    started INTEGER NOT NULL,       -- nanoseconds since 1970
+    stopped INTEGER NOT NULL,       -- nanoseconds since 1970
+    wall INTEGER NOT NULL,          -- nanoseconds
+    user_time INTEGER NOT NULL,     -- nanoseconds
+    system_time INTEGER NOT NULL,   -- nanoseconds
+    peak_memory INTEGER NOT NULL,   -- bytes
+    host INTEGER NOT NULL REFERENCES word,
+    user INTEGER NOT NULL REFERENCES word,
+    version INTEGER NOT NULL REFERENCES word,
+    git_commit INTEGER REFERENCES word,
+    git_branch INTEGER REFERENCES word,
+    outputs INTEGER NOT NULL,       -- how many
+    inputs INTEGER NOT NULL,        -- how many paths were observed
+    file_bytes INTEGER NOT NULL,    -- of its own file
+    bytes INTEGER NOT NULL,         -- of its own file and of the values that it names
+    last_used INTEGER NOT NULL,     -- nanoseconds since 1970
+    hits INTEGER NOT NULL DEFAULT 0,
+    path_set INTEGER NOT NULL REFERENCES path_set
+);
+CREATE INDEX call_started ON call (started);
+CREATE INDEX call_wall ON call (wall, started);
+CREATE INDEX call_name ON call (name, started);
+CREATE INDEX call_command ON call (command);
+
+CREATE TABLE argument (
+    call INTEGER NOT NULL REFERENCES call ON DELETE CASCADE,
+    n INTEGER NOT NULL,
+    text TEXT,                      -- NULL where it was redacted
+    PRIMARY KEY (call, n)
+) WITHOUT ROWID;
+
+CREATE TABLE tag (
+    call INTEGER NOT NULL REFERENCES call ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (call, name)
+) WITHOUT ROWID;
+CREATE INDEX tag_name ON tag (name, value);
+
+-- Only what was recorded in clear.
+CREATE TABLE variable (
+    call INTEGER NOT NULL REFERENCES call ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (call, name)
+) WITHOUT ROWID;
+
+CREATE TABLE call_value (
+    call INTEGER NOT NULL REFERENCES call ON DELETE CASCADE,
+    n INTEGER NOT NULL,             -- 0 standard output, 1 standard error, 2 and up the outputs
+    path TEXT,                      -- of an output
+    digest BLOB,                    -- NULL for an output that has no bytes, and for an empty stream
+    length INTEGER,                 -- bytes
+    inline INTEGER NOT NULL,        -- whether the call's own file holds the bytes
+    PRIMARY KEY (call, n)
+) WITHOUT ROWID;
+CREATE INDEX call_value_digest ON call_value (digest) WHERE digest IS NOT NULL;
+CREATE INDEX call_value_file ON call_value (digest, length) WHERE inline = 0;
+
+INSERT INTO sqlite_sequence (name, seq)
+SELECT name, base FROM
+    (SELECT (abs(random()) % 4194303 + 1) << 40 AS base),
+    (SELECT 'word' AS name UNION ALL SELECT 'path' UNION ALL SELECT 'path_set' UNION ALL SELECT 'call');
+",
 ];
+
+/// The tables whose rows a question may be about.
+pub(super) const ASKED: [&str; 11] =
+    ["call", "argument", "tag", "variable", "call_value", "word", "path", "path_set", "refusal", "statistic", "usage"];
+
+/// The tables whose rows have numbers that no other catalogue of a stack may use.
+pub(super) const NUMBERED: [&str; 4] = ["word", "path", "path_set", "call"];
 
 /// Refuses what a newer fleche made, before anything is written.
 pub(super) fn check(connection: &Connection) -> Result<(), Trouble> {

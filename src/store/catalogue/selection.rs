@@ -173,7 +173,7 @@ impl Spelt {
                 let value = value.as_ref().map_or(String::new(), |value| format!(" AND value = ?{}", self.text(value)));
                 format!("call.id IN (SELECT call FROM tag WHERE tag.name = ?{name}{value})")
             }
-            Condition::Cwd(path) => format!("call.cwd = (SELECT id FROM word WHERE text = ?{})", self.bytes(path)),
+            Condition::Cwd(path) => format!("call.cwd IN (SELECT id FROM word WHERE text = ?{})", self.bytes(path)),
             Condition::Exit(code) => format!("call.exit = {code}"),
             Condition::Since(time) => format!("call.started >= {time}"),
             Condition::Until(time) => format!("call.started < {time}"),
@@ -209,7 +209,7 @@ impl Spelt {
             match root {
                 None => found,
                 Some(root) => {
-                    format!("(call.root = (SELECT id FROM word WHERE text = ?{}) AND {found})", self.bytes(root))
+                    format!("(call.root IN (SELECT id FROM word WHERE text = ?{}) AND {found})", self.bytes(root))
                 }
             }
         };

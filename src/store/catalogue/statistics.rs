@@ -16,7 +16,7 @@ pub struct Counted {
     pub day: i64,
     /// The name of the command; empty where it is not known.
     pub name: String,
-    /// `stored`, `hit`, `missed` (it ran and was not stored) or `evicted`.
+    /// `stored`, `hit`, `missed` (it ran and was not stored), `copied` (from another cache) or `evicted`.
     pub event: String,
     /// Why it had to run (`stored`) or was not stored (`missed`): the name of a reason.
     pub reason: String,

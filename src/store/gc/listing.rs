@@ -56,6 +56,9 @@ impl Store {
         for name in self.texts_in("quarantine")? {
             self.unneeded(Thing::Quarantined(name)).into_iter().for_each(&mut show);
         }
+        for name in self.texts_in(crate::store::session::FOLDER)? {
+            self.unneeded(Thing::Session(name)).into_iter().for_each(&mut show);
+        }
         let copies = self.argument_folders();
         let copies = copies.map_err(|why| Error::failure("cannot list `args` of the cache").because(why))?;
         for (name, bytes) in copies {

@@ -9,6 +9,7 @@
 //!
 //! Whoever dies in between leaves less garbage and nothing else.
 
+mod keeping;
 mod listing;
 mod plan;
 mod recent;
@@ -30,6 +31,8 @@ pub struct Limits {
     pub max_size: Option<u64>,
     /// Calls that were not used for so many nanoseconds go.
     pub max_age: Option<u64>,
+    /// Calls beyond this number go, those that were not used for longest first.
+    pub max_entries: Option<u64>,
     /// Files that are younger than so many nanoseconds stay: somebody may be about to need them.
     pub grace: u64,
 }
@@ -69,6 +72,8 @@ pub enum Thing {
     Quarantined(String),
     /// The remembered digest of a file, by its name below the store's folder.
     Stamp(String),
+    /// What a session used, by its name below the store's folder.
+    Session(String),
     /// The copies of a value that commands were given, by the name of their folder below the store's folder.
     Argument(String),
 }
@@ -130,6 +135,7 @@ impl Thing {
             Thing::Temporary(_) => "temporary file",
             Thing::Quarantined(_) => "quarantined",
             Thing::Stamp(_) => "stamp",
+            Thing::Session(_) => "session",
             Thing::Argument(_) => "argument copy",
         }
     }
@@ -140,9 +146,11 @@ impl Thing {
             Thing::Call(key) => key.to_string(),
             Thing::Value(digest) => digest.to_string(),
             Thing::PathSets(command) => command.to_string(),
-            Thing::Temporary(name) | Thing::Quarantined(name) | Thing::Stamp(name) | Thing::Argument(name) => {
-                name.clone()
-            }
+            Thing::Temporary(name)
+            | Thing::Quarantined(name)
+            | Thing::Stamp(name)
+            | Thing::Session(name)
+            | Thing::Argument(name) => name.clone(),
         }
     }
 
@@ -152,9 +160,11 @@ impl Thing {
             Thing::Call(key) => super::folder::call_name(key),
             Thing::Value(digest) => super::folder::value_name(digest),
             Thing::PathSets(command) => super::folder::paths_name(command),
-            Thing::Temporary(name) | Thing::Quarantined(name) | Thing::Stamp(name) | Thing::Argument(name) => {
-                name.clone()
-            }
+            Thing::Temporary(name)
+            | Thing::Quarantined(name)
+            | Thing::Stamp(name)
+            | Thing::Session(name)
+            | Thing::Argument(name) => name.clone(),
         }
     }
 }
@@ -192,10 +202,11 @@ impl Store {
             let _ = self.folder.open_to_append(journal::CURRENT);
         }
         let since = journal::end(&self.folder);
-        let catalogue = self.catalogue()?;
+        let catalogue = self.own_catalogue()?;
         let mut removals = Vec::new();
-        if limits.max_size.is_some() || limits.max_age.is_some() {
-            let mut evictions = plan::Evictions::new(now, limits, catalogue.size()?);
+        if limits.max_size.is_some() || limits.max_age.is_some() || limits.max_entries.is_some() {
+            let count = catalogue.count(&super::Selection::default())?;
+            let mut evictions = plan::Evictions::new(now, limits, catalogue.size()?, count);
             // Mostly nothing is due, and then nothing is put in order.
             if catalogue.oldest_use()?.is_some_and(|oldest| evictions.are_due(oldest)) {
                 catalogue.each_by_use(|call| evictions.show(call))?;

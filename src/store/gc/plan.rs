@@ -34,13 +34,15 @@ pub(super) struct Evictions<'plan> {
     limits: &'plan Limits,
     /// Bytes of what is left.
     size: u64,
+    /// How many calls are left.
+    count: u64,
     pub removals: Vec<Removal>,
 }
 
 impl<'plan> Evictions<'plan> {
-    /// Of calls that have `size` bytes together with their values.
-    pub fn new(now: i64, limits: &'plan Limits, size: u64) -> Evictions<'plan> {
-        Evictions { now, limits, size, removals: Vec::new() }
+    /// Of `count` calls that have `size` bytes together with their values.
+    pub fn new(now: i64, limits: &'plan Limits, size: u64, count: u64) -> Evictions<'plan> {
+        Evictions { now, limits, size, count, removals: Vec::new() }
     }
 
     /// Whether any call has to go if the one that was not used for longest was used last at that time.
@@ -52,6 +54,7 @@ impl<'plan> Evictions<'plan> {
     pub fn show(&mut self, call: &CallFacts) -> ControlFlow<()> {
         let Some(cause) = self.cause(call.last_used) else { return ControlFlow::Break(()) };
         self.size = self.size.saturating_sub(call.bytes);
+        self.count = self.count.saturating_sub(1);
         let proof = Proof::Used(call.last_used);
         self.removals.push(Removal { thing: Thing::Call(call.key), cause, bytes: call.file_bytes, proof });
         ControlFlow::Continue(())
@@ -63,7 +66,9 @@ impl<'plan> Evictions<'plan> {
         if self.limits.max_age.is_some_and(|most| age > most) {
             return Some(Cause::Unused);
         }
-        self.limits.max_size.is_some_and(|most| self.size > most).then_some(Cause::TooMuch)
+        let is_beyond = |limit: Option<u64>, now: u64| limit.is_some_and(|most| now > most);
+        let is_too_much = is_beyond(self.limits.max_size, self.size) || is_beyond(self.limits.max_entries, self.count);
+        is_too_much.then_some(Cause::TooMuch)
     }
 }
 
@@ -80,7 +85,7 @@ pub(super) fn removal(now: i64, limits: &Limits, file: Unneeded) -> Option<Remov
             Maker::Alive => None,
             Maker::Unknown => (age > ABANDONED).then_some(Cause::Abandoned),
         },
-        Thing::Quarantined(_) | Thing::Stamp(_) => (age > OLD).then_some(Cause::Old),
+        Thing::Quarantined(_) | Thing::Stamp(_) | Thing::Session(_) => (age > OLD).then_some(Cause::Old),
         // Its own time is that of its last use, whatever else was done to it.
         Thing::Argument(_) => (now.saturating_sub(file.seen.modified) > DAY).then_some(Cause::Old),
     };
@@ -93,10 +98,10 @@ mod tests {
     use crate::model::{Digest, Key};
     use proptest::prelude::*;
 
-    const NONE: Limits = Limits { max_size: None, max_age: None, grace: 100 };
+    const NONE: Limits = Limits { max_size: None, max_age: None, max_entries: None, grace: 100 };
 
     fn evictions(limits: &Limits, size: u64, calls: &[CallFacts]) -> Vec<Removal> {
-        let mut evictions = Evictions::new(100, limits, size);
+        let mut evictions = Evictions::new(100, limits, size, calls.len() as u64);
         let is_due = calls.first().is_some_and(|call| evictions.are_due(call.last_used));
         let _ = calls.iter().try_for_each(|call| evictions.show(call));
         assert_eq!(is_due, !evictions.removals.is_empty());
@@ -143,6 +148,15 @@ mod tests {
         let gone = evictions(&Limits { max_age: Some(60), ..NONE }, 3, &calls);
         assert_eq!(gone.iter().map(|removal| &removal.thing).collect::<Vec<_>>(), [&Thing::Call(calls[0].key)]);
         assert_eq!(evictions(&NONE, u64::MAX, &calls), []);
+    }
+
+    #[test]
+    fn the_least_recently_used_go_until_there_are_few_enough() {
+        let calls = calls(&[(0, 1), (50, 1), (60, 1)]);
+        for (most, gone) in [(0, 3), (1, 2), (3, 0), (9, 0)] {
+            let limits = Limits { max_entries: Some(most), ..NONE };
+            assert_eq!(evictions(&limits, 3, &calls).len(), gone, "{most}");
+        }
     }
 
     #[test]

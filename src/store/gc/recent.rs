@@ -54,7 +54,10 @@ impl<'store> Recent<'store> {
         };
         for (_, event) in journal::events(&bytes) {
             match event {
-                Event::Stored { key, .. } | Event::Tagged { key } | Event::Renamed { to: key, .. } => {
+                Event::Stored { key, .. }
+                | Event::Copied { key, .. }
+                | Event::Tagged { key }
+                | Event::Renamed { to: key, .. } => {
                     self.used.insert(key);
                     self.need(&key)?;
                 }

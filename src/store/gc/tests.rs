@@ -17,7 +17,7 @@ use crate::store::testing::{World, call, path_set};
 
 const NOTHING: Progress = &|_, _| {};
 /// Without grace, and without limits.
-const AT_ONCE: Limits = Limits { max_size: None, max_age: None, grace: 0 };
+const AT_ONCE: Limits = Limits { max_size: None, max_age: None, max_entries: None, grace: 0 };
 
 /// A value that no call's own file holds.
 fn bytes(number: u8) -> Vec<u8> {

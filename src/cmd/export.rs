@@ -1,0 +1,94 @@
+//! `fleche export`: calls into a file.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use clap::ValueHint;
+
+use crate::config;
+use crate::engine;
+use crate::error::{Error, Result};
+use crate::model::Key;
+use crate::store::{Exporter, Store};
+use crate::ui::{Progress, Talk};
+
+use super::chosen;
+
+/// Write calls, with what they left, into one file, to be imported elsewhere
+///
+/// Values of the environment are not in it, nor anything that was redacted.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The file; `-` is standard output
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    file: PathBuf,
+    /// Only the calls that were stored or replayed in this session, which FLECHE_SESSION names
+    #[arg(long)]
+    touched: bool,
+    #[command(flatten)]
+    chosen: chosen::Args,
+}
+
+/// Writes the chosen calls, or all.
+pub fn run(args: Args, talk: &Talk) -> Result<()> {
+    let store = super::store()?;
+    let keys = match args.touched {
+        true => touched(&store, args.chosen)?,
+        false => super::transfer::keys(args.chosen, &store)?,
+    };
+    if args.file == Path::new("-") {
+        if io::stdout().is_terminal() {
+            return Err(Error::usage("standard output is a terminal").hint("fleche export FILE"));
+        }
+        return write(&store, &keys, BufWriter::new(io::stdout()), talk).map(drop);
+    }
+    let unwritable = |why: io::Error| Error::failure(format!("cannot write `{}`", args.file.display())).because(why);
+    // Beside it, so that a file that was there stays until the new one is whole.
+    let folder = args.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
+    let written = write(&store, &keys, BufWriter::new(file), talk)?;
+    let file = written.into_inner().map_err(|error| unwritable(error.into_error()))?;
+    give_usual_mode(file.as_file()).and_then(|()| file.as_file().sync_all()).map_err(unwritable)?;
+    file.persist(&args.file).map(drop).map_err(|error| unwritable(error.error))
+}
+
+/// A temporary file is its owner's alone; this one is what the umask says.
+fn give_usual_mode(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mask = rustix::process::umask(rustix::fs::Mode::empty());
+    rustix::process::umask(mask);
+    file.set_permissions(PermissionsExt::from_mode(0o666 & !mask.bits()))
+}
+
+/// What the session used, and, if others were chosen, of these.
+fn touched(store: &Store, chosen: chosen::Args) -> Result<Vec<Key>> {
+    let session = config::session().ok_or_else(|| Error::usage("FLECHE_SESSION is not set"))?;
+    let touched = store.touched(&session)?;
+    if chosen.is_everything() {
+        return Ok(touched);
+    }
+    let wanted: std::collections::HashSet<Key> = super::transfer::keys(chosen, store)?.into_iter().collect();
+    Ok(touched.into_iter().filter(|key| wanted.contains(key)).collect())
+}
+
+fn write<W: Write>(store: &Store, keys: &[Key], file: W, talk: &Talk) -> Result<W> {
+    let progress = Progress::new("exporting calls", talk);
+    let mut exporter = Exporter::begin(file)?;
+    for (done, key) in keys.iter().enumerate() {
+        progress.show(done as u64, keys.len() as u64);
+        let left_out = |why: String| progress.beside(|| talk.warn(&format!("{} is left out: {why}", key.0.short())));
+        match store.call(key) {
+            // Evicted since: nobody misses it.
+            Ok(None) => {}
+            Err(reason) => left_out(reason.to_string()),
+            Ok(Some(call)) => {
+                let parcel = engine::packed(call, store).map_err(|reason| Error::failure(reason.to_string()))?;
+                if let Err(reason) = exporter.add(&parcel, store)? {
+                    left_out(reason.to_string());
+                }
+            }
+        }
+    }
+    exporter.end()
+}

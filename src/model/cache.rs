@@ -1,0 +1,70 @@
+//! A cache as users name it: where it is, and what may be done with it.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A member of a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cache {
+    /// What it is called; the folder itself for one that was given by its path.
+    pub name: String,
+    /// Where it is, absolute.
+    pub folder: PathBuf,
+    /// Whether it may be written.
+    pub access: CacheAccess,
+    /// Who may look into it.
+    pub sharing: Sharing,
+    /// What it is kept down to.
+    pub limits: CacheLimits,
+}
+
+impl Cache {
+    /// How it is asked for: by its name, or by its folder where it has none.
+    pub fn word(&self) -> &OsStr {
+        if self.name.contains('/') { self.folder.as_os_str() } else { OsStr::new(&self.name) }
+    }
+}
+
+/// Whether a cache may be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheAccess {
+    /// It may.
+    #[default]
+    ReadWrite,
+    /// By no road.
+    ReadOnly,
+}
+
+/// Who may look into a cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// Its owner alone.
+    #[default]
+    Private,
+    /// The members of the Unix group of its folder: they trust each other, since who may write may decide what is replayed.
+    Group,
+}
+
+/// What a cache is kept down to; nothing is evicted for what is not given.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CacheLimits {
+    /// How large it may become.
+    pub max_size: Option<MaxSize>,
+    /// How long ago a call may have been used last.
+    pub max_age: Option<Duration>,
+    /// How many calls there may be.
+    pub max_entries: Option<u64>,
+}
+
+/// How large a cache may become.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum MaxSize {
+    /// So many bytes.
+    Bytes(u64),
+    /// So many hundredths of the file system that it lies on.
+    Percent(f64),
+}
+
+impl Eq for MaxSize {}
+impl Eq for CacheLimits {}
