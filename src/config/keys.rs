@@ -164,8 +164,8 @@ mod tests {
 
     #[test]
     fn every_name_that_is_spoken_of_is_a_key() {
-        let is_key = |name: &&str| FLAGS.iter().any(|key| key.name == *name);
-        assert!(EXCLUSIVE.iter().flatten().all(|name| is_key(name)));
-        assert!(PATHS.iter().chain(PATHS_OR_NAMES).all(|name| is_key(name)));
+        let names: Vec<&str> = FLAGS.iter().map(|key| key.name).collect();
+        assert!(EXCLUSIVE.iter().flatten().all(|name| names.contains(name)));
+        assert!(PATHS.iter().chain(PATHS_OR_NAMES).all(|name| names.contains(name)));
     }
 }

@@ -218,7 +218,7 @@ fn flags_that_exclude_each_other_are_refused() {
         ),
         (&["run", "-q", "-v", "./tool"], "error: the argument '--quiet' cannot be used with '--verbose'"),
         (&["run", "--stdin", "--no-stdin", "./tool"], "error: the argument '--stdin' cannot be used with '--no-stdin'"),
-        (&["run", "--stale", "1h", "./tool"], "error: the following required arguments were not provided:"),
+        (&["run", "--stale", "1h", "./tool"], "fleche: --stale says how far beyond --ttl, and there is none"),
     ] {
         complains(&world, words, 125, first);
     }

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::completions::in_bash;
 use crate::world::World;
 
@@ -56,7 +58,35 @@ fn completions_are_up_to_date() {
 
 #[test]
 fn manual_pages_are_up_to_date() {
-    compare("man", |folder| clap_mangen::generate_to(fleche::cli::command(), folder).unwrap());
+    compare("man", |folder| {
+        clap_mangen::generate_to(fleche::cli::command(), folder).unwrap();
+        fs::write(folder.join("fleche.toml.5"), configuration_page()).unwrap();
+    });
+}
+
+/// fleche.toml(5), from the schema.
+fn configuration_page() -> String {
+    let schema: Value = serde_json::from_slice(&World::new().fleche(["config", "schema"]).run().stdout).unwrap();
+    let quoted = |text: &str| text.replace('\\', "\\e").replace('-', "\\-").replace('.', "\\&.");
+    let mut page = format!(
+        ".TH fleche.toml 5 \"\" \"fleche {version}\"\n.SH NAME\nfleche.toml \\- how fleche recognises commands, and where it keeps them\n\
+         .SH DESCRIPTION\nA TOML file: \\fBfleche.toml\\fR in a folder and those above it, then \\fB~/.config/fleche/config.toml\\fR or what \
+         \\fBFLECHE_CONFIG\\fR names. The nearest outranks the others, key by key. \\fBfleche config init\\fR writes one to begin with, \
+         \\fBfleche config\\fR prints what is in force, \\fBfleche config check\\fR tells what is wrong.\n",
+        version = env!("CARGO_PKG_VERSION"),
+    );
+    for (head, pointer) in [
+        ("AT THE TOP", "/properties"),
+        ("[caches.NAME]", "/properties/caches/additionalProperties/properties"),
+        ("[[command]]", "/properties/command/items/properties"),
+    ] {
+        page.push_str(&format!(".SH \"{head}\"\n"));
+        for (name, key) in schema.pointer(pointer).unwrap().as_object().unwrap() {
+            let about = key["description"].as_str().unwrap();
+            page.push_str(&format!(".TP\n\\fB{}\\fR\n{}\n", quoted(name), quoted(about)));
+        }
+    }
+    page + ".SH \"[defaults]\"\nAll keys of [[command]] but \\fBmatch\\fR and \\fBcache\\fR.\n.SH SEE ALSO\n\\fBfleche\\-config\\fR(1), \\fBfleche\\-run\\fR(1)\n"
 }
 
 /// The flags in the help of a subcommand: words at the beginning of lines that start with a dash.

@@ -429,8 +429,19 @@ fn json_names_every_difference() {
     let object = object(&outcome);
     assert_eq!((outcome.code(), outcome.stderr()), (1, String::new()));
     let fields: Vec<&String> = object.as_object().unwrap().keys().collect();
-    let expected =
-        ["call", "command", "detail", "differences", "hint", "reason", "refusal", "scattered", "uncovered", "verdict"];
+    let expected = [
+        "call",
+        "command",
+        "detail",
+        "differences",
+        "hint",
+        "reason",
+        "refusal",
+        "rule",
+        "scattered",
+        "uncovered",
+        "verdict",
+    ];
     assert_eq!(fields, expected);
     assert_eq!((&object["verdict"], &object["reason"]), (&"miss".into(), &"no-call".into()));
     assert_eq!(object["call"]["argv"], serde_json::json!(["./tool", "a"]));
