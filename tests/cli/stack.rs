@@ -240,7 +240,9 @@ proptest! {
                     let is_there = stack.iter().any(|at| model[*at].contains(command));
                     let code = with(&world, &joined(stack), &["evict", "--arg", &glob]).run().code();
                     prop_assert_eq!(code == 0, is_there);
-                    stack.iter().for_each(|at| drop(model[*at].remove(command)));
+                    stack.iter().for_each(|at| {
+                        model[*at].remove(command);
+                    });
                 }
             }
             prop_assert_eq!(world.executions("tool"), executions);
