@@ -5,6 +5,7 @@ mod audit;
 mod bad_input;
 mod bind;
 mod call;
+mod ci_systems;
 mod completions;
 mod config;
 mod contains;

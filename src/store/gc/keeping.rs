@@ -66,25 +66,42 @@ impl Store {
     pub fn look_after(&self) -> Result<Freed, Error> {
         let open = || Error::failure("cannot open the lock file of the cache");
         let file = self.folder.open_or_create("lock").map_err(|why| open().because(why))?;
+        let mut all = Freed::default();
         // Without locks nobody knows who else is at it: then it is `fleche gc` that makes room.
-        if self.access != Access::ReadWrite || !lock::try_exclusive(&file, LOOK_BYTE).unwrap_or(false) {
-            return Ok(Freed::default());
+        while self.access == Access::ReadWrite && lock::try_exclusive(&file, LOOK_BYTE).unwrap_or(false) {
+            let freed = self.kept_within();
+            let _ = lock::release(&file, LOOK_BYTE);
+            let freed = freed?;
+            all.add_all(&freed);
+            // Who stored meanwhile found the lock taken and left it to us: this looks at what they stored too.
+            if freed == Freed::default() || self.beyond()?.is_none() {
+                break;
+            }
         }
+        Ok(all)
+    }
+
+    fn kept_within(&self) -> Result<Freed, Error> {
         let nothing: super::Progress = &|_, _| {};
-        let catalogue = self.own_catalogue()?;
-        let (size, count) = (catalogue.size()?, catalogue.count(&Default::default())?);
-        drop(catalogue);
-        let beyond = |most: u64, now: u64| if now > most { most - most / ROOM } else { most };
+        let (max_size, max_entries) = self.beyond()?.unwrap_or((self.most_bytes(), self.limits.max_entries));
         let limits = Limits {
-            max_size: Some(beyond(self.most_bytes(), size)),
+            max_size: Some(max_size),
             max_age: self.limits.max_age.map(nanoseconds),
-            max_entries: self.limits.max_entries.map(|most| beyond(most, count)),
+            max_entries,
             // Nobody who is storing a call can lose what it needs: that waits for this, and this for that.
             grace: 0,
         };
-        let freed = self.collect(&self.gc_plan(&limits, nothing)?, nothing);
-        let _ = lock::release(&file, LOOK_BYTE);
-        freed
+        self.collect(&self.gc_plan(&limits, nothing)?, nothing)
+    }
+
+    /// The bytes and the calls that are to be left, if there are more than there may be.
+    fn beyond(&self) -> Result<Option<(u64, Option<u64>)>, Error> {
+        let catalogue = self.own_catalogue()?;
+        let (size, count) = (catalogue.size()?, catalogue.count(&Default::default())?);
+        let most = (self.most_bytes(), self.limits.max_entries);
+        let is_beyond = size > most.0 || most.1.is_some_and(|most| count > most);
+        let room = |most: u64, now: u64| if now > most { most - most / ROOM } else { most };
+        Ok(is_beyond.then(|| (room(most.0, size), most.1.map(|most| room(most, count)))))
     }
 
     /// How many bytes of calls and values it may have.

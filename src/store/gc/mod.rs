@@ -125,6 +125,16 @@ pub struct Freed {
     pub bytes: u64,
 }
 
+impl Freed {
+    /// Adds what was removed beside it.
+    fn add_all(&mut self, other: &Freed) {
+        self.calls += other.calls;
+        self.values += other.values;
+        self.others += other.others;
+        self.bytes += other.bytes;
+    }
+}
+
 impl Thing {
     /// The word for what it is.
     pub fn kind(&self) -> &'static str {

@@ -1,0 +1,115 @@
+//! What README.md says to CI systems: each session is run twice, as on two machines that share nothing but what the system
+//! carries on.
+
+use std::fs;
+use std::path::Path;
+
+use crate::world::World;
+
+/// The block of the page that begins with this line, without it.
+fn block(first: &str) -> String {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let start = page.find(&format!("```{first}\n")).unwrap_or_else(|| panic!("README.md has no block {first}"));
+    let body = &page[start + first.len() + 4..];
+    body[..body.find("\n```").unwrap() + 1].to_owned()
+}
+
+/// The commands of a system's file: what stands behind this word.
+fn commands(text: &str, word: &str) -> Vec<String> {
+    let behind = |line: &str| line.trim().strip_prefix(word).map(str::to_owned);
+    let commands: Vec<String> = text.lines().filter_map(behind).filter(|line| !line.contains(": ")).collect();
+    assert!(commands.len() >= 3, "{commands:?}");
+    commands
+}
+
+/// A checkout of the project, and a compiler that tells on itself.
+fn machine() -> World {
+    let world = World::new();
+    let source = |name: &str, text: &str| drop(world.write(name, text));
+    source("list.h", "int first(void);\n");
+    source("main.c", "#include \"list.h\"\nint main(void) { return first(); }\n");
+    source("list.c", "#include \"list.h\"\nint first(void) { return 0; }\n");
+    source("Makefile", &block("make\n# Makefile").replace("CC := fleche run -- cc", "CC := cc"));
+    // Where the compilers are counted is no part of the project; behind the last table of the page, which is that of defaults.
+    source("fleche.toml", &(block("toml\n# fleche.toml of the demo") + "scratch = [\"compilers\"]\n"));
+    let real = world.shell("command -v cc").run().stdout();
+    world.script("bin/cc", &format!("#!/bin/sh\necho x >> compilers\nexec {} \"$@\"\n", real.trim()));
+    world
+}
+
+/// Runs the lines there, with these variables; gives how many compilers were started.
+fn job(world: &World, lines: &[String], variables: &[(&str, &str)]) -> usize {
+    let _ = fs::remove_file(world.path("compilers"));
+    let program = Path::new(env!("CARGO_BIN_EXE_fleche")).parent().unwrap();
+    let path = format!("{}:{}:{}", program.display(), world.path("bin").display(), crate::world::search_path());
+    for line in lines {
+        let mut session = world.shell(line).env("PATH", &path);
+        for (name, value) in variables {
+            session = session.env(name, value);
+        }
+        let outcome = session.run();
+        assert_eq!(outcome.code(), 0, "{line}: {}", outcome.stderr());
+    }
+    fs::read_to_string(world.path("compilers")).map_or(0, |text| text.lines().count())
+}
+
+/// The same job twice, as on two machines alike: of the first one only `calls.fleche` is left.
+fn carried_on(lines: &[String], variables: impl Fn(&str) -> Vec<(&'static str, String)>) {
+    let world = machine();
+    let run = |number: &str| {
+        let own = variables(number);
+        let own: Vec<(&str, &str)> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        job(&world, lines, &own)
+    };
+    assert_eq!(run("0"), 3);
+    let (binary, carried) = (fs::read(world.path("demo")).unwrap(), fs::read(world.path("calls.fleche")).unwrap());
+    fs::remove_dir_all(world.cache()).unwrap();
+    for made in ["demo", "main.o", "list.o"] {
+        fs::remove_file(world.path(made)).unwrap();
+    }
+    assert_eq!(run("1"), 0);
+    assert!(fs::read(world.path("demo")).unwrap() == binary);
+    // What the second job used, it carries on whole.
+    let again = fs::read(world.path("calls.fleche")).unwrap();
+    assert!(again.len().abs_diff(carried.len()) < 100, "{} {}", again.len(), carried.len());
+}
+
+#[test]
+fn github_actions() {
+    let lines = commands(&block("yaml\n# .github/workflows/build.yml"), "- run: ");
+    carried_on(&lines, |number| {
+        vec![
+            ("FLECHE_SESSION", format!("{number}-build")),
+            ("GITHUB_RUN_ID", number.to_owned()),
+            ("RUNNER_TEMP", format!("/tmp/runner{number}")),
+            ("CI", "true".to_owned()),
+        ]
+    });
+}
+
+#[test]
+fn gitlab() {
+    let text = block("yaml\n# .gitlab-ci.yml");
+    let lines = commands(text.split("script:").nth(1).unwrap(), "- ");
+    carried_on(&lines, |number| {
+        vec![
+            ("FLECHE_SESSION", number.to_owned()),
+            ("CI_JOB_ID", number.to_owned()),
+            ("CI_PIPELINE_ID", format!("9{number}")),
+            ("CI", "true".to_owned()),
+        ]
+    });
+}
+
+#[test]
+fn a_plain_makefile() {
+    let world = machine();
+    world.write("Makefile", block("make\n# Makefile"));
+    let make = ["make demo".to_owned()];
+    assert_eq!(job(&world, &make, &[]), 3);
+    let clean = ["rm -f demo *.o".to_owned(), "make demo".to_owned()];
+    assert_eq!(job(&world, &clean, &[]), 0);
+    world.write("list.c", "#include \"list.h\"\nint first(void) { return 2; }\n");
+    assert_eq!(job(&world, &make, &[]), 2);
+    assert_eq!(world.program(world.path("demo"), [""; 0]).run().code(), 2);
+}
