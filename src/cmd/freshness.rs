@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::engine::{self, Audited, Detail, Mode, Mtime, Nested, Pace, Policy};
+use crate::engine::{self, Aftermath, Audited, Detail, Mode, Mtime, Nested, Pace, Policy};
 
 use super::recognise::Spelling;
 
@@ -49,6 +49,7 @@ impl Args {
             mtime: Mtime::Now,
             wait: None,
             nested: Nested::AsFound,
+            aftermath: Aftermath::Removed,
             audit: Audited::No,
             tags: BTreeMap::new(),
             detail: Detail::Reason,

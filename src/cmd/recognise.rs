@@ -8,7 +8,7 @@ use clap::{ValueEnum, ValueHint};
 
 use crate::error::{Error, Result};
 use crate::model::{
-    ArgumentRules, EnvironmentMode, EnvironmentRules, ProgramRule, Reference, Request, SCHEME, StdinRule, StdinSource,
+    ArgumentRules, EnvironmentMode, EnvironmentRules, Isolation, ProgramRule, Reference, Request, SCHEME, StdinRule, StdinSource,
     WatchMode, WatchRules,
 };
 
@@ -54,6 +54,20 @@ pub struct Flags {
     /// `DIR/` owns the whole folder: a replay removes from it what former runs of this command made.
     #[arg(short, long = "output", value_name = "PATH|GLOB|DIR/", value_hint = ValueHint::AnyPath, help_heading = "Inputs and outputs")]
     output: Vec<OsString>,
+    /// Run it in a private folder that holds copies of the inputs and nothing else, and bring back the outputs
+    ///
+    /// strict: it can read only the inputs, its program and the folders of the system, write nothing outside, and has no
+    /// network; where the kernel does not allow that, nothing is run.
+    #[arg(
+        long,
+        value_enum,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "folder",
+        value_name = "HOW",
+        help_heading = "Inputs and outputs"
+    )]
+    isolate: Option<IsolateHow>,
 
     /// Whether the command is watched to find out what it reads and writes
     ///
@@ -140,6 +154,13 @@ enum TraceWhen {
     Audit,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum IsolateHow {
+    Folder,
+    Strict,
+    None,
+}
+
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum ProgramWhat {
     #[default]
@@ -210,6 +231,11 @@ impl Flags {
                 writable: self.allow_write,
                 scratch: self.scratch,
             },
+            isolation: match self.isolate {
+                None | Some(IsolateHow::None) => Isolation::None,
+                Some(IsolateHow::Folder) => Isolation::Folder,
+                Some(IsolateHow::Strict) => Isolation::Strict,
+            },
             environment: EnvironmentRules {
                 mode: match self.env_mode {
                     EnvMode::All => EnvironmentMode::All,
@@ -262,6 +288,11 @@ pub fn words(request: &Request) -> Vec<OsString> {
     words.flag("--gitignore", request.gitignore);
     words.flag("--pure", request.pure);
     words.all("--output", &request.outputs);
+    match request.isolation {
+        Isolation::None => {}
+        Isolation::Folder => words.flag("--isolate", true),
+        Isolation::Strict => words.flag("--isolate=strict", true),
+    }
     words.one("--trace", Some(request.watching.mode.name()).filter(|name| *name != WatchMode::Auto.name()));
     words.flag("--allow-network", request.watching.network);
     words.all("--allow-write", &request.watching.writable);
@@ -383,6 +414,7 @@ mod tests {
             ),
             flags in prop::collection::vec(any::<bool>(), 4),
             mode in prop::sample::select(vec![EnvironmentMode::All, EnvironmentMode::Listed, EnvironmentMode::Strict]),
+            isolation in prop::sample::select(vec![Isolation::None, Isolation::Folder, Isolation::Strict]),
             program in prop::sample::select(vec![ProgramRule::Content, ProgramRule::Path, ProgramRule::Name]),
             stdin in stdin(),
             revision in prop::option::of(text()),
@@ -391,7 +423,7 @@ mod tests {
             let mut next = || texts.next().unwrap();
             let pure = flags[0] && inputs.is_empty() && outputs.is_empty();
             Request {
-                argv, stored: Vec::new(), inputs, outputs, probes, pure, program, stdin, revision,
+                argv, stored: Vec::new(), inputs, outputs, probes, pure, isolation, program, stdin, revision,
                 excludes: next(),
                 watching: WatchRules { mode: watch, network, writable, scratch: next() },
                 environment: EnvironmentRules { mode, counted: next(), ignored: next(), required: next() },

@@ -11,6 +11,7 @@ use crate::store::{Flight, FlightLock, Store};
 use super::audit::Audit;
 use super::beyond::Beyond;
 use super::explain;
+use super::isolation::Enclosure;
 use super::lookup::{Freshness, Sought};
 use super::outputs::{self, Before};
 use super::recognise::check_writable;
@@ -39,8 +40,9 @@ impl super::Run<'_> {
             }
         }
         self.arguments.prepare()?;
+        let enclosure = self.enclose(store, &sought)?;
         let input = self.input.take();
-        match self.capture(store, &sought, input, Forward::Caller, lock, &why) {
+        match self.capture(store, &sought, input, Forward::Caller, lock, &why, enclosure) {
             Ok(status) => Ok(Ending::Status(status)),
             Err((StartError::NoProcess(_), input)) => {
                 self.input.give_back(input);
@@ -63,13 +65,18 @@ impl super::Run<'_> {
                 && !matches!(sought.find(store, self.policy), Ok((_, Freshness::Fresh)))
             {
                 let why = Miss { reason: Reason::Expired, nearest: None };
-                let _ = self.capture(store, sought, input, Forward::Nowhere, Some(lock), &why);
+                if let Ok(enclosure) = self.enclose(store, sought) {
+                    let _ = self.capture(store, sought, input, Forward::Nowhere, Some(lock), &why, enclosure);
+                }
             }
         });
     }
 
     /// What a command that is watched may do unseen.
-    fn watch(&self, sought: &Sought, store: &Store) -> Option<Watch> {
+    fn watch(&self, sought: &Sought, store: &Store, enclosure: Option<&Enclosure>) -> Option<Watch> {
+        if enclosure.is_some() {
+            return watching::for_hints(sought, store);
+        }
         let is_watched = sought.request.is_watched() || self.policy.audit == Audited::Yes;
         // A malformed glob was refused before.
         is_watched.then(|| watching::rules(sought.request, sought.command, &self.input, store).ok()).flatten()
@@ -83,6 +90,7 @@ impl super::Run<'_> {
         forward: Forward,
         lock: Option<FlightLock>,
         why: &Miss,
+        mut enclosure: Option<Enclosure>,
     ) -> Result<Status, (StartError, Input)> {
         let command = sought.command;
         let Program::Found(program) = &command.program else {
@@ -90,18 +98,26 @@ impl super::Run<'_> {
         };
         sought.observed.guard();
         // What a watched command found is known from watching it.
-        let before = if sought.request.is_watched() { Before::default() } else { outputs::before(&sought.places) };
-        let watch = self.watch(sought, store);
+        let is_known = sought.request.is_watched() || enclosure.is_some();
+        let before = if is_known { Before::default() } else { outputs::before(&sought.places) };
+        let watch = self.watch(sought, store, enclosure.as_ref());
         let beyond = Beyond::now();
         let mut capture = Capture::new(store, sought, self.policy, &self.arguments, &why.reason);
         let argv = self.arguments.executed(&command.argv);
         let environment = &self.told_to_nested(&command.environment);
-        let launch = Launch { program, argv: &argv, environment, stdin: input };
+        let environment = &self.told_where(environment, enclosure.as_ref());
+        let place = enclosure.as_ref().map(Enclosure::place).unwrap_or_default();
+        let launch = Launch { program, argv: &argv, environment, stdin: input, place };
         let (stdout, stderr) = capture.sinks();
         let run = match exec::capture(&launch, watch.as_ref(), command.streams, forward, stdout, stderr) {
             Ok(run) => run,
             Err(error) => return Err((error, launch.stdin)),
         };
+        if let Some(enclosure) = &mut enclosure
+            && let Err(status) = self.leave(enclosure, command, &sought.places, &run)
+        {
+            return Ok(status);
+        }
         let disturbance = run.trace.as_ref().and_then(watching::disturbance);
         if let Some(disturbance) = disturbance {
             // Before the lock goes: those who wait for it are not to watch the command either.
@@ -110,7 +126,7 @@ impl super::Run<'_> {
         if let (Audited::Yes, Some(trace)) = (self.policy.audit, &run.trace) {
             (self.tell)(Told::Audited(Box::new(Audit::of(trace, sought))));
         }
-        let stored = panic::catch_unwind(AssertUnwindSafe(|| record(capture, &run, &self.input, &before, &beyond)))
+        let stored = panic::catch_unwind(AssertUnwindSafe(|| record(capture, &run, &self.input, &before, &beyond, enclosure.as_ref())))
             .unwrap_or(Err(Reason::Internal));
         match stored {
             Ok(key) => {

@@ -83,7 +83,7 @@ fn attempt(store: &Store, call: &Call, owned: OwnedFolders) -> Result<Rechecked,
     };
     arguments.prepare().map_err(|error| error.to_string())?;
     let argv = arguments.executed(&command.argv);
-    let launch = Launch { program, argv: &argv, environment: &environment, stdin: input.take() };
+    let launch = Launch { program, argv: &argv, environment: &environment, stdin: input.take(), place: Default::default() };
     let (mut stdout, mut stderr) = (store.spool(MAX_ENTRY), store.spool(MAX_ENTRY));
     let run = {
         let _there = Elsewhere::go(&mirror.cwd)?;

@@ -235,6 +235,7 @@ struct Found {
 
 impl Found {
     fn of(request: &Request, folder: &std::result::Result<PathBuf, Reason>) -> std::result::Result<Found, Halt> {
+        super::isolation::check(request)?;
         let unusable = |reason| Halt::Refuse(unusable(reason));
         let folder = folder.as_ref().map_err(|reason| unusable(reason.clone()))?;
         let store = Store::open_to_look(folder).map_err(unusable)?;

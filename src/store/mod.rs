@@ -27,6 +27,7 @@ mod ingest;
 mod journal;
 mod opening;
 mod pending;
+mod private;
 mod recording;
 mod renaming;
 mod repair;
@@ -52,6 +53,7 @@ pub use catalogue::{
 pub use flight::{Flight, FlightLock};
 pub use gc::{Cause, Freed, Limits, Plan, Removal, Thing};
 pub use pending::Pending;
+pub use private::PrivateFolder;
 pub use recording::{Durability, Recording};
 pub use resolve::Named;
 pub use spool::Spool;

@@ -5,6 +5,7 @@ pub mod beneath;
 pub mod calls;
 pub mod child;
 pub mod clock;
+pub mod confinement;
 pub mod descriptor;
 pub mod entry;
 pub mod git;

@@ -52,7 +52,7 @@ impl World {
         let argv = ["sh", "-c", &script].map(OsString::from);
         let environment = [format!("PATH={}", std::env::var("PATH").unwrap()), "LC_ALL=C".into()].map(OsString::from);
         let launch =
-            Launch { program: Path::new("/bin/sh"), argv: &argv, environment: &environment, stdin: Input::Null };
+            Launch { program: Path::new("/bin/sh"), argv: &argv, environment: &environment, stdin: Input::Null, place: Default::default() };
         let (mut stdout, mut stderr) = (Kept::default(), Kept::default());
         let streams = Streams { stdout: true, stderr: true, same: true };
         let run = capture(&launch, Some(watch), streams, Forward::Nowhere, &mut stdout, &mut stderr).unwrap();
