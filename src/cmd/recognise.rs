@@ -8,8 +8,8 @@ use clap::{ValueEnum, ValueHint};
 
 use crate::error::{Error, Result};
 use crate::model::{
-    ArgumentRules, EnvironmentMode, EnvironmentRules, Isolation, ProgramRule, Reference, Request, SCHEME, StdinRule, StdinSource,
-    WatchMode, WatchRules,
+    ArgumentRules, EnvironmentMode, EnvironmentRules, Isolation, ProgramRule, Reference, Request, SCHEME, StdinRule,
+    StdinSource, WatchMode, WatchRules,
 };
 
 use super::quick::Words;

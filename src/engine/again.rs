@@ -154,6 +154,6 @@ pub fn again(
 /// # Errors
 ///
 /// In words.
-pub fn go_to(folder: &Path) -> std::result::Result<(), String> {
+fn go_to(folder: &Path) -> std::result::Result<(), String> {
     std::env::set_current_dir(folder).map_err(|why| format!("cannot work in `{}`: {}", folder.display(), cause(&why)))
 }

@@ -126,8 +126,10 @@ impl super::Run<'_> {
         if let (Audited::Yes, Some(trace)) = (self.policy.audit, &run.trace) {
             (self.tell)(Told::Audited(Box::new(Audit::of(trace, sought))));
         }
-        let stored = panic::catch_unwind(AssertUnwindSafe(|| record(capture, &run, &self.input, &before, &beyond, enclosure.as_ref())))
-            .unwrap_or(Err(Reason::Internal));
+        let stored = panic::catch_unwind(AssertUnwindSafe(|| {
+            record(capture, &run, &self.input, &before, &beyond, enclosure.as_ref())
+        }))
+        .unwrap_or(Err(Reason::Internal));
         match stored {
             Ok(key) => {
                 let former = self.former.filter(|former| former.key != key);

@@ -363,7 +363,8 @@ impl Run<'_> {
         self.input.prepare_plain(&self.request.stdin)?;
         self.arguments.prepare()?;
         let argv = self.arguments.executed(&self.request.argv);
-        let launch = Launch { program: &program, argv: &argv, environment, stdin: self.input.take(), place: Place::Here };
+        let launch =
+            Launch { program: &program, argv: &argv, environment, stdin: self.input.take(), place: Place::Here };
         Ok(start_failed(name, &exec::replace(&launch)))
     }
 
@@ -445,7 +446,8 @@ fn start_failed(name: &std::ffi::OsStr, error: &StartError) -> Ending {
         StartError::NoProcess(why) => not_started(name, 125, why),
         StartError::NotConfined(refusal) => {
             let why = cause(&refusal.why);
-            let message = format!("cannot isolate `{}` strictly: no {} can be had here: {why}", name.display(), refusal.what);
+            let message =
+                format!("cannot isolate `{}` strictly: no {} can be had here: {why}", name.display(), refusal.what);
             let error = Error::failure(message).hint("`--isolate` without `=strict` needs nothing of the kernel");
             Ending::NotStarted(error, 125)
         }

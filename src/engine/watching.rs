@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::exec::trace::{Descriptor0, Network, Watch};
+use crate::exec::trace::{Descriptor0, Network, Vain, Watch};
 use crate::key::{self, Ended, Scratch};
 use crate::model::{Command, Isolation, Observation, Program, Reason, Request, Trace, UNOBSERVED, WatchMode};
 use crate::store::Store;
@@ -42,6 +42,7 @@ pub fn rules(request: &Request, command: &Command, input: &StandardInput, store:
         scratch: Arc::new(move |path| scratch.holds(path)),
         network: if request.watching.network { Network::Allowed } else { Network::Refused },
         stdin: if input.is_not_to_be_read() { Descriptor0::Watched } else { Descriptor0::Unwatched },
+        vain: Vain::Break,
     })
 }
 
@@ -61,6 +62,7 @@ pub fn for_hints(sought: &Sought, store: &Store) -> Option<Watch> {
         scratch: Arc::new(|_| false),
         network: Network::Allowed,
         stdin: Descriptor0::Unwatched,
+        vain: Vain::Whole,
     })
 }
 

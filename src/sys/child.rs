@@ -47,7 +47,8 @@ struct Start<'a> {
     listener: AtomicI32,
     /// Zero, or why it could not become the program: written by the child, read when it has ended.
     failure: AtomicI32,
-    /// One more than the number of the step at which it could not go to its surroundings, if that is why.
+    /// Zero once it is where it is to be executed; before that one more than the number of the step at which that failed, or
+    /// of the first.
     stuck: AtomicI32,
 }
 
@@ -170,10 +171,16 @@ impl Child<'_> {
     /// Why it could not go to where it is to be executed, if that is why it did not become the program.
     pub fn refusal(&self) -> Option<Refusal> {
         let step = usize::try_from(self.start.stuck.load(Ordering::Acquire)).ok()?.checked_sub(1)?;
-        let errno = self.start.failure.load(Ordering::Acquire);
+        let errno = match self.start.failure.load(Ordering::Acquire) {
+            // It was killed on its way.
+            0 => libc::EPERM,
+            errno => errno,
+        };
         Some(match self.start.image.surroundings() {
             Surroundings::Confined(confinement) => confinement.refusal(step, errno),
-            _ => Refusal { what: "a working directory of its own".to_owned(), why: io::Error::from_raw_os_error(errno) },
+            _ => {
+                Refusal { what: "a working directory of its own".to_owned(), why: io::Error::from_raw_os_error(errno) }
+            }
         })
     }
 }
@@ -233,7 +240,8 @@ fn start<'a>(
     // SAFETY: getpid has no preconditions.
     let parent = unsafe { libc::getpid() };
     let standards = numbers(standards);
-    let [failure, stuck] = [0, 0].map(AtomicI32::new);
+    let is_there = matches!(image.surroundings(), Surroundings::Here);
+    let [failure, stuck] = [0, if is_there { 0 } else { 1 }].map(AtomicI32::new);
     let listener = AtomicI32::new(UNKNOWN);
     let start = Rc::new(Start { image, standards, mask, parent, filter, listener, failure, stuck });
     let mut stack = Stack::with_capacity(STACK);
@@ -267,6 +275,7 @@ extern "C" fn become_program(start: *mut c_void) -> i32 {
         // SAFETY: ends the child without running anything of the parent's.
         unsafe { libc::_exit(127) }
     }
+    start.stuck.store(0, Ordering::Release);
     // SAFETY: asks to die with the parent, not before the child has the rights that it keeps, for a change of them takes that
     // back; the parent may have died just before, and 0 is a parent in another process name space (`unshare --pid` without
     // `--fork`).

@@ -39,12 +39,26 @@ enum Need {
 enum Act {
     /// Name spaces of its own.
     Leave,
-    Write { path: CString, text: Vec<u8> },
-    Mount { from: CString, at: CString, kind: CString, flags: libc::c_ulong },
-    Freeze { at: CString, below: usize },
+    Write {
+        path: CString,
+        text: Vec<u8>,
+    },
+    Mount {
+        from: CString,
+        at: CString,
+        kind: CString,
+        flags: libc::c_ulong,
+    },
+    Freeze {
+        at: CString,
+        below: usize,
+    },
     MakeFolder(CString),
     MakeFile(CString),
-    Link { text: CString, at: CString },
+    Link {
+        text: CString,
+        at: CString,
+    },
     /// The base becomes the root, and nothing of the former one is left.
     Turn(CString),
     RaiseLoopback,

@@ -149,7 +149,9 @@ mod tests {
         let layout = layout("/w");
         assert_eq!(layout.inside(), Path::new("/private/inside/w"));
         assert_eq!(layout.cwd(), Path::new("/private/inside/w/p/sub"));
-        for (outer, inner) in [("/w/p/a", "/private/inside/w/p/a"), ("/w", "/private/inside/w"), ("/w/l", "/private/inside/w/l")] {
+        for (outer, inner) in
+            [("/w/p/a", "/private/inside/w/p/a"), ("/w", "/private/inside/w"), ("/w/l", "/private/inside/w/l")]
+        {
             assert_eq!(layout.inner(Path::new(outer)).as_deref(), Some(Path::new(inner)));
             assert_eq!(layout.outer(Path::new(inner)).as_deref(), Some(Path::new(outer)));
         }

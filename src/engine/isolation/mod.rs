@@ -32,6 +32,7 @@ use super::redaction::Redaction;
 
 pub use layout::Layout;
 pub use placing::{Trust, place, place_programs};
+pub use view::view;
 
 /// Refuses what contradicts isolation.
 ///
@@ -43,7 +44,8 @@ pub fn check(request: &Request) -> Result<()> {
         return Ok(());
     }
     if request.inputs.is_empty() && request.outputs.is_empty() && !request.pure {
-        let error = Error::usage("`--isolate` with nothing declared: what the command reads by absolute paths would not count");
+        let error =
+            Error::usage("`--isolate` with nothing declared: what the command reads by absolute paths would not count");
         return Err(error.hint("name what it reads with -i and what it leaves with -o, or say --pure"));
     }
     if request.watching.mode == WatchMode::On {
@@ -52,7 +54,10 @@ pub fn check(request: &Request) -> Result<()> {
     let is_absolute = |word: &&OsString| Path::new(word).is_absolute() && *word != "/dev/null";
     match request.outputs.iter().find(is_absolute) {
         Some(word) if request.isolation == Isolation::Folder => {
-            let error = Error::usage(format!("output `{}` is absolute, and an isolated command works elsewhere", word.display()));
+            let error = Error::usage(format!(
+                "output `{}` is absolute, and an isolated command works elsewhere",
+                word.display()
+            ));
             Err(error.hint("name it relative to the working directory"))
         }
         _ => Ok(()),
@@ -67,7 +72,9 @@ pub fn check(request: &Request) -> Result<()> {
 pub fn check_policy(request: &Request, policy: &Policy) -> Result<()> {
     check(request)?;
     match (request.is_isolated(), policy.audit, policy.aftermath) {
-        (false, _, Aftermath::Kept) => Err(Error::usage("`--keep` keeps the private folder of `--isolate`, which is not given")),
+        (false, _, Aftermath::Kept) => {
+            Err(Error::usage("`--keep` keeps the private folder of `--isolate`, which is not given"))
+        }
         (true, Audited::Yes, _) => {
             Err(Error::usage("`--isolate` hides what is not declared, of which `--trace audit` is to tell"))
         }
@@ -100,7 +107,8 @@ impl Enclosure {
         aftermath: Aftermath,
     ) -> Result<Enclosure> {
         let failed = |why: String| Error::failure(format!("cannot isolate `{}`: {why}", command.name()));
-        let unmade = |why: std::io::Error| failed(format!("a private folder cannot be made: {}", crate::error::cause(&why)));
+        let unmade =
+            |why: std::io::Error| failed(format!("a private folder cannot be made: {}", crate::error::cause(&why)));
         let mut folder = match store.and_then(|store| store.private_folder().ok()) {
             Some(folder) => folder,
             None => PrivateFolder::among_temporary_files().map_err(unmade)?,
@@ -116,7 +124,7 @@ impl Enclosure {
         let places = Places::of(&words, &layout.cwd(), layout.inside())?;
         let before = outputs::before(&places);
         let place = match request.isolation {
-            Isolation::Strict => Place::View(view::view(request, command, observations, &layout, folder.path())?),
+            Isolation::Strict => Place::View(view(request, command, observations, &layout, folder.path())?),
             Isolation::None | Isolation::Folder => Place::Folder(layout.cwd()),
         };
         Ok(Enclosure { folder, layout, place, places, before })

@@ -147,7 +147,8 @@ impl Links {
             let State::Link { target, behind } = &seen.state else { continue };
             let outer = key::lexical(layout.root(), &seen.path);
             let text = PathBuf::from(std::ffi::OsStr::from_bytes(target));
-            let end = key::lexical(outer.parent().unwrap_or(&outer), &text);
+            let folder = outer.parent().unwrap_or(&outer);
+            let end = key::lexical(&folder.canonicalize().unwrap_or_else(|_| folder.to_owned()), &text);
             let is_straight = match outer.canonicalize() {
                 Ok(real) => real == end,
                 Err(_) => **behind == State::Absent,
@@ -178,7 +179,8 @@ impl Links {
     /// Places them, and what they lead to where nobody else does.
     fn place(&self, layout: &Layout, trust: Trust, folders: &mut Vec<(PathBuf, Metadata)>) -> Result<(), String> {
         for (outer, link) in &self.0 {
-            let (Some(inner), Some(end)) = (layout.inner(&self.straight(outer)), layout.inner(&self.straight(&link.end)))
+            let (Some(inner), Some(end)) =
+                (layout.inner(&self.straight(outer)), layout.inner(&self.straight(&link.end)))
             else {
                 continue;
             };

@@ -1,8 +1,9 @@
 //! What a command sees whose isolation is strict.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, cause};
@@ -44,10 +45,17 @@ pub fn view(
     };
     let mut shown = vec![Shown { at: top.to_owned(), what: Sight::Own(layout.inside().to_owned()) }];
     let temporary = own("tmp")?;
+    fs::set_permissions(&temporary, Permissions::from_mode(0o1777)).map_err(failed)?;
     let folders = TEMPORARY.map(PathBuf::from).into_iter().chain(folder_in(command, b"TMPDIR="));
-    let folders = folders.map(|at| (at, temporary.clone())).chain(folder_in(command, b"HOME=").map(|at| (at, own("home"))).map(|(at, home)| home.map(|home| (at, home))).transpose()?);
+    let folders = folders.map(|at| (at, temporary.clone())).chain(
+        folder_in(command, b"HOME=")
+            .map(|at| (at, own("home")))
+            .map(|(at, home)| home.map(|home| (at, home)))
+            .transpose()?,
+    );
     for (at, from) in folders {
-        let is_hidden = at.starts_with(top) || is_system(&at) || holds_system(&at) || shown.iter().any(|one| one.at == at);
+        let is_hidden =
+            at.starts_with(top) || is_system(&at) || holds_system(&at) || shown.iter().any(|one| one.at == at);
         if !is_hidden {
             shown.push(Shown { at, what: Sight::Own(from) });
         }
@@ -67,7 +75,8 @@ fn folder_in(command: &Command, name: &[u8]) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
     let entry = command.environment.iter().find_map(|entry| entry.as_bytes().strip_prefix(name))?;
     let path = Path::new(std::ffi::OsStr::from_bytes(entry));
-    let path = path.is_absolute().then(|| path.canonicalize().unwrap_or_else(|_| key::lexical(Path::new("/"), path)))?;
+    let path =
+        path.is_absolute().then(|| path.canonicalize().unwrap_or_else(|_| key::lexical(Path::new("/"), path)))?;
     (path != Path::new("/")).then_some(path)
 }
 
@@ -83,7 +92,8 @@ fn programs(command: &Command) -> Vec<Shown> {
     for path in found.into_iter().chain(command.watched.iter().map(|watched| watched.path.clone())) {
         let real = path.canonicalize().unwrap_or_else(|_| path.clone());
         for path in [path, real] {
-            let (Some(folder), Some(name)) = (path.parent().and_then(|folder| folder.canonicalize().ok()), path.file_name())
+            let (Some(folder), Some(name)) =
+                (path.parent().and_then(|folder| folder.canonicalize().ok()), path.file_name())
             else {
                 continue;
             };

@@ -33,8 +33,10 @@ pub fn bring_back(from: &Places, to: &Places, record: &dyn Fn(&Path) -> PathBuf)
     if let Some(fault) = fault {
         return Err(fault.not_restored());
     }
-    let mut told: Vec<String> = gathering.passed_over().map(|fault| format!("output {fault}, and is not brought back")).collect();
-    let mut bringing = Bringing { to: Grounds::new(to), transaction: Transaction::new(Grounds::new(to)), staged: Vec::new() };
+    let mut told: Vec<String> =
+        gathering.passed_over().map(|fault| format!("output {fault}, and is not brought back")).collect();
+    let mut bringing =
+        Bringing { to: Grounds::new(to), transaction: Transaction::new(Grounds::new(to)), staged: Vec::new() };
     let mut modes = BTreeMap::new();
     let things = gathering.take_things();
     for (path, seen) in &things {
@@ -59,8 +61,12 @@ pub fn bring_back(from: &Places, to: &Places, record: &dyn Fn(&Path) -> PathBuf)
     for (path, mode) in modes.iter().rev() {
         transaction.set_mode(path, *mode | 0o700, *mode).map_err(Fault::not_restored)?;
     }
-    let narrow: Vec<(&Path, u32)> =
-        modes.iter().rev().filter(|(_, mode)| **mode & 0o700 != 0o700).map(|(path, mode)| (path.as_path(), *mode)).collect();
+    let narrow: Vec<(&Path, u32)> = modes
+        .iter()
+        .rev()
+        .filter(|(_, mode)| **mode & 0o700 != 0o700)
+        .map(|(path, mode)| (path.as_path(), *mode))
+        .collect();
     told.extend(transaction.finish(&BTreeSet::new(), &narrow));
     Ok(told)
 }

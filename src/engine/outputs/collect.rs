@@ -168,7 +168,13 @@ pub struct Gathering<'a> {
 impl<'a> Gathering<'a> {
     /// Nothing was looked at yet.
     pub(super) fn new(places: &'a Places) -> Gathering<'a> {
-        Gathering { unfit: Unfit::Refused, grounds: Grounds::new(places), places, things: BTreeMap::new(), passed: Vec::new() }
+        Gathering {
+            unfit: Unfit::Refused,
+            grounds: Grounds::new(places),
+            places,
+            things: BTreeMap::new(),
+            passed: Vec::new(),
+        }
     }
 
     /// What lies at the `chosen` of `places`; fails at the first that cannot be looked at.

@@ -2,12 +2,13 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::super::super::never;
 use super::super::ledger::Sight;
 use super::super::resolve::{Place, Reach, Resolved, Where, locate};
 use super::{Asker, Observer, Scope};
+use crate::exec::trace::Vain;
 use crate::model::{Reason, SYSTEM};
 use crate::sys::calls::{At, Empty};
 use crate::sys::tracee::Spot;
@@ -113,6 +114,11 @@ impl Observer {
             Reach::Broken => {
                 if !self.is_passed_over(&place.path) {
                     self.ledger.see(&place.path, Sight::Kind);
+                }
+                let whole = base.join(OsStr::from_bytes(text));
+                let is_plain = whole.components().all(|part| part != Component::ParentDir);
+                if self.watch.vain == Vain::Whole && is_plain {
+                    self.ledger.see(&whole, Sight::Kind);
                 }
                 None
             }
