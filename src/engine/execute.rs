@@ -20,6 +20,14 @@ use super::standard_input::Apart;
 use super::watching;
 use super::{Audited, Ending, Halt, Miss, Missed, Mode, Told, hint, start_failed};
 
+/// What a command is given.
+struct Given {
+    /// What it reads.
+    input: Input,
+    /// Where it works, if it is isolated.
+    enclosure: Option<Enclosure>,
+}
+
 impl super::Run<'_> {
     /// Runs the command, alone of its kind if that can be had, and stores what it did.
     pub(super) fn execute(&mut self, store: &Store, sought: Sought, why: Miss) -> Result<Ending, Halt> {
@@ -41,8 +49,8 @@ impl super::Run<'_> {
         }
         self.arguments.prepare()?;
         let enclosure = self.enclose(store, &sought)?;
-        let input = self.input.take();
-        match self.capture(store, &sought, input, Forward::Caller, lock, &why, enclosure) {
+        let given = Given { input: self.input.take(), enclosure };
+        match self.capture(store, &sought, given, Forward::Caller, lock, &why) {
             Ok(status) => Ok(Ending::Status(status)),
             Err((StartError::NoProcess(_), input)) => {
                 self.input.give_back(input);
@@ -66,7 +74,8 @@ impl super::Run<'_> {
             {
                 let why = Miss { reason: Reason::Expired, nearest: None };
                 if let Ok(enclosure) = self.enclose(store, sought) {
-                    let _ = self.capture(store, sought, input, Forward::Nowhere, Some(lock), &why, enclosure);
+                    let given = Given { input, enclosure };
+                    let _ = self.capture(store, sought, given, Forward::Nowhere, Some(lock), &why);
                 }
             }
         });
@@ -86,13 +95,13 @@ impl super::Run<'_> {
         &self,
         store: &Store,
         sought: &Sought,
-        input: Input,
+        given: Given,
         forward: Forward,
         lock: Option<FlightLock>,
         why: &Miss,
-        mut enclosure: Option<Enclosure>,
     ) -> Result<Status, (StartError, Input)> {
         let command = sought.command;
+        let Given { input, mut enclosure } = given;
         let Program::Found(program) = &command.program else {
             return Err((StartError::NotFound(rustix::io::Errno::NOENT.into()), input));
         };

@@ -259,8 +259,8 @@ mod tests {
         fs::create_dir_all(&closed).unwrap();
         fs::write(closed.join("c"), "").unwrap();
         symlink(&outside, folder.path().join("link")).unwrap();
-        fs::set_permissions(&closed, Permissions::from_mode(0)).unwrap();
-        fs::set_permissions(folder.path().join("a"), Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&closed, Permissions::from_mode(0o0)).unwrap();
+        fs::set_permissions(folder.path().join("a"), Permissions::from_mode(0o0)).unwrap();
         open_up(folder.path()).unwrap();
         assert_eq!(fs::metadata(&closed).unwrap().permissions().mode() & 0o7777, 0o700);
         assert_eq!(fs::metadata(&outside).unwrap().permissions().mode() & 0o7777, 0o500);

@@ -265,7 +265,7 @@ fn root_keeps_the_rights_over_its_own_files_and_no_others() {
         return;
     }
     let closed = world.path("in");
-    fs::set_permissions(&closed, PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, PermissionsExt::from_mode(0o0)).unwrap();
     let mut kept = String::new();
     fs::File::open("/proc/self/status").unwrap().read_to_string(&mut kept).unwrap();
     strictly(&world, &["-i", "in"], "cat in; grep CapBnd /proc/self/status").prints("in\nCapBnd:\t00000000000000fb\n");
