@@ -274,7 +274,9 @@ mod tests {
         let owned = PrivateFolder::below(world.path()).unwrap();
         let mut kept = PrivateFolder::below(world.path()).unwrap();
         kept.keep().unwrap();
-        let kept = kept.path().to_owned();
+        let path = kept.path().to_owned();
+        drop(kept);
+        let kept = path;
         let abandoned = world.path().join(format!("{PREFIX}left"));
         fs::create_dir(&abandoned).unwrap();
         let other = world.path().join("other");

@@ -131,8 +131,9 @@ fn climbs(word: &OsStr) -> bool {
 /// The paths in an argument that lead upwards: by itself, behind a `=`, an option's letter or an `@`.
 fn relative_in(word: &OsStr) -> impl Iterator<Item = &OsStr> {
     let bytes = word.as_bytes();
-    let starts = [0, 1, 2, 3].into_iter().chain(bytes.iter().position(|byte| *byte == b'=').map(|at| at + 1));
-    let starts = starts.chain(bytes.iter().position(|byte| *byte == b'@').map(|at| at + 1));
+    let behind = |mark: u8| bytes.iter().position(|byte| *byte == mark).map(|at| at + 1);
+    let glued = bytes.starts_with(b"-").then_some(2);
+    let starts = [Some(0), glued, behind(b'='), behind(b'@')].into_iter().flatten();
     starts.filter_map(move |at| bytes.get(at..)).map(OsStr::from_bytes).filter(|word| climbs(word))
 }
 
