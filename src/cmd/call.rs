@@ -81,6 +81,7 @@ fn object(request: &Request, recognised: &Recognised) -> Result<Value> {
         "options": {
             "exclude": texts(&request.excludes),
             "gitignore": request.gitignore,
+            "isolate": request.isolation.name(),
             "pure": request.pure,
             "env-mode": request.environment.mode.name(),
             "env": texts(&request.environment.counted),

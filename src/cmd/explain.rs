@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::engine::{self, Detail, Explanation, Hit, Missing, Policy, Verdict};
 use crate::error::{Error, Result};
-use crate::model::{Difference, Nearest, Reason, Subject, command_line};
+use crate::model::{Difference, Isolation, Nearest, Reason, Subject, command_line};
 use crate::query::differences;
 use crate::store::Refusal;
 use crate::ui::{self, JsonStyle, Talk};
@@ -100,10 +100,11 @@ fn lines(explanation: &Explanation, shown: usize) -> Vec<String> {
 
 fn hit_lines(hit: &Hit) -> Vec<String> {
     let word = if hit.is_stale { "stale hit" } else { "hit" };
+    let isolated = if hit.isolation == Isolation::None { "" } else { " isolated" };
     let mut lines = vec![
         format!("{word}: {}", command_line(&hit.argv)),
         format!("key {}", hit.key),
-        format!("{}, recorded {} ago", hit.grade.name(), ui::duration(engine::age(hit.stopped))),
+        format!("{}{isolated}, recorded {} ago", hit.grade.name(), ui::duration(engine::age(hit.stopped))),
     ];
     lines.extend(hit.uncovered.iter().map(|what| format!("not covered: {}", differences::uncovered(what))));
     lines

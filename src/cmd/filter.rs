@@ -96,6 +96,7 @@ enum GradeName {
     Traced,
     Declared,
     Pure,
+    Isolated,
 }
 
 impl Args {

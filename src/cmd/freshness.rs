@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::Ruling;
-use crate::engine::{self, Audited, Detail, Mode, Mtime, Nested, Pace, Policy};
+use crate::engine::{self, Aftermath, Audited, Detail, Mode, Mtime, Nested, Pace, Policy};
 use crate::error::{Error, Result};
 
 use super::recognise::Spelling;
@@ -75,6 +75,7 @@ impl Args {
             mtime: Mtime::Now,
             wait: None,
             nested: Nested::AsFound,
+            aftermath: Aftermath::Removed,
             audit: Audited::No,
             tags: BTreeMap::new(),
             session: None,

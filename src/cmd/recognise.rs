@@ -9,8 +9,8 @@ use clap::{ValueEnum, ValueHint};
 use crate::config::Ruling;
 use crate::error::{Error, Result};
 use crate::model::{
-    ArgumentRules, EnvironmentMode, EnvironmentRules, ProgramRule, Reference, Request, SCHEME, StdinRule, StdinSource,
-    WatchMode, WatchRules,
+    ArgumentRules, EnvironmentMode, EnvironmentRules, Isolation, ProgramRule, Reference, Request, SCHEME, StdinRule,
+    StdinSource, WatchMode, WatchRules,
 };
 
 use super::quick::Words;
@@ -57,6 +57,20 @@ pub struct Flags {
     /// `DIR/` owns the whole folder: a replay removes from it what former runs of this command made.
     #[arg(short, long = "output", value_name = "PATH|GLOB|DIR/", value_hint = ValueHint::AnyPath, help_heading = "Inputs and outputs")]
     output: Vec<OsString>,
+    /// Run it in a private folder that holds copies of the inputs and nothing else, and bring back the outputs
+    ///
+    /// strict: it can read only the inputs, its program and the folders of the system, write nothing outside, and has no
+    /// network; where the kernel does not allow that, nothing is run.
+    #[arg(
+        long,
+        value_enum,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "folder",
+        value_name = "HOW",
+        help_heading = "Inputs and outputs"
+    )]
+    isolate: Option<IsolateHow>,
 
     /// Whether the command is watched to find out what it reads and writes [default: auto]
     ///
@@ -146,6 +160,13 @@ enum TraceWhen {
     Audit,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum IsolateHow {
+    Folder,
+    Strict,
+    None,
+}
+
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum ProgramWhat {
     #[default]
@@ -233,6 +254,11 @@ impl Flags {
         self.trace = chosen(self.trace, ruling, "trace");
         self.env_mode = chosen(self.env_mode, ruling, "env-mode");
         self.program = chosen(self.program, ruling, "program");
+        self.isolate = match ruling.flag("isolate") {
+            Some(true) => self.isolate.or(Some(IsolateHow::Folder)),
+            Some(false) => self.isolate,
+            None => chosen(self.isolate, ruling, "isolate"),
+        };
         self.revision = self.revision.take().or_else(|| ruling.text("revision"));
         if !self.stdin && !self.no_stdin && self.stdin_from.is_none() {
             self.stdin = is_on("stdin");
@@ -260,6 +286,11 @@ impl Flags {
                 network: self.allow_network,
                 writable: self.allow_write,
                 scratch: self.scratch,
+            },
+            isolation: match self.isolate {
+                None | Some(IsolateHow::None) => Isolation::None,
+                Some(IsolateHow::Folder) => Isolation::Folder,
+                Some(IsolateHow::Strict) => Isolation::Strict,
             },
             environment: EnvironmentRules {
                 mode: match self.env_mode.unwrap_or_default() {
@@ -313,6 +344,11 @@ pub fn words(request: &Request) -> Vec<OsString> {
     words.flag("--gitignore", request.gitignore);
     words.flag("--pure", request.pure);
     words.all("--output", &request.outputs);
+    match request.isolation {
+        Isolation::None => {}
+        Isolation::Folder => words.flag("--isolate", true),
+        Isolation::Strict => words.flag("--isolate=strict", true),
+    }
     words.one("--trace", Some(request.watching.mode.name()).filter(|name| *name != WatchMode::Auto.name()));
     words.flag("--allow-network", request.watching.network);
     words.all("--allow-write", &request.watching.writable);
@@ -434,6 +470,7 @@ mod tests {
             ),
             flags in prop::collection::vec(any::<bool>(), 4),
             mode in prop::sample::select(vec![EnvironmentMode::All, EnvironmentMode::Listed, EnvironmentMode::Strict]),
+            isolation in prop::sample::select(vec![Isolation::None, Isolation::Folder, Isolation::Strict]),
             program in prop::sample::select(vec![ProgramRule::Content, ProgramRule::Path, ProgramRule::Name]),
             stdin in stdin(),
             revision in prop::option::of(text()),
@@ -442,7 +479,7 @@ mod tests {
             let mut next = || texts.next().unwrap();
             let pure = flags[0] && inputs.is_empty() && outputs.is_empty();
             Request {
-                argv, stored: Vec::new(), inputs, outputs, probes, pure, program, stdin, revision,
+                argv, stored: Vec::new(), inputs, outputs, probes, pure, isolation, program, stdin, revision,
                 excludes: next(),
                 watching: WatchRules { mode: watch, network, writable, scratch: next() },
                 environment: EnvironmentRules { mode, counted: next(), ignored: next(), required: next() },

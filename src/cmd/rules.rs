@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::ValueEnum;
 
 use crate::config::{self, Ruling};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 use super::recognise::{self, Spelling};
 use super::run;
@@ -21,10 +21,6 @@ pub fn fill(policy: &mut run::Flags, flags: &mut recognise::Flags, command: &[Os
         return Ok(());
     }
     let ruling = settings.ruling(command);
-    // It is for the flag `--isolate` to take; passed over it would be less than was asked for.
-    if let Some(setting) = ruling.setting("isolate").filter(|setting| setting.value != false) {
-        return Err(Error::usage(format!("{}: commands cannot be isolated", setting.place)));
-    }
     if let Some(caches) = ruling.setting("cache") {
         config::rule_caches(caches);
     }

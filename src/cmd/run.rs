@@ -10,7 +10,7 @@ use clap::builder::PossibleValue;
 use clap::{ValueEnum, ValueHint};
 
 use crate::config::{self, Ruling};
-use crate::engine::{self, Audited, Detail, Ending, Mode, Mtime, Nested, Pace, Policy, Told};
+use crate::engine::{self, Aftermath, Audited, Detail, Ending, Mode, Mtime, Nested, Pace, Policy, Told};
 use crate::error::{Error, Result, cause};
 use crate::model::{Reason, Request};
 use crate::ui::{self, JsonStyle, Talk};
@@ -61,6 +61,9 @@ pub struct Flags {
     /// Wait at most this long for another run of the same command [default: as long as it lives]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Replay")]
     wait: Option<Duration>,
+    /// With --isolate: leave the private folder where it is when the command has run, and say where
+    #[arg(long, help_heading = "Inputs and outputs")]
+    keep: bool,
     #[command(flatten)]
     freshness: freshness::Args,
     /// Write what --trace audit tells as JSON into FILE
@@ -216,6 +219,7 @@ impl Flags {
                 MtimeWhen::Recorded => Mtime::Recorded,
             },
             wait: self.wait,
+            aftermath: if self.keep { Aftermath::Kept } else { Aftermath::Removed },
             nested: Nested::AsFound,
             audit: Audited::No,
             tags: tags(self)?,
@@ -267,6 +271,7 @@ pub fn words(args: &Flags, recorded: BTreeMap<String, String>) -> Result<Vec<OsS
     let mtime = args.mtime.filter(|mtime| !matches!(mtime, MtimeWhen::Now));
     words.one("--mtime", name(mtime.and_then(|mtime| mtime.to_possible_value())));
     words.one("--mode", name(mode.and_then(|mode| mode.to_possible_value())));
+    words.flag("--keep", args.keep);
     words.one("--wait", args.wait.map(|time| humantime::format_duration(time).to_string()));
     Ok(words.0)
 }
@@ -300,6 +305,7 @@ pub(super) fn tell(talk: &Talk, told: &Told) {
             None => talk.detail(&format!("not cached: {reason}")),
         },
         Told::Warning(text) => talk.warn(text),
+        Told::Kept(folder) => talk.warn(&format!("its private folder is kept: `{}`", folder.display())),
         Told::Audited(audit) => audit::lines(audit, talk.is_verbose()).iter().for_each(|line| talk.warn(line)),
         Told::Hit { key, saved } => talk.detail(&format!("hit {} (saved {})", key.0.short(), ui::duration(*saved))),
         Told::Stale { key, saved } => {

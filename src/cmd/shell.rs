@@ -46,7 +46,8 @@ pub fn run(args: Args, talk: &Talk) -> i32 {
 /// The words with `--` before the first that is the shell's; `own` knows fleche's. `words` begin behind `shell`.
 pub fn divided(words: &[OsString], own: &Command) -> Vec<OsString> {
     let takes_value = |word: &[u8]| {
-        let mut options = own.get_arguments().filter(|option| option.get_action().takes_values());
+        let takes = |option: &&clap::Arg| option.get_action().takes_values() && !option.is_require_equals_set();
+        let mut options = own.get_arguments().filter(takes);
         options.any(|option| option.get_long().is_some_and(|long| word[2..] == *long.as_bytes()))
     };
     let mut at = 0;

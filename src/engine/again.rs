@@ -149,6 +149,6 @@ pub fn again(store: &Store, call: &Call, policy: &Policy, caches: &Caches, tell:
 /// # Errors
 ///
 /// In words.
-pub fn go_to(folder: &Path) -> std::result::Result<(), String> {
+fn go_to(folder: &Path) -> std::result::Result<(), String> {
     project::go_to(folder).map_err(|why| format!("cannot work in `{}`: {}", folder.display(), cause(&why)))
 }

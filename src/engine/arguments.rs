@@ -294,7 +294,7 @@ impl Arguments {
 }
 
 /// A new folder among temporary files for the user alone, which vanishes when it is dropped.
-pub(super) fn private_folder() -> io::Result<tempfile::TempDir> {
+fn private_folder() -> io::Result<tempfile::TempDir> {
     tempfile::Builder::new().prefix(".fleche-").permissions(PermissionsExt::from_mode(0o700)).tempdir()
 }
 

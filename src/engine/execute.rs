@@ -11,6 +11,7 @@ use crate::store::{Flight, FlightLock, Store};
 use super::audit::Audit;
 use super::beyond::Beyond;
 use super::explain;
+use super::isolation::Enclosure;
 use super::lookup::{Freshness, Sought};
 use super::outputs::{self, Before};
 use super::recognise::check_writable;
@@ -18,6 +19,14 @@ use super::record::{Capture, record};
 use super::standard_input::Apart;
 use super::watching;
 use super::{Audited, Ending, Halt, Miss, Missed, Mode, Told, hint, start_failed};
+
+/// What a command is given.
+struct Given {
+    /// What it reads.
+    input: Input,
+    /// Where it works, if it is isolated.
+    enclosure: Option<Enclosure>,
+}
 
 impl super::Run<'_> {
     /// Runs the command, alone of its kind if that can be had, and stores what it did.
@@ -39,8 +48,9 @@ impl super::Run<'_> {
             }
         }
         self.arguments.prepare()?;
-        let input = self.input.take();
-        match self.capture(store, &sought, input, Forward::Caller, lock, &why) {
+        let enclosure = self.enclose(store, &sought)?;
+        let given = Given { input: self.input.take(), enclosure };
+        match self.capture(store, &sought, given, Forward::Caller, lock, &why) {
             Ok(status) => Ok(Ending::Status(status)),
             Err((StartError::NoProcess(_), input)) => {
                 self.input.give_back(input);
@@ -63,13 +73,19 @@ impl super::Run<'_> {
                 && !matches!(sought.find(store, self.policy), Ok((_, Freshness::Fresh)))
             {
                 let why = Miss { reason: Reason::Expired, nearest: None };
-                let _ = self.capture(store, sought, input, Forward::Nowhere, Some(lock), &why);
+                if let Ok(enclosure) = self.enclose(store, sought) {
+                    let given = Given { input, enclosure };
+                    let _ = self.capture(store, sought, given, Forward::Nowhere, Some(lock), &why);
+                }
             }
         });
     }
 
     /// What a command that is watched may do unseen.
-    fn watch(&self, sought: &Sought, store: &Store) -> Option<Watch> {
+    fn watch(&self, sought: &Sought, store: &Store, enclosure: Option<&Enclosure>) -> Option<Watch> {
+        if enclosure.is_some() {
+            return watching::for_hints(sought, store);
+        }
         let is_watched = sought.request.is_watched() || self.policy.audit == Audited::Yes;
         // A malformed glob was refused before.
         is_watched.then(|| watching::rules(sought.request, sought.command, &self.input, store).ok()).flatten()
@@ -79,36 +95,47 @@ impl super::Run<'_> {
         &self,
         store: &Store,
         sought: &Sought,
-        input: Input,
+        given: Given,
         forward: Forward,
         lock: Option<FlightLock>,
         why: &Miss,
     ) -> Result<Status, (StartError, Input)> {
         let command = sought.command;
+        let Given { input, mut enclosure } = given;
         let Program::Found(program) = &command.program else {
             return Err((StartError::NotFound(rustix::io::Errno::NOENT.into()), input));
         };
         sought.observed.guard();
         // What a watched command found is known from watching it.
-        let before = if sought.request.is_watched() { Before::default() } else { outputs::before(&sought.places) };
-        let watch = self.watch(sought, store);
+        let is_known = sought.request.is_watched() || enclosure.is_some();
+        let before = if is_known { Before::default() } else { outputs::before(&sought.places) };
+        let watch = self.watch(sought, store, enclosure.as_ref());
         let beyond = Beyond::now();
         let mut capture = Capture::new(store, sought, self.policy, &self.arguments, &why.reason);
         let argv = self.arguments.executed(&command.argv);
         let environment = &self.told_to_nested(&command.environment);
-        let launch = Launch { program, argv: &argv, environment, stdin: input };
+        let environment = &self.told_where(environment, enclosure.as_ref());
+        let place = enclosure.as_ref().map(Enclosure::place).unwrap_or_default();
+        let launch = Launch { program, argv: &argv, environment, stdin: input, place };
         let (stdout, stderr) = capture.sinks();
         let run = match exec::capture(&launch, watch.as_ref(), command.streams, forward, stdout, stderr) {
             Ok(run) => run,
             Err(error) => return Err((error, launch.stdin)),
         };
+        if let Some(enclosure) = &mut enclosure
+            && let Err(status) = self.leave(enclosure, command, &sought.places, &run)
+        {
+            return Ok(status);
+        }
         let disturbance = run.trace.as_ref().and_then(watching::disturbance);
         if let Some(disturbance) = disturbance {
             // Before the lock goes: those who wait for it are not to watch the command either.
             watching::remember(disturbance, sought, store);
         }
-        let stored = panic::catch_unwind(AssertUnwindSafe(|| record(capture, &run, &self.input, &before, &beyond)))
-            .unwrap_or(Err(Reason::Internal));
+        let stored = panic::catch_unwind(AssertUnwindSafe(|| {
+            record(capture, &run, &self.input, &before, &beyond, enclosure.as_ref())
+        }))
+        .unwrap_or(Err(Reason::Internal));
         // Not before: standard error may be a file of the command's own.
         if let (Audited::Yes, Some(trace)) = (self.policy.audit, &run.trace) {
             (self.tell)(Told::Audited(Box::new(Audit::of(trace, sought))));

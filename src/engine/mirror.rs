@@ -1,20 +1,20 @@
 //! A private folder that mirrors what a recorded command may see of its root, for a run that touches nothing else.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, Permissions};
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use memchr::memmem;
-use tempfile::TempDir;
 
 use crate::error::cause;
-use crate::model::{Call, Command, Digest, OutputKind, Program, State};
+use crate::exec::Place;
+use crate::model::{Call, Command, Isolation, Output, OutputKind, Program, Request, State};
+use crate::store::{PrivateFolder, Store};
 
-/// Bytes copied at a time.
-const CHUNK: usize = 256 << 10;
+use super::isolation::{Layout, Trust, place, place_programs, view};
+use super::outputs::Places;
 
 /// Paths that lead nowhere that could be touched.
 const HARMLESS: [&[u8]; 4] = [b"/dev/null", b"/dev/stdin", b"/dev/stdout", b"/dev/stderr"];
@@ -31,181 +31,120 @@ pub enum OwnedFolders {
 
 /// The folder. It vanishes with this.
 pub struct Mirror {
-    folder: TempDir,
-    /// What stands for the root: of the same name, which a result may hold.
-    pub root: PathBuf,
-    /// What stands for the working directory.
-    pub cwd: PathBuf,
+    folder: PrivateFolder,
+    layout: Layout,
+    /// Where the command is to be started.
+    pub place: Place,
 }
 
 impl Mirror {
-    /// Copies what `call` observed below its root, as far as it still is what was recorded, and the program of
-    /// `command` if it lies there.
+    /// Copies what `call`, which asked for `request`, observed below its root, as far as it still is what was recorded, and the
+    /// program of `command` if it lies there.
     ///
     /// # Errors
     ///
     /// In words: why the command cannot be run there.
-    pub fn of(call: &Call, command: &Command, owned: OwnedFolders) -> Result<Mirror, String> {
+    pub fn of(
+        store: &Store,
+        call: &Call,
+        request: &Request,
+        command: &Command,
+        owned: OwnedFolders,
+    ) -> Result<Mirror, String> {
         let failed = |why: io::Error| format!("a private folder cannot be made: {}", cause(&why));
-        let folder = super::arguments::private_folder().map_err(failed)?;
-        let outside = folder.path().canonicalize().map_err(failed)?;
-        let root = outside.join(call.root.file_name().unwrap_or(OsStr::new("root")));
-        let cwd = root.join(call.cwd.strip_prefix(&call.root).map_err(|_| "it ran outside of its root")?);
-        fs::create_dir_all(&cwd).map_err(failed)?;
-        let mirror = Mirror { folder, root, cwd };
-        mirror.take_inputs(call)?;
-        mirror.take_program(call, command)?;
+        let folder = store.private_folder().or_else(|_| PrivateFolder::among_temporary_files()).map_err(failed)?;
+        if !call.cwd.starts_with(&call.root) {
+            return Err("it ran outside of its root".to_owned());
+        }
+        check_program(call, command)?;
+        let layout = Layout::of(request, command, &call.observations, folder.path());
+        layout.make_folders(&[]).map_err(failed)?;
+        let closed = |state: &State| matches!(state, State::Folder { mode } if mode & 0o700 != 0o700);
+        if call.observations.iter().any(|seen| closed(&seen.state)) {
+            return Err("a folder among its inputs may not be written".to_owned());
+        }
+        place(&call.observations, &layout, Trust::Bytes)?;
+        place_programs(command, &layout)?;
+        let place = match request.isolation {
+            Isolation::Strict => {
+                let view = view(request, command, &call.observations, &layout, folder.path());
+                Place::View(view.map_err(|error| error.to_string())?)
+            }
+            Isolation::None | Isolation::Folder => Place::Folder(layout.cwd()),
+        };
+        let mirror = Mirror { folder, layout, place };
         mirror.make_way(call, owned)?;
         Ok(mirror)
     }
 
-    /// A folder of this name beside the root, made empty.
+    /// What stands for the working directory, as it is called outside.
+    pub fn cwd(&self) -> PathBuf {
+        self.layout.cwd()
+    }
+
+    /// Where the outputs that are asked for lie.
+    ///
+    /// # Errors
+    ///
+    /// In words.
+    pub fn places(&self, request: &Request) -> Result<Places, String> {
+        let words: Vec<OsString> = request.outputs.iter().map(|word| self.layout.output_word(word)).collect();
+        Places::of(&words, &self.cwd(), self.layout.inside()).map_err(|error| error.to_string())
+    }
+
+    /// What was found there, with the paths that it has where the call was recorded.
+    pub fn recorded(&self, outputs: Vec<Output>) -> Vec<Output> {
+        outputs.into_iter().map(|output| Output { path: self.layout.record(&output.path), ..output }).collect()
+    }
+
+    /// A folder of this name for the command's own, made empty.
     ///
     /// # Errors
     ///
     /// In words, where it cannot be made.
     pub fn own(&self, name: &str) -> Result<PathBuf, String> {
-        // Not the root's own name, whatever that is.
-        let folder = self.folder.path().join(format!(".{name}"));
-        match fs::create_dir(&folder) {
-            Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
-                Err(format!("a private folder cannot be made: {}", cause(&why)))
-            }
-            _ => Ok(folder),
-        }
+        let folder = self.folder.path().join("own").join(name);
+        fs::create_dir_all(&folder).map_err(|why| format!("a private folder cannot be made: {}", cause(&why)))?;
+        Ok(folder)
     }
 
     /// A name that is nowhere but here: a result that holds it tells where it was made.
     pub fn mark(&self) -> &[u8] {
-        self.folder.path().file_name().unwrap_or_default().as_bytes()
-    }
-
-    fn take_inputs(&self, call: &Call) -> Result<(), String> {
-        let failed =
-            |path: &Path, why: io::Error| format!("input `{}` cannot be copied: {}", path.display(), cause(&why));
-        let mut folders = Vec::new();
-        for seen in call.observations.iter().filter(|seen| seen.path.is_relative()) {
-            let target = self.root.join(&seen.path);
-            let above = target.parent().unwrap_or(&self.root);
-            match &seen.state {
-                State::Absent => {}
-                State::Folder { mode } => {
-                    fs::create_dir_all(&target).map_err(|why| failed(&seen.path, why))?;
-                    folders.push((target, *mode));
-                }
-                State::File { mode, digest } => {
-                    fs::create_dir_all(above).map_err(|why| failed(&seen.path, why))?;
-                    let copied = copy(&call.root.join(&seen.path), &target, *mode);
-                    if copied.map_err(|why| failed(&seen.path, why))? != *digest {
-                        return Err(format!("input `{}` is not what it was", seen.path.display()));
-                    }
-                }
-                State::Link { target: text, .. } if text.starts_with(b"/") || climbs(text) => {
-                    return Err(format!("input `{}` is a link that may lead anywhere", seen.path.display()));
-                }
-                State::Link { target: text, .. } => {
-                    fs::create_dir_all(above).map_err(|why| failed(&seen.path, why))?;
-                    symlink(OsStr::from_bytes(text), &target).map_err(|why| failed(&seen.path, why))?;
-                }
-                // What was seen of others is less than a copy needs.
-                _ => return Err(format!("input `{}` cannot be copied", seen.path.display())),
-            }
-        }
-        // The innermost first, and none that could not be emptied again.
-        for (folder, mode) in folders.into_iter().rev() {
-            if mode & 0o700 != 0o700 {
-                return Err("a folder among its inputs may not be written".to_owned());
-            }
-            fs::set_permissions(&folder, Permissions::from_mode(mode)).map_err(|why| failed(&folder, why))?;
-        }
-        Ok(())
-    }
-
-    /// The program and its interpreters, where they are found by a relative path.
-    fn take_program(&self, call: &Call, command: &Command) -> Result<(), String> {
-        let Program::Found(program) = &command.program else { return Err("its program is gone".to_owned()) };
-        if program.is_absolute() && program.starts_with(&call.root) {
-            return Err("its program is found by a whole path below its root".to_owned());
-        }
-        let relative = program.is_relative().then(|| call.cwd.join(program));
-        let paths = relative.into_iter().chain(command.watched.iter().map(|watched| watched.path.clone()));
-        for path in paths {
-            let path = lexical(&path);
-            let Ok(below) = path.strip_prefix(&call.root) else { continue };
-            let target = self.root.join(below);
-            if target.symlink_metadata().is_ok() {
-                continue;
-            }
-            let failed = |why: io::Error| format!("its program cannot be copied: {}", cause(&why));
-            fs::create_dir_all(target.parent().unwrap_or(&self.root)).map_err(failed)?;
-            let mode = path.metadata().map_err(failed)?.permissions().mode() & 0o777;
-            copy(&path.canonicalize().map_err(failed)?, &target, mode).map_err(failed)?;
-        }
-        Ok(())
+        self.folder.mark()
     }
 
     /// The folders in which the outputs lie, as far as the command did not make them.
     fn make_way(&self, call: &Call, owned: OwnedFolders) -> Result<(), String> {
         let outputs = &call.outcome.outputs;
-        let failed = |why: io::Error| format!("a private folder cannot be made: {}", cause(&why));
+        let make = |path: &Path| -> Result<(), String> {
+            let outside = || format!("output `{}` lies outside of its root", path.display());
+            let inner = self.layout.inner(&call.root.join(path)).ok_or_else(outside)?;
+            fs::create_dir_all(inner).map_err(|why| format!("a private folder cannot be made: {}", cause(&why)))
+        };
         for output in outputs {
-            if output.path.is_absolute() {
-                return Err(format!("output `{}` lies outside of its root", output.path.display()));
-            }
             let above = output.path.parent().unwrap_or(Path::new(""));
             let is_made = |folder: &Path| {
                 outputs.iter().any(|made| made.path == folder && matches!(made.kind, OutputKind::Folder { .. }))
             };
             if !above.ancestors().any(is_made) {
-                fs::create_dir_all(self.root.join(above)).map_err(failed)?;
+                make(above)?;
             }
             if owned == OwnedFolders::Made && matches!(output.kind, OutputKind::Folder { owned: true, .. }) {
-                fs::create_dir_all(self.root.join(&output.path)).map_err(failed)?;
+                make(&output.path)?;
             }
         }
         Ok(())
     }
 }
 
-impl Drop for Mirror {
-    fn drop(&mut self) {
-        open_up(self.folder.path());
+/// Refuses a program that would be the original.
+fn check_program(call: &Call, command: &Command) -> Result<(), String> {
+    let Program::Found(program) = &command.program else { return Err("its program is gone".to_owned()) };
+    let is_copied = call.request.isolation == Isolation::Strict;
+    if program.is_absolute() && program.starts_with(&call.root) && !is_copied {
+        return Err("its program is found by a whole path below its root".to_owned());
     }
-}
-
-/// Lets a folder and all in it be emptied, whatever modes a command gave them.
-fn open_up(folder: &Path) {
-    let _ = fs::set_permissions(folder, Permissions::from_mode(0o700));
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let is_folder = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
-    entries.filter(is_folder).for_each(|entry| open_up(&entry.path()));
-}
-
-/// Copies a regular file, and gives the digest of what was copied.
-fn copy(from: &Path, to: &Path, mode: u32) -> io::Result<Digest> {
-    if !from.symlink_metadata()?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let (mut source, mut target) = (File::open(from)?, File::create_new(to)?);
-    let (mut hasher, mut chunk) = (blake3::Hasher::new(), vec![0; CHUNK]);
-    loop {
-        match source.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(read) => {
-                hasher.update(&chunk[..read]);
-                target.write_all(&chunk[..read])?;
-            }
-            Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
-            Err(why) => return Err(why),
-        }
-    }
-    target.set_permissions(Permissions::from_mode(mode))?;
-    Ok(hasher.finalize().into())
-}
-
-/// The path without `.`, which may stand in the program's: `./tool`.
-fn lexical(path: &Path) -> PathBuf {
-    path.components().collect()
+    Ok(())
 }
 
 /// Why a command with these words could touch something outside of a private folder; `None` where nothing of that kind is

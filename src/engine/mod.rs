@@ -4,6 +4,7 @@
 //! [`Reason`], and a reason means that the command runs as if fleche were not there.
 
 mod again;
+mod apart;
 mod arguments;
 mod audit;
 mod beyond;
@@ -11,6 +12,7 @@ mod checkout;
 mod execute;
 mod explain;
 mod filling;
+mod isolation;
 mod load;
 mod lookup;
 mod metadata;
@@ -36,7 +38,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 
 use crate::error::{Error, Result, cause};
-use crate::exec::{self, Launch, StartError};
+use crate::exec::{self, Launch, Place, StartError};
 use crate::key;
 use crate::model::{Answer, Cache, Call, Difference, Nearest, Program, Reason, Request};
 use crate::store::{FlightLock, Purpose, Store};
@@ -53,7 +55,7 @@ pub use explain::{Explanation, Hit, Missing, Verdict, age, explain};
 pub use load::{stored, unpack};
 pub use lookup::check_age;
 pub use outputs::Mtime;
-pub use policy::{Audited, Detail, MAX_ENTRY, MAX_INPUT, Mode, Nested, Pace, Policy};
+pub use policy::{Aftermath, Audited, Detail, MAX_ENTRY, MAX_INPUT, Mode, Nested, Pace, Policy};
 pub use recheck::{Rechecked, recheck};
 pub use recognise::{Recognised, recognise};
 pub use redigest::{Deed, Redigest, redigest};
@@ -83,6 +85,8 @@ pub enum Told {
     },
     /// Something that the user should know.
     Warning(String),
+    /// This private folder stays.
+    Kept(PathBuf),
     /// A call was replayed.
     Hit {
         /// Its key.
@@ -186,6 +190,7 @@ fn run_in(
     caches: &Caches,
     tell: &dyn Fn(Told),
 ) -> Result<Ending> {
+    isolation::check_policy(request, policy)?;
     // A panic inside the cache is caught and becomes a reason; its text would be noise to the user.
     panic::set_hook(Box::new(|_| {}));
     let found;
@@ -346,6 +351,9 @@ impl Run<'_> {
     }
 
     fn replace(&mut self) -> std::result::Result<Ending, Halt> {
+        if self.request.is_isolated() {
+            return self.run_apart();
+        }
         let environment = key::visible_environment(&self.request.environment, &self.scene.environment())?;
         let environment = &self.told_to_nested(&environment);
         let path = key::variable(environment, b"PATH");
@@ -359,7 +367,8 @@ impl Run<'_> {
         self.input.prepare_plain(&self.request.stdin)?;
         self.arguments.prepare()?;
         let argv = self.arguments.executed(&self.request.argv);
-        let launch = Launch { program: &program, argv: &argv, environment, stdin: self.input.take() };
+        let launch =
+            Launch { program: &program, argv: &argv, environment, stdin: self.input.take(), place: Place::Here };
         Ok(start_failed(name, &exec::replace(&launch)))
     }
 
@@ -423,6 +432,7 @@ fn hint(reason: &Reason) -> Option<&'static str> {
         Reason::DescriptorOpen(..) | Reason::DescriptorUsed(_) => {
             Some("close it, as in `3>&-`, if the command does not need it")
         }
+        Reason::PrivateFolderTold => Some("--isolate=strict runs it under the folder's own name"),
         Reason::ArgumentMissing(_) | Reason::VariableMissing(_) => Some("it was required"),
         Reason::StdinUnreadable(_) => Some("the command gets it all the same"),
         Reason::StoreUnusable(_) | Reason::InputUnreadable(..) | Reason::Internal => {
@@ -438,6 +448,13 @@ fn start_failed(name: &std::ffi::OsStr, error: &StartError) -> Ending {
         StartError::NotFound(why) => not_started(name, 127, why),
         StartError::NotExecutable(why) => not_started(name, 126, why),
         StartError::NoProcess(why) => not_started(name, 125, why),
+        StartError::NotConfined(refusal) => {
+            let why = cause(&refusal.why);
+            let message =
+                format!("cannot isolate `{}` strictly: no {} can be had here: {why}", name.display(), refusal.what);
+            let error = Error::failure(message).hint("`--isolate` without `=strict` needs nothing of the kernel");
+            Ending::NotStarted(error, 125)
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Policy {
     pub mtime: Mtime,
     /// `--wait`: how long to wait for another run of the same command; without it as long as that lives.
     pub wait: Option<Duration>,
+    /// `--keep`: what becomes of the private folder of an isolated command.
+    pub aftermath: Aftermath,
     /// What runs of fleche that are nested in the command do.
     pub nested: Nested,
     /// Whether the command is run, watched and held against what is declared.
@@ -68,6 +70,15 @@ pub enum Mode {
     ReadOnly,
     /// Never replay, store anew.
     Refresh,
+}
+
+/// What becomes of a private folder when the command that worked in it has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aftermath {
+    /// It vanishes.
+    Removed,
+    /// It stays for a look.
+    Kept,
 }
 
 /// Whether a run is held against what is declared.

@@ -6,20 +6,20 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::error::cause;
 use crate::exec::{self, Forward, Launch, Run, Status};
-use crate::model::{Call, Command, Content, Grade, Output, OutputKind, Program, Reason, State, Stdin};
+use crate::model::{Call, Command, Content, Grade, Isolation, Output, OutputKind, Program, Reason, State, Stdin};
 use crate::store::{Pending, Store};
 use crate::sys::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use super::Halt;
-use super::again::{go_to, with_variable};
+use super::again::with_variable;
 use super::arguments::Arguments;
 use super::lookup::Sought;
 use super::mirror::{Mirror, OwnedFolders, way_out};
-use super::outputs::{self, Bounds, Former, Places, Shelf};
+use super::outputs::{self, Bounds, Former, Shelf};
 use super::policy::MAX_ENTRY;
 use super::proof::{Proven, proven};
 
@@ -68,27 +68,27 @@ fn attempt(store: &Store, call: &Call, owned: OwnedFolders) -> Result<Rechecked,
     if command.stdin == Stdin::Closed {
         return Err("its standard input was closed".to_owned());
     }
-    if let Some(why) = way_out(call, &command) {
+    // Nothing leads out of a view.
+    let is_strict = request.isolation == Isolation::Strict;
+    if let Some(why) = way_out(call, &command).filter(|_| !is_strict) {
         return Err(why);
     }
     check_inputs(call, store, &Sought::new(&request, &command, store).map_err(told)?)?;
-    let mirror = Mirror::of(call, &command, owned)?;
-    let places = Places::of(&request.outputs, &mirror.cwd, &mirror.root).map_err(|error| error.to_string())?;
+    let mirror = Mirror::of(store, call, &request, &command, owned)?;
+    let places = mirror.places(&request)?;
     let before = outputs::before(&places);
     let Program::Found(program) = &command.program else { return Err("its program is gone".to_owned()) };
-    let environment = environment_in(&command, &mirror)?;
+    let environment = if is_strict { command.environment.clone() } else { environment_in(&command, &mirror)? };
     let arguments = match stored.is_empty() {
         true => Arguments::default(),
         false => Arguments::kept(stored, store.reopened().map_err(|reason| reason.to_string())?),
     };
     arguments.prepare().map_err(|error| error.to_string())?;
     let argv = arguments.executed(&command.argv);
-    let launch = Launch { program, argv: &argv, environment: &environment, stdin: input.take() };
+    let launch =
+        Launch { program, argv: &argv, environment: &environment, stdin: input.take(), place: mirror.place.clone() };
     let (mut stdout, mut stderr) = (store.spool(MAX_ENTRY), store.spool(MAX_ENTRY));
-    let run = {
-        let _there = Elsewhere::go(&mirror.cwd)?;
-        exec::capture(&launch, None, command.streams, Forward::Nowhere, &mut stdout, &mut stderr)
-    };
+    let run = exec::capture(&launch, None, command.streams, Forward::Nowhere, &mut stdout, &mut stderr);
     let run = run.map_err(|_| "it could not be started".to_owned())?;
     if let Some(signal) = interruption(&run) {
         return Ok(Rechecked::Interrupted(signal));
@@ -119,6 +119,7 @@ fn attempt(store: &Store, call: &Call, owned: OwnedFolders) -> Result<Rechecked,
     let nothing = || Former::known(Former::default);
     let made =
         outputs::collect(&places, &bounds, &nothing(), &nothing(), &shelf).map_err(|reason| reason.to_string())?;
+    let made = mirror.recorded(made);
     differing.extend(differing_output(&call.outcome.outputs, &made).map(|path| format!("output `{}`", path.display())));
     Ok(match differing.is_empty() {
         true => Rechecked::Same,
@@ -158,7 +159,7 @@ fn environment_in(command: &Command, mirror: &Mirror) -> Result<Vec<OsString>, S
     const OWN: [&[u8]; 5] = [b"OLDPWD=", b"XDG_", b"GNUPGHOME=", b"CARGO_HOME=", b"GIT_CONFIG"];
     let is_kept = |entry: &&OsString| !OWN.iter().any(|own| entry.as_bytes().starts_with(own));
     let mut entries: Vec<OsString> = command.environment.iter().filter(is_kept).cloned().collect();
-    let folders = [("PWD", mirror.cwd.clone()), ("HOME", mirror.own("home")?), ("TMPDIR", mirror.own("tmp")?)];
+    let folders = [("PWD", mirror.cwd()), ("HOME", mirror.own("home")?), ("TMPDIR", mirror.own("tmp")?)];
     for (name, folder) in folders {
         let beginning = format!("{name}=");
         if entries.iter().any(|entry| entry.as_bytes().starts_with(beginning.as_bytes())) || name == "TMPDIR" {
@@ -220,23 +221,5 @@ impl Seen<'_> {
 impl Shelf for Seen<'_> {
     fn ingest(&self, file: &File, most: u64) -> Result<Content, Reason> {
         self.look(&self.store.ingest(file, most)?)
-    }
-}
-
-/// Another working directory, until this is dropped.
-struct Elsewhere(PathBuf);
-
-impl Elsewhere {
-    fn go(folder: &Path) -> Result<Elsewhere, String> {
-        let before = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-        go_to(folder)?;
-        Ok(Elsewhere(before))
-    }
-}
-
-impl Drop for Elsewhere {
-    fn drop(&mut self) {
-        // Where it is gone there is nothing to go back to.
-        let _ = go_to(&self.0);
     }
 }

@@ -228,6 +228,7 @@ struct Found {
 
 impl Found {
     fn of(request: &Request, caches: &Caches) -> std::result::Result<Found, Halt> {
+        super::isolation::check(request)?;
         let unusable = |reason| Halt::Refuse(unusable(reason));
         let caches = caches.as_ref().map_err(|reason| unusable(reason.clone()))?;
         let store = Store::open_stack(caches, Purpose::Look, &mut |_, _| {}).map_err(unusable)?;

@@ -18,6 +18,7 @@ use crate::store::{Durability, Pending, Recording, Spool, Store};
 use super::arguments::Arguments;
 use super::beyond::Beyond;
 use super::checkout::Mark;
+use super::isolation::Enclosure;
 use super::lookup::{Binding, Keys, Sought};
 use super::metadata;
 use super::outputs::{self, Before, Bounds, Shelf};
@@ -70,6 +71,7 @@ pub fn record(
     input: &StandardInput,
     before: &Before,
     beyond: &Beyond,
+    enclosure: Option<&Enclosure>,
 ) -> Result<crate::model::Key, Reason> {
     let Capture { store, sought, policy, arguments: copies, why, stdout, stderr } = capture;
     let command = sought.command;
@@ -88,7 +90,7 @@ pub fn record(
         (true, Some(trace)) => Some((trace, watching::observations(trace, sought, store, run.usage.started)?)),
         (true, None) => return Err(Reason::Unwatchable(run.unwatched.clone().unwrap_or_default())),
     };
-    let shelf = Shelved::new(store, Mark::of(sought))?;
+    let shelf = Shelved::new(store, Mark::of(sought), enclosure)?;
     run.landings.check_alone(run.trace.as_ref())?;
     let keep_stream = |stream, is_captured, spool| match run.landings.at(stream) {
         Some(landing) => shelf.keep_landing(landing, policy.max_entry).map(Some),
@@ -102,10 +104,17 @@ pub fn record(
             outputs::found(trace, &sought.places, run.usage.started..run.usage.stopped, policy.max_entry, &shelf)?
         }
         None => {
+            let before = enclosure.map_or(before, Enclosure::before);
             let bounds = Bounds { before, ended: run.usage.stopped, most: policy.max_entry, inputs: rights(&declared) };
-            outputs::collect(&sought.places, &bounds, &sought.former(store), &sought.same(store), &shelf)?
+            let places = enclosure.map_or(&sought.places, Enclosure::places);
+            let made = outputs::collect(places, &bounds, &sought.former(store), &sought.same(store), &shelf)?;
+            match enclosure {
+                Some(enclosure) => enclosure.recorded(made),
+                None => made,
+            }
         }
     };
+    shelf.check_private(&outputs)?;
     let looked_at = watched.map(|(_, observations)| observations);
     let observations = match &looked_at {
         Some(observations) => sought.beside_declared(observations.clone()),
@@ -250,17 +259,36 @@ struct Shelved<'a> {
     recording: RefCell<Recording<'a>>,
     mark: Option<Mark>,
     binding: Cell<Binding>,
+    /// The private folder's name, where the run had one, and whether anything tells of it.
+    private: Option<&'a [u8]>,
+    tells: Cell<bool>,
 }
 
 impl<'a> Shelved<'a> {
-    fn new(store: &'a Store, mark: Option<Mark>) -> Result<Shelved<'a>, Reason> {
-        Ok(Shelved { store, recording: RefCell::new(store.recording()?), mark, binding: Cell::new(Binding::Free) })
+    fn new(store: &'a Store, mark: Option<Mark>, enclosure: Option<&'a Enclosure>) -> Result<Shelved<'a>, Reason> {
+        let (recording, binding) = (RefCell::new(store.recording()?), Cell::new(Binding::Free));
+        let private = enclosure.map(Enclosure::mark);
+        Ok(Shelved { store, recording, mark, binding, private, tells: Cell::new(false) })
+    }
+
+    /// Refuses a result that tells of a private folder: that is gone when it is replayed.
+    fn check_private(&self, outputs: &[Output]) -> Result<(), Reason> {
+        let leads_there = |output: &Output, mark: &[u8]| match &output.kind {
+            OutputKind::Link { target } => memchr::memmem::find(target, mark).is_some(),
+            _ => false,
+        };
+        let leads = self.private.is_some_and(|mark| outputs.iter().any(|output| leads_there(output, mark)));
+        if self.tells.get() || leads { Err(Reason::PrivateFolderTold) } else { Ok(()) }
     }
 
     fn keep(&self, pending: Pending) -> Result<Content, Reason> {
         if let Some(mark) = self.mark.as_ref().filter(|_| self.binding.get() < Binding::Root) {
             let binding = mark.of_value(&pending).map_err(|why| Reason::StoreUnusable(cause(&why)))?;
             self.binding.set(self.binding.get().max(binding));
+        }
+        if let Some(private) = self.private {
+            let tells = pending.contains(private).map_err(|why| Reason::StoreUnusable(cause(&why)))?;
+            self.tells.set(self.tells.get() || tells);
         }
         self.recording.borrow_mut().keep(pending)
     }

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::exec::trace::{Descriptor0, Network, Watch};
+use crate::exec::trace::{Descriptor0, Network, Vain, Watch};
 use crate::key::{self, Ended, Scratch};
-use crate::model::{Command, Glimpse, Observation, Program, Reason, Request, Touch, Trace, UNOBSERVED};
+use crate::model::{
+    Command, Glimpse, Isolation, Observation, Program, Reason, Request, Touch, Trace, UNOBSERVED, WatchMode,
+};
 use crate::store::Store;
 use crate::sys::{descriptor, identity, stamp};
 
@@ -42,6 +44,27 @@ pub fn rules(request: &Request, command: &Command, input: &StandardInput, store:
         scratch: Arc::new(move |path| scratch.holds(path)),
         network: if request.watching.network { Network::Allowed } else { Network::Refused },
         stdin: if input.is_not_to_be_read() { Descriptor0::Watched } else { Descriptor0::Unwatched },
+        vain: Vain::Break,
+    })
+}
+
+/// What to watch an isolated command for: what it looks for and does not find. `None` where that is not wanted, and where it
+/// would not do the same if it were watched.
+pub fn for_hints(sought: &Sought, store: &Store) -> Option<Watch> {
+    let is_wanted = sought.request.watching.mode == WatchMode::Auto;
+    let is_free = || identity::filters_freely() || sought.request.isolation == Isolation::Strict;
+    let is_harmless = || match &sought.command.program {
+        Program::Found(program) => is_free() || !has_rights(&sought.command.cwd.join(program)),
+        Program::NotFound | Program::NotExecutable => false,
+    };
+    let may_be = is_wanted && is_harmless() && sought.path_sets(store).unwatchable.is_none();
+    may_be.then(|| Watch {
+        root: None,
+        apart: Vec::new(),
+        scratch: Arc::new(|_| false),
+        network: Network::Allowed,
+        stdin: Descriptor0::Unwatched,
+        vain: Vain::Whole,
     })
 }
 
@@ -101,7 +124,7 @@ pub fn disturbance(trace: &Trace) -> Option<&Reason> {
 
 /// Remembers that a command is not to be watched again.
 pub fn remember(disturbance: &Reason, sought: &Sought, store: &Store) {
-    if sought.request.is_watched() {
+    if sought.request.is_watched() || sought.request.is_isolated() {
         let why = match of_record(disturbance, &sought.command.root) {
             Reason::Disturbed(how) => how,
             other => other.to_string(),

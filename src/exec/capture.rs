@@ -88,6 +88,9 @@ pub fn capture(
     let ending = capture.attend();
     landings.command_ended();
     let (stopped, wall) = (clock::now(), clock::monotonic().saturating_sub(begun));
+    if let Some(refusal) = capture.child.refusal() {
+        return Err(StartError::NotConfined(refusal));
+    }
     if let Some(error) = capture.child.start_error() {
         return Err(StartError::of_execve(error));
     }

@@ -8,6 +8,7 @@
 
 mod capture;
 mod channel;
+mod isolation;
 mod landing;
 mod passing;
 mod probe;
@@ -25,9 +26,11 @@ use crate::sys::image::{self, Image};
 use crate::sys::process;
 
 pub use crate::sys::child::Status;
+pub use crate::sys::confinement::Refusal;
 pub use crate::sys::process::end_like;
 pub use capture::capture;
 pub use channel::Target;
+pub use isolation::{Place, Shown, Sight, View, holds_system, is_system};
 pub use landing::{Landing, Landings};
 pub use probe::probe;
 use stdin::Stdin;
@@ -42,6 +45,8 @@ pub struct Launch<'a> {
     pub environment: &'a [OsString],
     /// What the command reads.
     pub stdin: Input,
+    /// Where it is started. The program, where it is relative, is looked for from there.
+    pub place: Place,
 }
 
 /// What a command gets as its standard input.
@@ -81,6 +86,8 @@ pub enum StartError {
     /// fleche could not make a process or pipe for it. Nothing of the caller's was touched: [`replace`] may
     /// still do.
     NoProcess(io::Error),
+    /// It was to be started where it sees less, and that cannot be. Nothing was run.
+    NotConfined(Refusal),
 }
 
 impl StartError {
@@ -162,5 +169,6 @@ pub fn background(stdin: Option<BorrowedFd>, work: impl FnOnce()) -> io::Result<
 
 /// Lays the command out for `execve`; no process can be given a string with a zero byte.
 fn lay_out(launch: &Launch) -> Result<Image, StartError> {
-    Image::new(launch.program, launch.argv, launch.environment).map_err(StartError::NotExecutable)
+    let image = Image::new(launch.program, launch.argv, launch.environment).map_err(StartError::NotExecutable)?;
+    Ok(image.within(launch.place.surroundings().map_err(StartError::NotExecutable)?))
 }

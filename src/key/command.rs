@@ -108,6 +108,8 @@ pub fn command(request: &Request, surroundings: &Surroundings, memory: &dyn Stam
     parts.extend(machine_parts());
     parts.extend(request.revision.as_ref().map(|revision| Part::open("revision", revision.as_bytes())));
     parts.extend(declaration(request, &root));
+    // Only where it is: so it is not with most commands. What it finds there, and whether it fails, is another thing.
+    parts.extend(request.is_isolated().then(|| Part::open("isolate", request.isolation.name())));
     parts.extend(probe_parts(request, surroundings)?);
 
     let mut watched = identity.watched;

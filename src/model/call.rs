@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::codec::text;
 use super::{
-    CommandDigest, Content, Digest, Facet, Fields, Key, Malformed, Metadata, Observation, Outcome, OutputKind, Reader,
-    Request, Writer, manifest,
+    CommandDigest, Content, Digest, Facet, Fields, Isolation, Key, Malformed, Metadata, Observation, Outcome,
+    OutputKind, Reader, Request, Writer, manifest,
 };
 
 /// The version of a call file's fields; a reader refuses a newer one.
@@ -120,6 +120,14 @@ pub struct Variable {
 }
 
 impl Call {
+    /// How its inputs are known, in words that spaces separate: `declared`, `pure isolated`.
+    pub fn grades(&self) -> String {
+        match self.request.isolation {
+            Isolation::None => self.grade.name().to_owned(),
+            Isolation::Folder | Isolation::Strict => format!("{} isolated", self.grade.name()),
+        }
+    }
+
     /// The bytes of the call, without the frame that its file puts around them.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();

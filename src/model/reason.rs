@@ -90,6 +90,8 @@ pub enum Reason {
     Unwatched(String),
     /// A path that would be stored tells of an argument that `--redact-arg` hides.
     RedactedTold,
+    /// The result tells in which private folder it was made.
+    PrivateFolderTold,
     /// A defect of fleche itself.
     Internal,
 }
@@ -140,6 +142,7 @@ impl Reason {
             Reason::Disturbed(_) => "disturbed",
             Reason::Unwatched(_) => "unwatched",
             Reason::RedactedTold => "redacted-told",
+            Reason::PrivateFolderTold => "private-folder-told",
             Reason::Internal => "internal",
         }
     }
@@ -194,6 +197,7 @@ impl fmt::Display for Reason {
             Reason::Disturbed(why) => write!(f, "it may do something else while it is watched: {why}"),
             Reason::Unwatched(what) => write!(f, "it cannot be watched: {what}"),
             Reason::RedactedTold => f.write_str("a path that would be stored tells of a redacted argument"),
+            Reason::PrivateFolderTold => f.write_str("its result tells of the private folder that it was made in"),
             Reason::Internal => f.write_str("an internal error of fleche"),
         }
     }

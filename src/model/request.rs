@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use super::codec::text;
-use super::{Fields, Malformed, Reference, Writer};
+use super::{Fields, Isolation, Malformed, Reference, Writer};
 
 /// A command and the options that say what identifies it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Request {
     pub outputs: Vec<OsString>,
     /// What is done to find out by itself what the command reads and writes.
     pub watching: WatchRules,
+    /// `--isolate`: where the command works, and what it can reach.
+    pub isolation: Isolation,
     /// Which variables count and which the command sees.
     pub environment: EnvironmentRules,
     /// Which arguments count.
@@ -154,10 +156,16 @@ impl Request {
     /// Whether what the command looks at counts, so that it has to be watched.
     pub fn is_watched(&self) -> bool {
         match self.watching.mode {
-            WatchMode::Auto => self.inputs.is_empty() && !self.pure,
+            // What is run where nothing else is has declared by that that there is nothing else.
+            WatchMode::Auto => self.inputs.is_empty() && !self.pure && !self.is_isolated(),
             WatchMode::On => true,
             WatchMode::Off => false,
         }
+    }
+
+    /// Whether the command works in a private folder.
+    pub fn is_isolated(&self) -> bool {
+        self.isolation != Isolation::None
     }
 
     /// What may be stored of a request beside the arguments, which a call holds apart: the globs that hide some could
@@ -244,6 +252,9 @@ impl Request {
         if self.watching.mode != WatchMode::Auto {
             writer.field("trace", self.watching.mode.name().as_bytes());
         }
+        if self.is_isolated() {
+            writer.field("isolate", self.isolation.name().as_bytes());
+        }
         writer.field("env-mode", self.environment.mode.name().as_bytes());
         writer.field("program", self.program.name().as_bytes());
         if let Some(revision) = &self.revision {
@@ -275,6 +286,7 @@ impl Request {
                 b"allow-network" => request.watching.network = true,
                 b"scratch" => request.watching.scratch.push(text(value)?),
                 b"trace" => request.watching.mode = WatchMode::from_name(value)?,
+                b"isolate" => request.isolation = Isolation::from_name(value)?,
                 b"exclude" => request.excludes.push(text(value)?),
                 b"env" => request.environment.counted.push(text(value)?),
                 b"ignore-env" => request.environment.ignored.push(text(value)?),
@@ -387,6 +399,7 @@ mod tests {
                     writable: words(b"/tmp/d"),
                     scratch: texts("*.log"),
                 },
+                isolation: Isolation::Strict,
                 environment: EnvironmentRules {
                     mode: EnvironmentMode::Strict,
                     counted: texts("CC"),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::model::{Argument, Call, Facet, Fact, Observation, OutputKind, State, command_line};
+use crate::model::{Argument, Call, Facet, Fact, Isolation, Observation, OutputKind, State, command_line};
 
 /// The facts about `call`, in the order in which people ask for them.
 pub fn facts(call: &Call) -> Vec<(&'static str, Fact)> {
@@ -14,7 +14,7 @@ pub fn facts(call: &Call) -> Vec<(&'static str, Fact)> {
         ("command", Fact::Text(command_line(&call.argv))),
         ("program", text(&call.program)),
         ("directory", text(&call.cwd)),
-        ("grade", Fact::Text(call.grade.name().to_owned())),
+        ("grade", Fact::Text(call.grades())),
         ("exit", Fact::Number(i64::from(outcome.exit))),
         ("started", Fact::Time(metadata.usage.started)),
         ("wall", Fact::Duration(metadata.usage.wall)),
@@ -54,6 +54,11 @@ pub fn facts(call: &Call) -> Vec<(&'static str, Fact)> {
         facts.push(("output", Fact::Text(format!("{}  {what}", output.path.to_string_lossy()))));
     }
     facts
+}
+
+/// How far the command was kept apart; nothing where it was not.
+fn isolated(call: &Call) -> Option<&'static str> {
+    (call.request.isolation != Isolation::None).then(|| call.request.isolation.name())
 }
 
 /// The same for programs.
@@ -125,6 +130,7 @@ pub fn json(call: &Call) -> Value {
         "root": call.root.to_string_lossy(),
         "bound": call.bound,
         "grade": call.grade.name(),
+        "isolated": isolated(call),
         "exit": outcome.exit,
         "stdout": stream(&outcome.stdout),
         "stderr": stream(&outcome.stderr),

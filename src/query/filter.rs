@@ -97,7 +97,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Argument, Call, Content, Facet, Grade, Observation, Output, OutputKind, State};
+    use crate::model::{Argument, Call, Content, Facet, Grade, Isolation, Observation, Output, OutputKind, State};
     use crate::store::Column;
     use crate::store::testing::{World, call};
 
@@ -153,6 +153,7 @@ mod tests {
                 made.outcome.outputs = outputs;
                 (made.metadata.usage.started, made.metadata.usage.wall) = (started, wall);
                 made.grade = if is_pure { Grade::Pure } else { Grade::Declared };
+                made.request.isolation = if wall % 2 == 0 { Isolation::Strict } else { Isolation::None };
                 made.observations = observations;
                 made
             },
@@ -188,7 +189,8 @@ mod tests {
             (0..5i64).prop_map(Condition::Longer),
             path_question().prop_map(Condition::Input),
             path_question().prop_map(Condition::Output),
-            prop::sample::select(vec!["pure", "declared", "traced"]).prop_map(|g| Condition::Grade(g.into())),
+            prop::sample::select(vec!["pure", "declared", "traced", "isolated"])
+                .prop_map(|g| Condition::Grade(g.into())),
             (0..3u8).prop_map(|code| Condition::Where(format!("exit >= {code} or walltime * 1e9 >= 4 -- {code}"))),
         ];
         prop_oneof![
@@ -244,7 +246,7 @@ mod tests {
                 Condition::Output(question) => call.outcome.outputs.iter().any(|output| {
                     output.path == path(&question.given) || call.root.join(&output.path) == path(&question.absolute)
                 }),
-                Condition::Grade(grade) => call.grade.name() == grade,
+                Condition::Grade(grade) => call.grades().split(' ').any(|one| one == grade),
                 Condition::Where(text) => {
                     let least: u8 = text["exit >= ".len()..][..1].parse().unwrap();
                     call.outcome.exit >= least || call.metadata.usage.wall >= 4

@@ -23,6 +23,12 @@ use super::temporary;
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 const STRICT: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
+impl AsFd for Beneath {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 /// Bytes of path given to one call; the kernel takes less than 4096, and a path below may be longer.
 const LONGEST: usize = 4000;
 /// Temporary names tried before a folder is held to be hostile.
@@ -35,6 +41,11 @@ impl Beneath {
     /// Opens the folder `path` as any program would, links followed: for folders that the user named.
     pub fn open(path: &Path) -> io::Result<Beneath> {
         Ok(Beneath(openat(CWD, path, FOLDER, Mode::empty())?))
+    }
+
+    /// The same, if no link is at `path` itself.
+    pub fn open_itself(path: &Path) -> io::Result<Beneath> {
+        Ok(Beneath(openat(CWD, path, FOLDER | OFlags::NOFOLLOW, Mode::empty())?))
     }
 
     /// Opens the folder `path` below this one. Fails with `ELOOP` where a link is in the way, and with

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::image::{Image, Standards, numbers, place};
+use super::confinement::Refusal;
+use super::image::{Image, Standards, Surroundings, numbers, place};
 use super::seccomp::{self, Filter, Listener};
 use super::signal::{self, Held, Mask};
 
@@ -46,6 +47,9 @@ struct Start<'a> {
     listener: AtomicI32,
     /// Zero, or why it could not become the program: written by the child, read when it has ended.
     failure: AtomicI32,
+    /// Zero once it is where it is to be executed; before that one more than the number of the step at which that failed, or
+    /// of the first.
+    stuck: AtomicI32,
 }
 
 /// What [`Start::listener`] is before the child has said what it is.
@@ -163,6 +167,22 @@ impl Child<'_> {
             errno => Some(io::Error::from_raw_os_error(errno)),
         }
     }
+
+    /// Why it could not go to where it is to be executed, if that is why it did not become the program.
+    pub fn refusal(&self) -> Option<Refusal> {
+        let step = usize::try_from(self.start.stuck.load(Ordering::Acquire)).ok()?.checked_sub(1)?;
+        let errno = match self.start.failure.load(Ordering::Acquire) {
+            // It was killed on its way.
+            0 => libc::EPERM,
+            errno => errno,
+        };
+        Some(match self.start.image.surroundings() {
+            Surroundings::Confined(confinement) => confinement.refusal(step, errno),
+            _ => {
+                Refusal { what: "a working directory of its own".to_owned(), why: io::Error::from_raw_os_error(errno) }
+            }
+        })
+    }
 }
 
 impl Drop for Child<'_> {
@@ -220,8 +240,10 @@ fn start<'a>(
     // SAFETY: getpid has no preconditions.
     let parent = unsafe { libc::getpid() };
     let standards = numbers(standards);
-    let (listener, failure) = (AtomicI32::new(UNKNOWN), AtomicI32::new(0));
-    let start = Rc::new(Start { image, standards, mask, parent, filter, listener, failure });
+    let is_there = matches!(image.surroundings(), Surroundings::Here);
+    let [failure, stuck] = [0, if is_there { 0 } else { 1 }].map(AtomicI32::new);
+    let listener = AtomicI32::new(UNKNOWN);
+    let start = Rc::new(Start { image, standards, mask, parent, filter, listener, failure, stuck });
     let mut stack = Stack::with_capacity(STACK);
     // SAFETY: stack and start live in the Child, which does not end before the process does. All signals are
     // held back, and no handler is ever installed, so nothing but `become_program` runs on the stack. What that
@@ -247,8 +269,16 @@ fn handle(id: i32) -> Option<OwnedFd> {
 extern "C" fn become_program(start: *mut c_void) -> i32 {
     // SAFETY: `spawn` passes a Start that lives as long as this process is not the program.
     let start = unsafe { &*start.cast::<Start>() };
-    // SAFETY: asks to die with the parent; the parent may have died just before, and 0 is a parent in another
-    // process name space (`unshare --pid` without `--fork`).
+    if let Err((step, errno)) = start.image.surroundings().enter() {
+        start.failure.store(errno, Ordering::Release);
+        start.stuck.store(step as i32 + 1, Ordering::Release);
+        // SAFETY: ends the child without running anything of the parent's.
+        unsafe { libc::_exit(127) }
+    }
+    start.stuck.store(0, Ordering::Release);
+    // SAFETY: asks to die with the parent, not before the child has the rights that it keeps, for a change of them takes that
+    // back; the parent may have died just before, and 0 is a parent in another process name space (`unshare --pid` without
+    // `--fork`).
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong, 0, 0, 0);
         let now = libc::getppid();

@@ -1,12 +1,14 @@
 //! A program laid out for `execve`, and becoming it.
 
-use std::ffi::{CStr, OsString, c_char};
+use std::ffi::{CStr, CString, OsString, c_char};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
 
+use super::confinement::Confinement;
+use super::seccomp;
 use super::signal;
 
 /// What runs scripts without `#!`, as execvp(3) has it.
@@ -21,6 +23,18 @@ pub struct Image {
     /// `argv` as the shell gets it when the program turns out to be a script without `#!`.
     shell: Vec<*const c_char>,
     environment: Vec<*const c_char>,
+    /// Where it is to be executed.
+    surroundings: Surroundings,
+}
+
+/// Where a program is executed.
+pub enum Surroundings {
+    /// Where fleche is.
+    Here,
+    /// In another working directory.
+    Folder(CString),
+    /// In a view of the file system of its own, without a network.
+    Confined(Confinement),
 }
 
 impl Image {
@@ -56,7 +70,18 @@ impl Image {
             shell.insert(0, program);
         }
         shell[0] = SHELL.as_ptr();
-        Ok(Image { program, argv, shell, environment: pointers(environment), _strings: strings })
+        let environment = pointers(environment);
+        Ok(Image { program, argv, shell, environment, surroundings: Surroundings::Here, _strings: strings })
+    }
+
+    /// The same, to be executed there.
+    pub fn within(self, surroundings: Surroundings) -> Image {
+        Image { surroundings, ..self }
+    }
+
+    /// Where it is executed.
+    pub(super) fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
     }
 
     /// Becomes the program; the error number if that fails. Async-signal-safe.
@@ -67,6 +92,22 @@ impl Image {
                 libc::ENOEXEC
             }
             errno => errno,
+        }
+    }
+}
+
+impl Surroundings {
+    /// Goes there in a process that is about to become a program; where that fails, at which step of the confinement and with
+    /// which error number. Async-signal-safe, and leaves `errno` alone.
+    pub(super) fn enter(&self) -> Result<(), (usize, i32)> {
+        match self {
+            Surroundings::Here => Ok(()),
+            Surroundings::Folder(folder) => {
+                // SAFETY: a string that a zero byte ends; changes the calling process only.
+                let answer = unsafe { seccomp::call(libc::SYS_chdir, [folder.as_ptr() as usize, 0, 0, 0, 0]) };
+                if answer == 0 { Ok(()) } else { Err((0, -answer as i32)) }
+            }
+            Surroundings::Confined(confinement) => confinement.enter(),
         }
     }
 }
@@ -139,6 +180,9 @@ pub(super) fn numbers(standards: &Standards) -> [Option<RawFd>; 3] {
 /// why that failed.
 pub fn replace(image: &Image, standards: &Standards) -> io::Error {
     signal::restore();
+    if let Err((_, errno)) = image.surroundings.enter() {
+        return io::Error::from_raw_os_error(errno);
+    }
     io::Error::from_raw_os_error(match place(&numbers(standards)) {
         0 => image.execute(),
         errno => errno,

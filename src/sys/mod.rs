@@ -6,6 +6,7 @@ pub mod bystanders;
 pub mod calls;
 pub mod child;
 pub mod clock;
+pub mod confinement;
 pub mod descriptor;
 pub mod entry;
 pub mod git;

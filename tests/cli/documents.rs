@@ -97,7 +97,7 @@ fn flags_of(world: &World, subcommand: &str) -> BTreeSet<String> {
     let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
     let flags =
         lines.flat_map(|line| line.split([' ', ',']).take_while(|word| word.is_empty() || word.starts_with('-')));
-    flags.filter(|word| word.len() > 1).map(|flag| flag.split('=').next().unwrap().to_owned()).collect()
+    flags.filter(|word| word.len() > 1).map(|flag| flag.split(['=', '[']).next().unwrap().to_owned()).collect()
 }
 
 #[test]

@@ -22,6 +22,8 @@ mod flight;
 mod gc;
 mod graph;
 mod inputs;
+mod isolate;
+mod isolate_strict;
 mod key;
 mod load;
 mod make;

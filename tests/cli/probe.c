@@ -497,6 +497,10 @@ static void deny(const char *what) {
     int denied[2], count = 1;
     if (strcmp(what, "filters") == 0) denied[0] = SYS_seccomp;
     else if (strcmp(what, "unshare") == 0) denied[0] = SYS_unshare;
+    else if (strcmp(what, "mount") == 0) denied[0] = SYS_mount;
+    else if (strcmp(what, "attributes") == 0) denied[0] = SYS_mount_setattr;
+    else if (strcmp(what, "pivot") == 0) denied[0] = SYS_pivot_root;
+    else if (strcmp(what, "capabilities") == 0) denied[0] = SYS_capset;
     else if (strcmp(what, "memory") == 0) { denied[0] = SYS_process_vm_readv; denied[1] = SYS_ptrace; count = 2; }
     else _exit(98);
     struct sock_filter code[8] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};

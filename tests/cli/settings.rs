@@ -22,6 +22,8 @@ const KEYS: &[(&str, &str, &[&str])] = &[
     ("pure", "pure = true", &["--pure"]),
     ("outputs", "outputs = [\"out/\"]", &["--output", "out/"]),
     ("trace", "trace = \"off\"", &["--trace", "off"]),
+    ("isolate", "isolate = true", &["--isolate"]),
+    ("isolate", "isolate = \"strict\"", &["--isolate=strict"]),
     ("allow-network", "allow-network = true", &["--allow-network"]),
     ("allow-write", "allow-write = [\"../x\"]", &["--allow-write", "../x"]),
     ("scratch", "scratch = [\"*.log\"]", &["--scratch", "*.log"]),
@@ -55,9 +57,6 @@ const KEYS: &[(&str, &str, &[&str])] = &[
 
 /// Keys that only rules have.
 const OF_RULES: [&str; 2] = ["match", "cache"];
-
-/// Keys whose flag is built elsewhere.
-const NOT_YET: [&str; 1] = ["isolate"];
 
 /// Flags that have no key, each with a reason.
 const WITHOUT_KEY: &[(&str, &str)] = &[
@@ -103,7 +102,7 @@ fn every_flag_of_run_has_a_key() {
         let has_reason = WITHOUT_KEY.iter().any(|(name, _)| name == flag);
         assert!(keys.contains(name) != has_reason, "--{flag}: {keys:?}");
     }
-    for key in keys.iter().filter(|key| !NOT_YET.contains(&key.as_str())) {
+    for key in &keys {
         let flag = NAMES.iter().find(|(_, name)| name == key).map_or(key.as_str(), |(flag, _)| flag);
         assert!(flags.contains(&flag), "{key} has no flag");
     }
@@ -113,12 +112,8 @@ fn every_flag_of_run_has_a_key() {
 fn every_key_says_what_its_flag_says() {
     let world = world();
     let keys = keys_of(&world, "/properties/command/items/properties");
-    let tested: BTreeSet<String> = KEYS
-        .iter()
-        .map(|(key, ..)| (*key).to_owned())
-        .chain(OF_RULES.map(str::to_owned))
-        .chain(NOT_YET.map(str::to_owned))
-        .collect();
+    let tested: BTreeSet<String> =
+        KEYS.iter().map(|(key, ..)| (*key).to_owned()).chain(OF_RULES.map(str::to_owned)).collect();
     assert_eq!(tested, keys);
     let command = ["--", "/bin/cat", "in"];
     for (key, line, flags) in KEYS {
@@ -484,16 +479,6 @@ fn a_bound_line_stays_as_it_is_when_rules_change() {
     world.fleche(["bind", key.trim_end()]).prints("fleche run --no-rules --tag a=1 --input in -- cat in\n");
     world.shell(&format!("fleche rerun {key}")).prints("1\n");
     world.fleche(["query", "--count"]).prints("1\n");
-}
-
-#[test]
-fn a_rule_that_isolates_is_never_passed_over() {
-    let world = World::new();
-    let path = world.write("fleche.toml", "[defaults]\nisolate = \"strict\"\n");
-    let message = format!("fleche: {}:2: commands cannot be isolated\n", path.display());
-    world.fleche(["run", "--pure", "--", "true"]).ends(125, "", &message);
-    world.write("fleche.toml", "[defaults]\nisolate = false\n");
-    world.fleche(["run", "--pure", "--", "true"]).prints("");
 }
 
 #[test]

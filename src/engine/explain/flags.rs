@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::model::{Call, Difference, Request, Side, Subject};
+use crate::model::{Call, Difference, Isolation, Request, Side, Subject};
 
 use super::super::redaction::{HIDDEN, Redaction};
 use super::Now;
@@ -30,6 +30,17 @@ pub fn differences(now: &Now, call: &Call, redaction: &Redaction) -> Vec<Differe
     for ((name, ours), (_, theirs)) in switches(now.request).into_iter().zip(switches(&call.request)) {
         if ours != theirs {
             let given = if ours { Side::Now } else { Side::Then };
+            found.push(Difference { subject: Subject::Flag { name, value: None, given }, remedy: Vec::new() });
+        }
+    }
+    let (ours, theirs) = (now.request.isolation, call.request.isolation);
+    if ours != theirs {
+        for (isolation, given) in [(ours, Side::Now), (theirs, Side::Then)] {
+            let name = match isolation {
+                Isolation::None => continue,
+                Isolation::Folder => "--isolate",
+                Isolation::Strict => "--isolate=strict",
+            };
             found.push(Difference { subject: Subject::Flag { name, value: None, given }, remedy: Vec::new() });
         }
     }

@@ -16,8 +16,8 @@ use std::path::PathBuf;
 use crate::error::{Error, Result};
 use crate::key;
 use crate::model::{
-    Argument, Call, Command, CommandDigest, Difference, Digest, Grade, Key, Nearest, Observation, Reason, Request,
-    StampMemory, Streams, Subject, Uncovered, Variable,
+    Argument, Call, Command, CommandDigest, Difference, Digest, Grade, Isolation, Key, Nearest, Observation, Reason,
+    Request, StampMemory, Streams, Subject, Uncovered, Variable,
 };
 use crate::store::{Catalogue, Purpose, Refusal, Store};
 use crate::sys::clock;
@@ -69,6 +69,8 @@ pub struct Hit {
     pub argv: Vec<Argument>,
     /// How its inputs are known.
     pub grade: Grade,
+    /// How far the command was kept apart.
+    pub isolation: Isolation,
     /// When its run ended, in nanoseconds since 1970.
     pub stopped: i64,
     /// Whether it would be run again in the background.
@@ -171,6 +173,7 @@ fn hit(store: &Store, sought: &Sought, call: Call, freshness: Freshness) -> Hit 
         key: call.key,
         argv: call.argv,
         grade: call.grade,
+        isolation: call.request.isolation,
         stopped: call.metadata.usage.stopped,
         is_stale: freshness == Freshness::Stale,
         uncovered,

@@ -141,7 +141,7 @@ pub(super) const CHANGED_LATE: &str = "changed after the command had ended";
 
 /// What lies at a path.
 #[derive(Clone, PartialEq, Eq)]
-enum Seen {
+pub(super) enum Seen {
     Absent,
     File(Stamp),
     Folder { mode: u32, owned: bool },
@@ -161,12 +161,20 @@ pub struct Gathering<'a> {
     grounds: Grounds<'a>,
     places: &'a Places,
     things: BTreeMap<PathBuf, Seen>,
+    /// What was passed over.
+    passed: Vec<Fault>,
 }
 
 impl<'a> Gathering<'a> {
     /// Nothing was looked at yet.
     pub(super) fn new(places: &'a Places) -> Gathering<'a> {
-        Gathering { unfit: Unfit::Refused, grounds: Grounds::new(places), places, things: BTreeMap::new() }
+        Gathering {
+            unfit: Unfit::Refused,
+            grounds: Grounds::new(places),
+            places,
+            things: BTreeMap::new(),
+            passed: Vec::new(),
+        }
     }
 
     /// What lies at the `chosen` of `places`; fails at the first that cannot be looked at.
@@ -187,6 +195,21 @@ impl<'a> Gathering<'a> {
     /// Notes that nothing is at `path`.
     pub(super) fn note_absent(&mut self, path: &Path) {
         self.insert(path.to_owned(), Seen::Absent);
+    }
+
+    /// What could not be stored and was passed over.
+    pub(super) fn passed_over(&self) -> impl Iterator<Item = &Fault> {
+        self.passed.iter()
+    }
+
+    /// All of it, in the order of its paths.
+    pub(super) fn take_things(&mut self) -> BTreeMap<PathBuf, Seen> {
+        std::mem::take(&mut self.things)
+    }
+
+    /// Opens the file at `path`, which has to bear `stamp`.
+    pub(super) fn open(&mut self, path: &Path, stamp: &Stamp) -> Result<File, Fault> {
+        open(&mut self.grounds, path, stamp)
     }
 
     /// The paths of what there is.
@@ -301,7 +324,10 @@ impl<'a> Gathering<'a> {
 
     fn add(&mut self, found: Found) -> Result<Next, Fault> {
         match self.take_note(found) {
-            Err(_) if self.unfit == Unfit::PassedOver => Ok(Next::Past),
+            Err(fault) if self.unfit == Unfit::PassedOver => {
+                self.passed.push(fault);
+                Ok(Next::Past)
+            }
             noted => noted,
         }
     }

@@ -1,5 +1,6 @@
 //! What stands in the way at a path, in words for a person.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -44,7 +45,13 @@ impl Fault {
 
     /// The reason not to replay.
     pub fn not_restored(self) -> Reason {
-        Reason::NotRestored(format!("`{}` {}", self.path.display(), self.why))
+        Reason::NotRestored(self.to_string())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` {}", self.path.display(), self.why)
     }
 }
 

@@ -7,6 +7,7 @@
 //! What is in doubt is not stored, or not replayed.
 
 mod before;
+mod bring;
 mod collect;
 mod copy;
 mod fault;
@@ -30,7 +31,9 @@ use std::fs::File;
 use crate::model::{Content, Reason};
 
 pub use before::{Before, before};
+pub use bring::bring_back;
 pub use collect::{Bounds, collect};
+pub use copy::fill;
 pub use former::{Former, Known};
 pub use found::found;
 pub use places::Places;

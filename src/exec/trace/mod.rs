@@ -43,6 +43,8 @@ pub struct Watch {
     pub network: Network,
     /// Whether uses of descriptor 0 are noted.
     pub stdin: Descriptor0,
+    /// What is noted of a path that leads through something that is not there.
+    pub vain: Vain,
 }
 
 pub use crate::sys::sieve::Descriptor0;
@@ -54,6 +56,15 @@ pub enum Network {
     Refused,
     /// The caller has said that it counts not.
     Allowed,
+}
+
+/// What is noted of a path that leads through something that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vain {
+    /// What is not there: as long as it is not, nothing can be below it.
+    Break,
+    /// The whole path too, for people who want to know what was looked for.
+    Whole,
 }
 
 /// Who watches a command.

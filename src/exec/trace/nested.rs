@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Descriptor0, Network, Watch};
+use super::{Descriptor0, Network, Vain, Watch};
 use crate::model::{Account, Malformed, Reader, Reason, Touch, Trace, Writer};
 use crate::sys::clock;
 use crate::sys::message::{self, Verb};
@@ -92,6 +92,7 @@ impl Opening {
             scratch: Arc::new(|_| false),
             network: Network::Refused,
             stdin: Descriptor0::Watched,
+            vain: Vain::Break,
         }
     }
 }
@@ -217,6 +218,7 @@ mod tests {
             scratch: Arc::new(|path| path.ends_with("scratch")),
             network: Network::Allowed,
             stdin: Descriptor0::Unwatched,
+            vain: Vain::Break,
         };
         let trace = Trace {
             touched: [("/a".into(), touch(&["b", "scratch"])), ("/a/scratch".into(), touch(&[]))].into(),

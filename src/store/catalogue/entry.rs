@@ -89,7 +89,7 @@ fn insert_call(
         named_params! {
             ":key": call.key.0.0,
             ":command": call.command.0.0,
-            ":grade": call.grade.name(),
+            ":grade": call.grades(),
             ":bound": call.bound,
             ":exit": outcome.exit,
             ":program": word(call.program.as_os_str().as_bytes())?,

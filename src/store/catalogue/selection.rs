@@ -191,7 +191,10 @@ impl Spelt {
                 let digest = self.bind(Value::Blob(digest.0.to_vec()));
                 format!("call.id IN (SELECT call FROM call_value WHERE digest = ?{digest})")
             }
-            Condition::Grade(grade) => format!("call.grade = ?{}", self.text(grade)),
+            Condition::Grade(grade) => {
+                // Some calls have two, separated by a space.
+                format!("instr(' ' || call.grade || ' ', ' ' || ?{} || ' ') > 0", self.text(grade))
+            }
             Condition::Keys(keys) => {
                 let hex: Vec<String> = keys.iter().map(|key| format!("\"{key}\"")).collect();
                 let list = self.text(&format!("[{}]", hex.join(",")));

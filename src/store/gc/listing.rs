@@ -10,6 +10,7 @@ use super::plan::{Maker, Unneeded};
 use super::{Seen, Thing};
 use crate::error::Error;
 use crate::model::{CommandDigest, Digest, Key};
+use crate::store::private::{self, Ownership};
 use crate::store::{Catalogue, Progress, Store};
 use crate::sys::{stamp, temporary};
 
@@ -109,10 +110,22 @@ impl Store {
             return None;
         }
         let maker = match &thing {
-            Thing::Temporary(name) => maker(name),
+            Thing::Temporary(name) => self.maker(name),
             _ => Maker::Unknown,
         };
         Some(Unneeded { bytes: stat.st_size as u64, seen: seen(&stat), maker, thing })
+    }
+
+    /// Who makes something temporary: of private folders a lock tells, of all else its name.
+    fn maker(&self, path: &str) -> Maker {
+        if !private::is_private(OsStr::new(path.rsplit('/').next().unwrap_or(path))) {
+            return maker(path);
+        }
+        match private::ownership(&self.folder.path().join(path)) {
+            Ownership::Owned => Maker::Alive,
+            Ownership::Abandoned => Maker::Dead,
+            Ownership::Kept => Maker::Unknown,
+        }
     }
 }
 

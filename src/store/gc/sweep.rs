@@ -1,13 +1,14 @@
 //! Carrying out a plan.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::io;
 
 use super::recent::{Needed, Recent, readable};
 use super::{Freed, Plan, Proof, Removal, Thing, evicted, listing};
 use crate::error::Error;
 use crate::model::Key;
-use crate::store::{Progress, Store};
+use crate::store::{Progress, Store, private};
 use crate::sys::{clock, stamp};
 
 /// Files that are removed before recordings get their turn.
@@ -118,6 +119,9 @@ impl Store {
     fn removed(&self, removal: &Removal) -> Result<bool, Error> {
         match &removal.thing {
             Thing::Call(key) => self.remove(key).map_err(|reason| Error::failure(reason.to_string())),
+            Thing::Temporary(name) if private::is_private(OsStr::new(name.rsplit('/').next().unwrap_or(name))) => {
+                private::remove_abandoned(&self.folder.path().join(name)).map_err(|why| failed(removal, why))
+            }
             Thing::Quarantined(name) | Thing::Temporary(name) => {
                 self.folder.remove_all(name).map_err(|why| failed(removal, why))
             }

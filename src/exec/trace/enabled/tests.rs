@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::super::{Descriptor0, Network, Watch};
+use super::super::{Descriptor0, Network, Vain, Watch};
 use crate::exec::{Forward, Input, Launch, Run, capture};
 use crate::model::{Glimpse, Reason, Sink, Streams, Touch, Trace};
 
@@ -17,7 +17,7 @@ struct World {
 /// Watches everything but descriptor 0, with no folder apart and no scratch.
 fn everything() -> Watch {
     let (network, stdin) = (Network::Refused, Descriptor0::Unwatched);
-    Watch { root: Some("/".into()), apart: Vec::new(), scratch: Arc::new(|_| false), network, stdin }
+    Watch { root: Some("/".into()), apart: Vec::new(), scratch: Arc::new(|_| false), network, stdin, vain: Vain::Break }
 }
 
 /// A sink that keeps all.
@@ -51,8 +51,13 @@ impl World {
         let script = format!("cd '{}' || exit 9\n{script}", self.path("").display());
         let argv = ["sh", "-c", &script].map(OsString::from);
         let environment = [format!("PATH={}", std::env::var("PATH").unwrap()), "LC_ALL=C".into()].map(OsString::from);
-        let launch =
-            Launch { program: Path::new("/bin/sh"), argv: &argv, environment: &environment, stdin: Input::Null };
+        let launch = Launch {
+            program: Path::new("/bin/sh"),
+            argv: &argv,
+            environment: &environment,
+            stdin: Input::Null,
+            place: Default::default(),
+        };
         let (mut stdout, mut stderr) = (Kept::default(), Kept::default());
         let streams = Streams { stdout: true, stderr: true, same: true };
         let run = capture(&launch, Some(watch), streams, Forward::Nowhere, &mut stdout, &mut stderr).unwrap();

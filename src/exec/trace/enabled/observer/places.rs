@@ -2,13 +2,14 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::super::super::never;
 use super::super::habit::Habit;
 use super::super::ledger::Sight;
 use super::super::resolve::{Noted, Place, Reach, Resolved, Where, locate};
 use super::{Asker, Observer, Scope};
+use crate::exec::trace::Vain;
 use crate::model::{Reason, SYSTEM};
 use crate::sys::calls::{At, Empty, Opening};
 use crate::sys::tracee::Spot;
@@ -151,6 +152,11 @@ impl Observer {
                 if !self.is_passed_over(&place.path) {
                     self.ledger.see(&place.path, Sight::Kind);
                     self.resolver.note(text, at.end, |noted| *noted = Noted::ALL);
+                }
+                let whole = base.join(OsStr::from_bytes(text));
+                let is_plain = whole.components().all(|part| part != Component::ParentDir);
+                if self.watch.vain == Vain::Whole && is_plain {
+                    self.ledger.see(&whole, Sight::Kind);
                 }
                 None
             }
