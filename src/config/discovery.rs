@@ -70,7 +70,9 @@ pub fn look() -> Found {
         UserFile::Named(path) => found.named(path),
         UserFile::None => {}
     }
-    found.faults.extend(found.settings.faults());
+    if !found.settings.files.is_empty() {
+        found.faults.extend(found.settings.faults());
+    }
     found
 }
 

@@ -113,6 +113,10 @@ impl Settings {
             Some(name) if !name.contains('/') => name,
             _ => return folder_cache(word, by).map(Ok),
         };
+        // So it is for most people, at every hit.
+        if self.files.is_empty() && name == LOCAL {
+            return Ok(environment::cache_folder().map(local));
+        }
         if name.is_empty() || !self.names().contains(name) {
             return Err(by.fault(format!("cache `{name}` is not configured"), self.known_caches(name)));
         }
@@ -151,6 +155,12 @@ impl Settings {
             None => format!("known caches are {}", listed(names)),
         }
     }
+}
+
+/// The cache that is always there, of which no file says anything.
+fn local(folder: PathBuf) -> Cache {
+    let (access, sharing, limits) = Default::default();
+    Cache { name: LOCAL.to_owned(), folder, access, sharing, limits }
 }
 
 /// A cache that is named by its folder. In files such a path is absolute.
