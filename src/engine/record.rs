@@ -99,7 +99,7 @@ pub fn record(
         None => declared,
     };
     let binding = outputs.iter().fold(shelf.binding.get(), |binding, output| match (&output.kind, &shelf.mark) {
-        (OutputKind::Link { target }, Some(mark)) => binding.max(mark.of_link(target)),
+        (OutputKind::Link { target, .. }, Some(mark)) => binding.max(mark.of_link(target)),
         _ => binding,
     });
     let mut recording = shelf.recording.into_inner();
@@ -182,7 +182,7 @@ fn check_untold(
     let program = command.program_path();
     let folders = [command.cwd.as_path(), &command.root, &program];
     let links = outputs.iter().filter_map(|output| match &output.kind {
-        OutputKind::Link { target } => Some(target.as_slice()),
+        OutputKind::Link { target, .. } => Some(target.as_slice()),
         _ => None,
     });
     let seen = observations.iter().map(|observation| observation.path.as_path());

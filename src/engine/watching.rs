@@ -35,11 +35,12 @@ pub fn places(request: &Request, command: &Command) -> Result<Places> {
 ///
 /// A malformed glob.
 pub fn rules(request: &Request, command: &Command, input: &StandardInput, store: &Store) -> Result<Watch> {
-    let scratch = Scratch::new(&request.watching.scratch, &command.environment, &command.cwd, &command.root)?;
+    let scratch = Scratch::new(&request.watching.scratch, &command.cwd)?;
     Ok(Watch {
         root: Some(command.root.clone()),
         apart: vec![store.folder().to_owned()],
         scratch: Arc::new(move |path| scratch.holds(path)),
+        kept: key::kept(&command.environment, &command.root),
         network: if request.watching.network { Network::Allowed } else { Network::Refused },
         stdin: if input.is_not_to_be_read() { Descriptor0::Watched } else { Descriptor0::Unwatched },
     })
@@ -129,7 +130,7 @@ pub fn observations(
         return Err(Reason::StdinRead);
     }
     let command = sought.command;
-    let scratch = Scratch::new(&sought.request.watching.scratch, &command.environment, &command.cwd, &command.root);
+    let scratch = Scratch::new(&sought.request.watching.scratch, &command.cwd);
     let scratch = scratch.map_err(|_| Reason::Internal)?;
     let ended = Ended {
         root: &command.root,
@@ -151,6 +152,9 @@ fn of_record(refusal: &Reason, root: &Path) -> Reason {
         Reason::HardLink(path) => Reason::HardLink(record(path)),
         Reason::Privileged(path) => Reason::Privileged(record(path)),
         Reason::Identity(path) => Reason::Identity(record(path)),
+        Reason::Attributes(path) => Reason::Attributes(record(path)),
+        Reason::Machine(path) => Reason::Machine(record(path)),
+        Reason::OwnAge(path) => Reason::OwnAge(record(path)),
         Reason::NoImage(path) => Reason::NoImage(record(path)),
         Reason::InputUnreadable(path, why) => Reason::InputUnreadable(record(path), why.clone()),
         other => other.clone(),
