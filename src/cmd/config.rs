@@ -45,7 +45,7 @@ enum What {
     Schema,
     /// The environment variables that do not count, one a line; `*` stands for any ending
     Env,
-    /// The files and folders of which a watched command is never observed, one a line
+    /// The files and folders of which a watched command is not observed unless its arguments name them, one a line
     Trace,
 }
 

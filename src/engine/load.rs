@@ -60,7 +60,7 @@ fn is_there(output: &&Output) -> bool {
 /// What else lies in the folder is none of the call's business here.
 fn unowned(output: &Output) -> Output {
     let kind = match &output.kind {
-        OutputKind::Folder { mode, .. } => OutputKind::Folder { mode: *mode, owned: false },
+        OutputKind::Folder { mode, .. } => OutputKind::Folder { mode: *mode, owned: false, dated: None },
         kind => kind.clone(),
     };
     Output { path: output.path.clone(), kind }

@@ -88,8 +88,8 @@ fn trail(output: &Output, place: &dyn Fn(&Path) -> PathBuf, mtime: Mtime) -> (Pa
     let trail = match &output.kind {
         OutputKind::Absent => Trail::Nothing,
         OutputKind::File { dated, .. } => Trail::File { is_dated: *dated || mtime != Mtime::Now },
-        OutputKind::Link { .. } => Trail::File { is_dated: false },
-        OutputKind::Folder { .. } => Trail::Folder,
+        OutputKind::Link { dated, .. } => Trail::File { is_dated: dated.is_some() },
+        OutputKind::Folder { dated, .. } => Trail::Folder { is_dated: dated.is_some() },
     };
     (place(&output.path), trail)
 }

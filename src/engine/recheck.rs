@@ -190,7 +190,7 @@ fn differing_output(one: &[Output], other: &[Output]) -> Option<PathBuf> {
 
 fn links_hold(outputs: &[Output], mark: &[u8]) -> bool {
     outputs.iter().any(|output| match &output.kind {
-        OutputKind::Link { target } => memchr::memmem::find(target, mark).is_some(),
+        OutputKind::Link { target, .. } => memchr::memmem::find(target, mark).is_some(),
         _ => false,
     })
 }

@@ -121,7 +121,7 @@ pub fn record(
         None => declared,
     };
     let binding = outputs.iter().fold(shelf.binding.get(), |binding, output| match (&output.kind, &shelf.mark) {
-        (OutputKind::Link { target }, Some(mark)) => binding.max(mark.of_link(target)),
+        (OutputKind::Link { target, .. }, Some(mark)) => binding.max(mark.of_link(target)),
         _ => binding,
     });
     let mut recording = shelf.recording.into_inner();
@@ -205,7 +205,7 @@ fn check_untold(
     let program = command.program_path();
     let folders = [command.cwd.as_path(), &command.root, &program];
     let links = outputs.iter().filter_map(|output| match &output.kind {
-        OutputKind::Link { target } => Some(target.as_slice()),
+        OutputKind::Link { target, .. } => Some(target.as_slice()),
         _ => None,
     });
     let seen = observations.iter().map(|observation| observation.path.as_path());
@@ -274,7 +274,7 @@ impl<'a> Shelved<'a> {
     /// Refuses a result that tells of a private folder: that is gone when it is replayed.
     fn check_private(&self, outputs: &[Output]) -> Result<(), Reason> {
         let leads_there = |output: &Output, mark: &[u8]| match &output.kind {
-            OutputKind::Link { target } => memchr::memmem::find(target, mark).is_some(),
+            OutputKind::Link { target, .. } => memchr::memmem::find(target, mark).is_some(),
             _ => false,
         };
         let leads = self.private.is_some_and(|mark| outputs.iter().any(|output| leads_there(output, mark)));

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::exec::trace::{Descriptor0, Network, Vain, Watch};
 use crate::key::{self, Ended, Scratch};
 use crate::model::{
-    Command, Glimpse, Isolation, Observation, Program, Reason, Request, Touch, Trace, UNOBSERVED, WatchMode,
+    Command, Glimpse, Isolation, Kept, Observation, Program, Reason, Request, Touch, Trace, UNOBSERVED, WatchMode,
 };
 use crate::store::Store;
 use crate::sys::{descriptor, identity, stamp};
@@ -37,11 +37,12 @@ pub fn places(request: &Request, command: &Command) -> Result<Places> {
 ///
 /// A malformed glob.
 pub fn rules(request: &Request, command: &Command, input: &StandardInput, store: &Store) -> Result<Watch> {
-    let scratch = Scratch::new(&request.watching.scratch, &command.environment, &command.cwd, &command.root)?;
+    let scratch = Scratch::new(&request.watching.scratch, &command.cwd)?;
     Ok(Watch {
         root: Some(command.root.clone()),
         apart: store.folders().map(Path::to_owned).collect(),
         scratch: Arc::new(move |path| scratch.holds(path)),
+        kept: key::kept(&command.environment, &command.root),
         network: if request.watching.network { Network::Allowed } else { Network::Refused },
         stdin: if input.is_not_to_be_read() { Descriptor0::Watched } else { Descriptor0::Unwatched },
         vain: Vain::Break,
@@ -62,6 +63,7 @@ pub fn for_hints(sought: &Sought, store: &Store) -> Option<Watch> {
         root: None,
         apart: Vec::new(),
         scratch: Arc::new(|_| false),
+        kept: Kept::default(),
         network: Network::Allowed,
         stdin: Descriptor0::Unwatched,
         vain: Vain::Whole,
@@ -155,7 +157,7 @@ pub fn observations(
     if let Some(path) = own_output(trace) {
         return Err(Reason::OwnOutput(key::recorded(path, &command.root)));
     }
-    let scratch = Scratch::new(&sought.request.watching.scratch, &command.environment, &command.cwd, &command.root);
+    let scratch = Scratch::new(&sought.request.watching.scratch, &command.cwd);
     let scratch = scratch.map_err(|_| Reason::Internal)?;
     let ended = Ended {
         root: &command.root,
@@ -189,6 +191,9 @@ fn of_record(refusal: &Reason, root: &Path) -> Reason {
         Reason::HardLink(path) => Reason::HardLink(record(path)),
         Reason::Privileged(path) => Reason::Privileged(record(path)),
         Reason::Identity(path) => Reason::Identity(record(path)),
+        Reason::Attributes(path) => Reason::Attributes(record(path)),
+        Reason::Machine(path) => Reason::Machine(record(path)),
+        Reason::OwnAge(path) => Reason::OwnAge(record(path)),
         Reason::NoImage(path) => Reason::NoImage(record(path)),
         Reason::InputUnreadable(path, why) => Reason::InputUnreadable(record(path), why.clone()),
         other => other.clone(),

@@ -133,6 +133,8 @@ pub enum Source {
     File(Option<Digest>),
     /// The digest of the names that were in a folder.
     Names(Digest),
+    /// What it is.
+    State(State),
 }
 
 /// A run that is looked back at.
@@ -169,12 +171,19 @@ impl<'a> Analysis<'a> {
         for facet in facets {
             let source = match facets::told(&touch.before, &facet) {
                 Told::File(_) => self.source(one, is_same)?,
-                Told::State(_) | Told::Folder => Source::Glimpse,
+                Told::State(_) | Told::Folder | Told::More => Source::Glimpse,
             };
             views.push(self.view(one, facet, source));
         }
         if let Some((without, digest)) = names {
             views.push(self.view(one, Facet::Listing { without }, Source::Names(digest)));
+        }
+        if touch.seen.attributes && one.kind().is_some() {
+            views.push(self.view(one, Facet::Attributes, Source::State(State::Told(touch.attributes))));
+        }
+        if touch.seen.machine && one.kind().is_some() {
+            let told = facets::asked(one.path, &Facet::Machine);
+            views.push(self.view(one, Facet::Machine, Source::State(told)));
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 
 use crate::model::{Digest, Facet, Glimpse, Listing, Observation, Remembered, Stamp, StampMemory, State};
+use crate::sys::{attributes, machine};
 
 use super::content::{self, Job, Links, Seen};
 use super::look;
@@ -66,6 +67,8 @@ pub enum Told {
     File(Stamp),
     /// That there is a folder; its names count.
     Folder,
+    /// That there is something; what [`asked`] tells of it counts.
+    More,
 }
 
 /// What `glimpse` tells of `facet`. The place among other files of one that is to be replaced is left at 0, see [`rank`].
@@ -78,6 +81,7 @@ pub fn told(glimpse: &Glimpse, facet: &Facet) -> Told {
     let state = match (facet, kind) {
         (Facet::Content | Facet::Whole, FileType::RegularFile) => return Told::File(*stamp),
         (Facet::Listing { .. }, FileType::Directory) => return Told::Folder,
+        (Facet::Attributes | Facet::Machine, _) => return Told::More,
         (Facet::Replaced, FileType::RegularFile) => State::Replaced { mode, empty: stamp.size == 0, rank: 0 },
         (Facet::Metadata, _) => State::Metadata {
             mode: stamp.mode,
@@ -93,6 +97,15 @@ pub fn told(glimpse: &Glimpse, facet: &Facet) -> Told {
         _ => State::Special(stamp.mode & !mode),
     };
     Told::State(state)
+}
+
+/// What is asked of `path`, where something is, that no look tells: its extended attributes, or what the machine tells the
+/// program that it is.
+pub fn asked(path: &Path, facet: &Facet) -> State {
+    State::Told(match facet {
+        Facet::Machine => path.file_name().and_then(machine::digest),
+        _ => attributes::digest(path),
+    })
 }
 
 /// The modification time of a file or link whose place among others counts.

@@ -36,5 +36,5 @@ pub use pattern::is_glob;
 pub use place::{lexical, recorded};
 pub use present::observed_now;
 pub use program::resolve_program;
-pub use scratch::Scratch;
+pub use scratch::{Scratch, kept};
 pub use traced::{Ended, from_trace};

@@ -109,6 +109,7 @@ impl Present<'_> {
             let one = &table[*place];
             let seen = match facets::told(glimpse, &one.facet) {
                 Told::State(state) => (state, None),
+                Told::More => (facets::asked(&self.root.join(&one.path), &one.facet), None),
                 Told::Folder => {
                     let without: &[_] = if let Facet::Listing { without } = &one.facet { without } else { &[] };
                     let listed = facets::listed(&self.root.join(&one.path), without);

@@ -1,4 +1,4 @@
-//! Scratch: files that commands keep for themselves, which are neither inputs nor outputs.
+//! Scratch: files that are neither inputs nor outputs, because the user says so or because programs keep them for themselves.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -7,13 +7,11 @@ use std::path::{Path, PathBuf};
 use globset::GlobMatcher;
 
 use crate::error::Result;
+use crate::model::Kept;
 
 use super::environment::variable;
 use super::pattern::{Patterns, is_glob, path_glob};
 use super::place::lexical;
-
-/// A folder of this name holds what Python makes of the sources beside it, and checks before it uses it.
-const PYTHON: &str = "__pycache__";
 
 /// Files in cargo's folder by which its processes wait for each other and remember what they used last: what they build
 /// does not depend on them.
@@ -26,7 +24,7 @@ const CARGO: &[&str] = &[
     ".global-cache-shm",
 ];
 
-/// What is scratch: a folder with all that is in it, or a file.
+/// What the user calls scratch: a folder with all that is in it, or a file.
 pub struct Scratch {
     names: Patterns,
     globs: Vec<GlobMatcher>,
@@ -34,17 +32,14 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// What `globs` name, seen from `cwd`: without a slash the name of a file or folder anywhere, with one a path. And what is
-    /// scratch by itself: `__pycache__` anywhere, and by the command's `environment` cargo's locks and the user's cache folder,
-    /// but where the `root` itself lies in that.
+    /// What `globs` name, seen from `cwd`: without a slash the name of a file or folder anywhere, with one a path.
     ///
     /// # Errors
     ///
     /// A malformed glob.
-    pub fn new(globs: &[String], environment: &[OsString], cwd: &Path, root: &Path) -> Result<Scratch> {
+    pub fn new(globs: &[String], cwd: &Path) -> Result<Scratch> {
         let trimmed = globs.iter().map(|text| text.trim_end_matches('/'));
-        let (paths, mut names): (Vec<&str>, Vec<&str>) = trimmed.partition(|text| text.contains('/'));
-        names.push(PYTHON);
+        let (paths, names): (Vec<&str>, Vec<&str>) = trimmed.partition(|text| text.contains('/'));
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
         let mut scratch = Scratch { names: Patterns::new(&names)?, globs: Vec::new(), paths: Vec::new() };
         for text in paths {
@@ -54,9 +49,6 @@ impl Scratch {
                 scratch.paths.push(lexical(cwd, Path::new(text)));
             }
         }
-        scratch.paths.extend(cache_folder(environment).filter(|folder| !root.starts_with(folder)));
-        let cargo = folder_of(environment, b"CARGO_HOME", ".cargo");
-        scratch.paths.extend(cargo.into_iter().flat_map(|folder| CARGO.iter().map(move |name| folder.join(name))));
         Ok(scratch)
     }
 
@@ -81,6 +73,14 @@ fn absolute(glob: &str, cwd: &Path) -> String {
     }
 }
 
+/// Where programs keep caches by a command's `environment`, but where the `root` itself lies there.
+pub fn kept(environment: &[OsString], root: &Path) -> Kept {
+    let folder = cache_folder(environment).filter(|folder| !root.starts_with(folder));
+    let cargo = folder_of(environment, b"CARGO_HOME", ".cargo");
+    let locks = cargo.into_iter().flat_map(|folder| CARGO.iter().map(move |name| folder.join(name)));
+    Kept { folder, locks: locks.collect() }
+}
+
 /// Where programs keep their caches, see the XDG base directory specification.
 fn cache_folder(environment: &[OsString]) -> Option<PathBuf> {
     folder_of(environment, b"XDG_CACHE_HOME", ".cache").filter(|folder| folder.as_os_str().as_bytes() != b"/")
@@ -99,18 +99,16 @@ fn folder_of(environment: &[OsString], name: &[u8], usual: &str) -> Option<PathB
 mod tests {
     use super::*;
 
-    fn scratch(globs: &[&str], environment: &[&str], root: &str) -> Scratch {
-        let globs: Vec<String> = globs.iter().map(|&glob| glob.to_owned()).collect();
+    fn kept_by(environment: &[&str], root: &str) -> Kept {
         let environment: Vec<OsString> = environment.iter().map(OsString::from).collect();
-        Scratch::new(&globs, &environment, Path::new("/w/p/sub"), Path::new(root)).unwrap()
+        kept(&environment, Path::new(root))
     }
 
     #[test]
     fn names_count_anywhere_and_paths_where_they_are() {
-        let scratch = scratch(&["*.log", "build/tmp", "/var/x*", "../out/*.d"], &[], "/w/p");
-        for path in
-            ["/w/a.log", "/w/d.log/below", "/w/p/sub/build/tmp/x", "/var/xy/z", "/q/__pycache__/m.pyc", "/w/p/out/x.d"]
-        {
+        let globs = ["*.log", "build/tmp", "/var/x*", "../out/*.d"].map(str::to_owned);
+        let scratch = Scratch::new(&globs, Path::new("/w/p/sub")).unwrap();
+        for path in ["/w/a.log", "/w/d.log/below", "/w/p/sub/build/tmp/x", "/var/xy/z", "/w/p/out/x.d"] {
             assert!(scratch.holds(Path::new(path)), "{path}");
         }
         for path in ["/w/a.logs", "/w/p/build/tmp", "/w/p/sub/build/tmpx", "/opt/var/x", "/var/y"] {
@@ -119,23 +117,26 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_folder_is_scratch_but_for_projects_in_it() {
+    fn caches_are_kept_in_the_cache_folder_but_by_projects_in_it() {
+        let folder = |environment: &[&str], root| kept_by(environment, root).folder;
         let home = ["HOME=/nonexistent/h"];
-        assert!(scratch(&[], &home, "/w/p").holds(Path::new("/nonexistent/h/.cache/ccache/x")));
-        assert!(!scratch(&[], &home, "/nonexistent/h/.cache/p").holds(Path::new("/nonexistent/h/.cache/p/a.c")));
-        let both = ["HOME=/nonexistent/h", "XDG_CACHE_HOME=/nonexistent/c"];
-        assert!(scratch(&[], &both, "/w/p").holds(Path::new("/nonexistent/c/x")));
-        assert!(!scratch(&[], &["XDG_CACHE_HOME=relative"], "/w/p").holds(Path::new("/w/p/sub/relative/x")));
-        assert!(!scratch(&[], &["HOME=/", "XDG_CACHE_HOME=/"], "/w/p").holds(Path::new("/w/p")));
+        assert_eq!(folder(&home, "/w/p"), Some("/nonexistent/h/.cache".into()));
+        assert_eq!(folder(&home, "/nonexistent/h/.cache/p"), None);
+        assert_eq!(
+            folder(&["HOME=/nonexistent/h", "XDG_CACHE_HOME=/nonexistent/c"], "/w/p"),
+            Some("/nonexistent/c".into())
+        );
+        assert_eq!(folder(&["XDG_CACHE_HOME=relative"], "/w/p"), None);
+        assert_eq!(folder(&["HOME=/", "XDG_CACHE_HOME=/"], "/w/p"), None);
     }
 
     #[test]
-    fn locks_of_cargo_are_scratch_and_what_it_keeps_is_not() {
-        let usual = scratch(&[], &["HOME=/nonexistent/h"], "/w/p");
-        assert!(usual.holds(Path::new("/nonexistent/h/.cargo/.package-cache")));
-        assert!(!usual.holds(Path::new("/nonexistent/h/.cargo/config.toml")));
-        let told = scratch(&[], &["HOME=/nonexistent/h", "CARGO_HOME=/nonexistent/c"], "/w/p");
-        assert!(told.holds(Path::new("/nonexistent/c/.global-cache-journal")));
-        assert!(!told.holds(Path::new("/nonexistent/h/.cargo/.global-cache")));
+    fn cargo_keeps_its_locks_and_no_more() {
+        let usual = kept_by(&["HOME=/nonexistent/h"], "/w/p").locks;
+        assert!(usual.contains(&"/nonexistent/h/.cargo/.package-cache".into()));
+        assert!(!usual.contains(&"/nonexistent/h/.cargo/config.toml".into()));
+        let told = kept_by(&["HOME=/nonexistent/h", "CARGO_HOME=/nonexistent/c"], "/w/p").locks;
+        assert!(told.contains(&"/nonexistent/c/.global-cache-journal".into()));
+        assert!(!told.contains(&"/nonexistent/h/.cargo/.global-cache".into()));
     }
 }

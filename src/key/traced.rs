@@ -84,6 +84,7 @@ fn observations(views: Vec<View>, ended: &Ended, now: i64) -> Result<Vec<Observa
         times.push(facets::counting_time(view.before, &view.facet));
         let (state, stamp) = match (&view.source, facets::told(view.before, &view.facet)) {
             (Source::Glimpse, Told::State(state)) => (state, None),
+            (Source::State(state), _) => (state.clone(), None),
             (Source::Names(digest), _) => (State::Listing(*digest), None),
             (Source::Image(digest), Told::File(stamp)) => {
                 (State::File { mode: State::permissions(stamp.mode), digest: *digest }, None)

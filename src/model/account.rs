@@ -26,7 +26,10 @@ pub enum Trail {
         is_dated: bool,
     },
     /// A folder, if none is there.
-    Folder,
+    Folder {
+        /// Whether it is given a modification time.
+        is_dated: bool,
+    },
     /// Nothing.
     Nothing,
 }
@@ -46,7 +49,8 @@ impl Account {
             writer.bytes(path.as_os_str().as_bytes()).number(match trail {
                 Trail::File { is_dated: false } => 0,
                 Trail::File { is_dated: true } => 1,
-                Trail::Folder => 2,
+                Trail::Folder { is_dated: false } => 2,
+                Trail::Folder { is_dated: true } => 4,
                 Trail::Nothing => 3,
             });
         }
@@ -72,7 +76,8 @@ impl Account {
                 match reader.number()? {
                     0 => Trail::File { is_dated: false },
                     1 => Trail::File { is_dated: true },
-                    2 => Trail::Folder,
+                    2 => Trail::Folder { is_dated: false },
+                    4 => Trail::Folder { is_dated: true },
                     3 => Trail::Nothing,
                     _ => return Err(Malformed("trail")),
                 },
@@ -99,8 +104,16 @@ mod tests {
             Facet::Metadata,
             Facet::Replaced,
             Facet::Listing { without: vec!["a".into(), "b".into()] },
+            Facet::Attributes,
+            Facet::Machine,
         ];
-        let trails = [Trail::File { is_dated: false }, Trail::File { is_dated: true }, Trail::Folder, Trail::Nothing];
+        let trails = [
+            Trail::File { is_dated: false },
+            Trail::File { is_dated: true },
+            Trail::Folder { is_dated: false },
+            Trail::Folder { is_dated: true },
+            Trail::Nothing,
+        ];
         let account = Account {
             seen: facets.into_iter().map(|facet| ("/some/path".into(), facet)).collect(),
             left: trails.into_iter().map(|trail| ("/other".into(), trail)).collect(),

@@ -333,7 +333,10 @@ mod tests {
                 transcript: Transcript::from_chunks([(5, Stream::Stdout, 6), (7, Stream::Stderr, 0)]),
                 outputs: vec![
                     Output { path: "gone.o".into(), kind: OutputKind::Absent },
-                    Output { path: "out".into(), kind: OutputKind::Folder { mode: 0o755, owned: true } },
+                    Output {
+                        path: "out".into(),
+                        kind: OutputKind::Folder { mode: 0o755, owned: true, dated: Some(-7) },
+                    },
                     Output {
                         path: "out/f".into(),
                         kind: OutputKind::File {
@@ -354,7 +357,7 @@ mod tests {
                             kept: true,
                         },
                     },
-                    Output { path: "out/l".into(), kind: OutputKind::Link { target: b"f".to_vec() } },
+                    Output { path: "out/l".into(), kind: OutputKind::Link { target: b"f".to_vec(), dated: Some(8) } },
                 ],
                 stdin_consumed: Some(17),
             },
@@ -413,7 +416,7 @@ mod tests {
     fn setuid_modes_are_refused() {
         let mut call = call();
         call.outcome.outputs =
-            vec![Output { path: "d".into(), kind: OutputKind::Folder { mode: 0o4755, owned: false } }];
+            vec![Output { path: "d".into(), kind: OutputKind::Folder { mode: 0o4755, owned: false, dated: None } }];
         assert_eq!(Call::decode(&call.encode()), Err(Malformed("mode")));
     }
 }

@@ -64,6 +64,10 @@ pub enum Facet {
         /// Names that the command makes itself before it looks, sorted.
         without: Vec<OsString>,
     },
+    /// The extended attributes that it has, as `ls -l` and `cp -a` ask for them.
+    Attributes,
+    /// What the machine tells the program that it is: `uname`, `nproc`, `id`.
+    Machine,
 }
 
 /// What was at a path, as far as the command could tell.
@@ -128,6 +132,8 @@ pub enum State {
     Listing(Digest),
     /// A folder on the way may not be searched, or the file not be read.
     Denied,
+    /// The digest of attributes, or of what the machine tells; `None` where there is nothing.
+    Told(Option<Digest>),
 }
 
 /// Codes of facets, which no state has, so that the facet of declared inputs needs none.
@@ -146,6 +152,8 @@ impl Facet {
                 writer.number(FACETS + 4).number(without.len() as u64);
                 without.iter().fold(writer, |writer, name| writer.bytes(name.as_bytes()))
             }
+            Facet::Attributes => writer.number(FACETS + 5),
+            Facet::Machine => writer.number(FACETS + 6),
         };
     }
 
@@ -168,6 +176,8 @@ impl Facet {
                 }
                 Facet::Listing { without }
             }
+            5 => Facet::Attributes,
+            6 => Facet::Machine,
             _ => return Err(Malformed("facet")),
         })
     }
@@ -197,6 +207,8 @@ impl State {
             }
             State::Listing(digest) => writer.number(10).raw(&digest.0),
             State::Denied => writer.number(11),
+            State::Told(None) => writer.number(12),
+            State::Told(Some(digest)) => writer.number(13).raw(&digest.0),
         };
     }
 
@@ -250,6 +262,8 @@ impl State {
             9 => State::Replaced { mode: State::mode(reader)?, empty: reader.number()? == 1, rank: reader.number()? },
             10 => State::Listing(Digest(reader.digest()?)),
             11 => State::Denied,
+            12 => State::Told(None),
+            13 => State::Told(Some(Digest(reader.digest()?))),
             _ => return Err(Malformed("state")),
         })
     }
@@ -393,6 +407,9 @@ mod tests {
             (Facet::Replaced, State::Replaced { mode: 0o644, empty: true, rank: 3 }),
             (listing, State::Listing(Digest::of(b"z"))),
             (Facet::Content, State::Absent),
+            (Facet::Attributes, State::Told(None)),
+            (Facet::Attributes, State::Told(Some(Digest::of(b"a")))),
+            (Facet::Machine, State::Told(Some(Digest::of(b"a")))),
         ]
         .into_iter()
         .map(|(facet, state)| Observation { path: "p".into(), facet, state, stamp: None })

@@ -112,16 +112,22 @@ pub enum OutputKind {
         mode: u32,
         /// Whether it was declared as `DIR/`: everything in it belongs to the command.
         owned: bool,
+        /// The modification time that the command gave it, in nanoseconds since 1970, if it gave it one.
+        dated: Option<i64>,
     },
     /// A symbolic link.
     Link {
         /// The text of the link.
         target: Vec<u8>,
+        /// The modification time that the command gave it, in nanoseconds since 1970, if it gave it one.
+        dated: Option<i64>,
     },
 }
 
 /// The code of a file that is dated or kept, which an older fleche does not know and so does not replay.
 const MARKED: u64 = 4;
+/// The same of a folder and of a link that is dated.
+const DATED: [u64; 2] = [5, 6];
 
 impl Outcome {
     /// Appends the fields to `writer`.
@@ -154,11 +160,18 @@ impl Outcome {
                     inner.number(u64::from(*dated) | u64::from(*kept) << 1);
                     content.encode(&mut inner);
                 }
-                OutputKind::Folder { mode, owned } => {
-                    inner.number(2).number(u64::from(*mode)).number(u64::from(*owned));
+                OutputKind::Folder { mode, owned, dated } => {
+                    inner.number(if dated.is_none() { 2 } else { DATED[0] });
+                    inner.number(u64::from(*mode)).number(u64::from(*owned));
+                    if let Some(time) = dated {
+                        inner.signed(*time);
+                    }
                 }
-                OutputKind::Link { target } => {
-                    inner.number(3).bytes(target);
+                OutputKind::Link { target, dated } => {
+                    inner.number(if dated.is_none() { 3 } else { DATED[1] }).bytes(target);
+                    if let Some(time) = dated {
+                        inner.signed(*time);
+                    }
                 }
             }
             writer.field("output", &inner.into_bytes());
@@ -190,8 +203,15 @@ impl Outcome {
                         let content = Content::decode(&mut reader)?;
                         OutputKind::File { mode, content, modified, dated: marks & 1 != 0, kept: marks & 2 != 0 }
                     }
-                    2 => OutputKind::Folder { mode: permissions(&mut reader)?, owned: reader.number()? == 1 },
-                    3 => OutputKind::Link { target: reader.bytes()?.to_vec() },
+                    form if form == 2 || form == DATED[0] => OutputKind::Folder {
+                        mode: permissions(&mut reader)?,
+                        owned: reader.number()? == 1,
+                        dated: if form == 2 { None } else { Some(reader.signed()?) },
+                    },
+                    form if form == 3 || form == DATED[1] => OutputKind::Link {
+                        target: reader.bytes()?.to_vec(),
+                        dated: if form == 3 { None } else { Some(reader.signed()?) },
+                    },
                     _ => return Err(Malformed("output")),
                 };
                 self.outputs.push(Output { path, kind });

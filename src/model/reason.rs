@@ -80,6 +80,12 @@ pub enum Reason {
     Privileged(PathBuf),
     /// It asked for the inode of this, or for a time that nobody can set.
     Identity(PathBuf),
+    /// It left extended attributes at this, or took some away: they are not stored.
+    Attributes(PathBuf),
+    /// It executed this program, which tells of the machine what no key holds.
+    Machine(PathBuf),
+    /// It compiled this, which tells when it was last changed (`__TIMESTAMP__`).
+    OwnAge(PathBuf),
     /// It changed this before what was there could be kept.
     NoImage(PathBuf),
     /// No command can be watched here; why.
@@ -137,6 +143,9 @@ impl Reason {
             Reason::WrittenOutside(_) => "written-outside",
             Reason::Privileged(_) => "privileged",
             Reason::Identity(_) => "identity",
+            Reason::Attributes(_) => "attributes",
+            Reason::Machine(_) => "machine",
+            Reason::OwnAge(_) => "own-age",
             Reason::NoImage(_) => "no-image",
             Reason::Unwatchable(_) => "unwatchable",
             Reason::Disturbed(_) => "disturbed",
@@ -192,6 +201,11 @@ impl fmt::Display for Reason {
             Reason::Identity(path) => {
                 write!(f, "it asked for the inode of `{}`, or when that was changed or read at last", path.display())
             }
+            Reason::Attributes(path) => {
+                write!(f, "it left extended attributes at `{}`, which are not stored", path.display())
+            }
+            Reason::Machine(path) => write!(f, "it executed `{}`, which tells of the machine", path.display()),
+            Reason::OwnAge(path) => write!(f, "it compiled `{}`, which tells its own age", path.display()),
             Reason::NoImage(path) => write!(f, "it changed `{}` before that could be read", path.display()),
             Reason::Unwatchable(why) => write!(f, "commands cannot be watched here: {why}"),
             Reason::Disturbed(why) => write!(f, "it may do something else while it is watched: {why}"),

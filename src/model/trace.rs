@@ -36,6 +36,8 @@ pub struct Touch {
     pub seen: Seen,
     /// What was in the folder when it was first listed.
     pub listing: Option<Listing>,
+    /// The digest of its extended attributes when they were first asked for, if it had any.
+    pub attributes: Option<Digest>,
     /// What was done to it.
     pub made: Made,
 }
@@ -75,6 +77,10 @@ pub struct Seen {
     pub exactly: bool,
     /// The bytes of a file.
     pub content: bool,
+    /// Its extended attributes, or that it has none.
+    pub attributes: bool,
+    /// It was executed, and what it tells of the machine is not in files.
+    pub machine: bool,
 }
 
 /// What was done to a path.

@@ -53,7 +53,7 @@ impl Touch {
                 }
             }
         };
-        let Seen { kind, kind_blindly, metadata, exactly, content } = self.seen;
+        let Seen { kind, kind_blindly, metadata, exactly, content, attributes, machine } = self.seen;
         let Made { changed, own, exclusive, dated, moved_here, carried } = self.made;
         let flags = [
             kind,
@@ -69,10 +69,13 @@ impl Touch {
             self.listing.is_some(),
             carried,
             exactly,
+            attributes,
+            machine,
+            self.attributes.is_some(),
         ];
         writer.number(flags.iter().rev().fold(0, |bits, flag| bits << 1 | u64::from(*flag)));
-        if let Some(image) = &self.image {
-            writer.raw(&image.0);
+        for digest in self.image.iter().chain(&self.attributes) {
+            writer.raw(&digest.0);
         }
         if let Some(listing) = &self.listing {
             writer.number(listing.entries.len() as u64);
@@ -107,6 +110,8 @@ impl Touch {
             metadata: is_set(2),
             content: is_set(3),
             exactly: is_set(12),
+            attributes: is_set(13),
+            machine: is_set(14),
         };
         let made = Made {
             changed: is_set(4),
@@ -117,6 +122,7 @@ impl Touch {
             carried: is_set(11),
         };
         let image = if is_set(9) { Some(Digest(reader.digest()?)) } else { None };
+        let attributes = if is_set(15) { Some(Digest(reader.digest()?)) } else { None };
         let mut listing = is_set(10).then(Listing::default);
         if let Some(listing) = &mut listing {
             for _ in 0..reader.number()? {
@@ -126,7 +132,7 @@ impl Touch {
                 listing.without.push(name(reader)?);
             }
         }
-        Ok(Touch { before, image, seen, listing, made })
+        Ok(Touch { before, image, seen, listing, attributes, made })
     }
 }
 
@@ -158,6 +164,10 @@ fn encode_refusal(refusal: &Reason, writer: &mut Writer) {
         Reason::Disturbed(why) => (10, why.clone().into_bytes()),
         Reason::InputUnreadable(at, why) => (11, [&path(at), b"\0".as_slice(), why.as_bytes()].concat()),
         Reason::Unwatched(why) => (0, why.clone().into_bytes()),
+        Reason::Identity(at) => (12, path(at)),
+        Reason::Attributes(at) => (13, path(at)),
+        Reason::Machine(at) => (14, path(at)),
+        Reason::OwnAge(at) => (15, path(at)),
         other => (0, other.to_string().into_bytes()),
     };
     writer.number(number).bytes(&text);
@@ -184,6 +194,10 @@ fn decode_refusal(reader: &mut Reader) -> Result<Reason, Malformed> {
             let why = String::from_utf8(text[end + 1..].to_vec()).map_err(|_| Malformed("reason"))?;
             Reason::InputUnreadable(PathBuf::from(OsString::from_vec(text[..end].to_vec())), why)
         }
+        12 => Reason::Identity(path()),
+        13 => Reason::Attributes(path()),
+        14 => Reason::Machine(path()),
+        15 => Reason::OwnAge(path()),
         _ => return Err(Malformed("reason")),
     })
 }
@@ -200,13 +214,22 @@ mod tests {
             Glimpse::Something { stamp, user: 6, group: 7, links: 8, target: None },
             Glimpse::Something { stamp, user: 6, group: 7, links: 8, target: Some(b"to".to_vec()) },
         ];
-        let is = |number: usize| place % 13 == number;
+        let is = |number: usize| place % 16 == number;
         let listing = Listing { entries: vec![("a".into(), 1), ("b".into(), 0)], without: vec!["c".into()] };
         Touch {
             before: glimpses[place % 4].clone(),
             image: is(9).then_some(Digest([7; 32])),
-            seen: Seen { kind: is(0), kind_blindly: is(1), metadata: is(2), content: is(3), exactly: is(12) },
+            seen: Seen {
+                kind: is(0),
+                kind_blindly: is(1),
+                metadata: is(2),
+                content: is(3),
+                exactly: is(12),
+                attributes: is(13),
+                machine: is(14),
+            },
             listing: is(10).then_some(listing),
+            attributes: is(15).then_some(Digest([8; 32])),
             made: Made {
                 changed: is(4),
                 own: is(5),
@@ -221,7 +244,7 @@ mod tests {
     #[test]
     fn traces_come_through_whole() {
         let trace = Trace {
-            touched: (0..52).map(|place| (format!("/path/{place}").into(), touch(place))).collect(),
+            touched: (0..64).map(|place| (format!("/path/{place}").into(), touch(place))).collect(),
             refusals: vec![
                 Reason::Network("inet".into()),
                 Reason::Socket("/s".into()),
@@ -235,6 +258,10 @@ mod tests {
                 Reason::Disturbed("io".into()),
                 Reason::InputUnreadable("/u".into(), "denied".into()),
                 Reason::Unwatched("odd".into()),
+                Reason::Identity("/n".into()),
+                Reason::Attributes("/a".into()),
+                Reason::Machine("/m".into()),
+                Reason::OwnAge("/o".into()),
             ],
             stdin_used: true,
             leaves_root: true,

@@ -47,9 +47,9 @@ pub fn facts(call: &Call) -> Vec<(&'static str, Fact)> {
                 let dated = if *dated { "  dated" } else { "" };
                 format!("{}  {} bytes  {mode:o}{dated}", content.digest, content.length)
             }
-            OutputKind::Folder { mode, owned: false } => format!("folder  {mode:o}"),
-            OutputKind::Folder { mode, owned: true } => format!("owned folder  {mode:o}"),
-            OutputKind::Link { target } => format!("link to {}", String::from_utf8_lossy(target)),
+            OutputKind::Folder { mode, owned: false, .. } => format!("folder  {mode:o}"),
+            OutputKind::Folder { mode, owned: true, .. } => format!("owned folder  {mode:o}"),
+            OutputKind::Link { target, .. } => format!("link to {}", String::from_utf8_lossy(target)),
         };
         facts.push(("output", Fact::Text(format!("{}  {what}", output.path.to_string_lossy()))));
     }
@@ -110,9 +110,14 @@ pub fn json(call: &Call) -> Value {
                     }
                     file
                 }
-                OutputKind::Folder { mode, owned } => json!({"kind": "folder", "mode": mode, "owned": owned}),
-                OutputKind::Link { target } => json!({"kind": "link", "target": String::from_utf8_lossy(target)}),
+                OutputKind::Folder { mode, owned, .. } => json!({"kind": "folder", "mode": mode, "owned": owned}),
+                OutputKind::Link { target, .. } => json!({"kind": "link", "target": String::from_utf8_lossy(target)}),
             };
+            if let OutputKind::Folder { dated: Some(time), .. } | OutputKind::Link { dated: Some(time), .. } =
+                &output.kind
+            {
+                object["modified"] = json!(time);
+            }
             object["path"] = json!(output.path.to_string_lossy());
             object
         })
@@ -161,6 +166,8 @@ pub fn facet(facet: &Facet) -> Option<&'static str> {
         Facet::Metadata => Some("metadata"),
         Facet::Replaced => Some("replaced"),
         Facet::Listing { .. } => Some("names"),
+        Facet::Attributes => Some("attributes"),
+        Facet::Machine => Some("machine"),
     }
 }
 
@@ -176,6 +183,9 @@ fn observed(seen: &Observation) -> String {
             let names: Vec<_> = without.iter().map(|name| name.to_string_lossy()).collect();
             format!("{} without {}", self::state(state), names.join(", "))
         }
+        (Facet::Attributes, State::Told(None)) => "no extended attributes".to_owned(),
+        (Facet::Attributes, State::Told(Some(digest))) => format!("extended attributes {digest}"),
+        (Facet::Machine, State::Told(Some(digest))) => format!("the machine {digest}"),
         (_, state) => self::state(state),
     }
 }
@@ -202,6 +212,8 @@ pub fn state(state: &State) -> String {
         State::Replaced { .. } => "a file, to be replaced".to_owned(),
         State::Listing(digest) => format!("names {digest}"),
         State::Denied => "not to be read".to_owned(),
+        State::Told(None) => "nothing".to_owned(),
+        State::Told(Some(digest)) => digest.to_string(),
     }
 }
 

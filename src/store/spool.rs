@@ -3,7 +3,7 @@
 //! Once it is large, a thread of its own writes and hashes, so that the pump only reads and forwards. Buffers go
 //! round between the two; there are never more than [`BUFFERS`] of them.
 
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::mem;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -52,6 +52,8 @@ enum Target {
 pub(super) struct Writer {
     file: Temporary,
     hasher: Hasher,
+    /// Whether nothing was written where the last bytes are.
+    ends_in_hole: bool,
 }
 
 /// A thread that writes and hashes.
@@ -75,7 +77,7 @@ impl Store {
 
     /// A spool that writes to a temporary file which is there already.
     pub(super) fn spool_to(&self, file: Temporary, most: u64) -> Spool {
-        let target = Target::File(Box::new(Writer { file, hasher: Hasher::new() }));
+        let target = Target::File(Box::new(Writer { file, hasher: Hasher::new(), ends_in_hole: false }));
         let mut spool = self.spool(most);
         spool.target = target;
         spool
@@ -128,9 +130,9 @@ impl Spool {
             self.hand_over(batch);
         }
         match self.end() {
-            Target::File(writer) => Ok(Pending {
+            Target::File(mut writer) => Ok(Pending {
+                length: writer.complete(self.length).map(|()| self.length).map_err(not_kept)?,
                 digest: writer.hasher.finalize().into(),
-                length: self.length,
                 held: Held::File(writer.file),
                 folder: self.folder.clone(),
             }),
@@ -143,7 +145,9 @@ impl Spool {
     fn hand_over(&mut self, mut full: Vec<u8>) -> Vec<u8> {
         if matches!(self.target, Target::Memory) {
             match self.folder.temporary() {
-                Ok(file) => self.target = Target::File(Box::new(Writer { file, hasher: Hasher::new() })),
+                Ok(file) => {
+                    self.target = Target::File(Box::new(Writer { file, hasher: Hasher::new(), ends_in_hole: false }))
+                }
                 Err(error) => self.fail(not_kept(error)),
             }
         }
@@ -222,10 +226,22 @@ impl Drop for Spool {
 }
 
 impl Writer {
+    /// Where nothing but zeros is in as much as a batch a hole is left, so that a sparse file needs no room; see
+    /// [`complete`](Writer::complete).
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.as_file_mut().write_all(bytes)?;
+        let is_hole = bytes.len() >= BATCH && bytes.iter().all(|byte| *byte == 0);
+        match is_hole {
+            true => drop(self.file.as_file_mut().seek(SeekFrom::Current(bytes.len() as i64))?),
+            false => self.file.as_file_mut().write_all(bytes)?,
+        }
+        self.ends_in_hole = is_hole;
         self.hasher.update(bytes);
         Ok(())
+    }
+
+    /// Makes the file as long as what was written.
+    fn complete(&mut self, length: u64) -> io::Result<()> {
+        if self.ends_in_hole { self.file.as_file().set_len(length) } else { Ok(()) }
     }
 }
 

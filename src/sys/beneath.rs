@@ -13,8 +13,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, fchmod, linkat, mkdirat, openat,
-    openat2, readlinkat, renameat, renameat_with, statat, symlinkat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, Timespec, Timestamps, UTIME_OMIT,
+    fchmod, linkat, mkdirat, openat, openat2, readlinkat, renameat, renameat_with, statat, symlinkat, unlinkat,
+    utimensat,
 };
 use rustix::io::Errno;
 
@@ -33,6 +34,12 @@ impl AsFd for Beneath {
 const LONGEST: usize = 4000;
 /// Temporary names tried before a folder is held to be hostile.
 const TRIES: u32 = 1000;
+
+/// The times that give something this modification time, in nanoseconds since 1970, and leave the other as it is.
+pub fn modification(modified: i64) -> Timestamps {
+    let time = Timespec { tv_sec: modified.div_euclid(1_000_000_000), tv_nsec: modified.rem_euclid(1_000_000_000) };
+    Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: time }
+}
 
 /// An open folder.
 pub struct Beneath(OwnedFd);
@@ -146,6 +153,11 @@ impl Beneath {
     pub fn stage_link(&self, target: &[u8]) -> io::Result<OsString> {
         let target = OsStr::from_bytes(target);
         Ok(with_temporary_name(|name| symlinkat(target, &self.0, name))?.0)
+    }
+
+    /// Gives what is called `name`, a link not followed, a modification time, in nanoseconds since 1970.
+    pub fn set_modified(&self, name: &OsStr, modified: i64) -> io::Result<()> {
+        Ok(utimensat(&self.0, checked(name)?, &modification(modified), AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     /// Renames `from` to `to`, where nothing may be yet (`EEXIST`).

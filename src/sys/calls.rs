@@ -130,6 +130,12 @@ pub enum Call {
     StatOf(At, Asked),
     /// Something less is.
     Access(At),
+    /// An extended attribute is read, of which the name is at this address, or the names of all (0).
+    ReadAttribute(At, u64),
+    /// An extended attribute is set or removed, of which the name is at this address.
+    SetAttribute(At, u64),
+    /// What is known of the whole file system is asked for.
+    Volume(At),
     /// The text of a link is read.
     ReadLink(At),
     /// A program is executed.
@@ -160,6 +166,8 @@ pub enum Call {
     Signal(i32, u64),
     /// A socket is given a partner: its descriptor, where the address is, how long that is.
     Connect(i32, u64, u64),
+    /// A message is sent as the `struct msghdr` at this address says.
+    Send(u64),
     /// A socket is given an address.
     Bind(i32, u64, u64),
     /// The descriptor is read, or another one made of it.
@@ -289,9 +297,16 @@ pub fn decode(number: u32, a: &[u64; 6]) -> Option<Call> {
         libc::SYS_statx => Call::StatOf(at(a[0], a[1]).with(a[2]), Asked(a[3])),
         libc::SYS_faccessat => Call::Access(at(a[0], a[1])),
         libc::SYS_faccessat2 => Call::Access(at(a[0], a[1]).with(a[3])),
-        libc::SYS_statfs | libc::SYS_getxattr | libc::SYS_listxattr => Call::Access(path(a[0])),
-        libc::SYS_lgetxattr | libc::SYS_llistxattr => Call::Access(path(a[0]).kept()),
-        GETXATTRAT | LISTXATTRAT | FILE_GETATTR => Call::Access(at(a[0], a[1])),
+        libc::SYS_statfs => Call::Volume(path(a[0])),
+        libc::SYS_getxattr => Call::ReadAttribute(path(a[0]), a[1]),
+        libc::SYS_lgetxattr => Call::ReadAttribute(path(a[0]).kept(), a[1]),
+        libc::SYS_fgetxattr => Call::ReadAttribute(descriptor(a[0]), a[1]),
+        libc::SYS_listxattr => Call::ReadAttribute(path(a[0]), 0),
+        libc::SYS_llistxattr => Call::ReadAttribute(path(a[0]).kept(), 0),
+        libc::SYS_flistxattr => Call::ReadAttribute(descriptor(a[0]), 0),
+        GETXATTRAT => Call::ReadAttribute(at(a[0], a[1]).with(a[2]), a[3]),
+        LISTXATTRAT => Call::ReadAttribute(at(a[0], a[1]).with(a[2]), 0),
+        FILE_GETATTR => Call::Access(at(a[0], a[1])),
         libc::SYS_readlinkat => Call::ReadLink(At { empty: Empty::Descriptor, ..at(a[0], a[1]).kept() }),
         libc::SYS_execve => Call::Execute(path(a[0])),
         libc::SYS_execveat => Call::Execute(at(a[0], a[1]).with(a[4])),
@@ -312,12 +327,12 @@ pub fn decode(number: u32, a: &[u64; 6]) -> Option<Call> {
         #[allow(unreachable_patterns)]
         RENAMEAT => Call::Move(at(a[0], a[1]).kept(), at(a[2], a[3]).kept(), Moving::Over),
         libc::SYS_truncate => Call::Alter(path(a[0])),
-        libc::SYS_setxattr | libc::SYS_removexattr => Call::Alter(path(a[0])),
-        libc::SYS_lsetxattr | libc::SYS_lremovexattr => Call::Alter(path(a[0]).kept()),
-        libc::SYS_fsetxattr | libc::SYS_fremovexattr | libc::SYS_fchmod | libc::SYS_fchown => {
-            Call::Alter(descriptor(a[0]))
-        }
-        SETXATTRAT | REMOVEXATTRAT | FILE_SETATTR => Call::Alter(at(a[0], a[1]).with(EMPTY_PATH.into())),
+        libc::SYS_setxattr | libc::SYS_removexattr => Call::SetAttribute(path(a[0]), a[1]),
+        libc::SYS_lsetxattr | libc::SYS_lremovexattr => Call::SetAttribute(path(a[0]).kept(), a[1]),
+        libc::SYS_fsetxattr | libc::SYS_fremovexattr => Call::SetAttribute(descriptor(a[0]), a[1]),
+        libc::SYS_fchmod | libc::SYS_fchown => Call::Alter(descriptor(a[0])),
+        SETXATTRAT | REMOVEXATTRAT => Call::SetAttribute(at(a[0], a[1]).with(a[2]), a[3]),
+        FILE_SETATTR => Call::Alter(at(a[0], a[1]).with(EMPTY_PATH.into())),
         libc::SYS_fchmodat => Call::Alter(at(a[0], a[1])),
         FCHMODAT2 => Call::Alter(at(a[0], a[1]).with(a[3])),
         libc::SYS_fchownat => Call::Alter(at(a[0], a[1]).with(a[4])),
@@ -334,6 +349,7 @@ pub fn decode(number: u32, a: &[u64; 6]) -> Option<Call> {
         libc::SYS_socket => Call::Socket(a[0], a[1]),
         libc::SYS_connect => Call::Connect(a[0] as i32, a[1], a[2]),
         libc::SYS_sendto => Call::Connect(a[0] as i32, a[4], a[5]),
+        libc::SYS_sendmsg | libc::SYS_sendmmsg => Call::Send(a[1]),
         libc::SYS_bind => Call::Bind(a[0] as i32, a[1], a[2]),
         libc::SYS_shmget => Call::Shared("System V shared memory"),
         libc::SYS_msgget => Call::Shared("a System V message queue"),

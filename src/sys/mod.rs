@@ -1,6 +1,7 @@
 //! The edge to the operating system: the only place that is unsafe and that knows the clock.
 
 pub mod arena;
+pub mod attributes;
 pub mod beneath;
 pub mod bystanders;
 pub mod calls;
@@ -17,6 +18,7 @@ pub mod inherited;
 pub mod interruptions;
 pub mod lock;
 pub mod look;
+pub mod machine;
 pub mod message;
 pub mod process;
 pub mod project;

@@ -116,6 +116,11 @@ impl Tracee {
         (self.read(address, flat).ok()? == flat.len()).then(|| bytes.map(u64::from_ne_bytes))
     }
 
+    /// Its arguments, each with a zero byte at its end; none where they cannot be read.
+    pub fn arguments(self) -> Vec<u8> {
+        fs::read(format!("/proc/{}/cmdline", self.0)).unwrap_or_default()
+    }
+
     /// What it executes.
     pub fn program(self) -> Option<PathBuf> {
         self.link("exe")

@@ -26,7 +26,7 @@ fn a_list_has_a_version() {
     let world = World::new();
     let text = world.fleche(["config", "trace", "--json"]).run().stdout();
     assert!(
-        text.starts_with("{\n  \"paths\": [\n    \"/proc\",\n") && text.ends_with("],\n  \"version\": 1\n}\n"),
+        text.starts_with("{\n  \"paths\": [\n    \"/proc\",\n") && text.ends_with("],\n  \"version\": 2\n}\n"),
         "{text}"
     );
 }

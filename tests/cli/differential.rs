@@ -48,7 +48,7 @@ const CONTENTS: [&str; 6] = ["", "one\n", "two\n", "one\ntwo\nthree\n", "b\na\nc
 fn line(dice: &mut Dice) -> String {
     let (f, g, o) = (dice.pick(&FILES), dice.pick(&FILES), dice.pick(&FILES));
     let (d, c) = (dice.pick(&FOLDERS), dice.pick(&FOLDERS));
-    match dice.below(44) {
+    match dice.below(48) {
         0 => format!("cat {f}"),
         1 => format!("cat {f} {g} > {o}"),
         2 => format!("grep -r o {d} | sort"),
@@ -87,13 +87,18 @@ fn line(dice: &mut Dice) -> String {
         34 => format!("cp -r {} g", dice.pick(&FOLDERS[1..4])),
         35 => format!("[ -e {o} ] || cat {f} > {o}"),
         36 => format!("if [ -s {o} ]; then rm {o}; echo off; else echo x > {o}; echo on; fi"),
-        37 => format!("tar cf {o} {d} 2>/dev/null; tar tf {o} | sort; rm {o}"),
+        // Not through a link, behind which the archive would stay, with the times of its files in it.
+        37 => format!("rm -f {o}; tar cf {o} {d} 2>/dev/null; tar tf {o} | sort; rm {o}"),
         // Not folders, whose times a replay changes where the command wrote into a file that was there.
         38 => format!("find {d} -type f -newer {f} | sort"),
         39 => format!("ls -l {d} | wc -l"),
         40 => format!("n=$(ls {d} | wc -l); echo $n > {o}"),
         41 => format!("ln {f} {o}"),
         42 => format!("dd if={f} of={o} bs=1 count=2 conv=notrunc 2>/dev/null"),
+        43 => format!("cp -a {} g", dice.pick(&FOLDERS[1..4])),
+        44 => format!("rm -f {o}; tar cf {o} {d} 2>/dev/null; mkdir -p g; tar xf {o} -C g; rm {o}"),
+        45 => format!("touch -h -d @{} {f}", 1_100_000_000 + dice.below(3)),
+        46 => format!("mkdir -p g; touch -d @{} g; stat -c %Y g", 1_200_000_000 + dice.below(3)),
         _ => format!("touch -d @{} {f}", 1_000_000_000 + dice.below(3)),
     }
 }

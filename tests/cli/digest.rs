@@ -249,7 +249,7 @@ fn the_key_of_a_watched_command_is_known_when_it_has_run() {
          what is known\n",
     );
     let told = world.fleche(["digest", "-v", "--", "cat", "a"]).run().stdout();
-    assert!(told.contains("\ntraced\t1\n") && !told.contains("\nkey\t"), "{told}");
+    assert!(told.contains("\ntraced\t2\n") && !told.contains("\nkey\t"), "{told}");
     let stream = |verb: &str| world.fleche([verb, "--streams", "two", "--", "cat", "a"]).run();
     world.fleche(["run", "--", "cat", "a"]).prints("1\n");
     let key = stream("digest").stdout();

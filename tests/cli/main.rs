@@ -59,5 +59,7 @@ mod transparency;
 mod verify;
 mod watch;
 mod watch_doubts;
+mod watch_kept;
+mod watch_left;
 mod watch_real;
 mod world;

@@ -28,6 +28,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -762,6 +763,7 @@ int main(int count, char **words) {
     DOES("resize-and-stay") return resize(number(rest[0]));
     DOES("rewrite") return rewrite();
     DOES("shell") return shell(rest);
+    DOES("set-attribute") return setxattr(rest[0], rest[1], rest[2], strlen(rest[2]), 0) ? errno : 0;
     DOES("stop-itself") { say(1, "ready\n"); kill(getpid(), number(rest[0])); say(1, "back\n"); return 0; }
     DOES("until-signal") { watch_for(rest); return until_signal(); }
     DOES("with") return with(rest);

@@ -67,7 +67,7 @@ pub fn bring_back(from: &Places, to: &Places, record: &dyn Fn(&Path) -> PathBuf)
         .filter(|(_, mode)| **mode & 0o700 != 0o700)
         .map(|(path, mode)| (path.as_path(), *mode))
         .collect();
-    told.extend(transaction.finish(&BTreeSet::new(), &narrow));
+    told.extend(transaction.finish(&BTreeSet::new(), &narrow, &[]));
     Ok(told)
 }
 
@@ -110,7 +110,7 @@ impl Bringing<'_> {
 
     fn link(&mut self, target: &Path, text: &[u8]) -> Result<(), Fault> {
         let present = self.present(target, Kind::Link)?;
-        let staged = self.transaction.stage_link(target, text)?;
+        let staged = self.transaction.stage_link(target, text, None)?;
         self.staged.push((staged, present));
         Ok(())
     }

@@ -372,11 +372,11 @@ impl<'a> Gathering<'a> {
             match seen {
                 Seen::Absent => absent.push((Output { path, kind: OutputKind::Absent }, false)),
                 Seen::Folder { mode, owned } => {
-                    outputs.push((Output { path, kind: OutputKind::Folder { mode, owned } }, false));
+                    outputs.push((Output { path, kind: OutputKind::Folder { mode, owned, dated: None } }, false));
                 }
                 Seen::Link { target, stamp } => {
                     let is_untouched = bounds.before.has_link(&path, &stamp);
-                    links.push((Output { path, kind: OutputKind::Link { target } }, is_untouched));
+                    links.push((Output { path, kind: OutputKind::Link { target, dated: None } }, is_untouched));
                 }
                 Seen::File(stamp) => {
                     let content = self.take_in_file(&path, &stamp, shelf, bounds)?;

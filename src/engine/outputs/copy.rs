@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{copy_file_range, ioctl_ficlone};
+use rustix::fs::{SeekFrom, copy_file_range, ioctl_ficlone, seek};
 use rustix::io::Errno;
 
 use crate::model::Digest;
@@ -16,24 +17,45 @@ const CHUNK: usize = 256 << 10;
 /// Bytes that the kernel is asked to copy at a time.
 const STRETCH: u64 = 1 << 30;
 
-/// Fills the empty file `to` with `stored`: shares its blocks where the file system can, else copies.
+/// Fills the empty file `to` with `stored`: shares its blocks where the file system can, else copies; where `stored` has holes
+/// `to` has them too.
 pub fn fill(mut to: &File, stored: &Stored) -> io::Result<()> {
     match stored {
         Stored::Bytes(bytes) => to.write_all(bytes),
         Stored::File { file, .. } if ioctl_ficlone(to, file).is_ok() => Ok(()),
         Stored::File { file, length } => {
-            let copied = copy_in_kernel(file, to, *length)?;
-            copy_by_hand(file, to, copied, *length)
+            let mut end = 0;
+            while let Some(data) = data(file, end, *length) {
+                end = data.end;
+                let copied = copy_in_kernel(file, to, data.clone())?;
+                copy_by_hand(file, to, copied..data.end)?;
+            }
+            if end < *length { to.set_len(*length) } else { Ok(()) }
         }
     }
 }
 
-/// How much the kernel could copy.
-fn copy_in_kernel(from: &File, to: &File, length: u64) -> io::Result<u64> {
-    let mut copied = 0;
-    while copied < length {
-        let mut offset = copied;
-        match copy_file_range(from, Some(&mut offset), to, None, (length - copied).min(STRETCH) as usize) {
+/// The first stretch of data of a file from `start` on; all of the rest where the file system does not tell of holes.
+fn data(file: &File, start: u64, length: u64) -> Option<Range<u64>> {
+    if start >= length {
+        return None;
+    }
+    let from = match seek(file, SeekFrom::Data(start)) {
+        Ok(from) if from < length => from,
+        Ok(_) | Err(Errno::NXIO) => return None,
+        Err(_) => return Some(start..length),
+    };
+    let to = seek(file, SeekFrom::Hole(from)).unwrap_or(length);
+    Some(from..to.clamp(from, length)).filter(|data| !data.is_empty())
+}
+
+/// How far the kernel could copy.
+fn copy_in_kernel(from: &File, to: &File, data: Range<u64>) -> io::Result<u64> {
+    let mut copied = data.start;
+    while copied < data.end {
+        let (mut offset, mut place) = (copied, copied);
+        let length = (data.end - copied).min(STRETCH) as usize;
+        match copy_file_range(from, Some(&mut offset), to, Some(&mut place), length) {
             Ok(0) => break,
             Ok(count) => copied += count as u64,
             Err(Errno::INTR) => {}
@@ -44,14 +66,15 @@ fn copy_in_kernel(from: &File, to: &File, length: u64) -> io::Result<u64> {
     Ok(copied)
 }
 
-fn copy_by_hand(from: &File, mut to: &File, mut copied: u64, length: u64) -> io::Result<()> {
-    let mut chunk = vec![0; CHUNK.min((length - copied) as usize)];
-    while copied < length {
-        let most = chunk.len().min((length - copied) as usize);
+fn copy_by_hand(from: &File, to: &File, data: Range<u64>) -> io::Result<()> {
+    let mut copied = data.start;
+    let mut chunk = vec![0; CHUNK.min((data.end - copied) as usize)];
+    while copied < data.end {
+        let most = chunk.len().min((data.end - copied) as usize);
         match from.read_at(&mut chunk[..most], copied) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => {
-                to.write_all(&chunk[..count])?;
+                to.write_all_at(&chunk[..count], copied)?;
                 copied += count as u64;
             }
             Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
@@ -69,6 +92,7 @@ pub fn digest(file: &File) -> io::Result<Digest> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::MetadataExt;
 
     use super::*;
 
@@ -80,10 +104,10 @@ mod tests {
         let from = File::open(folder.path().join("from")).unwrap();
         let length = bytes.len() as u64;
         let kernel = |to: &File| {
-            let copied = copy_in_kernel(&from, to, length).unwrap();
-            copy_by_hand(&from, to, copied, length).unwrap();
+            let copied = copy_in_kernel(&from, to, 0..length).unwrap();
+            copy_by_hand(&from, to, copied..length).unwrap();
         };
-        let by_hand = |to: &File| copy_by_hand(&from, to, 0, length).unwrap();
+        let by_hand = |to: &File| copy_by_hand(&from, to, 0..length).unwrap();
         let any = |to: &File| fill(to, &Stored::File { file: from.try_clone().unwrap(), length }).unwrap();
         let memory = |to: &File| fill(to, &Stored::Bytes(bytes.clone())).unwrap();
         for road in [&kernel as &dyn Fn(&File), &by_hand, &any, &memory] {
@@ -100,6 +124,28 @@ mod tests {
         fs::write(folder.path().join("from"), "abc").unwrap();
         let from = File::open(folder.path().join("from")).unwrap();
         let to = File::create(folder.path().join("to")).unwrap();
-        assert!(copy_by_hand(&from, &to, 0, 4).is_err());
+        assert!(copy_by_hand(&from, &to, 0..4).is_err());
+    }
+
+    #[test]
+    fn holes_stay_holes() {
+        let folder = tempfile::tempdir_in(".").unwrap();
+        let from = File::options().read(true).write(true).create(true).truncate(true).open(folder.path().join("from"));
+        let from = from.unwrap();
+        let length = 64 << 20;
+        from.set_len(length).unwrap();
+        from.write_all_at(b"middle", length / 2).unwrap();
+        if from.metadata().unwrap().blocks() * 512 > length / 2 {
+            // A file system without holes.
+            return;
+        }
+        let to = File::create(folder.path().join("to")).unwrap();
+        fill(&to, &Stored::File { file: from, length }).unwrap();
+        let found = to.metadata().unwrap();
+        assert!(found.len() == length && found.blocks() * 512 < 1 << 20, "{} blocks", found.blocks());
+        let copy = fs::read(folder.path().join("to")).unwrap();
+        assert!(
+            copy[length as usize / 2..].starts_with(b"middle") && copy.iter().filter(|byte| **byte != 0).count() == 6
+        );
     }
 }

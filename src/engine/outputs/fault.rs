@@ -12,6 +12,8 @@ use crate::model::Reason;
 /// What is wrong with the file behind standard output or standard error.
 pub const BEHIND_A_STREAM: &str = "is where standard output or standard error leads";
 
+/// What is wrong with a file that was written into where it was, and that a replay would replace.
+pub const ATTRIBUTED: &str = "has extended attributes";
 /// What is wrong with a file that has names which no record tells of.
 pub const MORE_NAMES: &str = "has another name as well, by a hard link";
 

@@ -40,7 +40,7 @@ impl Former {
                     add(&mut made.files, content.digest);
                     add(&mut made.modes, *mode);
                 }
-                OutputKind::Link { target } => add(&mut made.links, target.clone()),
+                OutputKind::Link { target, .. } => add(&mut made.links, target.clone()),
                 OutputKind::Folder { mode, .. } => add(&mut made.folders, *mode),
                 OutputKind::Absent => {}
             }

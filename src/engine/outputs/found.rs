@@ -10,12 +10,12 @@ use rustix::io::Errno;
 
 use crate::model::{Glimpse, Output, OutputKind, Reason, Stamp, Touch, Trace};
 use crate::sys::temporary::is_temporary;
-use crate::sys::{identity, stamp};
+use crate::sys::{attributes, identity, stamp};
 
 use super::Shelf;
 use super::before::Before;
 use super::collect::{Bounds, CHANGED_LATE, Gathering, take};
-use super::fault::{Fault, Kind, MORE_NAMES};
+use super::fault::{ATTRIBUTED, Fault, Kind, MORE_NAMES};
 use super::ground::Grounds;
 use super::places::Places;
 use super::walk::{self, Found, Next};
@@ -41,17 +41,17 @@ pub fn found(
 ) -> Result<Vec<Output>, Reason> {
     // What was there before is known by the trace, and all of it is in the key.
     let bounds = Bounds { before: &Before::default(), ended: ran.end, most, inputs: 0o777 };
-    let outputs = take(&|| survey(trace, places), shelf, &bounds)?;
-    let mut outputs: Vec<Output> = outputs.into_iter().map(|(output, _)| output).collect();
     let origins = Origins::of(trace, ran);
+    let outputs = take(&|| survey(trace, places, &origins), shelf, &bounds)?;
+    let mut outputs: Vec<Output> = outputs.into_iter().map(|(output, _)| output).collect();
     let mut grounds = Grounds::new(places);
     outputs.iter_mut().try_for_each(|output| origins.mark(output, trace, places, &mut grounds))?;
     Ok(outputs)
 }
 
 /// Looks at all that the trace says was to be changed.
-fn survey<'a>(trace: &Trace, places: &'a Places) -> Result<Gathering<'a>, Reason> {
-    let mut survey = Survey { trace, places, gathering: Gathering::new(places), names: BTreeMap::new() };
+fn survey<'a>(trace: &Trace, places: &'a Places, origins: &Origins) -> Result<Gathering<'a>, Reason> {
+    let mut survey = Survey { trace, places, origins, gathering: Gathering::new(places), names: BTreeMap::new() };
     for (path, touch) in changed(trace) {
         if path.file_name().is_some_and(is_temporary) {
             continue;
@@ -101,6 +101,7 @@ enum Deed {
 struct Survey<'t, 'a> {
     trace: &'t Trace,
     places: &'a Places,
+    origins: &'t Origins,
     gathering: Gathering<'a>,
     names: BTreeMap<(u64, u64), Names>,
 }
@@ -122,7 +123,7 @@ impl Survey<'_, '_> {
             (Err(_), Glimpse::Denied) => return Ok(()),
             (stat, _) => stat.map_err(Fault::unstorable)?,
         };
-        match deed(path, record, touch, stat.as_ref())? {
+        match deed(path, record, touch, stat.as_ref(), self.origins)? {
             Deed::Nothing => {}
             Deed::Removed => self.gathering.note_absent(record),
             Deed::Made => {
@@ -181,7 +182,7 @@ fn present(grounds: &mut Grounds, path: &Path) -> Result<Option<Stat>, Fault> {
 }
 
 /// What happened at `path`, where `stat` tells of what is there by now.
-fn deed(path: &Path, record: &Path, touch: &Touch, stat: Option<&Stat>) -> Result<Deed, Reason> {
+fn deed(path: &Path, record: &Path, touch: &Touch, stat: Option<&Stat>, origins: &Origins) -> Result<Deed, Reason> {
     let unstorable = |why: String| Err(Fault::new(record, why).unstorable());
     let (before, user, group) = match (&touch.before, stat) {
         (Glimpse::Nothing, None) => return Ok(Deed::Nothing),
@@ -207,12 +208,21 @@ fn deed(path: &Path, record: &Path, touch: &Touch, stat: Option<&Stat>) -> Resul
     match (was, is) {
         // What is made in a folder changes its time by itself; a replay gives none.
         (Kind::Folder, Kind::Folder) if is_same && before.mode == now.mode => {
-            let is_given = touch.made.changed && !touch.made.own && before.modified != now.modified;
-            if is_given { unstorable("was given another time".to_owned()) } else { Ok(Deed::Nothing) }
+            // One that was removed and made anew may have got the inode of the former.
+            let is_changed = touch.made.changed && !touch.made.own && before.modified != now.modified;
+            match is_changed {
+                _ if origins.are_given(touch, &now) => Ok(Deed::Made),
+                true => unstorable("was given another time".to_owned()),
+                false => Ok(Deed::Nothing),
+            }
         }
         (Kind::Folder, Kind::Folder) => Ok(Deed::Made),
         (Kind::Folder, _) | (_, Kind::Folder) => unstorable(format!("was {} and is {} now", was.name(), is.name())),
         _ if *before == now => Ok(Deed::Nothing),
+        // It may have been given the time of its run, at which no replay is.
+        (Kind::Link, Kind::Link) if is_same && !origins.are_given(touch, &now) => {
+            unstorable("was given another time".to_owned())
+        }
         // A file may take its place whatever it was: the replay of that removes nothing but a file.
         _ if is_unread && !(touch.made.own && is == Kind::File) => Err(Reason::NoImage(path.to_owned())),
         _ => Ok(Deed::Made),
@@ -236,21 +246,38 @@ impl Origins {
         Origins { moved: stamps.collect(), ran: ran.start.saturating_sub(TICK)..ran.end }
     }
 
-    /// Notes how a file came by its time and its mode.
+    /// Whether the times of what was touched are such as a call gave it. What was changed afterwards has others by now.
+    fn are_given(&self, touch: &Touch, now: &Stamp) -> bool {
+        touch.made.dated && !self.ran.contains(&now.modified)
+    }
+
+    /// Notes how a file came by its time and its mode, and other things by their times.
     fn mark(&self, output: &mut Output, trace: &Trace, places: &Places, grounds: &mut Grounds) -> Result<(), Reason> {
-        let OutputKind::File { dated, kept, .. } = &mut output.kind else { return Ok(()) };
+        if output.kind == OutputKind::Absent {
+            return Ok(());
+        }
         let stat = present(grounds, &output.path).map_err(Fault::unstorable)?;
         let late = || Fault::new(&output.path, CHANGED_LATE).unstorable();
         let now = stamp::from_stat(stat.as_ref().ok_or_else(late)?);
         let touch = trace.touched.get(&places.real_path(&output.path));
-        let is_moved = self.moved.contains(&(now.device, now.inode, now.modified));
-        // What was written after it was given a time has another one by now.
-        let is_given = is_moved || touch.is_some_and(|touch| touch.made.dated);
-        *dated = is_given && !self.ran.contains(&now.modified);
+        let is_moved = self.moved.contains(&(now.device, now.inode, now.modified)) && !self.ran.contains(&now.modified);
+        let is_dated = is_moved || touch.is_some_and(|touch| self.are_given(touch, &now));
+        let (dated, kept) = match &mut output.kind {
+            OutputKind::Absent => return Ok(()),
+            OutputKind::Folder { dated, .. } | OutputKind::Link { dated, .. } => {
+                *dated = is_dated.then_some(now.modified);
+                return Ok(());
+            }
+            OutputKind::File { dated, kept, .. } => (dated, kept),
+        };
+        *dated = is_dated;
         *kept = touch.is_some_and(|touch| match &touch.before {
             Glimpse::Something { stamp, .. } => is_same_thing(stamp, &now),
             _ => false,
         });
+        if *kept && attributes::digest(&places.real_path(&output.path)).is_some() {
+            return Err(Fault::new(&output.path, ATTRIBUTED).unstorable());
+        }
         Ok(())
     }
 }

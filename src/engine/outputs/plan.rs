@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Stat;
 
 use crate::model::{Content, Output, OutputKind, Stamp};
-use crate::sys::{descriptor, stamp};
+use crate::sys::{attributes, descriptor, stamp};
 
-use super::fault::{BEHIND_A_STREAM, Fault, Kind, MORE_NAMES};
+use super::fault::{ATTRIBUTED, BEHIND_A_STREAM, Fault, Kind, MORE_NAMES};
 use super::ground::Grounds;
 use super::places::Places;
 use super::sweep::{Sweep, digest_of, is_of_former};
@@ -38,6 +38,8 @@ pub struct Plan<'a> {
     pub created: Vec<&'a Path>,
     /// Folders whose mode has to be set: the mode that they have and the one that they get, below before above.
     pub modes: Vec<(&'a Path, u32, u32)>,
+    /// Folders that get a modification time, in nanoseconds since 1970, when all is where it belongs.
+    pub dated: Vec<(&'a Path, i64)>,
     /// In the order of their recorded modification times.
     pub files: Vec<FilePlan<'a>>,
     /// Links to be made.
@@ -78,6 +80,8 @@ pub struct LinkPlan<'a> {
     pub path: &'a Path,
     /// Its text.
     pub target: &'a [u8],
+    /// The modification time that it gets in any case, in nanoseconds since 1970.
+    pub dated: Option<i64>,
     /// What is to be replaced.
     pub present: Option<Stamp>,
 }
@@ -92,6 +96,7 @@ impl<'a> Plan<'a> {
         let mut plan = Plan {
             created: Vec::new(),
             modes: Vec::new(),
+            dated: Vec::new(),
             files: Vec::new(),
             links: Vec::new(),
             removals: BTreeMap::new(),
@@ -125,6 +130,7 @@ impl<'a> Plan<'a> {
             && self.links.is_empty()
             && self.removals.is_empty()
             && self.modes.is_empty()
+            && self.dated.is_empty()
             && self.emptied.is_empty()
             && self.removed.is_empty()
     }
@@ -147,27 +153,31 @@ impl<'a> Plan<'a> {
         }
         match &output.kind {
             OutputKind::Absent => {}
-            OutputKind::Folder { mode, .. } => match present {
-                None => {
-                    self.created.push(path);
-                    self.modes.push((path, 0o700, *mode));
+            OutputKind::Folder { mode, dated, .. } => {
+                match present {
+                    None => {
+                        self.created.push(path);
+                        self.modes.push((path, 0o700, *mode));
+                    }
+                    Some(present) if present.mode & 0o777 != *mode => {
+                        rules.may_set_mode(path, stat.as_ref(), grounds)?;
+                        let kept = present.mode & 0o7000;
+                        self.modes.push((path, present.mode & 0o7777, kept | mode));
+                    }
+                    Some(_) => {}
                 }
-                Some(present) if present.mode & 0o777 != *mode => {
-                    rules.may_set_mode(path, stat.as_ref(), grounds)?;
-                    let kept = present.mode & 0o7000;
-                    self.modes.push((path, present.mode & 0o7777, kept | mode));
-                }
-                Some(_) => {}
-            },
-            OutputKind::Link { target } => {
-                if !(present.is_some() && is_link(path, target, grounds)?) {
+                self.dated.extend(dated.map(|time| (path, time)));
+            }
+            OutputKind::Link { target, dated } => {
+                let is_timely = |present: &Stamp| dated.is_none_or(|time| present.modified == time);
+                if !(present.as_ref().is_some_and(is_timely) && is_link(path, target, grounds)?) {
                     if let Some(stat) = &stat {
                         may_be_cut_off(path, stat)?;
                     }
                     if let Some(stat) = stat.as_ref().filter(|stat| Kind::of(stat) == Kind::Link) {
                         rules.may_replace(output, stat, grounds)?;
                     }
-                    self.links.push(LinkPlan { path, target, present });
+                    self.links.push(LinkPlan { path, target, dated: *dated, present });
                 }
             }
             OutputKind::File { mode, content, modified, dated, kept } => {
@@ -179,6 +189,9 @@ impl<'a> Plan<'a> {
                     if let Some(stat) = &stat {
                         may_be_cut_off(path, stat)?;
                         rules.may_have_mode(path, *mode, stat, grounds)?;
+                        if *kept && attributes::digest(&rules.places.real_path(path)).is_some() {
+                            return Err(Fault::new(path, ATTRIBUTED));
+                        }
                         rules.may_replace(output, stat, grounds)?;
                     } else if *kept && rules.places.are_watched() {
                         return Err(Fault::new(
@@ -253,7 +266,7 @@ fn check(places: &Places, output: &Output) -> Result<(), Fault> {
         OutputKind::File { mode, .. } | OutputKind::Folder { mode, .. } if *mode > 0o777 => {
             Err(Fault::new(path, "has more than permission bits"))
         }
-        OutputKind::Link { target } => match places.link_fault(path, target) {
+        OutputKind::Link { target, .. } => match places.link_fault(path, target) {
             Some(why) => Err(Fault::new(path, why)),
             None => Ok(()),
         },

@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::path::Path;
 
-use rustix::fs::{Mode, Timespec, Timestamps, UTIME_OMIT, fchmod, fstat, futimens};
+use rustix::fs::{Mode, fchmod, fstat, futimens};
 
 use crate::model::{Output, Reason, Stamp};
-use crate::sys::stamp;
+use crate::sys::{beneath, stamp};
 
 use super::fault::Fault;
 use super::ground::Grounds;
@@ -48,7 +48,7 @@ pub fn restore<S: Stock>(
     put(&plan, &staged, &mut transaction).map_err(Fault::not_restored)?;
     let narrow: Vec<(&Path, u32)> =
         plan.modes.iter().filter(|(_, _, mode)| mode & 0o700 != 0o700).map(|(path, _, mode)| (*path, *mode)).collect();
-    plan.warnings.extend(transaction.finish(&plan.emptied, &narrow));
+    plan.warnings.extend(transaction.finish(&plan.emptied, &narrow, &plan.dated));
     Ok(Restored { warnings: plan.warnings })
 }
 
@@ -108,7 +108,7 @@ fn stage<S: Stock>(
         staged.push(complete().map_err(|why| Fault::system(plan.path, &why).not_restored())?);
     }
     for link in &plan.links {
-        staged.push(transaction.stage_link(link.path, link.target).map_err(Fault::not_restored)?);
+        staged.push(transaction.stage_link(link.path, link.target, link.dated).map_err(Fault::not_restored)?);
     }
     Ok(staged)
 }
@@ -164,10 +164,5 @@ fn set_modified(file: &File, plan: &FilePlan, policy: Mtime, made: &Stamp, last:
     if !plan.is_dated {
         *last = Some((plan.modified, modified));
     }
-    if modified == made.modified {
-        return Ok(());
-    }
-    let time = Timespec { tv_sec: modified.div_euclid(1_000_000_000), tv_nsec: modified.rem_euclid(1_000_000_000) };
-    let unchanged = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-    Ok(futimens(file, &Timestamps { last_access: unchanged, last_modification: time })?)
+    if modified == made.modified { Ok(()) } else { Ok(futimens(file, &beneath::modification(modified))?) }
 }

@@ -94,11 +94,14 @@ impl<'a> Transaction<'a> {
         Staged { path: path.to_owned(), name, identity: (stat.st_dev, stat.st_ino) }
     }
 
-    /// A link beside `path`; missing folders are made.
-    pub fn stage_link(&mut self, path: &Path, target: &[u8]) -> Result<Staged, Fault> {
+    /// A link beside `path`, with this modification time if there is one; missing folders are made.
+    pub fn stage_link(&mut self, path: &Path, target: &[u8], modified: Option<i64>) -> Result<Staged, Fault> {
         let parent = self.parent(path)?;
         let name = parent.stage_link(target).map_err(|why| Fault::system(path, &why))?;
         self.push(path, What::Staged(name.clone()))?;
+        if let Some(modified) = modified {
+            parent.set_modified(&name, modified).map_err(|why| Fault::system(path, &why))?;
+        }
         match parent.stat(&name) {
             Ok(Some(stat)) => Ok(Transaction::staged(path, name, &stat)),
             Ok(None) => Err(Fault::new(path, "changed meanwhile")),
@@ -162,8 +165,13 @@ impl<'a> Transaction<'a> {
     }
 
     /// Drops what was kept for undoing, then removes the folders `emptied` if they are empty, then sets
-    /// the `modes` that take rights from the owner. What cannot be done is told.
-    pub fn finish(mut self, emptied: &BTreeSet<PathBuf>, modes: &[(&Path, u32)]) -> Vec<String> {
+    /// the `modes` that take rights from the owner, and gives folders their times. What cannot be done is told.
+    pub fn finish(
+        mut self,
+        emptied: &BTreeSet<PathBuf>,
+        modes: &[(&Path, u32)],
+        dated: &[(&Path, i64)],
+    ) -> Vec<String> {
         let mut told = Vec::new();
         for step in std::mem::take(&mut self.steps) {
             let parent = || step.ground.parent(&step.path);
@@ -183,6 +191,13 @@ impl<'a> Transaction<'a> {
             // One that is not empty, or gone, is as it should be.
             if let Ok(ground) = self.grounds.of(path) {
                 let _ = ground.parent(path).and_then(|folder| folder.remove_folder(name(path)));
+            }
+        }
+        for (path, time) in dated {
+            let parent =
+                self.grounds.of(path).and_then(|ground| ground.parent(path).map_err(|why| Fault::system(path, &why)));
+            if !parent.is_ok_and(|parent| parent.set_modified(name(path), *time).is_ok()) {
+                told.push(format!("cannot set the time of `{}`", path.display()));
             }
         }
         for (path, mode) in modes {

@@ -1,5 +1,6 @@
 //! The watcher: a thread that answers the command's system calls, and the guard that answers when it cannot.
 
+mod caller;
 mod guard;
 mod habit;
 mod ledger;

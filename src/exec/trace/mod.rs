@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::model::Trace;
+use crate::model::{Kept, Trace};
 
 pub(super) use enabled::{Sieve, Watcher, sieve, start};
 
@@ -37,8 +37,11 @@ pub struct Watch {
     pub root: Option<PathBuf>,
     /// Folders that are no business of the command's, as fleche's store: absolute, without links.
     pub apart: Vec<PathBuf>,
-    /// What programs keep for themselves: asked with absolute paths without links; of what it holds for, nothing is noted.
+    /// What the user says is neither input nor output: asked with absolute paths without links; of what it holds for, nothing
+    /// is noted.
     pub scratch: Arc<dyn Fn(&Path) -> bool + Send + Sync>,
+    /// Where programs keep caches for themselves.
+    pub kept: Kept,
     /// Whether the use of the network is a refusal.
     pub network: Network,
     /// Whether uses of descriptor 0 are noted.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Descriptor0, Network, Vain, Watch};
-use crate::model::{Account, Malformed, Reader, Reason, Touch, Trace, Writer};
+use crate::model::{Account, Kept, Malformed, Reader, Reason, Touch, Trace, Writer};
 use crate::sys::clock;
 use crate::sys::message::{self, Verb};
 use crate::sys::process::Adoption;
@@ -51,6 +51,7 @@ pub fn folder(bytes: &[u8]) -> Option<PathBuf> {
 pub struct Opening {
     /// Device and inode of what the command gets as descriptor 0.
     pub input: Option<(u64, u64)>,
+    kept: Kept,
     apart: Vec<PathBuf>,
 }
 
@@ -61,6 +62,7 @@ impl Opening {
             None => writer.number(0),
             Some((device, inode)) => writer.number(1).number(device).number(inode),
         };
+        self.kept.encode(&mut writer);
         self.apart.iter().fold(&mut writer, |writer, folder| writer.bytes(folder.as_os_str().as_bytes()));
         writer.into_bytes()
     }
@@ -77,11 +79,12 @@ impl Opening {
             1 => Some((reader.number()?, reader.number()?)),
             _ => return Err(Malformed("opening")),
         };
+        let kept = Kept::decode(&mut reader)?;
         let mut apart = Vec::new();
         while !reader.is_empty() {
             apart.push(folder(reader.bytes()?).ok_or(Malformed("folder"))?);
         }
-        Ok(Opening { input, apart })
+        Ok(Opening { input, kept, apart })
     }
 
     /// What to watch for: what else the inner run passes over, it takes out itself.
@@ -90,6 +93,7 @@ impl Opening {
             root: None,
             apart: self.apart.clone(),
             scratch: Arc::new(|_| false),
+            kept: self.kept.clone(),
             network: Network::Refused,
             stdin: Descriptor0::Watched,
             vain: Vain::Break,
@@ -114,7 +118,7 @@ impl Scope {
         }
         // Else what its parents leave behind could not be told from the processes of others.
         let adoption = Adoption::begin().ok()?;
-        let opening = Opening { input, apart: watch.apart.clone() };
+        let opening = Opening { input, kept: watch.kept.clone(), apart: watch.apart.clone() };
         let hears_input = message::tell(Verb::Scope, &opening.encode())? == 1;
         let is_deaf = watch.stdin == Descriptor0::Watched && !hears_input;
         Some(Scope { watch: watch.clone(), is_deaf, adoption })
@@ -194,7 +198,8 @@ mod tests {
     #[test]
     fn openings_come_through_whole() {
         for input in [None, Some((1, u64::MAX))] {
-            let opening = Opening { input, apart: vec!["/a".into(), "/b/c".into()] };
+            let kept = Kept { folder: Some("/c".into()), locks: vec!["/l".into()] };
+            let opening = Opening { input, kept, apart: vec!["/a".into(), "/b/c".into()] };
             assert_eq!(Opening::decode(&opening.encode()), Ok(opening));
         }
         assert!(Opening::decode(&[2]).is_err() && folder(b"relative").is_none());
@@ -210,12 +215,14 @@ mod tests {
                 entries: names.iter().map(|name| (name.into(), 0)).collect(),
                 without: vec!["own".into()],
             }),
+            attributes: None,
             made: Made::default(),
         };
         let watch = Watch {
             root: None,
             apart: Vec::new(),
             scratch: Arc::new(|path| path.ends_with("scratch")),
+            kept: Kept::default(),
             network: Network::Allowed,
             stdin: Descriptor0::Unwatched,
             vain: Vain::Break,

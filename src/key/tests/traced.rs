@@ -15,11 +15,19 @@ use super::world::{Memory, World};
 /// Long after every stamp that a test can make.
 const LATER: i64 = i64::MAX;
 
-const KIND: Seen = Seen { kind: true, kind_blindly: false, metadata: false, exactly: false, content: false };
+const KIND: Seen = Seen { kind: true, ..NOT };
 const BLIND: Seen = Seen { kind_blindly: true, ..NOT };
 const METADATA: Seen = Seen { metadata: true, ..KIND };
 const CONTENT: Seen = Seen { content: true, ..NOT };
-const NOT: Seen = Seen { kind: false, kind_blindly: false, metadata: false, exactly: false, content: false };
+const NOT: Seen = Seen {
+    kind: false,
+    kind_blindly: false,
+    metadata: false,
+    exactly: false,
+    content: false,
+    attributes: false,
+    machine: false,
+};
 
 const UNMADE: Made =
     Made { changed: false, own: false, exclusive: false, dated: false, moved_here: false, carried: false };
@@ -46,7 +54,7 @@ impl Run {
         let path = self.world.path(name);
         let before = glimpse(&path).unwrap();
         let image = if made.changed { fs::read(&path).ok().map(|bytes| Digest::of(&bytes)) } else { None };
-        let touch = Touch { before, image, seen, listing: None, made };
+        let touch = Touch { before, image, seen, listing: None, attributes: None, made };
         self.trace.touched.insert(path.clone(), touch);
         self.trace.touched.get_mut(&path).unwrap()
     }
@@ -311,7 +319,7 @@ fn what_moved_with_its_folder_is_the_commands_own_doing() {
 
 fn flags() -> impl Strategy<Value = (Seen, bool)> {
     any::<[bool; 5]>().prop_map(|[kind, kind_blindly, metadata, content, listed]| {
-        (Seen { kind: kind || metadata, kind_blindly, metadata, exactly: false, content }, listed)
+        (Seen { kind: kind || metadata, kind_blindly, metadata, content, ..NOT }, listed)
     })
 }
 

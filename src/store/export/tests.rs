@@ -185,7 +185,10 @@ fn forged_calls_are_refused_by_name() {
             }),
             SETUID,
         ),
-        (plain(&|call| call.outcome.outputs[0].kind = OutputKind::Folder { mode: 0o1777, owned: true }), SETUID),
+        (
+            plain(&|call| call.outcome.outputs[0].kind = OutputKind::Folder { mode: 0o1777, owned: true, dated: None }),
+            SETUID,
+        ),
     ];
     for (call, why) in &cases {
         let to = World::new();

@@ -43,7 +43,7 @@ impl<'a> Edits<'a> {
         let own = path.ancestors().skip(1).any(|folder| self.own_folders.iter().any(|own| own == folder));
         let before = if own { Glimpse::Nothing } else { glimpse(&path) };
         let made = Made { own, ..Made::default() };
-        let touch = Touch { before, image: None, seen: Seen::default(), listing: None, made };
+        let touch = Touch { before, image: None, seen: Seen::default(), listing: None, attributes: None, made };
         self.trace.touched.entry(path).or_insert(touch)
     }
 

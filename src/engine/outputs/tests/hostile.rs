@@ -81,7 +81,7 @@ fn records_that_contradict_themselves_are_refused() {
     refused(
         &world,
         &[],
-        &[x(), Output { path: "s".into(), kind: OutputKind::Folder { mode: 0o4755, owned: false } }],
+        &[x(), Output { path: "s".into(), kind: OutputKind::Folder { mode: 0o4755, owned: false, dated: None } }],
         &shelf,
     );
     for target in ["../outside", "/etc", "a/../..", ""] {
@@ -104,7 +104,7 @@ fn nothing_is_written_through_a_link() {
     assert!(why.ends_with("`final` is a symbolic link, but a file was recorded"), "{why}");
     refused(&world, &[], &[folder("away", 0o755), shelf.file("away/x", "evil")], &shelf);
     // An owned folder that became a link is not swept.
-    let owned = Output { path: "away".into(), kind: OutputKind::Folder { mode: 0o755, owned: true } };
+    let owned = Output { path: "away".into(), kind: OutputKind::Folder { mode: 0o755, owned: true, dated: None } };
     refused(&world, &["away/"], &[owned], &shelf);
     // A link that is in the record itself is made last, and by then its place is taken.
     refused(&world, &[], &[link("l", "real"), shelf.file("l/x", "evil")], &shelf);

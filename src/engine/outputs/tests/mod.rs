@@ -123,11 +123,11 @@ impl Output {
 }
 
 pub fn folder(path: &str, mode: u32) -> Output {
-    Output { path: path.into(), kind: OutputKind::Folder { mode, owned: false } }
+    Output { path: path.into(), kind: OutputKind::Folder { mode, owned: false, dated: None } }
 }
 
 pub fn link(path: &str, target: &str) -> Output {
-    Output { path: path.into(), kind: OutputKind::Link { target: target.into() } }
+    Output { path: path.into(), kind: OutputKind::Link { target: target.into(), dated: None } }
 }
 
 pub fn absent(path: &str) -> Output {
@@ -252,9 +252,9 @@ pub fn told(outputs: &[Output]) -> Vec<String> {
         match &output.kind {
             OutputKind::Absent => format!("{path} absent"),
             OutputKind::File { mode, content, .. } => format!("{path} file {mode:o} {}", content.length),
-            OutputKind::Folder { mode, owned: false } => format!("{path} folder {mode:o}"),
-            OutputKind::Folder { mode, owned: true } => format!("{path} owned folder {mode:o}"),
-            OutputKind::Link { target } => format!("{path} link {}", target.escape_ascii()),
+            OutputKind::Folder { mode, owned: false, .. } => format!("{path} folder {mode:o}"),
+            OutputKind::Folder { mode, owned: true, .. } => format!("{path} owned folder {mode:o}"),
+            OutputKind::Link { target, .. } => format!("{path} link {}", target.escape_ascii()),
         }
     };
     outputs.iter().map(line).collect()

@@ -68,7 +68,7 @@ fn absences_inside_an_owned_folder_are_removed_once() {
     let (world, shelf) = (World::new(), Memory::default());
     world.write("out/d/x", "x");
     let a = world.collect(&["out/"], &shelf);
-    let owned = Output { path: "out".into(), kind: OutputKind::Folder { mode: 0o755, owned: true } };
+    let owned = Output { path: "out".into(), kind: OutputKind::Folder { mode: 0o755, owned: true, dated: None } };
     let b = [owned, absent("out/d"), absent("out/d/x")];
     assert_eq!(world.restore_after(&["out/"], &b, &shelf, &[&a]), Ok(Restored::default()));
     assert_eq!(world.snapshot().len(), 1);

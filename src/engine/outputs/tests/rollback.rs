@@ -9,7 +9,7 @@ const SCENE: [&str; 4] = ["out/", "old1", "old2", "l"];
 fn scene(world: &World, shelf: &Memory) -> (Vec<Output>, Vec<Output>) {
     world.write("old1", "1").write("old2", "2").write("stale", "stale").folder("out").mode("out", 0o700);
     world.write("out/stale", "stale").link("l", "old1").link("out/l", "x").write("out/sub/stale", "stale");
-    let owned = Output { path: "out".into(), kind: OutputKind::Folder { mode: 0o755, owned: true } };
+    let owned = Output { path: "out".into(), kind: OutputKind::Folder { mode: 0o755, owned: true, dated: None } };
     let record = vec![
         owned,
         folder("new", 0o555),

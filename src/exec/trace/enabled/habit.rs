@@ -194,6 +194,53 @@ pub fn needs_no_ring(path: &Path) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| RINGLESS.contains(&name))
 }
 
+/// Those that tell of the machine what no key holds: what is mounted, who is there, how much is used.
+const MACHINE: &[&str] = &[
+    "free",
+    "uptime",
+    "w",
+    "who",
+    "users",
+    "last",
+    "logname",
+    "hostid",
+    "hostnamectl",
+    "top",
+    "vmstat",
+    "iostat",
+    "mpstat",
+    "lscpu",
+    "lsmem",
+    "lsblk",
+    "lsusb",
+    "lspci",
+    "lsmod",
+    "lsof",
+    "lsns",
+    "blkid",
+    "findmnt",
+    "mount",
+    "df",
+    "dmesg",
+    "sysctl",
+    "ss",
+    "netstat",
+    "ip",
+    "ifconfig",
+    "route",
+    "arp",
+    "getfacl",
+    "getfattr",
+    "getcap",
+    "lsattr",
+    "chattr",
+];
+
+/// Whether what the program at `path` prints is of the machine at that moment, and not of files.
+pub fn tells_of_the_machine(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| MACHINE.contains(&name))
+}
+
 /// What a program goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Habit {

@@ -9,6 +9,7 @@ use rustix::fs::FileType;
 
 use super::look;
 use crate::model::{Glimpse, Listing, Made, Reason, Seen, Touch, Trace};
+use crate::sys::attributes;
 
 /// So many things below a folder that is moved are looked at.
 const MOST_MOVED: usize = 10_000;
@@ -28,6 +29,15 @@ pub enum Sight {
     Content,
 }
 
+/// What was done at a path of which nothing else is noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// Something was to be made there where nothing was.
+    Made,
+    /// What was there was to be changed, replaced or removed.
+    Changed,
+}
+
 /// Builds a [`Trace`] while a command runs.
 #[derive(Default)]
 pub struct Ledger {
@@ -38,6 +48,10 @@ pub struct Ledger {
     own_names: HashMap<PathBuf, BTreeSet<OsString>>,
     /// Names of which nothing else is noted, by the folders in which the command may have made them.
     apart: HashMap<PathBuf, BTreeSet<OsString>>,
+    /// What was done at paths of which nothing else is noted.
+    deeds: HashMap<PathBuf, Deed>,
+    /// Where extended attributes were to be set.
+    attributed: Vec<PathBuf>,
     /// Names that older files were to be given as well, by the names that they had.
     shared: Vec<(PathBuf, PathBuf)>,
     refusals: Vec<Reason>,
@@ -66,8 +80,23 @@ impl Ledger {
             let without: BTreeSet<OsString> = listing.without.drain(..).chain(names).collect();
             listing.without = without.into_iter().collect();
         }
+        for path in std::mem::take(&mut self.attributed) {
+            if let Some(attributed) = self.left_with_attributes(&path) {
+                self.refuse(Reason::Attributes(attributed));
+            }
+        }
         let Ledger { touched, refusals, .. } = std::mem::take(self);
         Trace { touched: touched.into_iter().collect(), refusals, ..Trace::default() }
+    }
+
+    /// Where attributes are left that were to be set at `path`: there, or where it was moved.
+    fn left_with_attributes(&self, path: &Path) -> Option<PathBuf> {
+        let is_changed = |path: &Path| self.touched.get(path).is_none_or(|touch| touch.before != look::glimpse(path));
+        if look::glimpse(path) != Glimpse::Nothing {
+            return (is_changed(path) && attributes::digest(path).is_some()).then(|| path.to_owned());
+        }
+        let mut changed = self.touched.iter().filter(|(_, touch)| touch.made.changed).map(|(path, _)| path);
+        changed.find(|path| is_changed(path) && attributes::digest(path).is_some()).cloned()
     }
 
     /// Whether the file that was at `path` at first is there again or has never gone.
@@ -117,6 +146,7 @@ impl Ledger {
             image: None,
             seen: Seen::default(),
             listing: None,
+            attributes: None,
             made: Made { own, ..Made::default() },
         })
     }
@@ -162,6 +192,34 @@ impl Ledger {
                 }
             }
             Sight::Content => touch.seen.kind = true,
+        }
+    }
+
+    /// Notes which extended attributes `path` has, when they are first asked for.
+    pub fn ask_attributes(&mut self, path: &Path) {
+        self.see(path, Sight::Kind);
+        if self.is_own(path) {
+            return;
+        }
+        let touch = self.touch(path);
+        if !touch.made.changed && !touch.seen.attributes {
+            touch.seen.attributes = true;
+            touch.attributes = attributes::digest(path);
+        }
+    }
+
+    /// Extended attributes of `path` are to be set or removed, which was told to [`alter`](Ledger::alter) it.
+    pub fn set_attributes(&mut self, path: &Path) {
+        if !self.is_own(path) && attributes::digest(path).is_some() {
+            self.refuse(Reason::Attributes(path.to_owned()));
+        }
+        self.attributed.push(path.to_owned());
+    }
+
+    /// The program at `path` is executed, which tells of the machine.
+    pub fn ask_machine(&mut self, path: &Path) {
+        if !self.is_own(path) {
+            self.touch(path).seen.machine = true;
         }
     }
 
@@ -261,7 +319,22 @@ impl Ledger {
 
     /// Something may be made at `path` of which nothing else is noted: it is not to be missed in its folder the next time.
     pub fn set_apart(&mut self, path: &Path) {
-        note_name(&mut self.apart, path);
+        let deed = *self.deeds.entry(path.to_owned()).or_insert_with(|| match look::kind_of(&look::glimpse(path)) {
+            None => Deed::Made,
+            Some(_) => Deed::Changed,
+        });
+        if deed == Deed::Made {
+            note_name(&mut self.apart, path);
+        }
+    }
+
+    /// What was done at `path`, of which nothing else is noted, or at a folder that it is in.
+    pub fn deed_apart(&self, path: &Path) -> Option<Deed> {
+        if self.deeds.is_empty() {
+            return None;
+        }
+        let made = |folder: &&Path| self.deeds.get(*folder) == Some(&Deed::Made);
+        self.deeds.get(path).copied().or_else(|| path.ancestors().find(made).map(|_| Deed::Made))
     }
 
     /// Notes what is in a folder, when that is first asked for; names of which `is_passed_over` holds do not count.
@@ -363,7 +436,11 @@ impl Ledger {
 
     /// What is at `path` and is not the command's own is to be elsewhere.
     fn carry_off(&mut self, path: &Path) {
+        self.ask_attributes(path);
         self.alter(path);
+        if self.touch(path).attributes.is_some() {
+            self.refuse(Reason::Attributes(path.to_owned()));
+        }
         self.touch(path).made.carried = true;
     }
 }

@@ -72,6 +72,18 @@ pub fn image(path: &Path, seen: &Glimpse, buffer: &mut Vec<u8>) -> io::Result<Di
     Ok(hasher.finalize().into())
 }
 
+/// Whether `text` stands in the file at `path`, if it is one that can be read and is not too large for a source.
+pub fn holds(path: &Path, text: &[u8]) -> bool {
+    const MOST_SOURCE: u64 = 16 << 20;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let Ok(file) = openat(CWD, path, flags, Mode::empty()).map(File::from) else { return false };
+    let mut content = Vec::new();
+    let is_regular = file.metadata().is_ok_and(|found| found.is_file());
+    is_regular
+        && file.take(MOST_SOURCE).read_to_end(&mut content).is_ok()
+        && memchr::memmem::find(&content, text).is_some()
+}
+
 /// Whether a folder could be removed or replaced, as far as what is in it goes.
 pub fn is_empty(path: &Path) -> bool {
     entries(path).is_ok_and(|entries| entries.is_empty())

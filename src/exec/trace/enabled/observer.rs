@@ -1,6 +1,7 @@
 //! What each call means for the trace.
 
 mod accounts;
+mod askings;
 mod beyond;
 mod changes;
 mod disturbances;
@@ -16,11 +17,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 
 use super::super::Watch;
+use super::caller::Callers;
 use super::habit::{Habit, Habits};
 use super::ledger::{Ledger, Sight};
 use super::resolve::{Resolver, Where, locate};
 use super::{look, program};
-use crate::model::{Reason, Trace};
+use crate::model::{Keeper, Reason, Trace};
 use crate::sys::calls::{Alarm, At, Call, Empty, End, NEW_SPACES, Opening, RESOLVE_IN_ROOT, decode};
 use crate::sys::interruptions::Interruptions;
 use crate::sys::seccomp::{Listener, NATIVE, Notice};
@@ -44,8 +46,11 @@ pub struct Observer {
     stdin_used: bool,
     leaves_root: bool,
     /// What is noted of paths that were not touched.
-    scopes: HashMap<PathBuf, Scope>,
+    grounds: HashMap<PathBuf, Ground>,
     habits: Habits,
+    callers: Callers,
+    /// Sources that were looked through for their own age.
+    aged: HashSet<PathBuf>,
     /// Programs whose interpreters are noted.
     executed: HashSet<PathBuf>,
     text: Vec<u8>,
@@ -66,8 +71,33 @@ enum Scope {
     Apart,
 }
 
+/// What is noted of a path, as far as that is the same for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ground {
+    /// All.
+    Open,
+    /// What is done to it; what is read there only for those who ask for it.
+    Unread,
+    /// Nothing, for it is no file.
+    Kernel,
+    /// Nothing.
+    Apart,
+    /// Nothing of what its keeper does.
+    Kept(Keeper),
+}
+
+/// Who tells of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Voice {
+    /// A program that makes a call.
+    Caller,
+    /// A run of fleche, for a command that it did not execute: it tells only what counts.
+    Teller,
+}
+
 /// A call of which the process waits.
 struct Asker<'a> {
+    voice: Voice,
     tracee: Tracee,
     listener: &'a Listener,
     id: u64,
@@ -92,8 +122,10 @@ impl Observer {
             has_given_up: false,
             stdin_used: false,
             leaves_root: false,
-            scopes: HashMap::new(),
+            grounds: HashMap::new(),
             habits: Habits::default(),
+            callers: Callers::default(),
+            aged: HashSet::new(),
             executed: HashSet::new(),
             text: Vec::new(),
             interruptions: Interruptions::default(),
@@ -129,7 +161,7 @@ impl Observer {
         if notice.thread == 0 {
             return self.give_up(Reason::Unwatched("a process that cannot be seen from here".into()));
         }
-        let asker = Asker { tracee: Tracee::of(notice.thread), listener, id: notice.id };
+        let asker = Asker { voice: Voice::Caller, tracee: Tracee::of(notice.thread), listener, id: notice.id };
         self.follow(&asker, call);
     }
 
@@ -152,6 +184,14 @@ impl Observer {
                 }
             }
             Call::Access(at) | Call::ReadLink(at) | Call::Enter(at) => self.look(asker, at, Sight::Kind),
+            Call::ReadAttribute(at, name) => self.read_attribute(asker, at, name),
+            Call::SetAttribute(at, name) => self.set_attribute(asker, at, name),
+            Call::Volume(at) => {
+                self.look(asker, at, Sight::Kind);
+                if self.habits.of(asker.tracee) == Habit::Exact {
+                    self.refuse_volume(asker, at);
+                }
+            }
             Call::Execute(at) => self.execute(asker, at),
             Call::List(number) => self.list(asker, number),
             Call::MakeFolder(at) => {
@@ -188,6 +228,7 @@ impl Observer {
                 }
             }
             Call::Connect(_, place, length) => self.connect(asker, place, length),
+            Call::Send(message) => self.send(asker, message),
             Call::Bind(_, place, length) => self.bind(asker, place, length),
             Call::Use(number) => self.use_input(asker.tracee, number),
             Call::Shared(what) => self.ledger.refuse(Reason::Device(what.into())),
@@ -211,7 +252,7 @@ impl Observer {
             return;
         }
         let Some(path) = self.real_of_text(asker, at) else { return };
-        if !self.is_passed_over(&path) {
+        if self.is_watched(asker, &path) {
             self.see(asker, &path, sight);
             self.remember(at, &path);
         }
@@ -266,15 +307,15 @@ impl Observer {
             return;
         }
         let is_there = self.read_text(asker, at);
-        if is_there && self.is_opening_noted(at, opening) {
+        if is_there && self.is_opening_noted(asker, at, opening) {
             return;
         }
         let path = if is_there { self.real_of_text(asker, at) } else { None };
         self.open_input(asker.tracee);
         let Some(path) = path else { return };
-        match self.scope(&path) {
-            Scope::Kernel => self.open_device(&path, opening),
-            Scope::Apart if opening.creates() => self.ledger.set_apart(&path),
+        match self.scope(asker, &path) {
+            Scope::Kernel => self.open_device(asker, &path, opening),
+            Scope::Apart if opening.changes() => self.ledger.set_apart(&path),
             Scope::Apart => {}
             Scope::Unread if opening.is_place() || !opening.changes() => {}
             Scope::Unread | Scope::Noted => {
@@ -282,7 +323,11 @@ impl Observer {
                 self.remember(at, &path);
                 let is_read = !opening.changes() && !opening.is_place() && !opening.is_folder();
                 if is_read && self.ledger.knows(&path, Sight::Content) {
-                    self.resolver.note(&self.text, at.end, |noted| noted.opened = true);
+                    let is_blind = self.habits.of(asker.tracee) == Habit::Blind;
+                    self.resolver.note(&self.text, at.end, |noted| {
+                        noted.opened = true;
+                        noted.opened_blindly |= is_blind;
+                    });
                 }
             }
         }
@@ -291,6 +336,9 @@ impl Observer {
     fn open_file(&mut self, asker: &Asker, path: &Path, opening: Opening) {
         if opening.is_place() || opening.is_folder() {
             return self.ledger.see(path, Sight::Kind);
+        }
+        if !opening.changes() {
+            self.check_age(asker, path);
         }
         let is_known = |sight| self.ledger.knows(path, sight);
         if !opening.changes() && is_known(Sight::Content) && (!self.habits.are_curious || is_known(Sight::Exactly)) {
@@ -320,13 +368,14 @@ impl Observer {
 
     fn execute(&mut self, asker: &Asker, at: At) {
         self.habits.forget();
+        self.callers.forget();
         let mut path = self.real(asker, at);
         for _ in 0..MOST_INTERPRETERS {
             let Some(file) = path else { return };
             self.habits.meet(&file);
-            let is_noted = !self.is_passed_over(&file);
-            if is_noted {
+            if self.is_executed_noted(asker, &file) {
                 self.ledger.see(&file, Sight::Content);
+                self.meet(&file);
                 let before = self.ledger.before(&file);
                 if program::is_privileged(&file, before) {
                     self.ledger.refuse(Reason::Privileged(file.clone()));
@@ -352,8 +401,15 @@ impl Observer {
         if folder == Path::new("/proc") {
             self.ledger.refuse(Reason::Unwatched("it looked which processes there are".into()));
         }
-        if !asker.is_waiting() || self.is_passed_over(&folder) {
+        if !asker.is_waiting() {
             return;
+        }
+        match self.ground(&folder) {
+            Ground::Kernel => return self.refuse_kernels(asker, &folder),
+            // No program needs the names that it keeps there itself: whoever lists them wants to know.
+            Ground::Kept(Keeper::Python) if self.ledger.deed_apart(&folder).is_none() => {}
+            _ if self.is_passed_over(asker, &folder) => return,
+            _ => {}
         }
         let Watch { apart, scratch, .. } = &self.watch;
         let is_passed_over = |name: &OsStr| {

@@ -64,11 +64,14 @@ pub struct Noted {
     pub content: bool,
     /// All that opening it to read comes to, but for what stat(2) tells.
     pub opened: bool,
+    /// The same for a compiler.
+    pub opened_blindly: bool,
 }
 
 impl Noted {
     /// Of a path that leads nowhere.
-    pub const ALL: Noted = Noted { kind_blindly: true, kind: true, exactly: true, content: true, opened: true };
+    pub const ALL: Noted =
+        Noted { kind_blindly: true, kind: true, exactly: true, content: true, opened: true, opened_blindly: true };
 }
 
 /// So many paths are gone through one by one when something changes; of more, all are forgotten: who removes a large tree would

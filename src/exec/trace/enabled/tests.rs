@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::super::{Descriptor0, Network, Vain, Watch};
 use crate::exec::{Forward, Input, Launch, Run, capture};
-use crate::model::{Glimpse, Reason, Sink, Streams, Touch, Trace};
+use crate::model::{self, Glimpse, Reason, Sink, Streams, Touch, Trace};
 
 /// Where a command runs: below a folder of which no parent is a link.
 struct World {
@@ -17,7 +17,9 @@ struct World {
 /// Watches everything but descriptor 0, with no folder apart and no scratch.
 fn everything() -> Watch {
     let (network, stdin) = (Network::Refused, Descriptor0::Unwatched);
-    Watch { root: Some("/".into()), apart: Vec::new(), scratch: Arc::new(|_| false), network, stdin, vain: Vain::Break }
+    let kept = model::Kept::default();
+    let (root, apart, vain) = (Some("/".into()), Vec::new(), Vain::Break);
+    Watch { root, apart, scratch: Arc::new(|_| false), kept, network, stdin, vain }
 }
 
 /// A sink that keeps all.
@@ -481,12 +483,13 @@ fn what_is_written_where_nothing_is_observed_is_noted() {
     let world = World::new();
     let name = format!("fleche-test-{}", std::process::id());
     let path = Path::new("/run").join(&name);
-    let trace = world.run(&format!(
-        "echo x >/dev/null; cat /etc/passwd >/dev/null; (echo x >/run/{name}) 2>/dev/null; rm -f /run/{name}"
-    ));
+    let trace = world
+        .run(&format!("echo x >/dev/null; ls -ld . >/dev/null; (echo x >/run/{name}) 2>/dev/null; rm -f /run/{name}"));
     assert!(touch(&trace, &path).made.own);
     assert!(!trace.touched.contains_key(Path::new("/etc/passwd")));
     assert_eq!(trace.refusals, []);
+    let trace = world.run("cat /etc/passwd >/dev/null");
+    assert!(touch(&trace, Path::new("/etc/passwd")).seen.content);
     let trace = world.run("(: >/proc/sys/fleche) 2>/dev/null; :");
     assert_eq!(trace.refusals, [Reason::Device("/proc/sys/fleche".into())]);
 }

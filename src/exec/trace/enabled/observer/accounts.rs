@@ -9,7 +9,7 @@ use rustix::fs::FileType;
 use super::super::super::Watch;
 use super::super::ledger::Sight;
 use super::super::look;
-use super::{Asker, Observer};
+use super::{Asker, Observer, Voice};
 use crate::model::{Account, Facet, Reason, SYSTEM, Trail};
 use crate::sys::calls::{At, Empty, End};
 use crate::sys::seccomp::{Listener, Notice};
@@ -20,7 +20,7 @@ impl Observer {
     pub fn leave_apart(&mut self, folder: &Path) {
         if !self.watch.apart.iter().any(|apart| folder.starts_with(apart)) {
             self.watch.apart.push(folder.to_owned());
-            self.scopes.clear();
+            self.grounds.clear();
         }
     }
 
@@ -34,7 +34,7 @@ impl Observer {
         if self.has_given_up {
             return;
         }
-        let asker = Asker { tracee: Tracee::of(notice.thread), listener, id: notice.id };
+        let asker = Asker { voice: Voice::Teller, tracee: Tracee::of(notice.thread), listener, id: notice.id };
         if account.uses_network {
             self.refuse_network("a run in it that may".to_owned());
         }
@@ -44,7 +44,7 @@ impl Observer {
         for (path, trail) in &account.left {
             let is_read =
                 |(seen, facet): &(PathBuf, Facet)| seen == path && matches!(facet, Facet::Whole | Facet::Content);
-            self.note_left(path, *trail, account.seen.iter().any(is_read));
+            self.note_left(&asker, path, *trail, account.seen.iter().any(is_read));
         }
     }
 
@@ -56,7 +56,7 @@ impl Observer {
         // What was declared may be a link, which counts with what it leads to.
         let end = if *facet == Facet::Whole { End::Followed } else { End::Kept };
         let Some(path) = self.resolved(asker, path, end) else { return };
-        if self.is_passed_over(&path) {
+        if self.is_passed_over(asker, &path) {
             return;
         }
         // How it got there is not told.
@@ -67,6 +67,8 @@ impl Observer {
             Facet::Kind => Sight::Kind,
             Facet::Metadata => Sight::Exactly,
             Facet::Replaced => Sight::Metadata,
+            Facet::Attributes => return self.ledger.ask_attributes(&path),
+            Facet::Machine => return self.ledger.ask_machine(&path),
             Facet::Listing { without } => {
                 let Watch { apart, scratch, .. } = &self.watch;
                 let is_passed_over = |name: &OsStr| {
@@ -80,8 +82,8 @@ impl Observer {
     }
 
     /// Where something is left no folder on the way is a link, for a replay goes through none.
-    fn note_left(&mut self, path: &Path, trail: Trail, is_read: bool) {
-        if !self.is_change_noted(path) {
+    fn note_left(&mut self, asker: &Asker, path: &Path, trail: Trail, is_read: bool) {
+        if !self.is_change_noted(asker, path) {
             return;
         }
         if trail != Trail::Nothing {
@@ -91,15 +93,15 @@ impl Observer {
         match (trail, now) {
             (Trail::File { .. }, Some(_)) if is_read => self.ledger.alter(path),
             (Trail::File { .. }, _) => self.ledger.replace(path),
-            (Trail::Folder, None) => self.ledger.make_folder(path),
-            (Trail::Folder, Some(_)) => self.ledger.alter(path),
+            (Trail::Folder { .. }, None) => self.ledger.make_folder(path),
+            (Trail::Folder { .. }, Some(_)) => self.ledger.alter(path),
             (Trail::Nothing, None) => self.ledger.see(path, Sight::Kind),
             (Trail::Nothing, Some(FileType::Directory)) if look::is_empty(path) => self.ledger.remove_folder(path),
             // What is in it is taken away before it.
             (Trail::Nothing, Some(FileType::Directory)) => self.ledger.replace(path),
             (Trail::Nothing, Some(_)) => self.ledger.remove(path),
         }
-        if trail == (Trail::File { is_dated: true }) {
+        if matches!(trail, Trail::File { is_dated: true } | Trail::Folder { is_dated: true }) {
             self.ledger.date(path);
         }
         self.resolver.forget_all(path);

@@ -28,7 +28,7 @@ impl Observer {
         }
     }
 
-    pub(super) fn open_device(&mut self, path: &Path, opening: Opening) {
+    pub(super) fn open_device(&mut self, asker: &Asker, path: &Path, opening: Opening) {
         let is_probe = path == Path::new("/dev/tty") && opening.is_probe();
         if is_probe || opening.is_place() || never::is_plain_device(path) {
             return;
@@ -42,6 +42,8 @@ impl Observer {
         };
         if is_used {
             self.ledger.refuse(Reason::Device(path.to_owned()));
+        } else if !opening.is_place() {
+            self.refuse_kernels(asker, path);
         }
     }
 
@@ -93,7 +95,7 @@ impl Observer {
                 if never::is_name_service(&path) || self.ledger.is_own(&path) {
                     return;
                 }
-                if !self.is_passed_over(&path) {
+                if !self.is_passed_over(asker, &path) {
                     self.ledger.see(&path, Sight::Kind);
                 }
                 if is_there {
@@ -103,6 +105,14 @@ impl Observer {
             Some(Address::Abstract(name)) => self.refuse_abstract(&name),
             Some(Address::Network(address)) => self.refuse_network(address.to_string()),
             Some(Address::Other(family)) => self.refuse_network(format!("an address of family {family}")),
+        }
+    }
+
+    /// A message may name its receiver, as a connection does.
+    pub(super) fn send(&mut self, asker: &Asker, message: u64) {
+        if let Some([name, length]) = asker.tracee.read_words(message) {
+            // The length is half as long as a word.
+            self.connect(asker, name, length & u64::from(u32::MAX));
         }
     }
 
@@ -117,7 +127,7 @@ impl Observer {
             Some(Address::Path(text)) => {
                 let at = At { folder: None, path: 0, end: End::Kept, empty: Empty::Nothing };
                 let Some(path) = self.real_of(asker, &text, at) else { return };
-                if self.is_change_noted(&path) && self.ledger.now(&path).is_none() {
+                if self.is_change_noted(asker, &path) && self.ledger.now(&path).is_none() {
                     self.ledger.make(&path);
                 }
             }

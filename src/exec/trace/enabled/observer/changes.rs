@@ -85,7 +85,7 @@ impl Observer {
             (Moving::Onto, _) => true,
             _ => is_folder[0] != is_folder[1] || (is_folder[1] && !look::is_empty(&to)),
         };
-        let noted = [&from, &to].map(|path| self.is_change_noted(path));
+        let noted = [&from, &to].map(|path| self.is_change_noted(asker, path));
         if fails {
             for (path, is_folder) in
                 [&from, &to].into_iter().zip(is_folder).zip(noted).filter_map(|(it, is)| is.then_some(it))

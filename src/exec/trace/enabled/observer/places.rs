@@ -5,44 +5,100 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::super::super::never;
+use super::super::caller;
 use super::super::habit::Habit;
-use super::super::ledger::Sight;
+use super::super::ledger::{Deed, Sight};
 use super::super::resolve::{Noted, Place, Reach, Resolved, Where, locate};
-use super::{Asker, Observer, Scope};
+use super::{Asker, Ground, Observer, Scope, Voice};
 use crate::exec::trace::Vain;
-use crate::model::{Reason, SYSTEM};
+use crate::model::{Keeper, Reason, SYSTEM};
 use crate::sys::calls::{At, Empty, Opening};
 use crate::sys::tracee::Spot;
 
 impl Observer {
-    pub(super) fn scope(&mut self, path: &Path) -> Scope {
+    /// What is noted of `path`, whoever touches it.
+    pub(super) fn ground(&mut self, path: &Path) -> Ground {
         if self.ledger.is_touched(path) {
-            return Scope::Noted;
+            return Ground::Open;
         }
-        if let Some(scope) = self.scopes.get(path) {
-            return *scope;
+        if let Some(ground) = self.grounds.get(path) {
+            return *ground;
         }
-        let scope = if never::is_kernels(path) {
-            Scope::Kernel
+        let ground = if never::is_kernels(path) {
+            Ground::Kernel
         } else if self.watch.apart.iter().any(|folder| path.starts_with(folder)) || (self.watch.scratch)(path) {
-            Scope::Apart
+            Ground::Apart
         } else if never::is_never_observed(path) {
-            Scope::Unread
+            Ground::Unread
+        } else if let Some(keeper) = self.watch.kept.keeper(path) {
+            Ground::Kept(keeper)
         } else {
-            return Scope::Noted;
+            return Ground::Open;
         };
-        self.scopes.insert(path.to_owned(), scope);
-        scope
+        self.grounds.insert(path.to_owned(), ground);
+        ground
+    }
+
+    /// What is noted of `path` where this one touches it.
+    pub(super) fn scope(&mut self, asker: &Asker, path: &Path) -> Scope {
+        match self.ground(path) {
+            Ground::Open => Scope::Noted,
+            Ground::Apart => Scope::Apart,
+            Ground::Kernel => Scope::Kernel,
+            Ground::Unread if asker.voice == Voice::Teller || self.is_asked_for(asker, path) => Scope::Noted,
+            Ground::Unread => Scope::Unread,
+            Ground::Kept(keeper) => self.scope_of_kept(asker, path, keeper),
+        }
+    }
+
+    /// Its keeper has it apart, unless its arguments name it. For everybody else it counts, but for what a keeper has made: that
+    /// comes of what the keeper was given.
+    fn scope_of_kept(&mut self, asker: &Asker, path: &Path, keeper: Keeper) -> Scope {
+        let is_kept = asker.voice == Voice::Caller && {
+            let caller = self.callers.of(asker.tracee);
+            let kept = &self.watch.kept;
+            caller.is(keeper) && !caller.names(path, &self.text, &|place| kept.keeper(place).is_some())
+        };
+        match self.ledger.deed_apart(path) {
+            _ if is_kept => Scope::Apart,
+            Some(Deed::Made) => Scope::Apart,
+            Some(Deed::Changed) => {
+                self.ledger.refuse(Reason::NoImage(path.to_owned()));
+                Scope::Noted
+            }
+            None => Scope::Noted,
+        }
+    }
+
+    /// Whether what tells of the machine is read because somebody wants to know it.
+    pub(super) fn is_asked_for(&mut self, asker: &Asker, path: &Path) -> bool {
+        let who = self.callers.of(asker.tracee);
+        let is_kernels = never::is_kernels(path);
+        // What the library reads for itself is meant only where it is named as a whole.
+        let is_within = |place: &Path| match (caller::is_own(path), is_kernels) {
+            (true, _) => false,
+            (_, true) => never::is_kernels(place),
+            (_, false) => place != Path::new("/"),
+        };
+        who.tells(path) || who.names(path, &self.text, &is_within)
+    }
+
+    /// What the kernel tells is another thing each time.
+    pub(super) fn refuse_kernels(&mut self, asker: &Asker, path: &Path) {
+        let is_told_of = path.parent().is_some_and(never::is_kernels) && !never::is_plain_device(path);
+        if is_told_of && path != Path::new("/dev/tty") && self.is_asked_for(asker, path) {
+            self.ledger.refuse(Reason::Device(path.to_owned()));
+        }
     }
 
     /// Whether nothing is noted of what is read at `path`.
-    pub(super) fn is_passed_over(&mut self, path: &Path) -> bool {
-        self.scope(path) != Scope::Noted
+    pub(super) fn is_passed_over(&mut self, asker: &Asker, path: &Path) -> bool {
+        self.scope(asker, path) != Scope::Noted
     }
 
     /// Whether what is done to `path` is noted.
-    pub(super) fn is_change_noted(&mut self, path: &Path) -> bool {
-        match self.scope(path) {
+    pub(super) fn is_change_noted(&mut self, asker: &Asker, path: &Path) -> bool {
+        match self.scope(asker, path) {
             Scope::Noted | Scope::Unread => true,
             Scope::Apart => {
                 self.ledger.set_apart(path);
@@ -91,16 +147,19 @@ impl Observer {
         is_known || (noted.kind_blindly && self.habits.of(asker.tracee) == Habit::Blind)
     }
 
-    /// The same of opening it.
-    pub(super) fn is_opening_noted(&mut self, at: At, opening: Opening) -> bool {
+    /// The same of opening it. What a compiler opens is looked into for what tells of the file's age, and what others opened
+    /// before it was not.
+    pub(super) fn is_opening_noted(&mut self, asker: &Asker, at: At, opening: Opening) -> bool {
         if opening.changes() {
             return false;
         }
         let noted = self.resolver.noted(&self.text, at.end);
-        match opening.is_place() || opening.is_folder() {
-            true => noted.kind,
-            false => noted.opened && (noted.exactly || !self.habits.are_curious),
+        if opening.is_place() || opening.is_folder() {
+            return noted.kind;
         }
+        noted.opened
+            && (noted.exactly || !self.habits.are_curious)
+            && (noted.opened_blindly || self.habits.of(asker.tracee) != Habit::Blind)
     }
 
     /// Remembers of the path that was read, which leads to `path`, what is noted by now: only of what is not passed over.
@@ -132,7 +191,7 @@ impl Observer {
             Resolved::New(place) => {
                 self.leaves_root |= self.is_way_out(&base, text, &place);
                 for link in &place.links {
-                    if !self.is_passed_over(link) {
+                    if !self.is_passed_over(asker, link) {
                         self.ledger.see(link, Sight::Kind);
                     }
                 }
@@ -149,7 +208,7 @@ impl Observer {
                 None
             }
             Reach::Broken => {
-                if !self.is_passed_over(&place.path) {
+                if !self.is_passed_over(asker, &place.path) {
                     self.ledger.see(&place.path, Sight::Kind);
                     self.resolver.note(text, at.end, |noted| *noted = Noted::ALL);
                 }
@@ -201,12 +260,24 @@ impl Observer {
     /// The same as [`real`](Observer::real), where something is noted of it.
     pub(super) fn watched(&mut self, asker: &Asker, at: At) -> Option<PathBuf> {
         let path = self.real(asker, at)?;
-        (!self.is_passed_over(&path)).then_some(path)
+        self.is_watched(asker, &path).then_some(path)
+    }
+
+    /// Whether something is noted of what is seen of `path`.
+    pub(super) fn is_watched(&mut self, asker: &Asker, path: &Path) -> bool {
+        match self.scope(asker, path) {
+            Scope::Noted => true,
+            Scope::Kernel => {
+                self.refuse_kernels(asker, path);
+                false
+            }
+            Scope::Unread | Scope::Apart => false,
+        }
     }
 
     /// The same, where what is done to it is.
     pub(super) fn changed(&mut self, asker: &Asker, at: At) -> Option<PathBuf> {
         let path = self.real(asker, at)?;
-        self.is_change_noted(&path).then_some(path)
+        self.is_change_noted(asker, &path).then_some(path)
     }
 }
