@@ -9,7 +9,7 @@ use clap::ValueHint;
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::store::{Existing, Importer, Store, Verdict};
-use crate::ui::{self, Talk};
+use crate::ui::{self, Progress, Talk};
 
 /// Take over the calls of an exported file
 ///
@@ -35,11 +35,15 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let existing = if args.overwrite { Existing::Replaced } else { Existing::Kept };
     let most = args.max_entry.unwrap_or(engine::MAX_ENTRY);
     let refused = match args.file == Path::new("-") {
-        true => take_over(io::stdin().lock(), most, &store, existing, talk)?,
+        true => take_over(io::stdin().lock(), most, &store, existing, &|text, how| how(talk, text))?,
         false => {
             let unreadable = |why| Error::failure(format!("cannot read `{}`", args.file.display())).because(why);
             let file = File::open(&args.file).map_err(unreadable)?;
-            take_over(file, most, &store, existing, talk)?
+            let length = file.metadata().map_err(unreadable)?.len();
+            let progress = Progress::new("importing calls", talk);
+            let file = Shown { file, done: 0, show: &|done| progress.show(done, length) };
+            let say = |text: &str, how: Say| progress.beside(|| how(talk, text));
+            take_over(file, most, &store, existing, &say)?
         }
     };
     engine::look_after(&store);
@@ -50,11 +54,30 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     }
 }
 
+/// How loud something is.
+type Say = fn(&Talk, &str);
+
+/// A file of which is shown how much was read.
+struct Shown<'a> {
+    file: File,
+    done: u64,
+    show: &'a dyn Fn(u64),
+}
+
+impl Read for Shown<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(bytes)?;
+        self.done += read as u64;
+        (self.show)(self.done);
+        Ok(read)
+    }
+}
+
 /// Gives how many calls were refused.
-fn take_over(file: impl Read, most: u64, store: &Store, existing: Existing, talk: &Talk) -> Result<u64> {
+fn take_over(file: impl Read, most: u64, store: &Store, existing: Existing, say: &dyn Fn(&str, Say)) -> Result<u64> {
     let mut importer = Importer::begin(BufReader::with_capacity(1 << 18, file), most)?;
     let mut refused = 0;
-    while let Some(next) = importer.next()? {
+    while let Some(next) = importer.next_call()? {
         let verdict = match next {
             Ok(parcel) => {
                 let key = parcel.call.key;
@@ -71,10 +94,10 @@ fn take_over(file: impl Read, most: u64, store: &Store, existing: Existing, talk
             }
         };
         match verdict {
-            Ok(text) => talk.detail(&text),
+            Ok(text) => say(&text, Talk::detail),
             Err(text) => {
                 refused += 1;
-                talk.warn(&text);
+                say(&text, Talk::warn);
             }
         }
     }

@@ -65,7 +65,7 @@ impl<R: Read> Importer<R> {
     /// # Errors
     ///
     /// Where the file is cut short or damaged.
-    pub fn next(&mut self) -> Result<Option<std::result::Result<Parcel, String>>, Error> {
+    pub fn next_call(&mut self) -> Result<Option<std::result::Result<Parcel, String>>, Error> {
         let (part, length) = self.peek()?;
         match part {
             Part::End => {

@@ -48,7 +48,7 @@ fn imported(store: &Store, bytes: &[u8], existing: Existing) -> (Vec<Verdict>, R
     let mut verdicts = Vec::new();
     let read = (|| {
         let mut importer = Importer::begin(bytes, 1 << 20)?;
-        while let Some(next) = importer.next()? {
+        while let Some(next) = importer.next_call()? {
             verdicts.push(match next {
                 Ok(parcel) => importer.store(&parcel, store, existing)?,
                 Err(why) => {
