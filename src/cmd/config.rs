@@ -15,7 +15,7 @@ use crate::ui::{self, JsonStyle};
 
 /// Print what is configured here and where each line comes from, as fleche.toml would hold it
 ///
-/// A flag outranks a variable, that outranks the rule for the command, and that the [defaults] of the files: of each fleche.toml
+/// A flag outranks a variable, that outranks the rule for the command, and that the defaults of the files: of each fleche.toml
 /// from the working directory upwards (as far as one says `root = true`), then of your own file, ~/.config/fleche/config.toml
 /// or what FLECHE_CONFIG names. The nearest file outranks the others, key by key.
 #[derive(Debug, clap::Args)]
