@@ -34,7 +34,7 @@ pub struct Args {
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let store = super::store()?;
     let keys = match args.touched {
-        true => touched(&store, args.chosen)?,
+        true => touched(&store, args.chosen, talk)?,
         false => super::transfer::keys(args.chosen, &store)?,
     };
     if args.file == Path::new("-") {
@@ -44,13 +44,19 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
         return write(&store, &keys, BufWriter::new(io::stdout()), talk).map(drop);
     }
     let unwritable = |why: io::Error| Error::failure(format!("cannot write `{}`", args.file.display())).because(why);
-    // Beside it, so that a file that was there stays until the new one is whole.
-    let folder = args.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // What is no file is written into: a pipe has somebody who reads.
+    if std::fs::metadata(&args.file).is_ok_and(|found| !found.is_file()) {
+        let into = File::options().write(true).open(&args.file).map_err(unwritable)?;
+        return write(&store, &keys, BufWriter::new(into), talk).map(drop);
+    }
+    // Where a link leads, and beside that, so that a file that was there stays until the new one is whole.
+    let target = std::fs::canonicalize(&args.file).unwrap_or_else(|_| args.file.clone());
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let file = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
     let written = write(&store, &keys, BufWriter::new(file), talk)?;
     let file = written.into_inner().map_err(|error| unwritable(error.into_error()))?;
     give_usual_mode(file.as_file()).and_then(|()| file.as_file().sync_all()).map_err(unwritable)?;
-    file.persist(&args.file).map(drop).map_err(|error| unwritable(error.error))
+    file.persist(&target).map(drop).map_err(|error| unwritable(error.error))
 }
 
 /// A temporary file is its owner's alone; this one is what the umask says.
@@ -62,9 +68,12 @@ fn give_usual_mode(file: &File) -> io::Result<()> {
 }
 
 /// What the session used, and, if others were chosen, of these.
-fn touched(store: &Store, chosen: chosen::Args) -> Result<Vec<Key>> {
+fn touched(store: &Store, chosen: chosen::Args, talk: &Talk) -> Result<Vec<Key>> {
     let session = config::session().ok_or_else(|| Error::usage("FLECHE_SESSION is not set"))?;
     let touched = store.touched(&session)?;
+    if touched.is_empty() {
+        talk.warn(&format!("nothing was used in the session `{session}`"));
+    }
     if chosen.is_everything() {
         return Ok(touched);
     }

@@ -14,7 +14,8 @@ const GRACE: &str = "1h";
 
 /// Remove what no call needs, and calls beyond the limits that are given
 ///
-/// Calls that were not used for longest go first; calls with the tag `pin` never go.
+/// Calls that were not used for longest go first; calls with the tag `pin` never go. A limit that no option gives is the one that
+/// is configured for the cache, if one is.
 #[derive(clap::Args)]
 pub struct Args {
     /// Print what would be removed, and remove nothing

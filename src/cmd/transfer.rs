@@ -64,7 +64,13 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
                     progress.beside(|| talk.detail(&format!("{} is there already", key.0.short())));
                 }
                 if args.pop {
-                    from.evict(std::slice::from_ref(key), |_| {})?;
+                    // What was there may be damaged by now: then that goes, and this one comes.
+                    let is_safe = transferred == Transferred::Copied
+                        || to.holds(key)
+                        || engine::transfer(key, &from, &to, Existing::Replaced).is_ok();
+                    if is_safe {
+                        from.evict(std::slice::from_ref(key), |_| {})?;
+                    }
                 }
             }
             Err(reason) => {

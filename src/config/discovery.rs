@@ -120,8 +120,14 @@ impl Found {
     }
 }
 
-/// What is at `path`, if there is something.
+/// What is at `path`, if there is something that is gone by.
 fn content(path: &Path) -> Option<Content> {
+    // Who put a link there decides what is read.
+    let itself = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    let is_link = FileType::from_raw_mode(itself.st_mode) == FileType::Symlink;
+    if !project::is_trusted(itself.st_uid, if is_link { 0 } else { itself.st_mode }) {
+        return Some(foreign(itself.st_mode));
+    }
     // Without waiting for a writer where it is a FIFO.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     match open(path, flags, Mode::empty()) {
@@ -139,6 +145,13 @@ fn unreadable(path: &Path, error: Errno) -> Option<Content> {
 }
 
 #[cold]
+fn foreign(mode: u32) -> Content {
+    let is_link = FileType::from_raw_mode(mode) == FileType::Symlink;
+    let why = if is_link || mode & 0o002 == 0 { "it belongs to another user" } else { "everybody may write it" };
+    Content::Foreign(format!("{why}; FLECHE_CONFIG=FILE goes by a file whoever wrote it"))
+}
+
+#[cold]
 fn content_of(mut file: std::fs::File) -> Content {
     use std::io::Read;
     let unreadable = |why: io::Error| Content::Unreadable(format!("cannot be read: {}", cause(&why)));
@@ -147,8 +160,7 @@ fn content_of(mut file: std::fs::File) -> Content {
         Err(error) => return unreadable(error.into()),
     };
     if !project::is_trusted(found.st_uid, found.st_mode) {
-        let why = if found.st_mode & 0o002 == 0 { "it belongs to another user" } else { "everybody may write it" };
-        return Content::Foreign(format!("{why}; FLECHE_CONFIG=FILE goes by a file whoever wrote it"));
+        return foreign(found.st_mode);
     }
     match FileType::from_raw_mode(found.st_mode) {
         FileType::RegularFile => {}

@@ -225,6 +225,10 @@ fn with_values(request: &Request, policy: &Policy, caches: &Caches) -> Result<(R
         }
         Mode::On | Mode::Refresh => {
             let store = open(Purpose::Write)?;
+            if !store.is_writable() {
+                let (resolved, named) = arguments::resolved_by_looking(request, &store)?;
+                return Ok((resolved, Arguments::passing(named, store)));
+            }
             let (resolved, named) = arguments::resolved(request, &store)?;
             Ok((resolved, Arguments::kept(named, store)))
         }

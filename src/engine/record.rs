@@ -299,7 +299,7 @@ impl<'a> Shelved<'a> {
     }
 
     fn keep_landing(&self, landing: &Landing, most: u64) -> Result<Content, Reason> {
-        self.keep(self.store.ingest_from(landing.file(), landing.start(), most)?)
+        self.keep(self.store.ingest(landing.file(), most)?)
     }
 }
 

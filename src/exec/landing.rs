@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fstat, open};
-use rustix::io::{Errno, pread};
+use rustix::io::Errno;
 
 use super::Forward;
 use crate::model::{Reason, Stamp, Stream, Streams, Trace};
@@ -23,9 +23,6 @@ use crate::sys::descriptor::{self, Kind};
 use crate::sys::entry::{Standard, standard};
 use crate::sys::holders::{self, Label};
 use crate::sys::stamp;
-
-/// So many bytes before the place where a command appends must be the same afterwards.
-const NEIGHBOURS: u64 = 4096;
 
 /// The files that a command writes by itself.
 #[derive(Debug, Default)]
@@ -47,22 +44,8 @@ pub struct Landing {
     label: Label,
     /// Tells who opens it, and who closes it after writing.
     witness: OwnedFd,
-    manner: Manner,
-    /// Where the command's bytes begin.
-    start: u64,
-    /// The bytes before.
-    neighbours: Vec<u8>,
     /// When the command had ended.
     stamp: Option<Stamp>,
-}
-
-/// How the caller opened it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manner {
-    /// It was empty.
-    Anew,
-    /// All that is written comes to its end.
-    Appended,
 }
 
 /// What happened to a file.
@@ -184,9 +167,10 @@ impl Landing {
         if !is_writable || FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
             return None;
         }
-        let start = u64::try_from(found.st_size).ok()?;
-        let manner = if flags.contains(OFlags::APPEND) { Manner::Appended } else { Manner::Anew };
-        if manner == Manner::Anew && (start != 0 || descriptor::offset(descriptor).ok() != Some(0)) {
+        // What a command finds in it would count: whether there is a heading already, whether it is its own input. So it finds
+        // nothing, or a pipe.
+        let is_empty = found.st_size == 0 && descriptor::offset(descriptor).ok() == Some(0);
+        if !is_empty || flags.contains(OFlags::APPEND) {
             return None;
         }
         // Of what other machines do the kernel does not tell, and of its own files even opening one to read may do something.
@@ -199,24 +183,18 @@ impl Landing {
         let file = reader(&path).ok()?;
         let witness = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
         inotify::add_watch(&witness, &path, WatchFlags::OPEN | WatchFlags::CLOSE_WRITE).ok()?;
-        let neighbours = bytes_before(&file, start).ok()?;
-        let landing = Landing { stream, number, file, label, witness, manner, start, neighbours, stamp: None };
+        let landing = Landing { stream, number, file, label, witness, stamp: None };
         Some((landing, bystanders))
     }
 
-    /// To read what the command wrote, from [`start`](Landing::start) on.
+    /// To read what the command wrote.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Where the command's bytes begin.
-    pub fn start(&self) -> u64 {
-        self.start
-    }
-
     /// How many bytes the command wrote, once it has ended.
     fn length(&self) -> u64 {
-        self.stamp.as_ref().map_or(0, |stamp| stamp.size.saturating_sub(self.start))
+        self.stamp.as_ref().map_or(0, |stamp| stamp.size)
     }
 
     /// Takes the stamp; what is wrong with the file, if something is.
@@ -226,15 +204,11 @@ impl Landing {
         self.stamp = Some(stamp);
         let descriptor = standard(self.number);
         let flags = fcntl_getfl(descriptor).unwrap_or(OFlags::empty());
-        let is_same_manner = flags.contains(OFlags::APPEND) == (self.manner == Manner::Appended);
-        let is_at_end = self.manner == Manner::Appended || descriptor::offset(descriptor).ok() == Some(size);
-        if !is_same_manner || !is_at_end {
-            return Err("the file does not end where it wrote last");
+        let is_at_end = descriptor::offset(descriptor).ok() == Some(size);
+        match is_at_end && !flags.contains(OFlags::APPEND) {
+            true => Ok(()),
+            false => Err("the file does not end where it wrote last"),
         }
-        if size < self.start || bytes_before(&self.file, self.start).ok().as_ref() != Some(&self.neighbours) {
-            return Err("what was in the file before was changed");
-        }
-        Ok(())
     }
 
     /// Refuses where somebody opened the file anew and wrote, or may have.
@@ -283,20 +257,4 @@ fn reader(path: &str) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
     let opened = open(path, flags | OFlags::NOATIME, Mode::empty()).or_else(|_| open(path, flags, Mode::empty()));
     Ok(File::from(opened?))
-}
-
-/// The last bytes before `place`.
-fn bytes_before(file: &File, place: u64) -> io::Result<Vec<u8>> {
-    let length = place.min(NEIGHBOURS);
-    let mut bytes = vec![0; length as usize];
-    let mut read = 0;
-    while read < bytes.len() {
-        match pread(file, &mut bytes[read..], place - length + read as u64) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(more) => read += more,
-            Err(Errno::INTR) => {}
-            Err(why) => return Err(why.into()),
-        }
-    }
-    Ok(bytes)
 }

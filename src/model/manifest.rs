@@ -10,6 +10,10 @@ use super::{Malformed, Observation, Reader, Writer};
 /// they are read.
 const MOST_SHARED: usize = 255;
 
+/// All paths of a list have at most so many bytes, each counted with some more: a million long ones, and less than hostile
+/// bytes could make of a file that a reader takes.
+const MOST_EXPANDED: usize = 512 << 20;
+
 /// The bytes of `observations`, stamps included.
 pub fn encode(observations: &[Observation]) -> Vec<u8> {
     let mut writer = Writer::with_capacity(observations.len() * 64);
@@ -30,11 +34,14 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Observation>, Malformed> {
     const SHORT: usize = 48;
     let mut reader = Reader::new(bytes);
     let mut observations: Vec<Observation> = Vec::with_capacity(bytes.len() / SHORT);
+    let mut room = MOST_EXPANDED;
     while !reader.is_empty() {
         let shared = usize::try_from(reader.number()?).ok().filter(|shared| *shared <= MOST_SHARED);
         let before = observations.last().map_or(&b""[..], |before| before.path.as_os_str().as_bytes());
         let shared = shared.and_then(|shared| before.get(..shared)).ok_or(Malformed("path"))?;
         let rest = reader.bytes()?;
+        // Each takes room beside its path.
+        room = room.checked_sub(shared.len() + rest.len() + SHORT).ok_or(Malformed("path"))?;
         let mut path = Vec::with_capacity(shared.len() + rest.len());
         path.extend_from_slice(shared);
         path.extend_from_slice(rest);

@@ -39,15 +39,26 @@ impl Store {
         durability: Durability,
     ) -> Result<Copied, Reason> {
         if existing == Existing::Kept && self.has_whole(&call.key) {
+            self.add_tags(&call.key, call.tags.clone())?;
             return Ok(Copied::Present);
         }
         let mut recording = self.recording()?;
         for content in call.values().filter(|content| content.inline.is_none()) {
             recording.fetch(content, from)?;
         }
-        recording.place(call, durability, from.path_set_of(call))?;
+        // Tags are somebody's notes, and not the run's.
+        let mut tagged = call.clone();
+        let former = self.own_call(&call.key).ok().flatten().map_or_else(Default::default, |former| former.tags);
+        tagged.tags = former.into_iter().chain(call.tags.clone()).collect();
+        recording.place(&tagged, durability, from.path_set_of(call))?;
         recording.note_copied(call);
         Ok(Copied::Anew)
+    }
+
+    /// Whether it has the call and all of its values, each of which is read: for who is about to remove them elsewhere.
+    pub fn holds(&self, key: &Key) -> bool {
+        self.own_call(key)
+            .is_ok_and(|call| call.is_some_and(|call| call.values().all(|content| self.own_value(content).is_ok())))
     }
 
     /// Whether it has the call and, as far as their sizes tell, all of its values.

@@ -89,11 +89,6 @@ impl Folder {
         Folder { sharing, ..self }
     }
 
-    /// Whose it is.
-    pub fn sharing(&self) -> Sharing {
-        self.sharing
-    }
-
     /// Gives a file that was just made the bits that it has among its users, whatever the umask took from it.
     fn give_rights(&self, file: impl AsFd) -> io::Result<()> {
         match self.sharing {

@@ -73,6 +73,7 @@ use crate::error::Error;
 use crate::model::{CacheLimits, Event, Key, Reason};
 use crate::sys::clock;
 use folder::Folder;
+use opening::Terms;
 
 /// Largest value in bytes that a call's own file holds.
 pub const INLINE_LIMIT: u64 = 16 << 10;
@@ -96,6 +97,8 @@ enum Access {
 pub struct Store {
     folder: Arc<Folder>,
     access: Access,
+    /// Who may use its folder.
+    terms: Terms,
     /// The one open `lock` file of this store, see [`Store::lock_file`].
     lock: Mutex<Option<Arc<File>>>,
     /// The `lock` file once more, for who must be alone.
@@ -119,6 +122,7 @@ impl Store {
         Store {
             folder: Arc::new(folder),
             access,
+            terms: Terms::PRIVATE,
             lock: Mutex::default(),
             guard: Mutex::default(),
             recording: Mutex::default(),

@@ -100,8 +100,10 @@ impl Store {
     ///
     /// As [`Store::open`].
     pub fn reopened(&self) -> Result<Store, Reason> {
-        let terms = Terms { sharing: self.folder.sharing(), access: CacheAccess::ReadWrite };
-        Ok(Store::open_on(self.folder.path(), terms)?.within(&self.limits))
+        if self.terms.access == CacheAccess::ReadOnly {
+            return Store::open_to_look_on(self.folder.path(), self.terms);
+        }
+        Ok(Store::open_on(self.folder.path(), self.terms)?.within(&self.limits))
     }
 
     fn open_on(folder: &Path, terms: Terms) -> Result<Store, Reason> {
@@ -119,7 +121,7 @@ impl Store {
         if !has_layout(&folder)? {
             mark(&folder)?;
         }
-        Ok(Store::new(folder, Access::ReadWrite))
+        Ok(Store { terms, ..Store::new(folder, Access::ReadWrite) })
     }
 
     /// Opens the cache in `folder` without ever writing to it: no journal, no stamps, no last use, no repair.
@@ -149,7 +151,7 @@ impl Store {
                 // A file in place of the folder: nothing is found below it, and nothing can be made there.
                 let nothing = memfd_create(c"no cache", MemfdFlags::CLOEXEC)
                     .map_err(|error| unusable("cannot do without a cache", error.into()))?;
-                Ok(Store::new(Folder::new(path, nothing), Access::ReadOnly))
+                Ok(Store { terms, ..Store::new(Folder::new(path, nothing), Access::ReadOnly) })
             }
             other => Store::read_only(path.clone(), other.map_err(|error| not_a_folder(&path, error))?, terms),
         }
@@ -184,20 +186,20 @@ impl Store {
         if !has_layout(&folder)? {
             check_contents(&folder)?;
         }
-        Ok(Store::new(folder, Access::ReadOnly))
+        Ok(Store { terms, ..Store::new(folder, Access::ReadOnly) })
     }
 }
 
 /// Who may use a folder for a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Terms {
+pub(super) struct Terms {
     sharing: Sharing,
     access: CacheAccess,
 }
 
 impl Terms {
     /// Its owner alone.
-    const PRIVATE: Terms = Terms { sharing: Sharing::Private, access: CacheAccess::ReadWrite };
+    pub const PRIVATE: Terms = Terms { sharing: Sharing::Private, access: CacheAccess::ReadWrite };
 
     fn of(cache: &Cache) -> Terms {
         Terms { sharing: cache.sharing, access: cache.access }

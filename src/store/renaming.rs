@@ -49,7 +49,7 @@ impl Store {
     }
 
     /// Gives a call the tags of these names that it has not.
-    fn add_tags(&self, key: &Key, tags: BTreeMap<String, String>) -> Result<(), Reason> {
+    pub(super) fn add_tags(&self, key: &Key, tags: BTreeMap<String, String>) -> Result<(), Reason> {
         let add = |present: &mut BTreeMap<String, String>| {
             for (name, value) in &tags {
                 present.entry(name.clone()).or_insert_with(|| value.clone());

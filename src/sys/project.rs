@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, CWD, statat};
+use rustix::fs::{AtFlags, CWD, FileType, statat};
 
 use super::identity;
 
@@ -32,7 +32,16 @@ pub fn is_trusted(owner: u32, mode: u32) -> bool {
 /// The root of the project that `folder` belongs to. Costs one `stat(2)` a folder.
 pub fn root(folder: &Path) -> Option<PathBuf> {
     let is_root = |folder: &&Path| {
-        statat(CWD, folder.join(FILE), AtFlags::empty()).is_ok_and(|found| is_trusted(found.st_uid, found.st_mode))
+        let file = folder.join(FILE);
+        let Ok(found) = statat(CWD, &file, AtFlags::SYMLINK_NOFOLLOW) else { return false };
+        match FileType::from_raw_mode(found.st_mode) {
+            // Who put a link there decides where it leads.
+            FileType::Symlink => {
+                is_trusted(found.st_uid, 0)
+                    && statat(CWD, &file, AtFlags::empty()).is_ok_and(|found| is_trusted(found.st_uid, found.st_mode))
+            }
+            _ => is_trusted(found.st_uid, found.st_mode),
+        }
     };
     folder.ancestors().find(is_root).map(Path::to_owned)
 }

@@ -80,11 +80,11 @@ fn appending_replays_only_what_was_appended() {
     assert_eq!(scene.told("fleche run -v -- tool print hello >>all"), "stored");
     assert_eq!(scene.told("fleche run -v -- tool print hello >>all"), "hit");
     assert_eq!(scene.world.read("all"), "before\nhellohello");
-    // What was there before is gone, which a replay would not repeat.
-    scene.is_refused(
-        "echo before >all; fleche run -v --pure -- tool resize 3 >>all",
-        &format!("{SHARED}what was in the file before was changed"),
-    );
+    // What is in the file decides nothing: it gets a pipe.
+    fs::remove_file(scene.world.path("all")).unwrap();
+    assert_eq!(scene.told("fleche run -v -- tool place - >>all"), "stored");
+    assert_eq!(scene.told("fleche run -v -- tool place - >>all"), "hit");
+    assert_eq!(scene.world.read("all"), "no file\nno file\n");
 }
 
 #[test]
@@ -141,8 +141,8 @@ fn what_it_looks_at_itself_is_not_stored() {
 fn what_somebody_else_may_have_written_is_not_stored() {
     let scene = Scene::new();
     let opened = format!("{SHARED}the file was opened anew and written");
-    scene.is_refused("fleche run -v --pure -- sh -c 'echo hi; echo ho >>all' >>all", &opened);
-    scene.is_refused("fleche run -v --pure -- sh -c 'echo hi >&2; echo ho >>err' 2>>err; cat err >&2; rm err", &opened);
+    scene.is_refused("fleche run -v --pure -- sh -c 'echo hi; echo ho >>all' >all", &opened);
+    scene.is_refused("fleche run -v --pure -- sh -c 'echo hi >&2; echo ho >>err' 2>err; cat err >&2; rm err", &opened);
     let why = format!("{SHARED}the file does not end where it wrote last");
     scene.is_refused("fleche run -v --pure -- tool resize-and-stay 10 >all", &why);
 }

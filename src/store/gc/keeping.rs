@@ -34,6 +34,16 @@ impl Store {
         self
     }
 
+    /// What it is kept within.
+    pub fn limits(&self) -> &CacheLimits {
+        &self.limits
+    }
+
+    /// How many bytes it may have, if somebody said so.
+    pub fn configured_size(&self) -> Option<u64> {
+        self.limits.max_size.map(|_| self.most_bytes())
+    }
+
     /// Draws the lot for a call that was stored and added so many bytes.
     pub(in crate::store) fn draw(&self, key: &Key, added: u64) {
         if self.is_drawn(key, added) {

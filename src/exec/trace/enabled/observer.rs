@@ -273,9 +273,7 @@ impl Observer {
         }
         match self.habits.of(asker.tracee) {
             Habit::Blind => self.ledger.see(path, Sight::KindBlindly),
-            Habit::Keeping | Habit::Wary if self.ledger.now(path) == Some(FileType::Directory) => {
-                self.ledger.see(path, Sight::Kind)
-            }
+            Habit::Wary if self.ledger.now(path) == Some(FileType::Directory) => self.ledger.see(path, Sight::Kind),
             Habit::Keeping | Habit::Replacing => self.ledger.see(path, Sight::Metadata),
             Habit::Timeless | Habit::Exact | Habit::Unknown => self.ledger.see(path, Sight::Exactly),
             Habit::Wary => {
