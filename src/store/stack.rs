@@ -29,6 +29,10 @@ impl Store {
 
     /// The first store behind it that has the call, if it has not got it itself.
     pub fn owner_behind(&self, key: &Key) -> Option<&Store> {
+        // A hit reads its call once.
+        if self.behind.is_empty() {
+            return None;
+        }
         let has = |store: &&Store| store.own_answer(key).is_ok_and(|answer| answer.is_some());
         if has(&self) { None } else { self.behind.iter().find(has) }
     }
