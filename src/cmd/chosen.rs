@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 use crate::error::{Error, Result};
 use crate::model::{Key, Prefix};
 use crate::query::none;
-use crate::store::{Catalogue, Named, Store};
+use crate::store::{Catalogue, Named, Selection, Store};
 
 use super::filter;
 
@@ -62,6 +62,19 @@ impl Args {
         }
         let keys = words(self.keys)?.iter().map(|word| call(store, catalogue, word)).collect::<Result<_>>()?;
         Ok(Chosen::These(keys))
+    }
+
+    /// The same, with all calls where nothing was said.
+    ///
+    /// # Errors
+    ///
+    /// As [`calls`](Args::calls).
+    pub fn calls_or_all(self, store: &Store) -> Result<Vec<Key>> {
+        let catalogue = store.catalogue()?;
+        match self.calls(store, &catalogue)? {
+            Chosen::These(keys) => Ok(keys),
+            Chosen::Everything => catalogue.keys(&Selection::default()),
+        }
     }
 }
 

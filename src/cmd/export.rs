@@ -35,7 +35,7 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let store = super::store()?;
     let keys = match args.touched {
         true => touched(&store, args.chosen, talk)?,
-        false => super::transfer::keys(args.chosen, &store)?,
+        false => args.chosen.calls_or_all(&store)?,
     };
     if args.file == Path::new("-") {
         if io::stdout().is_terminal() {
@@ -77,7 +77,7 @@ fn touched(store: &Store, chosen: chosen::Args, talk: &Talk) -> Result<Vec<Key>>
     if chosen.is_everything() {
         return Ok(touched);
     }
-    let wanted: std::collections::HashSet<Key> = super::transfer::keys(chosen, store)?.into_iter().collect();
+    let wanted: std::collections::HashSet<Key> = chosen.calls_or_all(store)?.into_iter().collect();
     Ok(touched.into_iter().filter(|key| wanted.contains(key)).collect())
 }
 

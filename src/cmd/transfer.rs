@@ -4,12 +4,11 @@ use std::ffi::OsString;
 
 use crate::engine::{self, Transferred};
 use crate::error::{Error, Result};
-use crate::model::Key;
-use crate::store::{Existing, Purpose, Selection, Store};
+use crate::store::{Existing, Purpose};
 use crate::ui::{self, Progress, Talk};
 
 use super::candidates;
-use super::chosen::{self, Chosen};
+use super::chosen;
 
 /// Copy calls, with what they left, from one cache to another
 ///
@@ -38,7 +37,7 @@ pub struct Args {
 /// Copies the chosen calls, or all.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let from = super::named_store(&args.from, "--from", if args.pop { Purpose::Write } else { Purpose::Ask })?;
-    let keys = keys(args.chosen, &from)?;
+    let keys = args.chosen.calls_or_all(&from)?;
     if args.dry_run {
         return ui::print(&keys.iter().map(|key| format!("{key}\n")).collect::<String>());
     }
@@ -85,14 +84,5 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
         0 => Ok(()),
         1 => Err(Error::no("1 call was not transferred")),
         many => Err(Error::no(format!("{many} calls were not transferred"))),
-    }
-}
-
-/// The chosen calls of a store, or all.
-pub(super) fn keys(chosen: chosen::Args, store: &Store) -> Result<Vec<Key>> {
-    let catalogue = store.catalogue()?;
-    match chosen.calls(store, &catalogue)? {
-        Chosen::These(keys) => Ok(keys),
-        Chosen::Everything => catalogue.keys(&Selection::default()),
     }
 }

@@ -4,12 +4,12 @@ use std::io::IsTerminal;
 
 use crate::cmd::{quiet_store, store};
 use crate::error::{Error, Result};
-use crate::model::{Digest, Fact, Key};
+use crate::model::{Digest, Fact};
 use crate::query::object;
-use crate::store::{Fault, Selection, Store, Subject};
+use crate::store::{Fault, Subject};
 use crate::ui::{Progress, Sheet, Talk};
 
-use super::chosen::{self, Chosen};
+use super::chosen;
 use super::recheck;
 
 /// Check that stored calls and their values are whole
@@ -64,7 +64,7 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     if everything {
         looking.verify_all(&show, report)?;
     } else {
-        let keys = keys(args.calls, &looking)?;
+        let keys = args.calls.calls_or_all(&looking)?;
         looking.verify_calls(&keys, &show, report)?;
     }
     if args.repair && !faults.is_empty() {
@@ -100,18 +100,9 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
 /// Whether the commands of the chosen calls do again what is recorded.
 fn rerun(calls: chosen::Args, talk: &Talk) -> Result<()> {
     let store = super::store_to_change()?;
-    let keys = keys(calls, &store)?;
+    let keys = calls.calls_or_all(&store)?;
     let progress = Progress::new("running again", talk);
     recheck::run(&store, &keys, &|done, of| progress.show(done, of), talk)
-}
-
-/// The chosen calls, or all.
-fn keys(calls: chosen::Args, store: &Store) -> Result<Vec<Key>> {
-    let catalogue = store.catalogue()?;
-    match calls.calls(store, &catalogue)? {
-        Chosen::These(keys) => Ok(keys),
-        Chosen::Everything => catalogue.keys(&Selection::default()),
-    }
 }
 
 fn row(fault: &Fault) -> [Fact; 5] {

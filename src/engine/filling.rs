@@ -1,7 +1,7 @@
 //! Filling the first cache of a stack with what another one had.
 
 use crate::key;
-use crate::model::{Call, Digest, Key, Reason};
+use crate::model::{Call, Key, Reason};
 use crate::store::{Durability, Existing, Flight, FlightLock, Store};
 
 use super::lookup::Sought;
@@ -40,7 +40,7 @@ fn known_here(call: Call, sought: &Sought, store: &Store) -> Result<Call, Reason
     let variables = key::variables(&sought.request.environment, &command.environment, &command.cwd)
         .map_err(|_| Reason::Internal)?;
     Ok(Call {
-        parts: command.parts.iter().map(|part| (part.name.clone(), Digest::under(&secret, &part.value))).collect(),
+        parts: command.sealed_parts(&secret),
         sealed_by: None,
         variables: variables.iter().map(|variable| variable.recorded(&secret)).collect(),
         ..call

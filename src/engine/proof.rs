@@ -61,7 +61,7 @@ pub fn proven(call: &Call, store: &Store, secret: &[u8; 32], apart_from: &[&str]
     if command.root != call.root {
         return Err("its project has another root".to_owned());
     }
-    let parts = command.parts.iter().map(|part| (part.name.clone(), Digest::under(secret, &part.value))).collect();
+    let parts = command.sealed_parts(secret);
     let (then, now) = (without(call.parts.clone(), apart_from), without(parts, apart_from));
     match differing_parts(&then, &now).first() {
         Some(name) => Err(format!("`{name}` is not what it was")),

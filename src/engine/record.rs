@@ -11,7 +11,7 @@ use crate::error::cause;
 use crate::exec::{Landing, Run, Status};
 use crate::key;
 use crate::model::{
-    Call, Content, Digest, Grade, Key, Observation, Outcome, Output, OutputKind, PathSet, Reason, Sink, State, Stream,
+    Call, Content, Grade, Key, Observation, Outcome, Output, OutputKind, PathSet, Reason, Sink, State, Stream,
 };
 use crate::store::{Durability, Pending, Recording, Spool, Store};
 
@@ -157,7 +157,7 @@ pub fn record(
         program: command.program_path(),
         cwd: command.cwd.clone(),
         root: command.root.clone(),
-        parts: command.parts.iter().map(|part| (part.name.clone(), Digest::under(&secret, &part.value))).collect(),
+        parts: command.sealed_parts(&secret),
         sealed_by: None,
         variables: variables.iter().map(|variable| variable.recorded(&secret)).collect(),
         request: sought.request.recorded(),

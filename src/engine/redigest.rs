@@ -100,7 +100,7 @@ fn renamed(call: &Call, store: &Store, secret: &[u8; 32]) -> Result<Option<Call>
         format.filter(|format| *format >= key::TRUSTED_FROM).ok_or("its format is not known, or not trusted")?;
     let command = proven(call, store, secret, &VERSIONS)?.command;
     let binding = binding(call, &command, format, secret)?;
-    let parts = command.parts.iter().map(|part| (part.name.clone(), Digest::under(secret, &part.value))).collect();
+    let parts = command.sealed_parts(secret);
     let key = Keys::new(&command, &call.observations).of(binding);
     let bound = binding == Binding::Root;
     Ok(Some(Call { key, command: command.digest, parts, bound, ..call.clone() }))

@@ -132,6 +132,11 @@ pub struct Command {
 }
 
 impl Command {
+    /// The parts as a call records them: their names, and the digests of their values under a cache's secret.
+    pub fn sealed_parts(&self, secret: &[u8; 32]) -> Vec<(String, Digest)> {
+        self.parts.iter().map(|part| (part.name.clone(), Digest::under(secret, &part.value))).collect()
+    }
+
     /// The name that the command goes by, for people: the last component of its first argument, or of its program's path
     /// where that argument is redacted.
     pub fn name(&self) -> String {

@@ -46,12 +46,7 @@ impl Store {
         for content in call.values().filter(|content| content.inline.is_none()) {
             recording.fetch(content, from)?;
         }
-        // Tags are somebody's notes, and not the run's.
-        let mut tagged = call.clone();
-        let former = self.own_call(&call.key).ok().flatten().map_or_else(Default::default, |former| former.tags);
-        tagged.tags = former.into_iter().chain(call.tags.clone()).collect();
-        recording.place(&tagged, durability, from.path_set_of(call))?;
-        recording.note_copied(call);
+        recording.take_over(call, durability, from.path_set_of(call))?;
         Ok(Copied::Anew)
     }
 

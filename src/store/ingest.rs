@@ -24,20 +24,11 @@ impl Store {
     /// [`Reason::TooLarge`]; [`Reason::CutShort`] where the file cannot be read; [`Reason::StoreUnusable`] where
     /// its bytes cannot be kept.
     pub fn ingest(&self, file: &File, most: u64) -> Result<Pending, Reason> {
-        self.ingest_from(file, 0, most)
-    }
-
-    /// The same from the place `start` on: `most` is how many bytes may come after it.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`ingest`](Store::ingest).
-    pub fn ingest_from(&self, file: &File, start: u64, most: u64) -> Result<Pending, Reason> {
         let stat = fstat(file).map_err(|error| unreadable(error.into()))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Reason::CutShort("it is not a regular file".into()));
         }
-        let length = (stat.st_size as u64).saturating_sub(start);
+        let length = stat.st_size as u64;
         if length > most {
             return Err(Reason::TooLarge(most));
         }
@@ -45,7 +36,7 @@ impl Store {
         if length >= CLONE
             && let Ok(temporary) = self.folder.temporary()
         {
-            if start == 0 && ioctl_ficlone(temporary.as_file(), file).is_ok() {
+            if ioctl_ficlone(temporary.as_file(), file).is_ok() {
                 return self.cloned(temporary, most);
             }
             spool = self.spool_to(temporary, most);
@@ -53,7 +44,7 @@ impl Store {
         let mut chunk = Vec::with_capacity((length + 1).min(CHUNK) as usize);
         let mut offset = 0;
         while offset <= most {
-            match pread(file, spare_capacity(&mut chunk), start.saturating_add(offset)) {
+            match pread(file, spare_capacity(&mut chunk), offset) {
                 Ok(0) => return spool.finish(),
                 Ok(read) => offset += read as u64,
                 Err(Errno::INTR) => continue,

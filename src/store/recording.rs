@@ -133,11 +133,24 @@ impl Recording<'_> {
         Ok(kept(None))
     }
 
-    /// Notes that the call was taken over from another cache.
-    pub(super) fn note_copied(&self, call: &Call) {
+    /// Stores a call of another cache, with the tags that one in its place has, for they are somebody's notes and not the run's.
+    ///
+    /// # Errors
+    ///
+    /// As [`Recording::store`].
+    pub(super) fn take_over(
+        mut self,
+        call: &Call,
+        durability: Durability,
+        path_set: Option<PathSet>,
+    ) -> Result<(), Reason> {
+        let former = self.store.own_call(&call.key).ok().flatten().map_or_else(Default::default, |former| former.tags);
+        let tags = former.into_iter().chain(call.tags.clone()).collect();
+        self.place(&Call { tags, ..call.clone() }, durability, path_set)?;
         let name = call.name().to_string_lossy().into_owned();
         self.store.note(&Event::Copied { key: call.key, bytes: self.added, name });
         self.store.draw(&call.key, self.added);
+        Ok(())
     }
 
     /// Makes a value younger than any grace period again; false if there is none of this length.

@@ -7,7 +7,6 @@
 use std::path::Path;
 
 use super::{Access, Store};
-use crate::error::Error;
 use crate::model::{Key, PathSets, Reason};
 
 impl Store {
@@ -80,18 +79,6 @@ impl Store {
         match self.members().any(is_kept) {
             true if !is_there => Err(Reason::ReadOnly),
             _ => Ok(is_there),
-        }
-    }
-
-    /// Refuses what goes through one store alone.
-    ///
-    /// # Errors
-    ///
-    /// Where others stand behind it.
-    pub fn check_single(&self) -> Result<(), Error> {
-        match self.behind.is_empty() {
-            true => Ok(()),
-            false => Err(Error::usage("one cache is meant, and not a stack").hint("--cache NAME")),
         }
     }
 }

@@ -129,11 +129,7 @@ impl<R: Read> Importer<R> {
             return Ok(Verdict::Refused(missing.to_string()));
         }
         let set = path_set.as_ref().map(|seen| PathSet { key: call.key, observations: seen.clone() });
-        // Tags are somebody's notes, and not the run's.
-        let former = store.call(&call.key).ok().flatten().map_or_else(Default::default, |former| former.tags);
-        let tags = former.into_iter().chain(call.tags.clone()).collect();
-        recording.place(&Call { tags, ..call.clone() }, Durability::Synced, set).map_err(unwritable)?;
-        recording.note_copied(call);
+        recording.take_over(call, Durability::Synced, set).map_err(unwritable)?;
         Ok(Verdict::Stored)
     }
 
