@@ -53,7 +53,7 @@ pub fn descends(process: i32, ancestor: i32) -> bool {
             return true;
         }
         match process::glance(process) {
-            Some((_, parent)) if parent > 1 => process = parent,
+            Some((_, parent)) if parent > 0 => process = parent,
             _ => return false,
         }
     }
