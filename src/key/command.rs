@@ -135,13 +135,10 @@ pub fn command(request: &Request, surroundings: &Surroundings, memory: &dyn Stam
 /// The name by which the program was called always counts.
 fn arguments(request: &Request) -> Result<(Vec<Part>, Vec<bool>)> {
     let ignored = Patterns::new(&request.arguments.ignored)?;
-    let redacted = Patterns::new(&request.arguments.redacted)?;
-    // Whoever redacts what they type means the digest that takes its place as well.
-    let names = |patterns: &Patterns, position: usize| request.spellings(position).any(|word| patterns.name(word));
-    let redacted: Vec<bool> = (0..request.argv.len()).map(|position| names(&redacted, position)).collect();
+    let redacted = redacted_arguments(request)?;
     let mut parts: Vec<Part> = Vec::with_capacity(request.argv.len());
     for (position, (word, redacted)) in request.argv.iter().zip(&redacted).enumerate() {
-        if position > 0 && names(&ignored, position) {
+        if position > 0 && is_named(request, position, &ignored) {
             continue;
         }
         // Another name, because the same text can be meant as it stands.
@@ -151,6 +148,21 @@ fn arguments(request: &Request) -> Result<(Vec<Part>, Vec<bool>)> {
         parts.push(if *redacted { Part::secret(name, value) } else { Part::open(name, value) });
     }
     Ok((parts, redacted))
+}
+
+/// For every argument, whether `--redact-arg` covers it.
+///
+/// # Errors
+///
+/// A malformed glob.
+pub fn redacted_arguments(request: &Request) -> Result<Vec<bool>> {
+    let redacted = Patterns::new(&request.arguments.redacted)?;
+    // Whoever redacts what they type means the digest that takes its place as well.
+    Ok((0..request.argv.len()).map(|position| is_named(request, position, &redacted)).collect())
+}
+
+fn is_named(request: &Request, position: usize, patterns: &Patterns) -> bool {
+    request.spellings(position).any(|word| patterns.name(word))
 }
 
 /// The working directory: absolute, or relative to the project's root.
