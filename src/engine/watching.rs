@@ -15,6 +15,7 @@ use crate::sys::{descriptor, identity, stamp};
 
 use super::lookup::Sought;
 use super::outputs::Places;
+use super::redaction::Redaction;
 use super::standard_input::StandardInput;
 
 /// Where a watched command may leave outputs.
@@ -127,7 +128,8 @@ pub fn disturbance(trace: &Trace) -> Option<&Reason> {
 /// Remembers that a command is not to be watched again.
 pub fn remember(disturbance: &Reason, sought: &Sought, store: &Store) {
     if sought.request.is_watched() || sought.request.is_isolated() {
-        let why = match of_record(disturbance, &sought.command.root) {
+        let disturbance = Redaction::of(sought.command).reason(disturbance.clone());
+        let why = match of_record(&disturbance, &sought.command.root) {
             Reason::Disturbed(how) => how,
             other => other.to_string(),
         };

@@ -233,9 +233,29 @@ fn not_a_folder(path: &Path, error: Errno) -> Reason {
     }
 }
 
+/// Refuses a folder below one in which everybody could put another in its place: then nobody knows what is at its path, by which
+/// SQLite goes. Where the sticky bit keeps others from that, as in /tmp, it is fine.
+fn check_parents(path: &Path) -> Result<(), Reason> {
+    let is_open = |folder: &&Path| {
+        let found = statat(CWD, *folder, AtFlags::empty());
+        found.is_ok_and(|found| found.st_mode & EVERYBODY_WRITES != 0 && found.st_mode & STICKY == 0)
+    };
+    match path.ancestors().skip(1).find(is_open) {
+        None => Ok(()),
+        Some(folder) => {
+            let (shown, folder) = (path.display(), folder.display());
+            Err(Reason::StoreUnusable(format!("`{shown}` is in `{folder}`, where everybody may replace it")))
+        }
+    }
+}
+
+const EVERYBODY_WRITES: u32 = 0o002;
+const STICKY: u32 = 0o1000;
+
 /// Refuses a folder in which somebody could write who is not trusted, for who writes decides what is replayed; and one that
 /// others could read, if it is to be the user's own.
 fn check_owner(path: &Path, directory: &OwnedFd, terms: Terms) -> Result<(), Reason> {
+    check_parents(path)?;
     let shown = path.display();
     let stat = fstat(directory).map_err(|error| unusable(format!("cannot look at `{shown}`"), error.into()))?;
     let refused = |why: String| Err(Reason::StoreUnusable(format!("`{shown}` {why}")));
@@ -274,6 +294,7 @@ fn check_owner(path: &Path, directory: &OwnedFd, terms: Terms) -> Result<(), Rea
 
 /// Makes the folder and its parents, for the user alone but for the folder itself, if it is shared.
 fn create(path: &Path, sharing: Sharing) -> Result<(), Reason> {
+    check_parents(path)?;
     let failed = |error: io::Error| unusable(format!("cannot create `{}`", path.display()), error);
     // Root with a user's HOME (sudo) would make folders there that the user cannot enter.
     let me = identity::effective_user();
@@ -413,6 +434,21 @@ mod tests {
         fs::set_permissions(&full, fs::Permissions::from_mode(0o700)).unwrap();
         fs::write(full.join("letter"), "").unwrap();
         assert_eq!(refusal(&full), "`X` holds something else than a cache");
+    }
+
+    #[test]
+    fn a_folder_that_everybody_could_replace_is_refused() {
+        let world = tempfile::tempdir().unwrap();
+        let (parent, folder) = (world.path().join("parent"), world.path().join("parent/deep/cache"));
+        Store::open(&folder).unwrap();
+        let with = |mode| {
+            fs::set_permissions(&parent, fs::Permissions::from_mode(mode)).unwrap();
+            Store::open(&folder).map(drop).map_err(|reason| reason.to_string())
+        };
+        assert_eq!((with(0o1777), with(0o775), with(0o755)), (Ok(()), Ok(()), Ok(())));
+        assert!(with(0o777).unwrap_err().ends_with("parent`, where everybody may replace it"));
+        assert!(Store::open(&parent.join("other")).is_err() && !parent.join("other").exists());
+        assert!(Store::open_to_look(&folder).is_err() && Store::open_read_only(&folder).is_err());
     }
 
     #[test]

@@ -152,6 +152,12 @@ impl Remains {
         self.0.iter().any(|(name, bytes)| memmem::find(name.as_bytes(), needle).is_some() || memmem::find(bytes, needle).is_some())
     }
 
+    /// Where this is.
+    pub fn places_of(&self, needle: &[u8]) -> String {
+        let holds = |(_, bytes): &(&String, &Vec<u8>)| memmem::find(bytes, needle).is_some();
+        self.0.iter().filter(holds).map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
     /// Where secrets are, and in which form: a line each.
     pub fn leaks(&self, canaries: &[Canary]) -> Vec<String> {
         let mut leaks = Vec::new();

@@ -11,7 +11,6 @@ mod planted;
 mod privileged;
 mod processes;
 mod stage;
-mod told;
 mod ways;
 #[allow(dead_code, reason = "only a part of it is used here")]
 #[path = "../cli/world.rs"]
