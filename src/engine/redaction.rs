@@ -153,7 +153,9 @@ impl<'a> Redaction<'a> {
     pub fn ending(&self, ending: Result<Ending>) -> Result<Ending> {
         let reworded = |error: Error| error.reworded(|text| self.text(text));
         match ending {
-            Ok(Ending::NotStarted(error, status)) if !self.is_empty() => Ok(Ending::NotStarted(reworded(error), status)),
+            Ok(Ending::NotStarted(error, status)) if !self.is_empty() => {
+                Ok(Ending::NotStarted(reworded(error), status))
+            }
             Err(error) if !self.is_empty() => Err(reworded(error)),
             other => other,
         }
@@ -172,7 +174,8 @@ impl<'a> Redaction<'a> {
         let text = pieces.into_iter().fold(text.to_owned(), hidden);
         // What is no text is shown with signs in the place of some of its bytes.
         let odd = self.pieces.iter().filter(|piece| std::str::from_utf8(piece).is_err());
-        odd.map(|piece| OsStr::from_bytes(piece).display().to_string()).fold(text, |text, piece| text.replace(&piece, HIDDEN))
+        odd.map(|piece| OsStr::from_bytes(piece).display().to_string())
+            .fold(text, |text, piece| text.replace(&piece, HIDDEN))
     }
 }
 

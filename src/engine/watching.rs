@@ -11,7 +11,7 @@ use crate::model::{
     Command, Glimpse, Isolation, Kept, Observation, Program, Reason, Request, Touch, Trace, UNOBSERVED, WatchMode,
 };
 use crate::store::Store;
-use crate::sys::{descriptor, identity, stamp};
+use crate::sys::{descriptor, identity};
 
 use super::lookup::Sought;
 use super::outputs::Places;
@@ -56,7 +56,7 @@ pub fn for_hints(sought: &Sought, store: &Store) -> Option<Watch> {
     let is_wanted = sought.request.watching.mode == WatchMode::Auto;
     let is_free = || identity::filters_freely() || sought.request.isolation == Isolation::Strict;
     let is_harmless = || match &sought.command.program {
-        Program::Found(program) => is_free() || !has_rights(&sought.command.cwd.join(program)),
+        Program::Found(program) => is_free() || !identity::gives_rights(&sought.command.cwd.join(program)),
         Program::NotFound | Program::NotExecutable => false,
     };
     let may_be = is_wanted && is_harmless() && sought.path_sets(store).unwatchable.is_none();
@@ -103,17 +103,11 @@ pub fn check_rights(sought: &Sought) -> std::result::Result<(), Reason> {
         return Ok(());
     }
     match &sought.command.program {
-        Program::Found(program) if has_rights(&sought.command.cwd.join(program)) => {
+        Program::Found(program) if identity::gives_rights(&sought.command.cwd.join(program)) => {
             Err(Reason::Privileged(key::recorded(program, &sought.command.root)))
         }
         _ => Ok(()),
     }
-}
-
-/// Whether who executes a file gets rights that he has not: those of its owner or group.
-fn has_rights(program: &Path) -> bool {
-    const SETUID_OR_SETGID: u32 = 0o6000;
-    stamp::of(program).is_ok_and(|found| found.mode & SETUID_OR_SETGID != 0) || identity::gives_capabilities(program)
 }
 
 /// Why a run that was watched may not have done what it does otherwise.

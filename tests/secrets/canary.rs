@@ -149,7 +149,9 @@ impl Remains {
 
     /// Whether some name or file holds this.
     pub fn hold(&self, needle: &[u8]) -> bool {
-        self.0.iter().any(|(name, bytes)| memmem::find(name.as_bytes(), needle).is_some() || memmem::find(bytes, needle).is_some())
+        self.0.iter().any(|(name, bytes)| {
+            memmem::find(name.as_bytes(), needle).is_some() || memmem::find(bytes, needle).is_some()
+        })
     }
 
     /// Where this is.

@@ -34,7 +34,21 @@ fn an_evicted_call_is_nowhere() {
                  {{ head -c {size} /dev/zero; echo {written}; }} > {output}"
             );
             let watched = ["run", "-v", "--tag", &format!("kind={tag}"), "--", "sh", "-c", &line, argument];
-            let declared = ["run", "-v", "--tag", &format!("kind={tag}"), "-i", input, "-o", output, "--", "sh", "-c", &line, argument];
+            let declared = [
+                "run",
+                "-v",
+                "--tag",
+                &format!("kind={tag}"),
+                "-i",
+                input,
+                "-o",
+                output,
+                "--",
+                "sh",
+                "-c",
+                &line,
+                argument,
+            ];
             for words in [&watched[..], &declared] {
                 std::fs::remove_file(stage.world.path(output)).ok();
                 let outcome = stage.fleche(words).run();

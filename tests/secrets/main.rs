@@ -10,6 +10,8 @@ mod others;
 mod planted;
 mod privileged;
 mod processes;
+mod promises;
+mod shared;
 mod stage;
 mod ways;
 #[allow(dead_code, reason = "only a part of it is used here")]
@@ -20,5 +22,6 @@ use std::io::Write;
 
 /// Says something that the test runner does not swallow.
 fn tell(line: &str) {
-    writeln!(std::io::stderr(), "secrets: {line}").unwrap();
+    // In one write, so that lines of several tests do not mix.
+    std::io::stderr().write_all(format!("secrets: {line}\n").as_bytes()).unwrap();
 }

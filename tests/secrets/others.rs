@@ -84,7 +84,8 @@ pub fn picture(folder: &Path) -> Vec<String> {
         .map(|entry| {
             let entry = entry.unwrap();
             let found = entry.path().symlink_metadata().unwrap();
-            let (owner, mode, size, changed) = (found.uid(), found.mode(), found.size(), (found.mtime(), found.mtime_nsec()));
+            let (owner, mode, size, changed) =
+                (found.uid(), found.mode(), found.size(), (found.mtime(), found.mtime_nsec()));
             format!("{} {owner} {mode:o} {size} {changed:?}", entry.path().display())
         })
         .collect();
@@ -120,22 +121,34 @@ const HARMS: &[Harm] = &[
     ("a file", |_, cache| file(cache, OWNER), "is not a folder"),
     ("somebody else's file", |_, cache| file(cache, OTHER), "is not a folder"),
     ("a FIFO", |_, cache| fifo(cache), "is not a folder"),
-    ("below somebody else's folder", |_, cache| parent(cache, OTHER, 0o777), "would be made in another user's folder"),
+    ("below somebody else's folder", |_, cache| parent(cache, OTHER, 0o755), "would be made in another user's folder"),
     ("below everybody's folder", |_, cache| parent(cache, OWNER, 0o777), "where everybody may replace it"),
-    ("in everybody's folder", |_, cache| {
-        made(cache, OWNER, 0o700);
-        mode(cache.parent().unwrap(), 0o777);
-    }, "where everybody may replace it"),
-    ("in somebody else's folder that everybody may write", |_, cache| {
-        made(cache, OWNER, 0o700);
-        own(cache.parent().unwrap(), OTHER);
-        mode(cache.parent().unwrap(), 0o777);
-    }, "where everybody may replace it"),
-    ("full of something else", |_, cache| {
-        made(cache, OWNER, 0o700);
-        fs::write(cache.join("letter"), "dear").unwrap();
-        own(&cache.join("letter"), OWNER);
-    }, "holds something else than a cache"),
+    (
+        "in everybody's folder",
+        |_, cache| {
+            made(cache, OWNER, 0o700);
+            mode(cache.parent().unwrap(), 0o777);
+        },
+        "where everybody may replace it",
+    ),
+    (
+        "in somebody else's folder that everybody may write",
+        |_, cache| {
+            made(cache, OWNER, 0o700);
+            own(cache.parent().unwrap(), OTHER);
+            mode(cache.parent().unwrap(), 0o777);
+        },
+        "where everybody may replace it",
+    ),
+    (
+        "full of something else",
+        |_, cache| {
+            made(cache, OWNER, 0o700);
+            fs::write(cache.join("letter"), "dear").unwrap();
+            own(&cache.join("letter"), OWNER);
+        },
+        "holds something else than a cache",
+    ),
 ];
 
 fn parent(cache: &Path, owner: u32, bits: u32) {
@@ -187,7 +200,8 @@ fn a_folder_that_others_had_their_hands_on_is_not_used() {
         let homes = || [OWNER, OTHER].map(|user| picture(&town.home(user)));
         let (before, bare) = (homes(), bare(&town, OWNER));
         assert_eq!((bare.code(), bare.stdout().as_str()), (3, "1\n"));
-        for words in [&RUN[..], &["run", "--", "./tool"], &["run", "--mode", "refresh", "-i", "input", "--", "./tool"]] {
+        for words in [&RUN[..], &["run", "--", "./tool"], &["run", "--mode", "refresh", "-i", "input", "--", "./tool"]]
+        {
             let outcome = town.by(OWNER, words).run();
             runs += 1;
             assert_eq!((outcome.status, &outcome.stdout), (bare.status, &bare.stdout), "{what}: {outcome:?}");
@@ -196,7 +210,9 @@ fn a_folder_that_others_had_their_hands_on_is_not_used() {
             assert_eq!(homes(), before, "{what}");
         }
         // Every subcommand that would look into it says no, and writes nothing either.
-        for words in [&["table"][..], &["gc"], &["verify"], &["reindex"], &["query", "--count"], &["evict", "--name", "*"]] {
+        for words in
+            [&["table"][..], &["gc"], &["verify"], &["reindex"], &["query", "--count"], &["evict", "--name", "*"]]
+        {
             let outcome = town.by(OWNER, words).run();
             runs += 1;
             // Of what is not there at all there is nothing to be told.
@@ -235,7 +251,11 @@ fn nothing_within_a_cache_leads_out_of_it() {
             own(&path, if harm == "another user's" { OTHER } else { OWNER });
             for words in [&RUN[..], &["run", "-i", "input", "--revision", "2", "--cache-exit", "3", "--", "./tool"]] {
                 let outcome = town.by(OWNER, words).run();
-                assert_eq!((outcome.status, &outcome.stdout), (bare.status, &bare.stdout), "{name} {harm}: {outcome:?}");
+                assert_eq!(
+                    (outcome.status, &outcome.stdout),
+                    (bare.status, &bare.stdout),
+                    "{name} {harm}: {outcome:?}"
+                );
                 assert!(outcome.stderr().lines().count() < 2, "{name} {harm}: {outcome:?}");
             }
             for words in [&["table"][..], &["verify"], &["gc", "--grace", "0s"]] {
@@ -259,7 +279,13 @@ fn root_leaves_nothing_in_a_users_home() {
             assert_eq!(town.by(OWNER, &RUN).run().code(), 3);
         }
         let (before, bare) = (picture(&town.home(OWNER)), bare(&town, 0));
-        for words in [&RUN[..], &["run", "--", "./tool"], &["table"], &["gc"], &["run", "--isolate", "-i", "input", "--", "cat", "input"]] {
+        for words in [
+            &RUN[..],
+            &["run", "--", "./tool"],
+            &["table"],
+            &["gc"],
+            &["run", "--isolate", "-i", "input", "--", "cat", "input"],
+        ] {
             let outcome = town.world.program(town.fleche(), words).env("HOME", town.home(OWNER)).run();
             runs += 1;
             if words[0] == "run" {

@@ -69,7 +69,8 @@ fn a_cache_that_is_made_beside_another_user_is_ones_own() {
         for round in 0..rounds() {
             let folder = place.to_str().unwrap();
             let revision = round.to_string();
-            let words = ["run", "--cache", folder, "-i", "input", "--revision", &revision, "--cache-exit", "3", "--", "./tool"];
+            let words =
+                ["run", "--cache", folder, "-i", "input", "--revision", &revision, "--cache-exit", "3", "--", "./tool"];
             let outcome = town.by(OWNER, &words).run();
             assert_eq!((outcome.code(), outcome.stdout().as_str()), (3, "1\n"), "{outcome:?}");
             assert!(outcome.stderr().lines().count() < 2, "{outcome:?}");

@@ -119,7 +119,9 @@ fn with_rights_of_its_own_fleche_goes_by_nothing_that_its_caller_says() {
         assert_eq!(now.len(), work.len(), "{way}: {now:?}");
         assert!(!town.world.path("probed").exists());
     }
-    tell(&format!("{runs} commands of a fleche with rights of its own: none by its caller's variables, files or caches"));
+    tell(&format!(
+        "{runs} commands of a fleche with rights of its own: none by its caller's variables, files or caches"
+    ));
 }
 
 #[test]
@@ -138,7 +140,8 @@ fn a_command_with_rights_of_its_own_has_them() {
                 let words = [&["run"], options, &["--", id.to_str().unwrap()]].concat();
                 let line: Vec<&str> = launcher.iter().copied().chain([fleche.to_str().unwrap()]).chain(words).collect();
                 let plain: Vec<&str> = launcher.iter().copied().chain([id.to_str().unwrap()]).collect();
-                let expected = if launcher.is_empty() { &bare } else { &town.program(OWNER, plain[0], &plain[1..]).run() };
+                let expected =
+                    if launcher.is_empty() { &bare } else { &town.program(OWNER, plain[0], &plain[1..]).run() };
                 // Twice, because a hit must be right as well.
                 for _ in 0..2 {
                     let outcome = town.program(OWNER, line[0], &line[1..]).run();

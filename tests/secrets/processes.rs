@@ -37,7 +37,16 @@ fn what_outlives_a_command_shows_no_arguments() {
         let mut words = vec!["run", "--redact-arg", "*hush*", "--ttl", "0s", "--stale", "1h", "-i", "input", "--"];
         words.extend(["sh", "-c", line, secret]);
         let output = || fs::File::create(stage.world.path("output")).unwrap();
-        let run = || stage.fleche(&words).with(|command| { command.stdout(output()).stderr(output()); }).command().status().unwrap();
+        let run = || {
+            stage
+                .fleche(&words)
+                .with(|command| {
+                    command.stdout(output()).stderr(output());
+                })
+                .command()
+                .status()
+                .unwrap()
+        };
         assert!(run().success());
         if way == "a refresh" {
             stage.world.write("second", "");

@@ -113,7 +113,8 @@ impl Stage {
         let tool = self.tool();
         let hidden = ["--ignore-env", "SESSION_TOKEN", "--redact-arg", "*hush*"];
         let tool = tool.iter().map(String::as_str);
-        let words: Vec<&str> = command.iter().chain(&hidden).chain(options).copied().chain(["--"]).chain(tool).collect();
+        let words: Vec<&str> =
+            command.iter().chain(&hidden).chain(options).copied().chain(["--"]).chain(tool).collect();
         self.fleche(&words)
     }
 

@@ -137,7 +137,8 @@ fn changed(stage: &Stage) -> Done {
     let tool = other.tool();
     let tool: Vec<&str> = tool.iter().map(String::as_str).collect();
     for command in [&["explain", "-v"][..], &["run", "-v"], &["explain", "--json"]] {
-        let words = [command, &["--stdin", "--redact-arg", "*hush*", "--ignore-env", "SESSION_TOKEN"], &DECLARED, &["--"]];
+        let words =
+            [command, &["--stdin", "--redact-arg", "*hush*", "--ignore-env", "SESSION_TOKEN"], &DECLARED, &["--"]];
         let words = [&words.concat()[..], &tool].concat();
         // The environment and the arguments of the other world, whose secrets are looked for as well.
         let outcome = other.with_secrets(stage.world.fleche(&words)).input(input(&other)).run();
@@ -197,7 +198,8 @@ fn unreadable(stage: &Stage) -> Done {
     let secret = stage.secret("an argument with its name");
     fs::create_dir(stage.world.path(secret)).unwrap();
     let run = ["run", "-v", "--redact-arg", "*hush*"];
-    for options in [&["-i", "no*such"][..], &["--stdin-from", "nowhere"], &["-o", "../../../x"], &["--probe", "exit 3"]] {
+    for options in [&["-i", "no*such"][..], &["--stdin-from", "nowhere"], &["-o", "../../../x"], &["--probe", "exit 3"]]
+    {
         for word in [secret.to_owned(), format!("@{secret}"), format!("--token={secret}")] {
             let words = [&run[..], options, &["--", "true", &word]].concat();
             stage.say(stage.fleche(&words));
@@ -216,7 +218,8 @@ fn unreadable(stage: &Stage) -> Done {
     let changed = format!("{secret}-changed");
     stage.world.write(&changed, "1");
     stage.world.script("changing", "#!/bin/sh\necho 2 >> \"$1\"\n");
-    for options in [&["-i", &changed][..], &["-i", "input", "--trace", "audit"], &["-i", "input", "-o", &changed], &[]] {
+    for options in [&["-i", &changed][..], &["-i", "input", "--trace", "audit"], &["-i", "input", "-o", &changed], &[]]
+    {
         let words = [&run[..], options, &["--", "./changing", &changed]].concat();
         let outcome = stage.say(stage.fleche(&words));
         assert!(outcome.code() == 0 && !outcome.stderr().is_empty(), "{outcome:?}");
@@ -293,13 +296,13 @@ fn killed_while_storing(stage: &Stage) -> Done {
 fn nested(stage: &Stage) -> Done {
     let tool = stage.tool().iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
     let fleche = env!("CARGO_BIN_EXE_fleche");
-    let inner = format!("echo {0} | {fleche} run --stdin --redact-arg '*hush*' -- {tool}", stage.secret("standard input"));
+    let inner =
+        format!("echo {0} | {fleche} run --stdin --redact-arg '*hush*' -- {tool}", stage.secret("standard input"));
     let outer = ["run", "-v", "--redact-arg", "*hush*", "--", "sh", "-c", &inner, MARKER];
     for _ in 0..2 {
         assert_eq!(stage.say(stage.fleche(&outer)).code(), 0);
     }
-    let shown = stage.say(stage.fleche(&["query", "--count"]));
-    assert!(["2\n", "1\n"].contains(&shown.stdout().as_str()), "{shown:?}");
+    assert!(stage.keys().len() >= 2, "the inner one and the outer one");
     Done::Stored
 }
 
@@ -320,7 +323,8 @@ fn refreshed(stage: &Stage) -> Done {
 }
 
 fn shell(stage: &Stage) -> Done {
-    let line = format!("echo {MARKER} {} > out.txt", stage.secret("an argument with its name")).replace(" > ", " | wc -c > ");
+    let line =
+        format!("echo {MARKER} {} > out.txt", stage.secret("an argument with its name")).replace(" > ", " | wc -c > ");
     let words = ["shell", "--redact-arg=*hush*", "--output=out.txt", "--input=input", "-c", &line];
     for _ in 0..2 {
         assert_eq!(stage.say(stage.fleche(&words)).code(), 0);
@@ -368,7 +372,13 @@ fn asked(stage: &Stage) {
     }
     for words in [
         &["table", "--args", "--results"][..],
-        &["table", "--format", "jsonl", "--columns", "command,name,arg.1,arg.3,env.DEPLOY_TOKEN,env.SESSION_TOKEN,cwd,program"],
+        &[
+            "table",
+            "--format",
+            "jsonl",
+            "--columns",
+            "command,name,arg.1,arg.3,env.DEPLOY_TOKEN,env.SESSION_TOKEN,cwd,program",
+        ],
         &["query", "--json"],
         &["query", "--arg", "*hush*", "--count"],
         &["graph"],
@@ -419,7 +429,19 @@ fn exported(stage: &Stage) -> Done {
     let file = fs::read(stage.world.root().join("near")).unwrap();
     assert_eq!(memchr::memmem::find(&file, &secret), None, "the secret key is exported");
     assert_eq!(stage.say(stage.fleche(&["--cache", "../far", "import", "-v", "../near"])).code(), 0);
-    let far = ["explain", "-v", "--stdin", "--redact-arg", "*hush*", "--cache", "../far", "--", "./tool", MARKER, "hush-else"];
+    let far = [
+        "explain",
+        "-v",
+        "--stdin",
+        "--redact-arg",
+        "*hush*",
+        "--cache",
+        "../far",
+        "--",
+        "./tool",
+        MARKER,
+        "hush-else",
+    ];
     stage.say(stage.fleche(&far).input("else\n"));
     Done::Stored
 }

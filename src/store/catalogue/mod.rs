@@ -9,6 +9,7 @@ mod agreement;
 mod column;
 mod entry;
 mod fold;
+mod forgetting;
 mod joint;
 mod ledger;
 mod neighbours;
