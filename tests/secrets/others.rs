@@ -227,6 +227,34 @@ fn a_folder_that_others_had_their_hands_on_is_not_used() {
     tell(&format!("{} folders that others had their hands on, {runs} commands: none used one", HARMS.len()));
 }
 
+/// A good cache that everybody could now put another in the place of is read, because it is open before it is looked into, and
+/// not written.
+#[test]
+fn a_cache_that_everybody_could_replace_is_not_written() {
+    let Some(town) = Town::new("a cache that can be replaced") else { return };
+    let bare = bare(&town, OWNER);
+    assert_eq!(town.by(OWNER, &RUN).run(), bare);
+    assert_eq!(town.by(OWNER, &["table"]).run().code(), 0);
+    mode(town.cache(OWNER).parent().unwrap(), 0o777);
+    let before = picture(&town.cache(OWNER).join("calls"));
+    let line = "where everybody may replace it";
+    let hit = town.by(OWNER, &[&["-v"], &RUN[..]].concat()).run();
+    assert!((hit.status, &hit.stdout) == (bare.status, &bare.stdout) && hit.stderr().contains("hit"), "{hit:?}");
+    for words in [&["run", "--revision", "2", "-i", "input", "--", "./tool"][..], &["run", "--", "./tool"]] {
+        let missed = town.by(OWNER, words).run();
+        assert_eq!((missed.status, &missed.stdout), (bare.status, &bare.stdout), "{missed:?}");
+        assert!(missed.stderr().contains(line) && missed.stderr().lines().count() == 1, "{missed:?}");
+    }
+    for words in [&["table"][..], &["gc"], &["evict", "--name", "*"], &["reindex"], &["verify", "--repair"]] {
+        let refused = town.by(OWNER, words).run();
+        assert!(refused.code() > 0 && refused.stderr().contains(line), "{words:?}: {refused:?}");
+    }
+    assert_eq!(picture(&town.cache(OWNER).join("calls")), before);
+    mode(town.cache(OWNER).parent().unwrap(), 0o1777);
+    assert_eq!(town.by(OWNER, &["query", "--count"]).run().stdout(), "1\n");
+    tell("a cache that everybody could replace: read, and not written");
+}
+
 /// Files and folders within a good cache that are somebody else's, or links.
 #[test]
 fn nothing_within_a_cache_leads_out_of_it() {
