@@ -67,6 +67,12 @@ impl Error {
         self
     }
 
+    /// The same in other words: what is said of it goes through `words`.
+    pub fn reworded(self, words: impl Fn(&str) -> String) -> Error {
+        let (message, hint) = (words(&self.to_string()), self.hint.as_deref().map(words));
+        Error { kind: self.kind, message, hint, source: None }
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -17,7 +17,8 @@ use super::chosen;
 
 /// Write calls, with what they left, into one file, to be imported elsewhere
 ///
-/// Values of the environment are not in it, nor anything that was redacted.
+/// Values of the environment are not in it, nor anything that was redacted. What commands printed and made is, so the file is
+/// for you alone; `fleche export - > FILE` makes one with the usual mode.
 #[derive(clap::Args)]
 pub struct Args {
     /// The file; `-` is standard output
@@ -55,16 +56,9 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let file = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
     let written = write(&store, &keys, BufWriter::new(file), talk)?;
     let file = written.into_inner().map_err(|error| unwritable(error.into_error()))?;
-    give_usual_mode(file.as_file()).and_then(|()| file.as_file().sync_all()).map_err(unwritable)?;
+    // It stays its owner's alone, as the cache is: it holds what commands printed and made.
+    file.as_file().sync_all().map_err(unwritable)?;
     file.persist(&target).map(drop).map_err(|error| unwritable(error.error))
-}
-
-/// A temporary file is its owner's alone; this one is what the umask says.
-fn give_usual_mode(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mask = rustix::process::umask(rustix::fs::Mode::empty());
-    rustix::process::umask(mask);
-    file.set_permissions(PermissionsExt::from_mode(0o666 & !mask.bits()))
 }
 
 /// What the session used, and, if others were chosen, of these.

@@ -52,6 +52,7 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     }
     let progress = Progress::new("removing garbage", talk);
     let freed = store.collect(&plan, &|done, of| progress.show(done, of))?;
+    store.forget_unneeded()?;
     drop(progress);
     talk.detail(&told(&freed));
     Ok(())

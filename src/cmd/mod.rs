@@ -52,7 +52,11 @@ use crate::ui::{self, Talk};
 /// The store, to be changed.
 fn store_to_change() -> Result<Store> {
     check_changeable()?;
-    opened(Purpose::Write)
+    let store = opened(Purpose::Write)?;
+    match store.check_place() {
+        Ok(()) => Ok(store),
+        Err(reason) => Err(Error::failure(reason.to_string())),
+    }
 }
 
 /// Refuses to change what the environment or the configuration says is not to be changed.

@@ -13,9 +13,6 @@ use crate::sys::{entry, identity};
 ///
 /// A relative XDG_CACHE_HOME is ignored, as the XDG base directory specification asks.
 pub fn cache_folder() -> Result<PathBuf, Reason> {
-    if entry::is_secure() {
-        return Err(Reason::StoreUnusable("fleche was started with another user's rights".to_owned()));
-    }
     // `directories` asks the name service where HOME is not set, which a static program cannot.
     let has_home = env::var_os("HOME").is_some_and(|home| PathBuf::from(home).is_absolute());
     let cache = match has_home.then(BaseDirs::new).flatten() {
@@ -38,12 +35,15 @@ pub enum UserFile {
     Usual(PathBuf),
     /// `FLECHE_CONFIG`.
     Named(PathBuf),
-    /// `FLECHE_CONFIG` is empty, or there is no home folder.
+    /// `FLECHE_CONFIG` is empty, there is no home folder, or fleche was started with another user's rights.
     None,
 }
 
 /// Which it is: `fleche/config.toml` below `$XDG_CONFIG_HOME`, else below `~/.config`.
 pub fn user_file() -> UserFile {
+    if entry::is_secure() {
+        return UserFile::None;
+    }
     match env::var_os("FLECHE_CONFIG") {
         Some(name) if name.is_empty() => UserFile::None,
         Some(name) => UserFile::Named(PathBuf::from(name)),

@@ -23,6 +23,7 @@ use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
 use crate::model::{Cache, Reason};
+use crate::sys::entry;
 
 pub use discovery::check;
 pub use environment::{
@@ -91,6 +92,9 @@ pub fn rule_caches(setting: &Setting) {
 /// What makes no sense in a file, a cache that is nowhere described. The inner error is why there is nowhere to keep
 /// anything, which is no reason not to run a command.
 pub fn stack() -> Result<std::result::Result<Vec<Cache>, Reason>> {
+    if entry::is_secure() {
+        return Ok(Err(foreign_rights()));
+    }
     settings()?.stack(&wanted()?)
 }
 
@@ -117,10 +121,19 @@ pub fn chosen_stack() -> Result<Option<OsString>> {
 ///
 /// Where the configuration is wrong or has no cache of this name.
 pub fn cache(word: &OsStr, flag: &'static str) -> Result<std::result::Result<Cache, Reason>> {
+    if entry::is_secure() {
+        return Ok(Err(foreign_rights()));
+    }
     let wanted = Wanted { words: vec![PathBuf::from(word)], by: Asker::Caller(flag) };
     let stack = settings()?.stack(&wanted)?;
     let unusable = || Reason::StoreUnusable("there is no cache".to_owned());
     Ok(stack.and_then(|stack| stack.into_iter().next().ok_or_else(unusable)))
+}
+
+/// Why a program that was started with another user's rights goes by no cache, whatever variables and flags say: its caller
+/// would decide what is written with those rights, and what is replayed to others.
+fn foreign_rights() -> Reason {
+    Reason::StoreUnusable("fleche was started with another user's rights".to_owned())
 }
 
 /// Which caches are asked for, and by whom.

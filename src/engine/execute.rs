@@ -32,6 +32,7 @@ impl super::Run<'_> {
     /// Runs the command, alone of its kind if that can be had, and stores what it did.
     pub(super) fn execute(&mut self, store: &Store, sought: Sought, why: Miss) -> Result<Ending, Halt> {
         check_writable(sought.command.streams)?;
+        store.check_place()?;
         let (sought, mut why, mut lock) = match store.flight(&sought.command.digest, self.policy.wait) {
             Flight::Alone => (sought, why, None),
             Flight::Leads(lock) => (sought, why, Some(lock)),

@@ -64,6 +64,7 @@ pub use transfer::{Transferred, packed, settled, transfer};
 use again::Scene;
 use arguments::Arguments;
 use lookup::Freshness;
+use redaction::Redaction;
 use standard_input::StandardInput;
 
 /// How a run ended.
@@ -203,12 +204,14 @@ fn run_in(
         }
     };
     let input = StandardInput::default();
-    let mut run = Run { request, policy, tell, scene, input, arguments, former, is_nested: false };
-    match run.through_cache(caches) {
+    let redaction = Redaction::of_request(request);
+    let tell = |told| tell(redaction.told(told));
+    let mut run = Run { request, policy, tell: &tell, scene, input, arguments, former, is_nested: false };
+    redaction.ending(match run.through_cache(caches) {
         Ok(ending) => Ok(ending),
         Err(Halt::Refuse(error)) => Err(error),
         Err(Halt::Plain(reason)) => run.plainly(reason),
-    }
+    })
 }
 
 /// The request with the stored values that its arguments name. Where the cache is not to be written, nothing is, and the

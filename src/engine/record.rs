@@ -209,10 +209,15 @@ fn check_untold(
         _ => None,
     });
     let seen = observations.iter().map(|observation| observation.path.as_path());
+    let followed = observations.iter().filter_map(|observation| match &observation.state {
+        State::Link { target, .. } | State::Target(target) => Some(target.as_slice()),
+        _ => None,
+    });
     let paths = folders.into_iter().chain(seen).chain(outputs.iter().map(|output| output.path.as_path()));
     let words = sought.request.words().map(OsStr::as_bytes);
     let tells = |text: &[u8]| redaction.is_told_by(text);
-    match paths.map(|path| path.as_os_str().as_bytes()).chain(links).chain(words).any(tells) {
+    let mut texts = paths.map(|path| path.as_os_str().as_bytes()).chain(links).chain(followed).chain(words);
+    match texts.any(tells) {
         true => Err(Reason::RedactedTold),
         false => Ok(()),
     }

@@ -10,7 +10,12 @@ use std::path::{Path, PathBuf};
 
 use memchr::memmem;
 
+use crate::error::{Error, Result};
+use crate::key;
 use crate::model::{Command, Observation, Reason, Request};
+
+use super::audit::Audit;
+use super::{Ending, Miss, Told};
 
 /// What stands for a path that is hidden.
 pub const HIDDEN: &str = "[redacted]";
@@ -30,10 +35,14 @@ impl<'a> Redaction<'a> {
         Redaction { words, pieces }
     }
 
-    /// Those of a command that was not yet looked at: where something is to be redacted, everything may be it.
+    /// Those of a command that was not yet looked at; where it cannot be told which they are, all.
     pub fn of_request(request: &'a Request) -> Redaction<'a> {
-        let hides = !request.arguments.redacted.is_empty();
-        let words: Vec<&[u8]> = request.argv.iter().skip(1).filter(|_| hides).map(|word| word.as_bytes()).collect();
+        if request.arguments.redacted.is_empty() {
+            return Redaction { words: Vec::new(), pieces: Vec::new() };
+        }
+        let hidden = key::redacted_arguments(request).unwrap_or_else(|_| vec![true; request.argv.len()]);
+        let hidden = request.argv.iter().zip(hidden).filter(|(_, is_hidden)| *is_hidden);
+        let words: Vec<&[u8]> = hidden.map(|(word, _)| word.as_bytes()).collect();
         let pieces = words.iter().flat_map(|word| telling_pieces(word)).collect();
         Redaction { words, pieces }
     }
@@ -82,19 +91,100 @@ impl<'a> Redaction<'a> {
             Reason::InputUnreadable(..) => Reason::InputUnreadable(hidden(), text()),
             Reason::InputStream(_) => Reason::InputStream(hidden()),
             Reason::InputChanged(_) => Reason::InputChanged(hidden()),
-            Reason::OutputUnstorable(..) => Reason::OutputUnstorable(hidden(), text()),
+            Reason::OutputUnstorable(_, why) => Reason::OutputUnstorable(hidden(), self.text(&why)),
+            Reason::OwnOutput(_) => Reason::OwnOutput(hidden()),
+            Reason::Socket(_) => Reason::Socket(hidden()),
+            Reason::Device(_) => Reason::Device(hidden()),
+            Reason::HardLink(_) => Reason::HardLink(hidden()),
+            Reason::WrittenOutside(_) => Reason::WrittenOutside(hidden()),
+            Reason::Privileged(_) => Reason::Privileged(hidden()),
+            Reason::Identity(_) => Reason::Identity(hidden()),
+            Reason::Attributes(_) => Reason::Attributes(hidden()),
+            Reason::Machine(_) => Reason::Machine(hidden()),
+            Reason::OwnAge(_) => Reason::OwnAge(hidden()),
+            Reason::NoImage(_) => Reason::NoImage(hidden()),
+            Reason::Damaged(_) => Reason::Damaged(text()),
             Reason::NotRestored(_) => Reason::NotRestored(text()),
             Reason::StdinUnreadable(_) => Reason::StdinUnreadable(text()),
             Reason::ArgumentMissing(_) => Reason::ArgumentMissing(text()),
+            Reason::OutputShared(_) => Reason::OutputShared(text()),
+            Reason::CutShort(_) => Reason::CutShort(text()),
+            Reason::Network(_) => Reason::Network(text()),
+            Reason::Unwatchable(_) => Reason::Unwatchable(text()),
+            Reason::Disturbed(_) => Reason::Disturbed(text()),
+            Reason::Unwatched(_) => Reason::Unwatched(text()),
+            Reason::StoreUnusable(_) => Reason::StoreUnusable(text()),
+            // What holds no text of anybody's: a number or a name that a letter happened to be part of.
             other => other,
         }
     }
+
+    /// What there is to say about a run, as it may be said.
+    pub fn told(&self, told: Told) -> Told {
+        if self.is_empty() {
+            return told;
+        }
+        let missed = |why: Miss| Miss { reason: self.reason(why.reason), nearest: why.nearest };
+        let path = |path: PathBuf| self.shown(&path).into_owned();
+        let paths = |paths: Vec<PathBuf>| paths.into_iter().map(path).collect();
+        match told {
+            Told::Plain { reason, hint } => Told::Plain { reason: self.reason(reason), hint },
+            Told::Warning(text) => Told::Warning(self.text(&text)),
+            Told::Audited(audit) => Told::Audited(Box::new(Audit {
+                read: paths(audit.read),
+                system: paths(audit.system),
+                missing: paths(audit.missing),
+                written: paths(audit.written),
+                removed: paths(audit.removed),
+                untouched: paths(audit.untouched),
+                refusals: audit.refusals.into_iter().map(|reason| self.reason(reason)).collect(),
+            })),
+            Told::Stored { key, why, took, since, scattered } => {
+                Told::Stored { key, why: missed(why), took, since, scattered: scattered.map(path) }
+            }
+            Told::NotStored { why, reason, hint } => {
+                Told::NotStored { why: missed(why), reason: self.reason(reason), hint }
+            }
+            other @ (Told::Kept(_) | Told::Hit { .. } | Told::Stale { .. }) => other,
+        }
+    }
+
+    /// How a run ended, as it may be said.
+    pub fn ending(&self, ending: Result<Ending>) -> Result<Ending> {
+        let reworded = |error: Error| error.reworded(|text| self.text(text));
+        match ending {
+            Ok(Ending::NotStarted(error, status)) if !self.is_empty() => {
+                Ok(Ending::NotStarted(reworded(error), status))
+            }
+            Err(error) if !self.is_empty() => Err(reworded(error)),
+            other => other,
+        }
+    }
+
+    /// A sentence as it may be said: with something else in the place of what is hidden.
+    pub fn text(&self, text: &str) -> String {
+        // The longest first, so that nothing is left of it.
+        let mut pieces: Vec<&str> = self.pieces.iter().filter_map(|piece| std::str::from_utf8(piece).ok()).collect();
+        pieces.sort_by_key(|piece| std::cmp::Reverse(piece.len()));
+        let hidden = |text: String, piece: &str| match piece.len() < SHORTEST_SECRET {
+            // In backticks stands what was typed.
+            true => text.replace(&format!("`{piece}`"), &format!("`{HIDDEN}`")),
+            false => text.replace(piece, HIDDEN),
+        };
+        let text = pieces.into_iter().fold(text.to_owned(), hidden);
+        // What is no text is shown with signs in the place of some of its bytes.
+        let odd = self.pieces.iter().filter(|piece| std::str::from_utf8(piece).is_err());
+        odd.map(|piece| OsStr::from_bytes(piece).display().to_string())
+            .fold(text, |text, piece| text.replace(&piece, HIDDEN))
+    }
 }
+
+/// Bytes that a secret has at least.
+const SHORTEST_SECRET: usize = 4;
 
 /// Whether a path tells of a piece of an argument. One of fewer bytes than a secret can have is in every path, and
 /// counts only where it is a whole name.
 fn tells_of(path: &[u8], piece: &[u8]) -> bool {
-    const SHORTEST_SECRET: usize = 4;
     match piece.len() < SHORTEST_SECRET {
         true => path.split(|byte| *byte == b'/').any(|name| name == piece),
         false => memmem::find(path, piece).is_some(),

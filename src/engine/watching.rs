@@ -11,10 +11,11 @@ use crate::model::{
     Command, Glimpse, Isolation, Kept, Observation, Program, Reason, Request, Touch, Trace, UNOBSERVED, WatchMode,
 };
 use crate::store::Store;
-use crate::sys::{descriptor, identity, stamp};
+use crate::sys::{descriptor, identity};
 
 use super::lookup::Sought;
 use super::outputs::Places;
+use super::redaction::Redaction;
 use super::standard_input::StandardInput;
 
 /// Where a watched command may leave outputs.
@@ -55,7 +56,7 @@ pub fn for_hints(sought: &Sought, store: &Store) -> Option<Watch> {
     let is_wanted = sought.request.watching.mode == WatchMode::Auto;
     let is_free = || identity::filters_freely() || sought.request.isolation == Isolation::Strict;
     let is_harmless = || match &sought.command.program {
-        Program::Found(program) => is_free() || !has_rights(&sought.command.cwd.join(program)),
+        Program::Found(program) => is_free() || !identity::gives_rights(&sought.command.cwd.join(program)),
         Program::NotFound | Program::NotExecutable => false,
     };
     let may_be = is_wanted && is_harmless() && sought.path_sets(store).unwatchable.is_none();
@@ -102,17 +103,11 @@ pub fn check_rights(sought: &Sought) -> std::result::Result<(), Reason> {
         return Ok(());
     }
     match &sought.command.program {
-        Program::Found(program) if has_rights(&sought.command.cwd.join(program)) => {
+        Program::Found(program) if identity::gives_rights(&sought.command.cwd.join(program)) => {
             Err(Reason::Privileged(key::recorded(program, &sought.command.root)))
         }
         _ => Ok(()),
     }
-}
-
-/// Whether who executes a file gets rights that he has not: those of its owner or group.
-fn has_rights(program: &Path) -> bool {
-    const SETUID_OR_SETGID: u32 = 0o6000;
-    stamp::of(program).is_ok_and(|found| found.mode & SETUID_OR_SETGID != 0) || identity::gives_capabilities(program)
 }
 
 /// Why a run that was watched may not have done what it does otherwise.
@@ -127,7 +122,8 @@ pub fn disturbance(trace: &Trace) -> Option<&Reason> {
 /// Remembers that a command is not to be watched again.
 pub fn remember(disturbance: &Reason, sought: &Sought, store: &Store) {
     if sought.request.is_watched() || sought.request.is_isolated() {
-        let why = match of_record(disturbance, &sought.command.root) {
+        let disturbance = Redaction::of(sought.command).reason(disturbance.clone());
+        let why = match of_record(&disturbance, &sought.command.root) {
             Reason::Disturbed(how) => how,
             other => other.to_string(),
         };

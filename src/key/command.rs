@@ -9,7 +9,8 @@ use rustix::fs::{FileType, fstat};
 
 use crate::error::Result;
 use crate::model::{
-    Command, Digest, Part, Request, StampMemory, Stdin, StdinRule, StdinSource, Streams, UNOBSERVED_VERSION, Watched,
+    Command, Digest, Part, Program, Request, StampMemory, Stdin, StdinRule, StdinSource, Streams, UNOBSERVED_VERSION,
+    Watched,
 };
 use crate::sys::{clock, identity, stamp};
 
@@ -32,6 +33,9 @@ pub const STANDARD_INPUT: &str = "/dev/stdin";
 
 /// The part that says what is open beyond the standard descriptors where the command may know of it, if anything is.
 pub const DESCRIPTORS: &str = "descriptors";
+
+/// The part that says which rights of its own the program has, if its file gives any.
+pub const RIGHTS: &str = "rights";
 
 /// The part that says in which format the others are.
 pub const FORMAT_PART: &str = "format";
@@ -88,12 +92,12 @@ pub fn command(request: &Request, surroundings: &Surroundings, memory: &dyn Stam
     let (arguments, redacted) = arguments(request)?;
     let search = Search { cwd, project: project.as_deref(), environment: &environment.visible, memory, now };
     let name = request.argv.first().map_or(OsStr::new(""), OsString::as_os_str);
-    let identity = search.identify(name, request.program);
+    let found = search.identify(name, request.program);
 
     let mut parts = vec![Part::open(FORMAT_PART, FORMAT.to_string())];
     parts.extend(arguments);
     parts.push(Part::open("program.rule", request.program.name()));
-    parts.extend(identity.parts);
+    parts.extend(found.parts);
     if !request.ignore_cwd {
         parts.push(folder_part(cwd, project.as_deref()));
     }
@@ -106,20 +110,24 @@ pub fn command(request: &Request, surroundings: &Surroundings, memory: &dyn Stam
     let descriptors = Some(surroundings.descriptors.as_str()).filter(|open| !open.is_empty());
     parts.extend(descriptors.map(|open| Part::open(DESCRIPTORS, open)));
     parts.extend(machine_parts());
+    // Only where there are any: most programs give none.
+    if let Program::Found(program) = &found.program {
+        parts.extend(identity::rights_given(&cwd.join(program)).map(|rights| Part::open(RIGHTS, rights)));
+    }
     parts.extend(request.revision.as_ref().map(|revision| Part::open("revision", revision.as_bytes())));
     parts.extend(declaration(request, &root));
     // Only where it is: so it is not with most commands. What it finds there, and whether it fails, is another thing.
     parts.extend(request.is_isolated().then(|| Part::open("isolate", request.isolation.name())));
     parts.extend(probe_parts(request, surroundings)?);
 
-    let mut watched = identity.watched;
+    let mut watched = found.watched;
     watched.extend(watched_input(request, surroundings, rustix::stdio::stdin(), now));
     Ok(Command {
         digest: Part::digest(&parts),
         parts,
         argv: request.argv.clone(),
         redacted,
-        program: identity.program,
+        program: found.program,
         cwd: cwd.clone(),
         root,
         project: project.is_some(),
@@ -135,13 +143,10 @@ pub fn command(request: &Request, surroundings: &Surroundings, memory: &dyn Stam
 /// The name by which the program was called always counts.
 fn arguments(request: &Request) -> Result<(Vec<Part>, Vec<bool>)> {
     let ignored = Patterns::new(&request.arguments.ignored)?;
-    let redacted = Patterns::new(&request.arguments.redacted)?;
-    // Whoever redacts what they type means the digest that takes its place as well.
-    let names = |patterns: &Patterns, position: usize| request.spellings(position).any(|word| patterns.name(word));
-    let redacted: Vec<bool> = (0..request.argv.len()).map(|position| names(&redacted, position)).collect();
+    let redacted = redacted_arguments(request)?;
     let mut parts: Vec<Part> = Vec::with_capacity(request.argv.len());
     for (position, (word, redacted)) in request.argv.iter().zip(&redacted).enumerate() {
-        if position > 0 && names(&ignored, position) {
+        if position > 0 && is_named(request, position, &ignored) {
             continue;
         }
         // Another name, because the same text can be meant as it stands.
@@ -151,6 +156,21 @@ fn arguments(request: &Request) -> Result<(Vec<Part>, Vec<bool>)> {
         parts.push(if *redacted { Part::secret(name, value) } else { Part::open(name, value) });
     }
     Ok((parts, redacted))
+}
+
+/// For every argument, whether `--redact-arg` covers it.
+///
+/// # Errors
+///
+/// A malformed glob.
+pub fn redacted_arguments(request: &Request) -> Result<Vec<bool>> {
+    let redacted = Patterns::new(&request.arguments.redacted)?;
+    // Whoever redacts what they type means the digest that takes its place as well.
+    Ok((0..request.argv.len()).map(|position| is_named(request, position, &redacted)).collect())
+}
+
+fn is_named(request: &Request, position: usize, patterns: &Patterns) -> bool {
+    request.spellings(position).any(|word| patterns.name(word))
 }
 
 /// The working directory: absolute, or relative to the project's root.

@@ -27,8 +27,8 @@ mod walk;
 mod tests;
 
 pub use command::{
-    DESCRIPTORS, FORMAT, FORMAT_PART, STDIN, STREAMS, Surroundings, TRUSTED_FROM, VOLATILE, command, stdin_name,
-    streams_name, with_streams,
+    DESCRIPTORS, FORMAT, FORMAT_PART, RIGHTS, STDIN, STREAMS, Surroundings, TRUSTED_FROM, VOLATILE, command,
+    redacted_arguments, stdin_name, streams_name, with_streams,
 };
 pub use environment::{missing_requirement, variable, variables, visible_environment};
 pub use observe::{ObserveError, Observed, confirm, confirm_file, is_worth_remembering, observe};

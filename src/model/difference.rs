@@ -139,6 +139,8 @@ pub enum Aspect {
     Streams,
     /// What is open beyond the standard descriptors.
     Descriptors,
+    /// Which rights of its own the program has.
+    Rights,
     /// The umask.
     Umask,
     /// Whether the user is root.
@@ -166,6 +168,7 @@ impl Aspect {
             Aspect::StdinOffset => "stdin-offset",
             Aspect::Streams => "streams",
             Aspect::Descriptors => "descriptors",
+            Aspect::Rights => "rights",
             Aspect::Umask => "umask",
             Aspect::Root => "root-user",
             Aspect::Machine => "machine",

@@ -188,6 +188,7 @@ fn aspect(aspect: Aspect, now: Option<&str>, then: Option<&str>) -> String {
         Aspect::Format => "it was recorded by another version of fleche, or for another cache".to_owned(),
         Aspect::ProgramRule => sides("`--program`", &ticked),
         Aspect::EnvironmentMode => sides("`--env-mode`", &ticked),
+        Aspect::Rights => "the rights that the program has of its own (setuid, capabilities) are others".to_owned(),
         Aspect::Umask => sides("the umask", &ticked),
         Aspect::Folder => match (now, then) {
             (Some(_), None) => "`--no-cwd` is not given, was".to_owned(),

@@ -98,6 +98,15 @@ impl Folder {
         }
     }
 
+    /// Takes the right to write a finished file from those who may read it.
+    pub fn make_read_only(&self, file: impl AsFd) -> io::Result<()> {
+        let rights = match self.sharing {
+            Sharing::Group => SHARED,
+            Sharing::Private => PRIVATE,
+        };
+        Ok(fchmod(file, rights - Mode::from_raw_mode(0o222))?)
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -71,7 +71,7 @@ pub use verify::{Fault, Subject, Trouble};
 
 use crate::error::Error;
 use crate::model::{CacheLimits, Event, Key, Reason};
-use crate::sys::clock;
+use crate::sys::{clock, temporary};
 use folder::Folder;
 use opening::Terms;
 
@@ -158,7 +158,7 @@ impl Store {
     /// Where no file can be made.
     pub fn temporary(&self) -> io::Result<File> {
         if self.access == Access::ReadOnly {
-            return tempfile::tempfile();
+            return tempfile::tempfile_in(temporary::folder());
         }
         let (file, path) = self.folder.temporary()?.into_parts();
         path.close()?;

@@ -94,6 +94,17 @@ impl Store {
         Store::open_on(folder, Terms::PRIVATE)
     }
 
+    /// Refuses to be written where everybody could put another folder in the place of this one: what goes by its path (SQLite,
+    /// private folders, what is removed with all that is in it) would go astray. What is read needs no such care: the folder is
+    /// open, and is its owner's alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::StoreUnusable`].
+    pub fn check_place(&self) -> Result<(), Reason> {
+        check_parents(self.folder.path())
+    }
+
     /// The same cache, opened anew: locks are a store's own, and a process that was forked shares them with its parent.
     ///
     /// # Errors
@@ -174,7 +185,10 @@ impl Store {
     /// As [`Store::open`].
     pub fn for_questions(&self) -> Result<Option<Store>, Reason> {
         match has_layout(&self.folder) {
-            Ok(true) => self.reopened().map(Some),
+            Ok(true) => {
+                self.check_place()?;
+                self.reopened().map(Some)
+            }
             // Nothing is below a file that takes the place of a cache.
             Ok(false) | Err(_) => Ok(None),
         }
@@ -233,6 +247,25 @@ fn not_a_folder(path: &Path, error: Errno) -> Reason {
     }
 }
 
+/// Refuses a folder below one in which everybody could put another in its place. Where the sticky bit keeps others from that, as
+/// in /tmp, it is fine.
+fn check_parents(path: &Path) -> Result<(), Reason> {
+    let is_open = |folder: &&Path| {
+        let found = statat(CWD, *folder, AtFlags::empty());
+        found.is_ok_and(|found| found.st_mode & EVERYBODY_WRITES != 0 && found.st_mode & STICKY == 0)
+    };
+    match path.ancestors().skip(1).find(is_open) {
+        None => Ok(()),
+        Some(folder) => {
+            let (shown, folder) = (path.display(), folder.display());
+            Err(Reason::StoreUnusable(format!("`{shown}` is in `{folder}`, where everybody may replace it")))
+        }
+    }
+}
+
+const EVERYBODY_WRITES: u32 = 0o002;
+const STICKY: u32 = 0o1000;
+
 /// Refuses a folder in which somebody could write who is not trusted, for who writes decides what is replayed; and one that
 /// others could read, if it is to be the user's own.
 fn check_owner(path: &Path, directory: &OwnedFd, terms: Terms) -> Result<(), Reason> {
@@ -274,6 +307,7 @@ fn check_owner(path: &Path, directory: &OwnedFd, terms: Terms) -> Result<(), Rea
 
 /// Makes the folder and its parents, for the user alone but for the folder itself, if it is shared.
 fn create(path: &Path, sharing: Sharing) -> Result<(), Reason> {
+    check_parents(path)?;
     let failed = |error: io::Error| unusable(format!("cannot create `{}`", path.display()), error);
     // Root with a user's HOME (sudo) would make folders there that the user cannot enter.
     let me = identity::effective_user();
@@ -348,6 +382,7 @@ fn check_contents(folder: &Folder) -> Result<(), Reason> {
 
 /// Makes an empty folder a cache; what dies in between can be done again.
 fn mark(folder: &Folder) -> Result<(), Reason> {
+    check_parents(folder.path())?;
     check_contents(folder).or_else(|reason| if has_layout(folder)? { Ok(()) } else { Err(reason) })?;
     let marked = || -> io::Result<()> {
         use std::io::Write;
@@ -413,6 +448,27 @@ mod tests {
         fs::set_permissions(&full, fs::Permissions::from_mode(0o700)).unwrap();
         fs::write(full.join("letter"), "").unwrap();
         assert_eq!(refusal(&full), "`X` holds something else than a cache");
+    }
+
+    #[test]
+    fn a_folder_that_everybody_could_replace_is_refused() {
+        let world = tempfile::tempdir().unwrap();
+        let (parent, folder) = (world.path().join("parent"), world.path().join("parent/deep/cache"));
+        Store::open(&folder).unwrap();
+        let with = |mode| {
+            fs::set_permissions(&parent, fs::Permissions::from_mode(mode)).unwrap();
+            let store = Store::open(&folder).unwrap();
+            let asked = store.for_questions().map(drop);
+            assert_eq!(asked, store.check_place());
+            asked.map_err(|reason| reason.to_string())
+        };
+        assert_eq!((with(0o1777), with(0o775), with(0o755)), (Ok(()), Ok(()), Ok(())));
+        assert!(with(0o777).unwrap_err().ends_with("parent`, where everybody may replace it"));
+        assert!(Store::open(&parent.join("other")).is_err() && !parent.join("other").exists());
+        fs::create_dir(parent.join("empty")).unwrap();
+        fs::set_permissions(parent.join("empty"), fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(Store::open(&parent.join("empty")).is_err());
+        assert_eq!(fs::read_dir(parent.join("empty")).unwrap().count(), 0);
     }
 
     #[test]

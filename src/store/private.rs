@@ -17,7 +17,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, chmod, flock};
 use super::{Access, Store, unusable};
 use crate::model::{Reason, Stamp};
 use crate::sys::beneath::Beneath;
-use crate::sys::{identity, stamp};
+use crate::sys::{identity, stamp, temporary};
 
 /// How the names of private folders begin.
 const PREFIX: &str = "isolated-";
@@ -59,7 +59,7 @@ impl PrivateFolder {
     ///
     /// It cannot be made.
     pub fn among_temporary_files() -> io::Result<PrivateFolder> {
-        PrivateFolder::below(&tempfile::env::temp_dir())
+        PrivateFolder::below(&temporary::folder())
     }
 
     /// A new one in `folder`, from which those are taken away that nobody owns.

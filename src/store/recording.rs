@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -183,7 +182,7 @@ impl Recording<'_> {
         if folder.stat(&name)?.is_some() {
             folder.quarantine(&name)?;
         }
-        file.as_file().set_permissions(PermissionsExt::from_mode(0o444))?;
+        folder.make_read_only(file.as_file())?;
         folder.put(file, &name)?;
         Ok(length)
     }
@@ -383,6 +382,7 @@ fn path_set_bytes(mut sets: PathSets) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
     use crate::model::{Facet, Observation, State, Stream, Transcript};
@@ -414,7 +414,7 @@ mod tests {
         let world = World::new();
         let content = world.keep(&[1; 100_000]);
         let file = world.value_file(&content);
-        assert_eq!(mode(&file), 0o444);
+        assert_eq!(mode(&file), 0o400);
         let long_ago = std::time::SystemTime::now() - Duration::from_secs(9999);
         File::open(&file).unwrap().set_modified(long_ago).unwrap();
         let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&file).unwrap());

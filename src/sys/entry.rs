@@ -8,7 +8,8 @@ use std::io::Write;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::panic::catch_unwind;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU16, AtomicUsize, Ordering};
 
 use rustix::fs::{Mode, OFlags, open};
 
@@ -44,12 +45,35 @@ unsafe extern "C" {
 pub unsafe fn start(count: c_int, arguments: *const *const c_char, run: fn(Vec<OsString>) -> i32) -> ! {
     guard_standard_descriptors();
     let count = usize::try_from(count).unwrap_or(0);
+    ARGUMENTS.store(arguments.cast_mut(), Ordering::Relaxed);
+    COUNT.store(count, Ordering::Relaxed);
     let arguments = (0..count)
         // SAFETY: there are `count` pointers to strings by this function's contract.
         .map(|at| unsafe { CStr::from_ptr(*arguments.add(at)) })
         .map(|argument| OsString::from_vec(argument.to_bytes().to_vec()))
         .collect();
     exit(catch_unwind(|| run(arguments)).unwrap_or(DEFECT))
+}
+
+/// The argument vector of the process, where [`start`] was given one, and its length.
+static ARGUMENTS: AtomicPtr<*const c_char> = AtomicPtr::new(ptr::null_mut());
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// Takes away what ps(1) shows of this process but its name: for a forked one, which shows its parent's arguments to everybody
+/// for longer than the command, whose they are, shows its own. Allocates nothing and takes no locks.
+pub(super) fn hide_arguments() {
+    let arguments = ARGUMENTS.load(Ordering::Relaxed);
+    if arguments.is_null() {
+        return;
+    }
+    for at in 1..COUNT.load(Ordering::Relaxed) {
+        // SAFETY: `start` was given as many strings, which the kernel put on the process's own stack to be written to. Nobody
+        // reads them any more: what is used of them was copied, and a forked process has one thread.
+        unsafe {
+            let argument = (*arguments.add(at)).cast_mut();
+            ptr::write_bytes(argument, 0, libc::strlen(argument));
+        }
+    }
 }
 
 /// Ends the process with `status` and nothing else: std's buffer for standard output is written out, no

@@ -1,12 +1,12 @@
 //! Who runs, where and under which limits: user, umask, machine.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use rustix::fs::{Mode, getxattr};
+use rustix::fs::{Mode, getxattr, stat};
 use rustix::io::Errno;
 use rustix::process::umask as exchange_umask;
 use rustix::thread::{CapabilitySet, capabilities, no_new_privs};
@@ -55,13 +55,49 @@ pub fn is_root() -> bool {
 /// is not so, the kernel wants it to give up first that they get rights of their own (setuid, setgid, capabilities).
 pub fn filters_freely() -> bool {
     let may_administrate = || capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
-    no_new_privs().unwrap_or(false) || may_administrate()
+    withholds_rights() || may_administrate()
+}
+
+/// Bits of a mode.
+const SETUID_OR_SETGID: u32 = 0o6000;
+
+/// Whether who executes the file at `path` gets rights by it that he has not: those of its owner or group, or capabilities.
+pub fn gives_rights(path: &Path) -> bool {
+    stat(path).is_ok_and(|found| found.st_mode & SETUID_OR_SETGID != 0) || gives_capabilities(path)
+}
+
+/// Which rights who executes the file at `path` gets by it that he has not, as a text that tells one from another; `None` for
+/// most programs, which give none.
+pub fn rights_given(path: &Path) -> Option<String> {
+    let found = stat(path).ok()?;
+    let mut capabilities = [0_u8; 64];
+    let capabilities = match getxattr(path, CAPABILITIES, &mut capabilities) {
+        Ok(length) => Some(&capabilities[..length]),
+        Err(_) => None,
+    };
+    let bits = found.st_mode & SETUID_OR_SETGID;
+    if bits == 0 && capabilities.is_none() {
+        return None;
+    }
+    if withholds_rights() {
+        return Some("withheld".to_owned());
+    }
+    let capabilities = capabilities.map(|set| format!(" with {}", set.escape_ascii())).unwrap_or_default();
+    Some(format!("{bits:o} of {}:{}{capabilities}", found.st_uid, found.st_gid))
+}
+
+/// The attribute that holds the capabilities of a file.
+const CAPABILITIES: &CStr = c"security.capability";
+
+/// Whether programs that this process executes get no rights by that, see PR_SET_NO_NEW_PRIVS of prctl(2).
+fn withholds_rights() -> bool {
+    no_new_privs().unwrap_or(false)
 }
 
 /// Whether who executes the file at `path` may get capabilities by it, see capabilities(7).
 pub fn gives_capabilities(path: &Path) -> bool {
     // A size of zero would ask for the length, which the road there does not tell.
-    match getxattr(path, c"security.capability", &mut [0_u8; 64]) {
+    match getxattr(path, CAPABILITIES, &mut [0_u8; 64]) {
         Ok(length) => length > 0,
         Err(error) => error == Errno::RANGE,
     }

@@ -82,6 +82,7 @@ impl Companion {
                 let done = catch_unwind(AssertUnwindSafe(|| {
                     // SAFETY: changes this process only.
                     unsafe { libc::setsid() };
+                    entry::hide_arguments();
                     keep_only(keep);
                     work();
                 }));
@@ -183,6 +184,7 @@ fn leave(prepare: impl FnOnce(), work: impl FnOnce()) -> ! {
         // SAFETY: neither process returns to what fleche was doing.
         unsafe {
             libc::setsid();
+            entry::hide_arguments();
             prepare();
             match libc::fork() {
                 -1 => libc::_exit(1),

@@ -4,18 +4,26 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
+use super::entry;
 use crate::model::Digest;
 
 /// How temporary names begin: `.fleche-PID-N`, or `.fleche-HERE-PID-N` where it is known what `HERE` is.
 const BEGINNING: &str = ".fleche-";
 /// Characters of `HERE`.
 const LENGTH: usize = 16;
+
+/// Where temporary files belong that are in no cache: by TMPDIR, but for a program that was started with another user's rights,
+/// to whom its caller must not tell where to write.
+pub fn folder() -> PathBuf {
+    if entry::is_secure() { PathBuf::from("/tmp") } else { tempfile::env::temp_dir() }
+}
 
 /// A name that this process has not given before.
 pub fn name() -> OsString {

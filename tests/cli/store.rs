@@ -566,7 +566,7 @@ fn the_cache_is_readable_by_its_user_alone() {
             let is_value = entry.path().starts_with(world.cache().join("values"));
             let allowed: &[u32] = match (entry.file_type().is_dir(), is_value) {
                 (true, _) => &[0o700],
-                (false, true) => &[0o444],
+                (false, true) => &[0o400],
                 (false, false) => &[0o600],
             };
             assert!(allowed.contains(&mode), "umask {mask:o}: {} has mode {mode:o}", entry.path().display());

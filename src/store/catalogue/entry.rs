@@ -202,6 +202,17 @@ pub(super) fn holds(packed: &[u8], wanted: i64) -> bool {
     id == wanted
 }
 
+/// The path ids of a packed list.
+pub(super) fn ids(packed: &[u8]) -> Vec<i64> {
+    let (mut reader, mut id, mut ids) = (Reader::new(packed), 0_i64, Vec::new());
+    while !reader.is_empty() {
+        let Ok(difference) = reader.number() else { break };
+        id = difference.try_into().map_or(i64::MAX, |difference: i64| id.saturating_add(difference));
+        ids.push(id);
+    }
+    ids
+}
+
 /// The id of a text in a table of texts, to which it is added where it is new.
 fn id_of(
     connection: &Connection,

@@ -9,6 +9,7 @@ mod agreement;
 mod column;
 mod entry;
 mod fold;
+mod forgetting;
 mod joint;
 mod ledger;
 mod neighbours;
@@ -30,7 +31,7 @@ use std::time::Duration;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use rustix::fs::fstatfs;
+use rustix::fs::{FileType, Stat, fstatfs};
 
 pub use column::{BUILT_IN, BuiltIn, Column};
 use fold::Books;
@@ -172,6 +173,12 @@ impl Store {
 
     /// The catalogue's file, with its tables, as it was left.
     fn live(&self) -> Result<Connection, Trouble> {
+        // SQLite would follow a link, and write where that leads.
+        for name in FILES {
+            if self.folder.stat(name).is_ok_and(|found| found.is_some_and(|found| is_link(&found))) {
+                let _ = self.folder.quarantine(name);
+            }
+        }
         if !matches!(self.folder.stat(FILE), Ok(Some(_))) {
             // Made here, so that it and the files that SQLite puts beside it are for the user alone.
             let _ = self.folder.open_or_create(FILE);
@@ -322,6 +329,10 @@ fn put_aside(folder: &Folder) {
             let _ = folder.quarantine(name);
         }
     }
+}
+
+fn is_link(found: &Stat) -> bool {
+    FileType::from_raw_mode(found.st_mode) == FileType::Symlink
 }
 
 fn is_local(folder: &Folder) -> bool {
