@@ -34,7 +34,7 @@ mod written;
 pub use account::{Account, Trail};
 pub use cache::{Cache, CacheAccess, CacheLimits, MaxSize, Sharing};
 pub use call::{Answer, Argument, Call, Grade, Variable};
-pub use codec::{Fields, Malformed, Reader, Writer};
+pub use codec::{Fields, Malformed, Reader, Room, Writer};
 pub use command::{Command, CommandVariable, Part, Program, Stdin, Streams, Watched};
 pub use difference::{Aspect, Change, Difference, Nearest, Role, Setting, Side, Subject, Uncovered};
 pub use differing::differing_parts;

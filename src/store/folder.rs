@@ -14,6 +14,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
+use super::frame::Bounds;
 use crate::model::{CommandDigest, Digest, Key, Sharing};
 use crate::sys::{clock, identity, temporary};
 
@@ -95,6 +96,14 @@ impl Folder {
             Sharing::Group => Ok(fchmod(file, SHARED)?),
             Sharing::Private if takes_from_owner() => Ok(fchmod(file, PRIVATE)?),
             Sharing::Private => Ok(()),
+        }
+    }
+
+    /// What the framed files of its users may be and hold.
+    pub fn bounds(&self) -> Bounds {
+        match self.sharing {
+            Sharing::Private => Bounds::OWN,
+            Sharing::Group => Bounds::FOREIGN,
         }
     }
 

@@ -72,7 +72,7 @@ pub fn escape(text: &str) -> String {
 
 /// Whether a terminal does something else with it than show it: controls, separators of lines, marks of the direction of
 /// writing (Unicode's Bidi_Control), and what has no width.
-fn is_harmful(c: char) -> bool {
+pub(super) fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
