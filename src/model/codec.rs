@@ -33,8 +33,8 @@ pub struct Room(usize);
 impl Room {
     /// For what the user's own fleche wrote: millions of paths.
     pub const OWN: usize = 1 << 30;
-    /// For what others may have written.
-    pub const FOREIGN: usize = 128 << 20;
+    /// For what others may have written: a quarter of a million paths.
+    pub const FOREIGN: usize = 64 << 20;
 
     /// So many bytes.
     pub fn of(bytes: usize) -> Room {

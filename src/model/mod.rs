@@ -56,5 +56,5 @@ pub use request::{
 pub use sink::Sink;
 pub use trace::{Glimpse, Listing, Made, Seen, Touch, Trace};
 pub use unobserved::{SYSTEM, UNOBSERVED, UNOBSERVED_VERSION};
-pub use words::{command_line, quoted, shell_line};
-pub use written::{parse_size, parse_tag};
+pub use words::{command_line, is_harmful, quoted, shell_line};
+pub use written::{is_compilable_glob, parse_size, parse_tag};

@@ -26,7 +26,9 @@ impl Bounds {
     /// For the user's own: an input manifest of a million paths has about a hundred million bytes.
     pub const OWN: Bounds = Bounds { most: 256 << 20, room: Room::OWN };
     /// For what others may have written. It must not cost the user's command its memory.
-    pub const FOREIGN: Bounds = Bounds { most: 32 << 20, room: Room::FOREIGN };
+    pub const FOREIGN: Bounds = Bounds { most: 16 << 20, room: Room::FOREIGN };
+    /// For a call with its path set in an imported file.
+    pub const PARCEL: Bounds = Bounds { most: 32 << 20, room: 2 * Room::FOREIGN };
 
     /// Memory for one file.
     pub fn room(&self) -> Room {

@@ -3,10 +3,9 @@
 use std::io::{self, IsTerminal, Read, Write};
 
 use crate::error::{Error, Result};
-use crate::model::Fact;
+use crate::model::{Fact, is_harmful};
 
 use super::sheet::not_written;
-use super::text::is_harmful;
 use super::{duration, escape, size, time};
 
 /// Bytes read at a time.

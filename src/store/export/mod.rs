@@ -41,7 +41,7 @@ pub struct Parcel {
 }
 
 impl Parcel {
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
         writer.field("call", &self.call.encode());
         if let Some(observations) = &self.path_set {
@@ -55,7 +55,7 @@ impl Parcel {
         writer.into_bytes()
     }
 
-    fn decode(bytes: &[u8], room: &mut Room) -> Result<Parcel, Malformed> {
+    pub(super) fn decode(bytes: &[u8], room: &mut Room) -> Result<Parcel, Malformed> {
         let (mut call, mut path_set, mut told) = (None, None, Vec::new());
         for field in crate::model::Fields::of(bytes) {
             let (name, value) = field?;

@@ -73,10 +73,10 @@ impl<R: Read> Importer<R> {
                 Ok(None)
             }
             Part::Value => Err(damaged("a value that no call asks for")),
-            Part::Call if length > Bounds::FOREIGN.most => {
+            Part::Call if length > Bounds::PARCEL.most => {
                 self.next = None;
                 self.pass_over(length)?;
-                Ok(Some(Err(format!("it has {length} bytes, and {} are taken", Bounds::FOREIGN.most))))
+                Ok(Some(Err(format!("it has {length} bytes, and {} are taken", Bounds::PARCEL.most))))
             }
             Part::Call => {
                 self.next = None;
@@ -88,7 +88,7 @@ impl<R: Read> Importer<R> {
                     Err(Fault::Damaged(why)) => return Err(damaged(&why)),
                     Err(Fault::Newer) => return newer(),
                 };
-                match Parcel::decode(body, &mut Bounds::FOREIGN.room()) {
+                match Parcel::decode(body, &mut Bounds::PARCEL.room()) {
                     Ok(parcel) => Ok(Some(check(&parcel).map(|()| parcel))),
                     Err(Malformed::NEWER) => newer(),
                     Err(malformed) => Ok(Some(Err(malformed.to_string()))),
