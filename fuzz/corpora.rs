@@ -5,8 +5,7 @@
 // A target like the others, for it is compiled like them; what it does is done before anything is fuzzed.
 libfuzzer_sys::fuzz_target!(
     init: {
-        made::write(std::path::Path::new("corpus")).expect("the corpora can be written");
-        std::process::exit(0);
+        made::all();
     },
     |_bytes: &[u8]| ()
 );
@@ -21,7 +20,13 @@ mod made {
     use fleche::model::*;
     use fleche::store::Parcel;
 
-    pub fn write(folder: &Path) -> io::Result<()> {
+    /// Writes all, and ends.
+    pub fn all() {
+        write(Path::new("corpus")).expect("the corpora can be written");
+        std::process::exit(0);
+    }
+
+    fn write(folder: &Path) -> io::Result<()> {
         let put = |target: &str, name: &str, bytes: &[u8]| {
             fs::create_dir_all(folder.join(target))?;
             fs::write(folder.join(target).join(name), bytes)

@@ -447,6 +447,15 @@ mod tests {
     }
 
     #[test]
+    fn a_transcript_that_is_none_is_refused_at_once() {
+        let mut bytes = Writer::new();
+        bytes.raw(&call().encode()).field("transcript", &[0xff; 30]);
+        let bytes = bytes.into_bytes();
+        assert_eq!(decode(&bytes), Err(Malformed("number")));
+        assert_eq!(answer(&bytes), Err(Malformed("number")));
+    }
+
+    #[test]
     fn setuid_modes_are_refused() {
         let mut call = call();
         call.outcome.outputs =

@@ -218,6 +218,8 @@ impl PathSets {
         {
             return Err(Malformed("path sets"));
         }
+        // What no set looks at is not looked at.
+        let table = if sets.is_empty() { Vec::new() } else { table };
         let mut decoded = PathSets { command: command.ok_or(Malformed("path sets"))?, keys, unwatchable, table, sets };
         if !former.is_empty() {
             decoded.put_together(former);
@@ -398,6 +400,15 @@ mod tests {
         let long: Vec<_> = (0..9).map(|number| seen(&number.to_string(), Facet::Kind, 0)).collect();
         assert!(decode(&forged(&[long.clone()])).unwrap().set(0).is_some());
         assert_eq!(decode(&forged(&[long.clone(), long[..1].to_vec()])), Err(Malformed("path sets")));
+    }
+
+    #[test]
+    fn a_table_without_sets_is_forgotten() {
+        let mut writer = Writer::new();
+        writer.field("command", &[0; 32]).field("table", &manifest::encode(&[seen("a", Facet::Kind, 0)]));
+        let sets = decode(&writer.into_bytes()).unwrap();
+        assert!(sets.table().is_empty());
+        assert_eq!(decode(&sets.encode()), Ok(sets));
     }
 
     #[test]

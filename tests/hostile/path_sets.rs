@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use fleche::model::{Digest, Facet, Key, Observation, PathSet, State, manifest};
+use fleche::model::{Digest, Facet, Key, Observation, PathSet, PathSets, Room, State, manifest};
 
 use crate::forgery::{self, Raw, sealed, written};
 use crate::scene::{Scene, Way, fifo};
@@ -246,8 +246,11 @@ fn the_largest_files_of_a_shared_store_are_bounded() {
         ("path sets", |scene| {
             let file = scene.path_sets();
             let mut forged = forgery::path_sets(&forgery::body(&file));
-            let seen = observations(many(200_000, &Facet::Kind));
+            let seen = observations(many(300_000, &Facet::Kind));
             forged.insert(PathSet { key: Key(Digest::of(b"nothing")), observations: seen });
+            // As large as is taken: else nothing of it would be looked at.
+            let mut room = Room::of(Room::FOREIGN);
+            assert!(PathSets::decode(&forged.encode(), &mut room).is_ok() && forged.encode().len() < 16 << 20);
             forgery::replace(&file, &sealed(b'p', &forged.encode()));
         }),
         ("a call of many outputs", |scene| {
