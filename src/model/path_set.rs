@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn a_set_is_of_the_table_that_stays() {
         let long: Vec<_> = (0..9).map(|number| seen(&number.to_string(), Facet::Kind, 0)).collect();
-        assert!(decode(&forged(&[long.clone()])).unwrap().set(0).is_some());
+        assert!(decode(&forged(std::slice::from_ref(&long))).unwrap().set(0).is_some());
         assert_eq!(decode(&forged(&[long.clone(), long[..1].to_vec()])), Err(Malformed("path sets")));
     }
 
@@ -428,7 +428,7 @@ mod tests {
     #[test]
     fn few_bytes_that_say_much_are_refused_before_they_take_the_memory() {
         let table: Vec<_> = (0..1000).map(|number| seen(&format!("{number:06}"), Facet::Kind, 0)).collect();
-        let one = forged(&[table.clone()]);
+        let one = forged(std::slice::from_ref(&table));
         let enough = (0..).map(|step| step * 4096).find(|room| PathSets::decode(&one, &mut Room::of(*room)).is_ok());
         let members = Members { key: key(0), places: (0..table.len()).collect() }.encode();
         let mut writer = Writer::new();

@@ -468,7 +468,10 @@ fn forged_outcomes_do_no_harm() {
 }
 
 /// Whole files, for which no field tells what is wrong.
-const FILES: &[(&str, fn(&[u8]) -> Vec<u8>)] = &[
+type Remade = (&'static str, fn(&[u8]) -> Vec<u8>);
+
+/// Each is made of the body of an honest file.
+const FILES: &[Remade] = &[
     ("the seal of path sets", |body| sealed(b'p', body)),
     ("the seal of nothing", |body| sealed(0, body)),
     ("a newer version", |body| sealed_as(b"fleche\x63\x02", body)),

@@ -28,15 +28,18 @@ struct Case {
     fate: Fate,
 }
 
-fn text(name: &'static str, text: fn(&Path) -> String, fate: Fate) -> (Case, Option<fn(&Path) -> String>) {
+/// A case, and what its file holds where that is text.
+type Project = (Case, Option<fn(&Path) -> String>);
+
+fn text(name: &'static str, text: fn(&Path) -> String, fate: Fate) -> Project {
     (Case { name, make: |_| (), fate }, Some(text))
 }
 
-fn made(name: &'static str, make: fn(&Path), fate: Fate) -> (Case, Option<fn(&Path) -> String>) {
+fn made(name: &'static str, make: fn(&Path), fate: Fate) -> Project {
     (Case { name, make, fate }, None)
 }
 
-fn cases() -> Vec<(Case, Option<fn(&Path) -> String>)> {
+fn cases() -> Vec<Project> {
     vec![
         text(
             "a program to be run",
@@ -124,11 +127,7 @@ fn cases() -> Vec<(Case, Option<fn(&Path) -> String>)> {
             |_| format!("x = {}1{}\n", "[".repeat(100_000), "]".repeat(100_000)),
             Told("fleche.toml"),
         ),
-        text(
-            "tables in tables by name",
-            |_| format!("{}x = 1\n", format!("[{}a]\n", "a.".repeat(100_000))),
-            Told("fleche.toml"),
-        ),
+        text("tables in tables by name", |_| format!("[{}a]\nx = 1\n", "a.".repeat(100_000)), Told("fleche.toml")),
         text("words that drive the terminal", |_| "\"\\u001b[2J\\u202e\" = 1\n".into(), Told("unknown key")),
         text(
             "a value that drives the terminal",
