@@ -8,6 +8,8 @@ mod config;
 mod engine;
 pub mod error;
 mod exec;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod key;
 pub mod model;
 mod query;

@@ -10,7 +10,7 @@ use clap::ValueHint;
 
 use crate::cmd::store;
 use crate::error::{Error, Result};
-use crate::model::{Argument, Request, shell_line};
+use crate::model::{Argument, Request, quoted, shell_line};
 use crate::sys::identity;
 use crate::ui;
 
@@ -52,6 +52,10 @@ pub fn run(mut args: Args) -> Result<()> {
     words.extend(run::words(&args.flags, tags)?);
     words.extend(recognise::words(&request));
     match args.script {
+        // What a stranger recorded must not drive the terminal; what reads it elsewhere may be a shell that knows no `$'...'`.
+        None if ui::draws_bars() => {
+            ui::print(&format!("fleche {}\n", words.iter().map(quoted).collect::<Vec<_>>().join(" ")))
+        }
         None => ui::send(&mut line(OsStr::new("fleche"), &words, "\n").as_slice()),
         Some(path) => {
             let cannot = |why: io::Error| Error::failure(format!("cannot write `{}`", path.display())).because(why);

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::engine;
 use crate::error::{Error, Result};
-use crate::model::{Digest, Observation, Part};
+use crate::model::{Digest, Observation, Part, is_harmful};
 use crate::query::describe;
 use crate::ui::{self, JsonStyle, Talk};
 
@@ -88,7 +88,7 @@ fn value(part: &Part, secret: Option<&[u8; 32]>) -> String {
         return keyed.map_or_else(|| HIDDEN.to_owned(), |digest| format!("digest {digest}"));
     }
     match std::str::from_utf8(&part.value) {
-        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        Ok(text) if !text.chars().any(is_harmful) => text.to_owned(),
         _ => part.value.escape_ascii().to_string(),
     }
 }

@@ -16,6 +16,8 @@ pub mod explain;
 pub mod export;
 mod filter;
 mod freshness;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod gc;
 pub mod graph;
 pub mod import;

@@ -152,7 +152,7 @@ fn foreign(mode: u32) -> Content {
 }
 
 #[cold]
-fn content_of(mut file: std::fs::File) -> Content {
+fn content_of(file: std::fs::File) -> Content {
     use std::io::Read;
     let unreadable = |why: io::Error| Content::Unreadable(format!("cannot be read: {}", cause(&why)));
     let found = match fstat(&file) {
@@ -170,7 +170,9 @@ fn content_of(mut file: std::fs::File) -> Content {
         return Content::Unreadable("is larger than 4 MiB".to_owned());
     }
     let mut bytes = Vec::new();
-    match file.read_to_end(&mut bytes) {
+    // Some files of the kernel's, to which a link may lead, say that they are empty and never end.
+    match file.take(LARGEST + 1).read_to_end(&mut bytes) {
+        Ok(read) if read as u64 > LARGEST => Content::Unreadable("is larger than 4 MiB".to_owned()),
         Ok(_) => Content::Bytes(bytes),
         Err(why) => unreadable(why),
     }

@@ -91,7 +91,11 @@ pub fn session() -> Option<String> {
 
 /// The words of `FLECHE_TAGS`, which is `a=1,b=2`.
 pub fn tags() -> Vec<String> {
-    let words = variable("FLECHE_TAGS").unwrap_or_default();
+    split_tags(&variable("FLECHE_TAGS").unwrap_or_default())
+}
+
+/// The words between commas.
+pub fn split_tags(words: &str) -> Vec<String> {
     words.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 

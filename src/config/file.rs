@@ -200,19 +200,36 @@ impl Reading<'_> {
 
     /// Why this file may not say that, and what to do.
     fn forbidden(&self, key: &Key, value: &Value) -> Option<(&'static str, Option<&'static str>)> {
-        let holds = |is_bad: fn(&str) -> bool| {
+        let holds = |is_bad: &dyn Fn(&str) -> bool| {
             value.as_array().is_some_and(|words| words.iter().filter_map(Value::as_str).any(is_bad))
         };
         if self.file.origin == Origin::User {
             let is_relative = |word: &str| word.contains('/') && !word.starts_with('/') && !word.starts_with("~/");
             let why = "a cache's folder has to be absolute, or begin with ~/";
-            return (key.name == "cache" && holds(is_relative)).then_some((why, None));
+            return (key.name == "cache" && holds(&is_relative)).then_some((why, None));
         }
+        let leads_away = |word: &str| {
+            // Globs have no `..` in braces that leads anywhere: they are matched below their folder.
+            let mut depth = 0_i64;
+            word.starts_with('/')
+                || word.split('/').any(|name| {
+                    depth += match name {
+                        "" | "." => 0,
+                        ".." => -1,
+                        _ => 1,
+                    };
+                    depth < 0
+                })
+        };
         let why = match key.name {
+            "probe" => "a project cannot have programs run: `fleche run -- ls` in a checkout would run them",
+            "outputs" | "allow-write" if holds(&leads_away) => {
+                "a project cannot name outputs outside its folder: a checkout could have your own files written"
+            }
             "path" => "a project cannot say where a cache is: a checkout could bring a poisoned one along",
             "shared" => "a project cannot share a cache of yours",
             "access" if value == "read-write" => "a project can only take the right to write away",
-            "cache" if holds(|word| word.contains('/')) => {
+            "cache" if holds(&|word| word.contains('/')) => {
                 "a project can only name caches, not folders: a checkout could bring a poisoned one along"
             }
             _ => return None,

@@ -81,7 +81,12 @@ pub const FLAGS: &[Key] = &[
         "true",
         "The command reads only its arguments and the files that they name, and writes only its streams",
     ),
-    key("outputs", Kind::Globs, "[\"build/\"]", "Files, globs and folders (`DIR/`) that the command writes"),
+    key(
+        "outputs",
+        Kind::Globs,
+        "[\"build/\"]",
+        "Files, globs and folders (`DIR/`) that the command writes; outside the project only in your own file",
+    ),
     usually(
         "trace",
         Kind::Choice(&["auto", "on", "off", "audit"]),
@@ -92,8 +97,8 @@ pub const FLAGS: &[Key] = &[
     key(
         "allow-write",
         Kind::Words,
-        "[\"../out\"]",
-        "Folders outside the project in which watched commands may leave outputs",
+        "[\"out\"]",
+        "Folders in which watched commands may leave outputs; outside the project only in your own file",
     ),
     key("scratch", Kind::Globs, "[\"*.log\"]", "Globs of files that watched commands keep for themselves"),
     usually(
@@ -114,7 +119,7 @@ pub const FLAGS: &[Key] = &[
         "\"content\"",
         "What of the program counts: its path and content, its path, or its name",
     ),
-    key("probe", Kind::Words, "[\"cc --version\"]", "Shell commands whose output counts"),
+    key("probe", Kind::Words, "[\"cc --version\"]", "Shell commands whose output counts; only in your own file"),
     usually("cwd", Kind::Flag, "true", "Whether the working directory counts"),
     key("revision", Kind::Text, "\"2\"", "Counts as it stands: change it to forget all that was recorded before"),
     usually("expand", Kind::Flag, "true", "Whether arguments such as `fleche:PREFIX` mean stored values"),

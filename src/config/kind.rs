@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::model::{MaxSize, parse_size, parse_tag};
+use crate::model::{MaxSize, is_compilable_glob, parse_size, parse_tag};
 
 use super::place::{listed, nearest};
 
@@ -120,6 +120,9 @@ impl Kind {
             let text = word.get_ref().as_str().ok_or_else(|| Complaint { span: word.span(), ..wrong() })?;
             if text.is_empty() {
                 return Err(complaint(word, "holds an empty text"));
+            }
+            if matches!(self, Kind::Globs | Kind::Match) && !is_compilable_glob(text) {
+                return Err(complaint(word, "holds a glob of more than 4096 bytes or 64 braces"));
             }
             if matches!(self, Kind::Globs | Kind::Match)
                 && let Err(why) = Glob::new(text)

@@ -6,6 +6,8 @@
 mod discovery;
 mod environment;
 mod file;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod keys;
 mod kind;
 mod place;

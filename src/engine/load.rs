@@ -46,7 +46,7 @@ pub fn unpack(call: &Call, store: &Store, folder: &Path) -> Result<Vec<String>> 
     let cannot = |why| Error::failure(format!("cannot make `{}`", folder.display())).because(why);
     std::fs::create_dir_all(folder).map_err(cannot)?;
     let folder = folder.canonicalize().map_err(cannot)?;
-    let places = Places::of(&[], &folder, &folder)?;
+    let places = Places::below(&folder);
     let former = Former::known(|| Former::of([outputs.as_slice()]));
     let inputs = Inputs { words: &[], observations: &[] };
     let restored = outputs::restore(&places, &outputs, &Values(store), Mtime::Now, &former, &inputs);

@@ -157,10 +157,13 @@ impl<'a> Sought<'a> {
     }
 }
 
-/// What the stored calls with these keys left in the file system.
+/// What the stored calls with these keys left in the file system; one call is in memory at a time.
 fn made(store: &Store, keys: &[Key]) -> Former {
-    let calls: Vec<Answer> = keys.iter().filter_map(|key| store.answer(key).ok().flatten()).collect();
-    Former::of(calls.iter().map(|call| call.outcome.outputs.as_slice()))
+    let mut former = Former::default();
+    for call in keys.iter().filter_map(|key| store.answer(key).ok().flatten()) {
+        former.add(&call.outcome.outputs);
+    }
+    former
 }
 
 /// In which checkouts a call may be replayed, from all to one.
@@ -238,7 +241,7 @@ fn freshness(call: &Answer, policy: &Policy, now: i64) -> Option<Freshness> {
     if policy.ttl.is_none() && failure_ttl.is_none() {
         return Some(Freshness::Fresh);
     }
-    let age = Duration::from_nanos(u64::try_from(now - call.stopped).ok()?);
+    let age = Duration::from_nanos(u64::try_from(now.checked_sub(call.stopped)?).ok()?);
     if failure_ttl.is_some_and(|most| age > most) {
         return None;
     }

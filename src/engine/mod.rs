@@ -12,6 +12,8 @@ mod checkout;
 mod execute;
 mod explain;
 mod filling;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod isolation;
 mod load;
 mod lookup;

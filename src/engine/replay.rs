@@ -84,7 +84,7 @@ impl<'a> Replay<'a> {
         }
         let mut targets =
             Targets { stdout: Target::of(Standard::Output), stderr: Target::of(Standard::Error), written };
-        let (mut stdout_goal, mut stderr_goal) = (0, 0);
+        let (mut stdout_goal, mut stderr_goal) = (0u64, 0u64);
         for chunk in self.outcome.transcript.chunks() {
             let (delay, stream, length) = chunk.map_err(|_| io::ErrorKind::InvalidData)?;
             if self.pace == Pace::Recorded {
@@ -92,11 +92,11 @@ impl<'a> Replay<'a> {
             }
             match stream {
                 Stream::Stdout => {
-                    stdout_goal += length;
+                    stdout_goal = length.saturating_add(stdout_goal);
                     targets.send(Stream::Stdout, stdout_goal, &mut self.stdout, &mut self.stderr)?;
                 }
                 Stream::Stderr => {
-                    stderr_goal += length;
+                    stderr_goal = length.saturating_add(stderr_goal);
                     targets.send(Stream::Stderr, stderr_goal, &mut self.stdout, &mut self.stderr)?;
                 }
             }

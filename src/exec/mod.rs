@@ -8,6 +8,8 @@
 
 mod capture;
 mod channel;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod isolation;
 mod landing;
 mod passing;

@@ -18,6 +18,10 @@ use crate::sys::stamp;
 pub const SMALL: u64 = 64 << 10;
 /// Bytes read at a time: as much as fits beside the rest into the cache of one processor.
 const CHUNK: usize = 256 << 10;
+/// No file has more bytes than this, but `/proc/kcore` says so.
+const LARGEST: u64 = 1 << 46;
+/// More bytes than this behind its end no file has: `/proc/self/pagemap`, which claims to have none, goes on for hours.
+const MOST_MORE: u64 = 64 << 20;
 /// A file that is written again and again is given up after this many tries.
 const TRIES: usize = 2;
 /// More files than this are worth a second thread.
@@ -102,7 +106,7 @@ fn steady(
 ///
 /// # Errors
 ///
-/// Those of `read`.
+/// Those of `read`; `FileTooLarge` for what has no end that anybody would wait for, as some files of the kernel's.
 pub fn hash(
     read: impl Fn(&mut [u8], u64) -> io::Result<usize>,
     mut offset: u64,
@@ -114,6 +118,9 @@ pub fn hash(
         buffer.resize(wanted, 0);
     }
     let end = offset.saturating_add(size);
+    if size > LARGEST {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
     let mut hasher = blake3::Hasher::new();
     let mut filled = 0;
     loop {
@@ -122,6 +129,9 @@ pub fn hash(
             Ok(count) => {
                 filled += count;
                 offset += count as u64;
+                if offset.saturating_sub(end) > MOST_MORE {
+                    return Err(io::ErrorKind::FileTooLarge.into());
+                }
                 if filled == buffer.len() {
                     hasher.update(buffer);
                     filled = 0;

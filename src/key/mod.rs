@@ -10,6 +10,8 @@ mod content;
 mod environment;
 mod facets;
 mod filters;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod inputs;
 mod look;
 mod observe;

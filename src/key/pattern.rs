@@ -7,6 +7,7 @@ use std::path::Path;
 use globset::{Glob, GlobBuilder, GlobMatcher};
 
 use crate::error::{Error, Result};
+use crate::model::is_compilable_glob;
 
 /// How closely a pattern names a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +54,7 @@ impl Pattern {
         if !is_glob(text.as_bytes()) {
             return Ok(Pattern::Literal(text.as_bytes().to_vec()));
         }
+        check_size(text)?;
         Glob::new(text).map(|glob| Pattern::Glob(glob.compile_matcher())).map_err(|error| malformed(text, &error))
     }
 
@@ -76,8 +78,14 @@ pub fn is_glob(word: &[u8]) -> bool {
 ///
 /// What is no glob, by name.
 pub fn path_glob(text: &str) -> Result<GlobMatcher> {
+    check_size(text)?;
     let glob = GlobBuilder::new(text).literal_separator(true).build().map_err(|error| malformed(text, &error))?;
     Ok(glob.compile_matcher())
+}
+
+fn check_size(text: &str) -> Result<()> {
+    let is_compilable = is_compilable_glob(text);
+    if is_compilable { Ok(()) } else { Err(Error::usage("a glob is too long").hint("globs have at most 4096 bytes")) }
 }
 
 fn malformed(text: &str, error: &globset::Error) -> Error {
@@ -106,6 +114,18 @@ mod tests {
         assert!(patterns.name(OsStr::new("--out=a/b")));
         assert!(patterns.name(OsStr::from_bytes(b"--out=\xff\n\xfe")));
         assert!(!patterns.name(OsStr::new("x--out=")));
+    }
+
+    #[test]
+    fn a_glob_that_cannot_be_compiled_is_an_error_and_no_defect() {
+        for glob in ["?".repeat(200_000), "{".repeat(300) + "a" + &"}".repeat(300), "[^a]*".repeat(100_000)] {
+            assert!(Patterns::new(std::slice::from_ref(&glob)).is_err());
+            assert!(path_glob(&glob).is_err());
+        }
+        for glob in ["?".repeat(4096), "{a,".repeat(64) + &"}".repeat(64), "**/".repeat(1365), "[a-z]".repeat(819)] {
+            let _ = Patterns::new(std::slice::from_ref(&glob)).map(|patterns| patterns.name(OsStr::new("x")));
+            let _ = path_glob(&glob).map(|glob| glob.is_match("x"));
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use super::{Facet, Malformed, Reader, Writer};
+use super::{Facet, Malformed, Reader, Room, Writer};
 
 /// What a command would have looked at, and what is about to be put where it would have left it. Paths are absolute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,10 +60,12 @@ impl Account {
     /// Reads what [`encode`](Account::encode) wrote.
     pub fn decode(bytes: &[u8]) -> Result<Account, Malformed> {
         let mut reader = Reader::new(bytes);
+        let mut room = Room::of(Room::OWN);
         let mut account = Account { uses_network: reader.number()? == 1, ..Account::default() };
         for _ in 0..reader.number()? {
             let path = path(&mut reader)?;
-            let facet = Facet::decode(&mut reader)?;
+            let facet = Facet::decode(&mut reader, &mut room)?;
+            room.take::<(PathBuf, Facet)>(path.as_os_str().len())?;
             if reader.number()? != 0 {
                 return Err(Malformed("account"));
             }
@@ -71,6 +73,7 @@ impl Account {
         }
         while !reader.is_empty() {
             let path = path(&mut reader)?;
+            room.take::<(PathBuf, Trail)>(path.as_os_str().len())?;
             account.left.push((
                 path,
                 match reader.number()? {

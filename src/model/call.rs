@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::codec::text;
 use super::{
-    CommandDigest, Content, Digest, Facet, Fields, Isolation, Key, Malformed, Metadata, Observation, Outcome,
-    OutputKind, Reader, Request, Writer, manifest,
+    CommandDigest, Content, Digest, Facet, Fields, Isolation, Key, Malformed, Metadata, Observation, Outcome, Output,
+    OutputKind, Reader, Request, Room, Writer, manifest,
 };
 
 /// The version of a call file's fields; a reader refuses a newer one.
@@ -177,8 +177,12 @@ impl Call {
         writer.into_bytes()
     }
 
-    /// Reads what [`encode`](Call::encode) wrote.
-    pub fn decode(bytes: &[u8]) -> Result<Call, Malformed> {
+    /// Reads what [`encode`](Call::encode) wrote, and takes no more memory than there is room for.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`]: it is something else, of a newer format, or holds too much.
+    pub fn decode(bytes: &[u8], room: &mut Room) -> Result<Call, Malformed> {
         let (mut key, mut command, mut grade, mut bound) = (None, None, None, false);
         let (mut argv, mut parts, mut variables, mut observations) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut program, mut cwd, mut root) = (PathBuf::new(), PathBuf::new(), PathBuf::new());
@@ -186,6 +190,7 @@ impl Call {
         let (mut outcome, mut metadata, mut tags) = (Outcome::default(), Metadata::default(), BTreeMap::new());
         for field in Fields::of(bytes) {
             let (name, value) = field?;
+            take_room(name, value, room)?;
             let mut reader = Reader::new(value);
             match name {
                 b"format" if reader.number()? > FORMAT => return Err(Malformed::NEWER),
@@ -210,8 +215,8 @@ impl Call {
                 }),
                 b"sealed-by" => sealed_by = Some(Digest(reader.digest()?)),
                 b"request" => request = Request::decode(value)?,
-                b"observations" => observations = Observation::decode_all(value)?,
-                b"manifest" => observations = manifest::decode(value)?,
+                b"observations" => observations = Observation::decode_all(value, room)?,
+                b"manifest" => observations = manifest::decode(value, room)?,
                 b"tag" => {
                     tags.insert(text(reader.bytes()?)?, text(reader.bytes()?)?);
                 }
@@ -262,11 +267,18 @@ impl Call {
 }
 
 impl Answer {
-    /// Reads what a replay needs of what [`Call::encode`] wrote.
-    pub fn decode(bytes: &[u8]) -> Result<Answer, Malformed> {
+    /// Reads what a replay needs of what [`Call::encode`] wrote, and takes no more memory than there is room for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Call::decode`].
+    pub fn decode(bytes: &[u8], room: &mut Room) -> Result<Answer, Malformed> {
         let (mut key, mut outcome, mut times) = (None, Outcome::default(), Metadata::default());
         for field in Fields::of(bytes) {
             let (name, value) = field?;
+            if name == b"output" {
+                take_room(name, value, room)?;
+            }
             match name {
                 b"format" if Reader::new(value).number()? > FORMAT => return Err(Malformed::NEWER),
                 b"key" => key = Some(Key(Digest(Reader::new(value).digest()?))),
@@ -279,6 +291,18 @@ impl Answer {
     }
 }
 
+/// Takes the room of a field: of the largest thing that one makes, and of its bytes.
+fn take_room(name: &[u8], value: &[u8], room: &mut Room) -> Result<(), Malformed> {
+    /// A request is made of short words, each of which takes up to so many times its bytes.
+    const WORDS: usize = 8;
+    match name {
+        // What these hold is counted one by one.
+        b"observations" | b"manifest" => Ok(()),
+        b"request" => room.take::<Request>(value.len().saturating_mul(WORDS)),
+        _ => room.take::<Output>(value.len()),
+    }
+}
+
 fn path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
 }
@@ -286,6 +310,16 @@ fn path(bytes: &[u8]) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// With as much room as the user's own calls have.
+    fn decode(bytes: &[u8]) -> Result<Call, Malformed> {
+        Call::decode(bytes, &mut Room::of(Room::OWN))
+    }
+
+    /// The same of what a replay needs.
+    fn answer(bytes: &[u8]) -> Result<Answer, Malformed> {
+        Answer::decode(bytes, &mut Room::of(Room::OWN))
+    }
     use crate::model::{Output, Stamp, State, Stream, Transcript, Usage};
 
     fn call() -> Call {
@@ -374,9 +408,9 @@ mod tests {
     #[test]
     fn a_call_is_read_back() {
         let call = call();
-        assert_eq!(Call::decode(&call.encode()), Ok(call.clone()));
+        assert_eq!(decode(&call.encode()), Ok(call.clone()));
         let Call { key, outcome, metadata: Metadata { usage: Usage { stopped, wall, .. }, .. }, .. } = call.clone();
-        assert_eq!(Answer::decode(&call.encode()), Ok(Answer { key, outcome, stopped, wall }));
+        assert_eq!(answer(&call.encode()), Ok(Answer { key, outcome, stopped, wall }));
     }
 
     #[test]
@@ -390,15 +424,15 @@ mod tests {
         let mut watched = Call { grade: Grade::Traced, ..call() };
         watched.observations.iter_mut().for_each(|seen| seen.facet = Facet::Kind);
         assert_eq!((format(&declared), format(&watched)), (1, 2));
-        assert_eq!(Call::decode(&watched.encode()), Ok(watched.clone()));
-        assert_eq!(Answer::decode(&watched.encode()).unwrap().outcome, watched.outcome);
+        assert_eq!(decode(&watched.encode()), Ok(watched.clone()));
+        assert_eq!(answer(&watched.encode()).unwrap().outcome, watched.outcome);
     }
 
     #[test]
     fn a_cut_call_is_refused_or_lacks_its_tail() {
         let whole = call().encode();
         for length in 0..whole.len() {
-            assert_ne!(Call::decode(&whole[..length]), Ok(call()));
+            assert_ne!(decode(&whole[..length]), Ok(call()));
         }
     }
 
@@ -408,8 +442,17 @@ mod tests {
         writer.number_field("format", FORMAT + 1);
         let mut bytes = writer.into_bytes();
         bytes.extend(call().encode());
-        assert_eq!(Call::decode(&bytes), Err(Malformed::NEWER));
-        assert_eq!(Answer::decode(&bytes), Err(Malformed::NEWER));
+        assert_eq!(decode(&bytes), Err(Malformed::NEWER));
+        assert_eq!(answer(&bytes), Err(Malformed::NEWER));
+    }
+
+    #[test]
+    fn a_transcript_that_is_none_is_refused_at_once() {
+        let mut bytes = Writer::new();
+        bytes.raw(&call().encode()).field("transcript", &[0xff; 30]);
+        let bytes = bytes.into_bytes();
+        assert_eq!(decode(&bytes), Err(Malformed("number")));
+        assert_eq!(answer(&bytes), Err(Malformed("number")));
     }
 
     #[test]
@@ -417,6 +460,25 @@ mod tests {
         let mut call = call();
         call.outcome.outputs =
             vec![Output { path: "d".into(), kind: OutputKind::Folder { mode: 0o4755, owned: false, dated: None } }];
-        assert_eq!(Call::decode(&call.encode()), Err(Malformed("mode")));
+        assert_eq!(decode(&call.encode()), Err(Malformed("mode")));
+    }
+
+    #[test]
+    fn few_bytes_that_say_much_are_refused_before_they_take_the_memory() {
+        for (name, value) in [("arg", &b""[..]), ("input", b""), ("output", &[0, 0]), ("redacted-arg", b"")] {
+            let mut writer = Writer::new();
+            for _ in 0..500_000 {
+                writer.field(name, value);
+            }
+            let bytes = writer.into_bytes();
+            let room = || Room::of(16 << 20);
+            assert_eq!(Call::decode(&bytes, &mut room()), Err(Malformed::TOO_MUCH), "{name}");
+            if name == "output" {
+                assert_eq!(Answer::decode(&bytes, &mut room()), Err(Malformed::TOO_MUCH));
+            }
+            let mut request = Writer::new();
+            request.field("request", &bytes);
+            assert_eq!(Call::decode(&request.into_bytes(), &mut room()), Err(Malformed::TOO_MUCH), "{name}");
+        }
     }
 }

@@ -13,6 +13,9 @@ pub struct Malformed(pub &'static str);
 impl Malformed {
     /// Not malformed but newer than this program: to be left alone.
     pub const NEWER: Malformed = Malformed("format: a newer fleche wrote it");
+
+    /// It says more than there is room for.
+    pub const TOO_MUCH: Malformed = Malformed("size: it holds too much");
 }
 
 impl fmt::Display for Malformed {
@@ -22,6 +25,31 @@ impl fmt::Display for Malformed {
 }
 
 impl std::error::Error for Malformed {}
+
+/// The memory that what is decoded may take, in bytes: few bytes can say a lot, and whoever wrote them may mean harm.
+#[derive(Debug)]
+pub struct Room(usize);
+
+impl Room {
+    /// For what the user's own fleche wrote: millions of paths.
+    pub const OWN: usize = 1 << 30;
+    /// For what others may have written: a quarter of a million paths.
+    pub const FOREIGN: usize = 64 << 20;
+
+    /// So many bytes.
+    pub fn of(bytes: usize) -> Room {
+        Room(bytes)
+    }
+
+    /// Takes the room of one `T` in a list, and of so many bytes that it holds.
+    pub(super) fn take<T>(&mut self, bytes: usize) -> Result<(), Malformed> {
+        /// What an allocator keeps beside a small block.
+        const BESIDE: usize = 16;
+        let wanted = bytes.saturating_add(size_of::<T>() + BESIDE);
+        self.0 = self.0.checked_sub(wanted).ok_or(Malformed::TOO_MUCH)?;
+        Ok(())
+    }
+}
 
 /// Builds an encoding.
 #[derive(Default)]

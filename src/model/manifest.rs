@@ -4,15 +4,11 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use super::{Malformed, Observation, Reader, Writer};
+use super::{Malformed, Observation, Reader, Room, Writer};
 
 /// A path takes over at most so many bytes of the one before it, so that hostile bytes cannot grow without bound when
 /// they are read.
 const MOST_SHARED: usize = 255;
-
-/// All paths of a list have at most so many bytes, each counted with some more: a million long ones, and less than hostile
-/// bytes could make of a file that a reader takes.
-const MOST_EXPANDED: usize = 512 << 20;
 
 /// The bytes of `observations`, stamps included.
 pub fn encode(observations: &[Observation]) -> Vec<u8> {
@@ -29,24 +25,25 @@ pub fn encode(observations: &[Observation]) -> Vec<u8> {
 }
 
 /// Reads what [`encode`] wrote.
-pub fn decode(bytes: &[u8]) -> Result<Vec<Observation>, Malformed> {
+///
+/// # Errors
+///
+/// [`Malformed`], also where it holds more than there is room for.
+pub fn decode(bytes: &[u8], room: &mut Room) -> Result<Vec<Observation>, Malformed> {
     /// Most take more bytes than this; a list that grows is copied, and each page of memory is to be had from the kernel.
     const SHORT: usize = 48;
     let mut reader = Reader::new(bytes);
     let mut observations: Vec<Observation> = Vec::with_capacity(bytes.len() / SHORT);
-    let mut room = MOST_EXPANDED;
     while !reader.is_empty() {
         let shared = usize::try_from(reader.number()?).ok().filter(|shared| *shared <= MOST_SHARED);
         let before = observations.last().map_or(&b""[..], |before| before.path.as_os_str().as_bytes());
         let shared = shared.and_then(|shared| before.get(..shared)).ok_or(Malformed("path"))?;
         let rest = reader.bytes()?;
-        // Each takes room beside its path.
-        room = room.checked_sub(shared.len() + rest.len() + SHORT).ok_or(Malformed("path"))?;
         let mut path = Vec::with_capacity(shared.len() + rest.len());
         path.extend_from_slice(shared);
         path.extend_from_slice(rest);
         let path = PathBuf::from(OsString::from_vec(path));
-        observations.push(Observation::decode_rest(path, &mut reader)?);
+        observations.push(Observation::decode_rest(path, &mut reader, room)?);
     }
     Ok(observations)
 }
@@ -57,6 +54,10 @@ mod tests {
 
     use super::*;
     use crate::model::{Digest, Facet, Stamp, State};
+
+    fn decode(bytes: &[u8]) -> Result<Vec<Observation>, Malformed> {
+        super::decode(bytes, &mut Room::of(Room::OWN))
+    }
 
     pub fn observation() -> impl Strategy<Value = Observation> {
         let state = prop_oneof![
@@ -108,6 +109,19 @@ mod tests {
         };
         let observations: Vec<Observation> = (0..100).map(|number| seen(&format!("{number:03}"))).collect();
         assert!(encode(&observations).len() < 100 * 8 + 40);
+    }
+
+    #[test]
+    fn few_bytes_that_say_much_are_refused_before_they_take_the_memory() {
+        // Five bytes each: nothing shared, an empty path, a facet, a state, no stamp.
+        let bytes = [0, 0, 16, 0, 0].repeat(1_000_000);
+        assert_eq!(super::decode(&bytes, &mut Room::of(64 << 20)), Err(Malformed::TOO_MUCH));
+        assert_eq!(super::decode(&bytes, &mut Room::of(1 << 30)).unwrap().len(), 1_000_000);
+        let mut writer = Writer::new();
+        writer.number(0).bytes(b"a").number(20).number(1_000_000);
+        let names = [writer.into_bytes(), vec![0; 1_000_002]].concat();
+        assert_eq!(super::decode(&names, &mut Room::of(16 << 20)), Err(Malformed::TOO_MUCH));
+        assert!(super::decode(&names, &mut Room::of(64 << 20)).is_ok());
     }
 
     #[test]

@@ -34,7 +34,7 @@ mod written;
 pub use account::{Account, Trail};
 pub use cache::{Cache, CacheAccess, CacheLimits, MaxSize, Sharing};
 pub use call::{Answer, Argument, Call, Grade, Variable};
-pub use codec::{Fields, Malformed, Reader, Writer};
+pub use codec::{Fields, Malformed, Reader, Room, Writer};
 pub use command::{Command, CommandVariable, Part, Program, Stdin, Streams, Watched};
 pub use difference::{Aspect, Change, Difference, Nearest, Role, Setting, Side, Subject, Uncovered};
 pub use differing::differing_parts;
@@ -56,5 +56,5 @@ pub use request::{
 pub use sink::Sink;
 pub use trace::{Glimpse, Listing, Made, Seen, Touch, Trace};
 pub use unobserved::{SYSTEM, UNOBSERVED, UNOBSERVED_VERSION};
-pub use words::{command_line, quoted, shell_line};
-pub use written::{parse_size, parse_tag};
+pub use words::{command_line, is_harmful, quoted, shell_line};
+pub use written::{is_compilable_glob, parse_size, parse_tag};

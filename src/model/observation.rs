@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use super::{Content, Digest, Malformed, Reader, Writer};
+use super::{Content, Digest, Malformed, Reader, Room, Writer};
 
 /// What tells one version of a file from another without reading it, as in git's index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -158,7 +158,7 @@ impl Facet {
     }
 
     /// Reads what [`encode`](Facet::encode) wrote before a state.
-    pub fn decode(reader: &mut Reader) -> Result<Facet, Malformed> {
+    pub fn decode(reader: &mut Reader, room: &mut Room) -> Result<Facet, Malformed> {
         // A copy: the state that follows a facet of none is read anew.
         if { *reader }.number()? < FACETS {
             return Ok(Facet::Whole);
@@ -172,7 +172,9 @@ impl Facet {
                 let count = reader.number()?;
                 let mut without = Vec::new();
                 for _ in 0..count {
-                    without.push(OsString::from_vec(reader.bytes()?.to_vec()));
+                    let name = reader.bytes()?;
+                    room.take::<OsString>(name.len())?;
+                    without.push(OsString::from_vec(name.to_vec()));
                 }
                 Facet::Listing { without }
             }
@@ -316,9 +318,11 @@ impl Observation {
     }
 
     /// An observation at `path`, as [`encode_rest`](Observation::encode_rest) wrote it.
-    pub(super) fn decode_rest(path: PathBuf, reader: &mut Reader) -> Result<Observation, Malformed> {
-        let facet = Facet::decode(reader)?;
+    pub(super) fn decode_rest(path: PathBuf, reader: &mut Reader, room: &mut Room) -> Result<Observation, Malformed> {
+        let facet = Facet::decode(reader, room)?;
+        let before = reader.rest().len();
         let state = State::decode(reader)?;
+        room.take::<Observation>(path.as_os_str().len() + before - reader.rest().len())?;
         let stamp = match reader.number()? {
             0 => None,
             1 => Some(Stamp::decode(reader)?),
@@ -334,12 +338,12 @@ impl Observation {
     }
 
     /// Reads what [`encode_all`](Observation::encode_all) wrote.
-    pub fn decode_all(bytes: &[u8]) -> Result<Vec<Observation>, Malformed> {
+    pub fn decode_all(bytes: &[u8], room: &mut Room) -> Result<Vec<Observation>, Malformed> {
         let mut reader = Reader::new(bytes);
         let mut observations = Vec::new();
         while !reader.is_empty() {
             let path = PathBuf::from(OsStr::from_bytes(reader.bytes()?));
-            observations.push(Observation::decode_rest(path, &mut reader)?);
+            observations.push(Observation::decode_rest(path, &mut reader, room)?);
         }
         Ok(observations)
     }
@@ -418,7 +422,7 @@ mod tests {
 
     #[test]
     fn every_facet_and_state_is_read_back() {
-        assert_eq!(Observation::decode_all(&Observation::encode_all(&all())), Ok(all()));
+        assert_eq!(Observation::decode_all(&Observation::encode_all(&all()), &mut Room::of(Room::OWN)), Ok(all()));
     }
 
     #[test]

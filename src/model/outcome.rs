@@ -185,7 +185,12 @@ impl Outcome {
             b"exit" => self.exit = u8::try_from(reader.number()?).map_err(|_| Malformed("exit"))?,
             b"stdout" => self.stdout = Some(Content::decode(&mut reader)?),
             b"stderr" => self.stderr = Some(Content::decode(&mut reader)?),
-            b"transcript" => self.transcript = Transcript(value.to_vec()),
+            b"transcript" => {
+                let transcript = Transcript(value.to_vec());
+                // What a replay stumbles over, it has to know before it puts the first file in place.
+                transcript.chunks().try_for_each(|chunk| chunk.map(drop))?;
+                self.transcript = transcript;
+            }
             b"stdin-consumed" => self.stdin_consumed = Some(reader.number()?),
             b"output" => {
                 let path = PathBuf::from(OsStr::from_bytes(reader.bytes()?));

@@ -4,10 +4,11 @@
 //! and a set is a list of places in it: a file of sixteen sets is hardly larger than a file of one, and what is in many
 //! sets is looked at once.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::codec::text;
-use super::{CommandDigest, Digest, Fields, Key, Malformed, Observation, Reader, Writer, manifest};
+use super::{CommandDigest, Digest, Fields, Key, Malformed, Observation, Reader, Room, Writer, manifest};
 
 /// One set of paths, with what was seen there last and the call that saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,11 +82,9 @@ impl PathSets {
     /// The first path at which only the most recent set looks: such are made up anew for each run.
     pub fn peculiar(&self) -> Option<&Path> {
         let (latest, others) = self.sets.split_first()?;
-        let is_shared = |path: &Path| {
-            let looks = |set: &Members| set.places.iter().any(|place| self.table[*place].path == path);
-            others.iter().any(looks)
-        };
-        latest.places.iter().map(|place| self.table[*place].path.as_path()).find(|path| !is_shared(path))
+        let path = |place: &usize| self.table[*place].path.as_path();
+        let shared: HashSet<&Path> = others.iter().flat_map(|set| set.places.iter().map(path)).collect();
+        latest.places.iter().map(path).find(|path| !shared.contains(path))
     }
 
     /// Puts `set` in front and forgets the set with the same paths and facets, if there was one.
@@ -182,29 +181,45 @@ impl PathSets {
         writer.into_bytes()
     }
 
-    /// Reads what [`encode`](PathSets::encode) wrote, or the version before it, which wrote every set out.
-    pub fn decode(bytes: &[u8]) -> Result<PathSets, Malformed> {
-        let (mut command, mut unwatchable) = (None, None);
-        let (mut keys, mut table, mut sets, mut former) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    /// Reads what [`encode`](PathSets::encode) wrote, or the version before it, which wrote every set out; takes no more
+    /// memory than there is room for.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`]: it is something else, or holds too much.
+    pub fn decode(bytes: &[u8], room: &mut Room) -> Result<PathSets, Malformed> {
+        let (mut command, mut unwatchable, mut table) = (None, None, None);
+        let (mut keys, mut sets, mut former) = (Vec::new(), Vec::new(), Vec::new());
         for field in Fields::of(bytes) {
             let (name, value) = field?;
             let mut reader = Reader::new(value);
             match name {
                 b"command" => command = Some(CommandDigest(Digest(reader.digest()?))),
-                b"table" => table = manifest::decode(value)?,
-                b"members" if sets.len() < PathSets::MOST => sets.push(Members::decode(value, table.len())?),
+                // A second one would not be the one that the sets before it are of.
+                b"table" if table.is_some() => return Err(Malformed("path sets")),
+                b"table" => table = Some(manifest::decode(value, room)?),
+                b"members" if sets.len() < PathSets::MOST => {
+                    sets.push(Members::decode(value, table.as_ref().map_or(0, Vec::len), room)?);
+                }
                 b"set" if former.len() < PathSets::MOST => {
                     let key = Key(Digest(reader.digest()?));
-                    former.push(PathSet { key, observations: Observation::decode_all(reader.rest())? });
+                    former.push(PathSet { key, observations: Observation::decode_all(reader.rest(), room)? });
                 }
                 b"unwatchable" => unwatchable = Some(text(value)?),
-                b"key" => keys.push(Key(Digest(reader.digest()?))),
+                b"key" if keys.len() < PathSets::MOST_KEYS => keys.push(Key(Digest(reader.digest()?))),
                 _ => {}
             }
         }
-        if !table.is_sorted_by(|one: &Observation, other| one.key_order(other).is_le()) {
+        let table: Vec<Observation> = table.unwrap_or_default();
+        let is_one_look = |one: &Observation, other: &Observation| one.key_order(other).is_eq();
+        // No set looks twice at the same; more versions of one look than sets would be compared each with each.
+        if !table.is_sorted_by(|one, other| one.key_order(other).is_le())
+            || table.chunk_by(is_one_look).any(|versions| versions.len() > PathSets::MOST)
+        {
             return Err(Malformed("path sets"));
         }
+        // What no set looks at is not looked at.
+        let table = if sets.is_empty() { Vec::new() } else { table };
         let mut decoded = PathSets { command: command.ok_or(Malformed("path sets"))?, keys, unwatchable, table, sets };
         if !former.is_empty() {
             decoded.put_together(former);
@@ -228,7 +243,7 @@ impl Members {
     }
 
     /// Reads what [`encode`](Members::encode) wrote of a table of this length.
-    fn decode(bytes: &[u8], length: usize) -> Result<Members, Malformed> {
+    fn decode(bytes: &[u8], length: usize, room: &mut Room) -> Result<Members, Malformed> {
         let mut reader = Reader::new(bytes);
         let key = Key(Digest(reader.digest()?));
         let (mut places, mut next) = (Vec::new(), 0);
@@ -240,6 +255,7 @@ impl Members {
             if next == first {
                 return Err(Malformed("path set"));
             }
+            room.take::<usize>((next - first) * size_of::<usize>())?;
             places.extend(first..next);
         }
         Ok(Members { key, places })
@@ -252,6 +268,10 @@ mod tests {
 
     use super::*;
     use crate::model::{Facet, Stamp, State};
+
+    fn decode(bytes: &[u8]) -> Result<PathSets, Malformed> {
+        PathSets::decode(bytes, &mut Room::of(Room::OWN))
+    }
 
     fn key(number: usize) -> Key {
         Key(Digest::of(&number.to_le_bytes()))
@@ -308,8 +328,8 @@ mod tests {
             let read: Vec<PathSet> = (0..sets.count()).map(|number| sets.set(number).unwrap()).collect();
             prop_assert_eq!(&read, &expected);
             prop_assert_eq!(&sets.keys, &all.iter().rev().map(|set| set.key).collect::<Vec<_>>());
-            prop_assert_eq!(PathSets::decode(&sets.encode()), Ok(sets.clone()));
-            prop_assert_eq!(PathSets::decode(&former(&sets)), Ok(sets.clone()));
+            prop_assert_eq!(decode(&sets.encode()), Ok(sets.clone()));
+            prop_assert_eq!(decode(&former(&sets)), Ok(sets.clone()));
             let mut fewer = sets.clone();
             fewer.keep(2);
             expected.truncate(2);
@@ -322,7 +342,7 @@ mod tests {
             let mut bytes = sets(lists.into_iter().map(|observations| PathSet { key: key(0), observations })).encode();
             let at = at.index(bytes.len());
             bytes[at] = byte;
-            if let Ok(sets) = PathSets::decode(&bytes) {
+            if let Ok(sets) = decode(&bytes) {
                 prop_assert!((0..sets.count()).all(|number| sets.set(number).is_some()));
             }
         }
@@ -342,7 +362,11 @@ mod tests {
         for stretches in [[0, 3], [2, 1], [1, u64::MAX], [u64::MAX, 1], [0, 0]] {
             let mut writer = Writer::new();
             writer.raw(&key(0).0.0).number(stretches[0]).number(stretches[1]);
-            assert_eq!(Members::decode(&writer.into_bytes(), 2), Err(Malformed("path set")), "{stretches:?}");
+            assert_eq!(
+                Members::decode(&writer.into_bytes(), 2, &mut Room::of(Room::OWN)),
+                Err(Malformed("path set")),
+                "{stretches:?}"
+            );
         }
     }
 
@@ -358,5 +382,63 @@ mod tests {
         let (one, all) = (sets([set(0)]).encode().len(), sets((0..16).map(set)));
         let (new, old) = (all.encode().len(), former(&all).len());
         assert!(new < 2 * one && new < old / 10, "one {one}, sixteen {new}, as before {old}");
+    }
+
+    /// A file with these tables, each before a set of all that is in it.
+    fn forged(tables: &[Vec<Observation>]) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.field("command", &[0; 32]);
+        for table in tables {
+            writer.field("table", &manifest::encode(table));
+            writer.field("members", &Members { key: key(0), places: (0..table.len()).collect() }.encode());
+        }
+        writer.into_bytes()
+    }
+
+    #[test]
+    fn a_set_is_of_the_table_that_stays() {
+        let long: Vec<_> = (0..9).map(|number| seen(&number.to_string(), Facet::Kind, 0)).collect();
+        assert!(decode(&forged(std::slice::from_ref(&long))).unwrap().set(0).is_some());
+        assert_eq!(decode(&forged(&[long.clone(), long[..1].to_vec()])), Err(Malformed("path sets")));
+    }
+
+    #[test]
+    fn a_table_without_sets_is_forgotten() {
+        let mut writer = Writer::new();
+        writer.field("command", &[0; 32]).field("table", &manifest::encode(&[seen("a", Facet::Kind, 0)]));
+        let sets = decode(&writer.into_bytes()).unwrap();
+        assert!(sets.table().is_empty());
+        assert_eq!(decode(&sets.encode()), Ok(sets));
+    }
+
+    #[test]
+    fn a_look_has_no_more_versions_than_there_can_be_sets() {
+        let versions = |count| (0..count).map(|state| seen("a", Facet::Kind, state)).collect::<Vec<_>>();
+        assert!(decode(&forged(&[versions(16)])).is_ok());
+        assert_eq!(decode(&forged(&[versions(17)])), Err(Malformed("path sets")));
+    }
+
+    #[test]
+    fn no_more_keys_are_read_than_are_written() {
+        let mut many = PathSets::new(CommandDigest(Digest::of(b"command")));
+        many.keys = (0..1000).map(key).collect();
+        assert_eq!(decode(&many.encode()).unwrap().keys, many.keys[..PathSets::MOST_KEYS]);
+    }
+
+    #[test]
+    fn few_bytes_that_say_much_are_refused_before_they_take_the_memory() {
+        let table: Vec<_> = (0..1000).map(|number| seen(&format!("{number:06}"), Facet::Kind, 0)).collect();
+        let one = forged(std::slice::from_ref(&table));
+        let enough = (0..).map(|step| step * 4096).find(|room| PathSets::decode(&one, &mut Room::of(*room)).is_ok());
+        let members = Members { key: key(0), places: (0..table.len()).collect() }.encode();
+        let mut writer = Writer::new();
+        writer.raw(&one);
+        for _ in 0..15 {
+            writer.field("members", &members);
+        }
+        let bytes = writer.into_bytes();
+        let refused = PathSets::decode(&bytes, &mut Room::of(enough.unwrap_or(0)));
+        assert!(refused == Err(Malformed::TOO_MUCH));
+        assert_eq!(decode(&bytes).unwrap().count(), PathSets::MOST);
     }
 }

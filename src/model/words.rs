@@ -19,9 +19,16 @@ pub fn command_line<'a>(arguments: impl IntoIterator<Item = &'a Argument>) -> St
 pub fn quoted(word: impl AsRef<OsStr>) -> String {
     let exact = shell_word(word.as_ref());
     match String::from_utf8(exact) {
-        Ok(text) if !text.chars().any(char::is_control) => text,
+        Ok(text) if !text.chars().any(is_harmful) => text,
         _ => format!("$'{}'", spelt(word.as_ref().as_bytes())),
     }
+}
+
+/// Whether a terminal does something else with it than show it: controls, separators of lines, marks of the direction of
+/// writing (Unicode's Bidi_Control), and what has no width.
+pub fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Bytes without anything that a line cannot show.
@@ -34,7 +41,7 @@ fn spelt(bytes: &[u8]) -> String {
                 '\t' => text.push_str("\\t"),
                 '\r' => text.push_str("\\r"),
                 '\'' | '\\' => text.extend(['\\', c]),
-                c if c.is_control() => c.to_string().bytes().for_each(|byte| text.push_str(&format!("\\{byte:03o}"))),
+                c if is_harmful(c) => c.to_string().bytes().for_each(|byte| text.push_str(&format!("\\{byte:03o}"))),
                 c => text.push(c),
             }
         }
@@ -75,6 +82,7 @@ mod tests {
         }
         assert_eq!(quoted(OsStr::from_bytes(b"a\xff")), "$'a\\377'");
         assert_eq!(quoted("a\nb\u{1b}[31m'\\\u{9b}"), "$'a\\nb\\033[31m\\'\\\\\\302\\233'");
+        assert_eq!(quoted("a\u{202e}b"), "$'a\\342\\200\\256b'");
         assert_ne!(quoted("a\nb"), quoted("a\\nb"));
         let line = [Argument::Clear("a".into()), Argument::Redacted, Argument::Clear("b c".into())];
         assert_eq!(command_line(&line), "a [redacted] 'b c'");

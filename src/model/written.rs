@@ -25,6 +25,14 @@ pub fn parse_size(text: &str) -> std::result::Result<u64, String> {
         .ok_or_else(|| "a size is a number and a unit, such as 10MiB or 2GB".to_owned())
 }
 
+/// Whether a glob is none that its compilation gives up at, which would be a defect and not an error: longer ones, and
+/// deeper ones, than anybody writes by hand.
+pub fn is_compilable_glob(text: &str) -> bool {
+    const LONGEST: usize = 4096;
+    const DEEPEST: usize = 64;
+    text.len() <= LONGEST && text.bytes().filter(|byte| *byte == b'{').count() <= DEEPEST
+}
+
 /// The two sides of `NAME=VALUE`.
 pub fn parse_tag(word: &str) -> Result<(String, String)> {
     match word.split_once('=') {

@@ -5,7 +5,8 @@ use std::ffi::{OsStr, OsString};
 use serde_json::{Value, json};
 
 use crate::model::{
-    Argument, Aspect, Change, Difference, Role, Setting, Side, Subject, Uncovered, command_line, quoted, shell_line,
+    Argument, Aspect, Change, Difference, Role, Setting, Side, Subject, Uncovered, command_line, is_harmful, quoted,
+    shell_line,
 };
 
 /// A difference as a sentence without an end. What is in it is as it was recorded: escape it before it is shown.
@@ -61,7 +62,7 @@ pub fn sentence(difference: &Difference) -> String {
 /// and where they could be pasted only in another shape than they are shown in.
 pub fn remedy(difference: &Difference) -> Option<String> {
     let line = String::from_utf8(shell_line(difference.remedy.iter().map(OsString::as_os_str))).ok()?;
-    (!line.is_empty() && !line.chars().any(char::is_control)).then_some(line)
+    (!line.is_empty() && !line.chars().any(is_harmful)).then_some(line)
 }
 
 /// A difference for programs: what kind it is, what it is about, both sides as far as they are known, the sentence, and the

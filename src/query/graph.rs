@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::model::{Argument, Call, Digest, Key, Reference, SCHEME, command_line};
+use crate::model::{Argument, Call, Digest, Key, Reference, SCHEME, command_line, is_harmful};
 use crate::store::{Catalogue, Store};
 
 /// Calls, and what went from one to the other.
@@ -198,5 +198,5 @@ fn stored_value(word: &OsStr) -> Option<Digest> {
 
 /// Text on one line, with nothing in it that could drive a terminal.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_harmful(c) { ' ' } else { c }).collect()
 }

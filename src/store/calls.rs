@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use rustix::fs::{AtFlags, Stat, Timespec, Timestamps, UTIME_OMIT, utimensat};
 
 use super::folder::{Found, call_name, paths_name};
-use super::frame::{self, Fault, Kind};
+use super::frame::{self, Bounds, Fault, Kind};
 use super::{Access, Store, held, journal, unusable};
 use crate::error::Error;
-use crate::model::{Answer, Call, CommandDigest, Digest, Event, Key, PathSets, Reason};
+use crate::model::{Answer, Call, CommandDigest, Digest, Event, Key, PathSets, Reason, Room};
 use crate::sys::{clock, stamp};
 
 /// Calls that are removed under one lock.
@@ -56,7 +56,7 @@ impl Store {
 
     /// The same of this very store.
     pub(super) fn own_answer(&self, key: &Key) -> Result<Option<Answer>, Reason> {
-        let found = self.decoded(key, |bytes| Ok(Answer::decode(bytes)?), |answer| answer.key)?;
+        let found = self.decoded(key, |bytes, room| Ok(Answer::decode(bytes, room)?), |answer| answer.key)?;
         Ok(found.map(|(answer, stat)| {
             *held(&self.seen) = Some((*key, stamp::from_stat(&stat).modified));
             answer
@@ -65,18 +65,20 @@ impl Store {
 
     /// A call and what `fstat` said of its file.
     pub(super) fn call_and_stat(&self, key: &Key) -> Result<Option<(Call, Box<Stat>)>, Reason> {
-        self.decoded(key, |bytes| Ok(Call::decode(bytes)?), |call| call.key)
+        self.decoded(key, |bytes, room| Ok(Call::decode(bytes, room)?), |call| call.key)
     }
 
     /// What `decode` finds in a call's file, which must be of the call called `key`, and what `fstat` said of the file.
     fn decoded<T>(
         &self,
         key: &Key,
-        decode: impl FnOnce(&[u8]) -> Result<T, Fault>,
+        decode: impl FnOnce(&[u8], &mut Room) -> Result<T, Fault>,
         name_of: impl FnOnce(&T) -> Key,
     ) -> Result<Option<(T, Box<Stat>)>, Reason> {
         let name = call_name(key);
-        let decoded = match self.folder.read(&name, frame::MOST) {
+        let bounds = self.folder.bounds();
+        let decode = |bytes: &_| decode(bytes, &mut bounds.room());
+        let decoded = match self.folder.read(&name, bounds.most) {
             Ok(Found::Absent) => return Ok(None),
             Ok(Found::Wrong(why)) => Err(Fault::Damaged(why)),
             Ok(Found::Bytes(bytes, stat)) => frame::open(Kind::Call, &bytes).and_then(decode).and_then(|call| {
@@ -103,10 +105,10 @@ impl Store {
     /// The same of this very store.
     pub(super) fn own_path_sets(&self, command: &CommandDigest) -> PathSets {
         let name = paths_name(command);
-        let decoded = match self.folder.read(&name, frame::MOST) {
+        let decoded = match self.folder.read(&name, self.folder.bounds().most) {
             Ok(Found::Absent) | Err(_) => return PathSets::new(*command),
             Ok(Found::Wrong(why)) => Err(Fault::Damaged(why)),
-            Ok(Found::Bytes(bytes, _)) => decode_path_sets(command, &bytes),
+            Ok(Found::Bytes(bytes, _)) => decode_path_sets(command, &bytes, self.folder.bounds()),
         };
         decoded.unwrap_or_else(|fault| {
             if let Fault::Damaged(why) = fault {
@@ -118,11 +120,11 @@ impl Store {
 
     /// What is wrong with the path sets of a command; `None` where they are whole, absent or newer.
     pub(super) fn path_sets_fault(&self, command: &CommandDigest) -> Option<String> {
-        let decoded = match self.folder.read(&paths_name(command), frame::MOST) {
+        let decoded = match self.folder.read(&paths_name(command), self.folder.bounds().most) {
             Ok(Found::Absent) => return None,
             Ok(Found::Wrong(why)) => return Some(why),
             Err(why) => return Some(crate::error::cause(&why)),
-            Ok(Found::Bytes(bytes, _)) => decode_path_sets(command, &bytes),
+            Ok(Found::Bytes(bytes, _)) => decode_path_sets(command, &bytes, self.folder.bounds()),
         };
         match decoded {
             Err(Fault::Damaged(why)) => Some(why),
@@ -224,8 +226,8 @@ impl Store {
     }
 }
 
-fn decode_path_sets(command: &CommandDigest, bytes: &[u8]) -> Result<PathSets, Fault> {
-    let sets = PathSets::decode(frame::open(Kind::PathSets, bytes)?)?;
+fn decode_path_sets(command: &CommandDigest, bytes: &[u8], bounds: Bounds) -> Result<PathSets, Fault> {
+    let sets = PathSets::decode(frame::open(Kind::PathSets, bytes)?, &mut bounds.room())?;
     if sets.command != *command {
         return Err(Fault::Damaged("it belongs to another command".into()));
     }
@@ -293,7 +295,7 @@ mod tests {
             &fifo,
             &|path| symlink("/etc/passwd", path).unwrap(),
             &|path| drop(std::os::unix::net::UnixListener::bind(path).unwrap()),
-            &|path| File::create(path).unwrap().set_len(frame::MOST + 1).unwrap(),
+            &|path| File::create(path).unwrap().set_len(Bounds::OWN.most + 1).unwrap(),
         ];
         for (number, make) in kinds.iter().enumerate() {
             let _ = fs::remove_file(&file);

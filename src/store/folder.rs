@@ -14,6 +14,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
+use super::frame::Bounds;
 use crate::model::{CommandDigest, Digest, Key, Sharing};
 use crate::sys::{clock, identity, temporary};
 
@@ -105,6 +106,14 @@ impl Folder {
             Sharing::Private => PRIVATE,
         };
         Ok(fchmod(file, rights - Mode::from_raw_mode(0o222))?)
+    }
+
+    /// What the framed files of its users may be and hold.
+    pub fn bounds(&self) -> Bounds {
+        match self.sharing {
+            Sharing::Private => Bounds::OWN,
+            Sharing::Group => Bounds::FOREIGN,
+        }
     }
 
     pub fn path(&self) -> &Path {

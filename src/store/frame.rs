@@ -3,7 +3,7 @@
 //! `fleche`, a byte for the kind, a byte for the version, BLAKE3 of these eight bytes and the body, the body. The digest
 //! comes before the version is believed: a flipped bit is damage, never "a newer fleche".
 
-use crate::model::Malformed;
+use crate::model::{Malformed, Room};
 
 const NAME: &[u8; 6] = b"fleche";
 /// Raised when an older fleche must not read what follows.
@@ -13,8 +13,28 @@ pub(super) const HEADER: usize = NAME.len() + 2;
 /// Bytes before the body.
 pub(super) const FRAME: usize = HEADER + blake3::OUT_LEN;
 
-/// Largest framed file in bytes; an input manifest of a million paths has about a hundred million.
-pub(super) const MOST: u64 = 256 << 20;
+/// How much a framed file may be and hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// Its size in bytes.
+    pub most: u64,
+    /// The memory that what it says may take, in bytes.
+    room: usize,
+}
+
+impl Bounds {
+    /// For the user's own: an input manifest of a million paths has about a hundred million bytes.
+    pub const OWN: Bounds = Bounds { most: 256 << 20, room: Room::OWN };
+    /// For what others may have written. It must not cost the user's command its memory.
+    pub const FOREIGN: Bounds = Bounds { most: 16 << 20, room: Room::FOREIGN };
+    /// For a call with its path set in an imported file.
+    pub const PARCEL: Bounds = Bounds { most: 32 << 20, room: 2 * Room::FOREIGN };
+
+    /// Memory for one file.
+    pub fn room(&self) -> Room {
+        Room::of(self.room)
+    }
+}
 
 /// What is in the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,6 +23,8 @@ mod export;
 mod flight;
 mod folder;
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gc;
 mod hash;
 mod holder;

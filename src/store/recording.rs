@@ -12,11 +12,11 @@ use rustix::io::Errno;
 
 use super::alone::{GC_BYTE, granted_within};
 use super::folder::{Temporary, call_name, paths_name, value_name};
-use super::frame::{self, Kind};
+use super::frame::{self, Bounds, Kind};
 use super::pending::{Held, Pending};
 use super::value::Value;
 use super::{Access, INLINE_LIMIT, INLINE_TOTAL, Store, held, unusable};
-use crate::model::{Call, CommandDigest, Content, Digest, Event, PathSet, PathSets, Reason, Sink};
+use crate::model::{Call, CommandDigest, Content, Digest, Event, Malformed, PathSet, PathSets, Reason, Room, Sink};
 use crate::sys::lock;
 
 /// How long storing waits for a garbage collection to end.
@@ -210,7 +210,8 @@ impl Recording<'_> {
     pub fn refuse_watching(self, command: &CommandDigest, why: &str) -> Result<(), Reason> {
         let mut sets = self.store.own_path_sets(command);
         sets.unwatchable = Some(why.to_owned());
-        let written = self.put(&paths_name(command), &path_set_bytes(sets));
+        let bytes = frame::seal(Kind::PathSets, &path_set_body(sets));
+        let written = self.put(&paths_name(command), &bytes);
         written.map_err(|error| unusable("cannot remember that a command is not to be watched", error))
     }
 
@@ -289,16 +290,25 @@ impl Recording<'_> {
         if call.values().any(|content| content.inline.is_none() && !self.kept.contains(&content.digest)) {
             return Err(Reason::Internal);
         }
-        let bytes = frame::seal(Kind::Call, &call.encode());
-        if bytes.len() as u64 > frame::MOST {
-            return Err(Reason::TooLarge(frame::MOST));
-        }
-        let sets = path_set.map(|path_set| {
-            let mut sets = self.store.own_path_sets(&call.command);
-            sets.insert(path_set);
-            path_set_bytes(sets)
-        });
-        Ok((bytes, sets))
+        let body = call.encode();
+        self.check_size(&body, |body, room| Call::decode(body, room).map(drop))?;
+        let bytes = frame::seal(Kind::Call, &body);
+        let Some(path_set) = path_set else { return Ok((bytes, None)) };
+        let mut sets = self.store.own_path_sets(&call.command);
+        sets.insert(path_set);
+        let body = path_set_body(sets);
+        self.check_size(&body, |body, room| PathSets::decode(body, room).map(drop))?;
+        Ok((bytes, Some(frame::seal(Kind::PathSets, &body))))
+    }
+
+    /// Refuses what no reader of this store would take.
+    fn check_size(&self, body: &[u8], read: fn(&[u8], &mut Room) -> Result<(), Malformed>) -> Result<(), Reason> {
+        /// What is in fewer bytes has room in any store.
+        const SMALL: usize = 1 << 20;
+        let bounds = self.store.folder.bounds();
+        let is_too_large = (body.len() + frame::FRAME) as u64 > bounds.most
+            || body.len() > SMALL && bounds != Bounds::OWN && read(body, &mut bounds.room()).is_err();
+        if is_too_large { Err(Reason::TooLarge(bounds.most)) } else { Ok(()) }
     }
 
     fn write_new(&self, call: &Call, call_bytes: &[u8], set_bytes: Option<&[u8]>) -> io::Result<bool> {
@@ -368,12 +378,12 @@ impl Recording<'_> {
     }
 }
 
-/// The file of `sets`, without the oldest sets where it would become large.
-fn path_set_bytes(mut sets: PathSets) -> Vec<u8> {
+/// What the file of `sets` holds, without the oldest sets where it would become large.
+fn path_set_body(mut sets: PathSets) -> Vec<u8> {
     loop {
         let body = sets.encode();
         if body.len() <= PATHS_MOST || sets.count() <= 1 {
-            return frame::seal(Kind::PathSets, &body);
+            return body;
         }
         sets.keep(sets.count() / 2);
     }
@@ -510,10 +520,45 @@ mod tests {
             sets.insert(PathSet { key: call(&number.to_string()).key, observations });
         }
         let newest = sets.set(0);
-        let bytes = path_set_bytes(sets);
-        assert!(bytes.len() < PATHS_MOST);
-        let read = PathSets::decode(frame::open(Kind::PathSets, &bytes).unwrap()).unwrap();
+        let body = path_set_body(sets);
+        assert!(body.len() < PATHS_MOST);
+        let read = PathSets::decode(&body, &mut Bounds::OWN.room()).unwrap();
         assert_eq!((read.count(), read.set(0), read.keys.len()), (2, newest, 4));
+    }
+
+    #[test]
+    fn a_shared_store_takes_what_its_readers_take() {
+        let own = World::new();
+        let mut many = call("a");
+        let absent = |number| Observation {
+            path: format!("{number:07}").into(),
+            facet: Facet::Kind,
+            state: State::Absent,
+            stamp: None,
+        };
+        many.observations = (0..900_000).map(absent).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let group = crate::model::Cache {
+            name: "team".to_owned(),
+            folder: folder.path().join("cache"),
+            access: crate::model::CacheAccess::ReadWrite,
+            sharing: crate::model::Sharing::Group,
+            limits: crate::model::CacheLimits::default(),
+        };
+        let shared = Store::open_stack(&[group], crate::store::Purpose::Write, &mut |_, _| {}).unwrap();
+        let store =
+            |store: &Store| store.recording().unwrap().store(&many, Durability::Buffered, Some(path_set(&many)));
+        assert_eq!(store(&shared), Err(Reason::TooLarge(Bounds::FOREIGN.most)));
+        assert!(store(&own.store).is_ok());
+        assert_eq!(own.store.path_sets(&many.command).table().len(), 900_000);
+        // A reader of the shared store does not take it from elsewhere, either.
+        for name in [call_name(&many.key), paths_name(&many.command)] {
+            let to = folder.path().join("cache").join(&name);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(own.store.folder().join(&name), to).unwrap();
+        }
+        assert!(matches!(shared.call(&many.key), Err(Reason::Damaged(_))));
+        assert_eq!(shared.path_sets(&many.command).count(), 0);
     }
 
     #[test]

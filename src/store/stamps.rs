@@ -27,11 +27,8 @@ impl StampMemory for Store {
 
 impl Store {
     fn write_stamp(&self, stamp: &Stamp, seen: &Remembered) -> io::Result<()> {
-        let mut body = Writer::new();
-        stamp.encode(&mut body);
-        body.raw(&seen.digest.0).number(u64::from(seen.binary));
         let mut file = self.folder.temporary()?;
-        file.as_file_mut().write_all(&frame::seal(Kind::Stamp, &body.into_bytes()))?;
+        file.as_file_mut().write_all(&frame::seal(Kind::Stamp, &encode(stamp, seen)))?;
         self.folder.put(file, &name(stamp))
     }
 }
@@ -41,7 +38,14 @@ fn name(stamp: &Stamp) -> String {
     format!("stamps/{:02x}/{:x}-{:x}", stamp.inode & 0xff, stamp.device, stamp.inode)
 }
 
-fn decode(body: &[u8]) -> Result<(Stamp, Remembered), Malformed> {
+pub(super) fn encode(stamp: &Stamp, seen: &Remembered) -> Vec<u8> {
+    let mut body = Writer::new();
+    stamp.encode(&mut body);
+    body.raw(&seen.digest.0).number(u64::from(seen.binary));
+    body.into_bytes()
+}
+
+pub(super) fn decode(body: &[u8]) -> Result<(Stamp, Remembered), Malformed> {
     let mut reader = Reader::new(body);
     let stamp = Stamp::decode(&mut reader)?;
     Ok((stamp, Remembered { digest: Digest(reader.digest()?), binary: reader.number()? == 1 }))

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Read, Write};
 
 use crate::error::{Error, Result};
-use crate::model::Fact;
+use crate::model::{Fact, is_harmful};
 
 use super::sheet::not_written;
 use super::{duration, escape, size, time};
@@ -39,13 +39,13 @@ pub fn fact(fact: &Fact, human: bool) -> String {
     }
 }
 
-/// JSON that is harmless on a terminal: control characters beyond ASCII, which JSON allows, are spelled out.
+/// JSON that is harmless on a terminal: what does something else there than to be shown, and JSON allows, is spelled out.
 pub fn json(value: &serde_json::Value, style: JsonStyle) -> String {
     let text = match style {
         JsonStyle::Indented => format!("{value:#}\n"),
         JsonStyle::Line => format!("{value}\n"),
     };
-    let is_harmless = |c: char| !c.is_control() || c == '\n';
+    let is_harmless = |c: char| !is_harmful(c) || c == '\n';
     if text.chars().all(is_harmless) {
         return text;
     }

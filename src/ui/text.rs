@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use crate::model::is_harmful;
 use crate::sys::clock;
 
 /// Binary units.
@@ -68,13 +69,6 @@ pub fn escape(text: &str) -> String {
         return text.to_owned();
     }
     text.chars().flat_map(|c| if is_harmful(c) { c.escape_default().collect() } else { vec![c] }).collect()
-}
-
-/// Whether a terminal does something else with it than show it: controls, separators of lines, marks of the direction of
-/// writing (Unicode's Bidi_Control), and what has no width.
-fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -107,6 +107,24 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
         "a project can only name caches, not folders: a checkout could bring a poisoned one along",
         "it can stand in ~/.config/fleche/config.toml, or in the file that FLECHE_CONFIG names",
     ),
+    (
+        "[defaults]\nprobe = [\"true\"]\n",
+        "2:1",
+        "a project cannot have programs run: `fleche run -- ls` in a checkout would run them",
+        "it can stand in ~/.config/fleche/config.toml, or in the file that FLECHE_CONFIG names",
+    ),
+    (
+        "[defaults]\noutputs = [\"a\", \"b/../../c\"]\n",
+        "2:1",
+        "a project cannot name outputs outside its folder: a checkout could have your own files written",
+        "it can stand in ~/.config/fleche/config.toml, or in the file that FLECHE_CONFIG names",
+    ),
+    (
+        "[defaults]\nallow-write = [\"/tmp\"]\n",
+        "2:1",
+        "a project cannot name outputs outside its folder: a checkout could have your own files written",
+        "it can stand in ~/.config/fleche/config.toml, or in the file that FLECHE_CONFIG names",
+    ),
 ];
 
 #[test]

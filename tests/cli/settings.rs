@@ -58,6 +58,9 @@ const KEYS: &[(&str, &str, &[&str])] = &[
 /// Keys that only rules have.
 const OF_RULES: [&str; 2] = ["match", "cache"];
 
+/// Keys that a project may not give, or not with these values.
+const OF_USERS: [&str; 2] = ["probe", "allow-write"];
+
 /// Flags that have no key, each with a reason.
 const WITHOUT_KEY: &[(&str, &str)] = &[
     ("help", "it is no setting"),
@@ -118,7 +121,10 @@ fn every_key_says_what_its_flag_says() {
     let command = ["--", "/bin/cat", "in"];
     for (key, line, flags) in KEYS {
         for table in ["[defaults]", "[[command]]\nmatch = [\"cat\", \"*\"]"] {
-            world.write("fleche.toml", format!("{table}\n{line}\n"));
+            let text = format!("{table}\n{line}\n");
+            let (own, of_project) = if OF_USERS.contains(key) { (text.as_str(), "") } else { ("", text.as_str()) };
+            world.write("fleche.toml", of_project);
+            world.write(world.home().join(".config/fleche/config.toml"), own);
             let by_flags = world.fleche([&["bind"], *flags, &command].concat()).run();
             let bound = by_flags.stdout();
             let words: Vec<&str> = flags.iter().flat_map(|word| word.split('=').take(1)).collect();
@@ -340,7 +346,7 @@ fn a_command_that_is_never_to_be_cached_is_run_each_time() {
 #[test]
 fn a_file_that_others_could_have_written_is_passed_over_with_a_word() {
     let world = World::new();
-    let file = world.write("fleche.toml", "[defaults]\nprobe = [\"touch made\"]\nrevision = \"x\"\n");
+    let file = world.write("fleche.toml", "[defaults]\nrevision = \"x\"\n");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
     let warning = |why: &str| {
         format!(
@@ -356,18 +362,13 @@ fn a_file_that_others_could_have_written_is_passed_over_with_a_word() {
     assert_eq!(digest.code(), 2);
     let digest = world.fleche(["digest", "-v", "--pure", "--", "true"]).run().stdout();
     assert!(digest.contains(&format!("\ncwd\t{}\n", world.work().display())), "{digest}");
-    assert!(!world.path("made").exists());
     fs::set_permissions(&file, fs::Permissions::from_mode(0o664)).unwrap();
-    world.fleche(["bind", "--", "true"]).prints("fleche run --no-rules --probe 'touch made' --revision x -- true\n");
+    world.fleche(["bind", "--", "true"]).prints("fleche run --no-rules --revision x -- true\n");
     if is_root() {
         std::os::unix::fs::chown(&file, Some(54321), None).unwrap();
         world.fleche(["bind", "--", "true"]).ends(0, "fleche run -- true\n", &warning("it belongs to another user"));
         let named = world.fleche(["bind", "--", "true"]).env("FLECHE_CONFIG", &file);
-        named.run().check(
-            0,
-            "fleche run --no-rules --probe 'touch made' --revision x -- true\n",
-            &warning("it belongs to another user"),
-        );
+        named.run().check(0, "fleche run --no-rules --revision x -- true\n", &warning("it belongs to another user"));
     }
 }
 

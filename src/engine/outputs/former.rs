@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::model::{Digest, Output, OutputKind};
 
+/// What is known of more paths than this would cost a command its memory.
+const MOST: usize = 1_000_000;
+
 /// The outputs of former calls, by path: what fleche may remove because the command made it.
 #[derive(Clone, Debug, Default)]
 pub struct Former {
@@ -33,8 +36,17 @@ impl Former {
     /// What the calls with these outputs made.
     pub fn of<'a>(calls: impl IntoIterator<Item = &'a [Output]>) -> Former {
         let mut former = Former::default();
-        for output in calls.into_iter().flatten() {
-            let made = former.made.entry(output.path.clone()).or_default();
+        calls.into_iter().for_each(|outputs| former.add(outputs));
+        former
+    }
+
+    /// Adds what one call more made, but for what is at more paths than [`MOST`]: of that nothing is known.
+    pub fn add(&mut self, outputs: &[Output]) {
+        for output in outputs {
+            if self.made.len() >= MOST && !self.made.contains_key(&output.path) {
+                continue;
+            }
+            let made = self.made.entry(output.path.clone()).or_default();
             match &output.kind {
                 OutputKind::File { content, mode, .. } => {
                     add(&mut made.files, content.digest);
@@ -45,7 +57,6 @@ impl Former {
                 OutputKind::Absent => {}
             }
         }
-        former
     }
 
     /// Whether some file was made at `path`: only then its digest is worth knowing.

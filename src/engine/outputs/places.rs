@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use globset::{Glob, GlobBuilder, GlobMatcher};
 
 use crate::error::Error;
+use crate::model::is_compilable_glob;
 
 /// The root and the places that `-o` names, and whether the command is watched.
 ///
@@ -27,6 +28,8 @@ pub struct Places {
 enum Reach {
     /// Nowhere.
     Named,
+    /// Below the root.
+    Root,
     /// Below the root and below these folders, which are absolute.
     Watched(Vec<PathBuf>),
 }
@@ -75,6 +78,11 @@ impl Places {
             }
         }
         Ok(Places { root: root.to_owned(), places, reach: Reach::Named })
+    }
+
+    /// All that is below `root`, which must be absolute and without links. Opens nothing.
+    pub fn below(root: &Path) -> Places {
+        Places { root: root.to_owned(), places: Vec::new(), reach: Reach::Root }
     }
 
     /// Those of a watched command: what [`of`](Places::of) has, all that is below `root`, and the `allowed` folders (absolute
@@ -132,13 +140,23 @@ impl Places {
         self.places.iter().any(|place| place.cover(path))
     }
 
+    /// Whether an output at `path` of record may be the command's: what nobody named was not recorded by an honest run, but
+    /// of one that is watched.
+    pub(super) fn hold(&self, path: &Path) -> bool {
+        match &self.reach {
+            Reach::Named => self.cover(path),
+            Reach::Root => path.is_relative(),
+            Reach::Watched(_) => path.is_relative() || self.holder_of(path).is_some(),
+        }
+    }
+
     /// The folder that may be opened as the user named it, to reach `path` (absolute) below it; `None`
     /// where neither a place covers `path` nor a folder in which a watched command may write.
     pub(super) fn holder_of(&self, path: &Path) -> Option<PathBuf> {
         let absolute = self.places.iter().filter(|place| place.path.is_absolute());
         let named = absolute.into_iter().find(|place| place.cover(path)).and_then(Place::holder);
         named.or_else(|| match &self.reach {
-            Reach::Named => None,
+            Reach::Named | Reach::Root => None,
             Reach::Watched(allowed) => allowed
                 .iter()
                 .find(|folder| folder.is_absolute() && path.starts_with(folder))
@@ -254,6 +272,9 @@ fn glob(word: &OsStr, meta: usize, cwd: &Path, root: &Path) -> Result<Place, Err
         .literal_separator(true)
         .build()
         .map_err(|why| Error::usage(is_not()).because(why.kind().to_string()))?;
+    if !is_compilable_glob(rest) {
+        return Err(Error::usage(is_not()).because("it is too long"));
+    }
     let is_deep = rest.contains("**") || rest.contains('{');
     let path = of_record(absolute(base, word, cwd)?, root);
     let literal = path.join(names.iter().collect::<PathBuf>());

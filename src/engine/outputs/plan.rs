@@ -262,6 +262,9 @@ fn check(places: &Places, output: &Output) -> Result<(), Fault> {
     if walk::is_too_deep(&below) {
         return Err(Fault::new(path, format!("is nested more than {} folders deep", walk::DEEPEST)));
     }
+    if !places.hold(path) {
+        return Err(Fault::new(path, "was recorded, but no `-o` names it"));
+    }
     match &output.kind {
         OutputKind::File { mode, .. } | OutputKind::Folder { mode, .. } if *mode > 0o777 => {
             Err(Fault::new(path, "has more than permission bits"))

@@ -56,7 +56,7 @@ pub struct Opening {
 }
 
 impl Opening {
-    fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
         match self.input {
             None => writer.number(0),

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
@@ -71,6 +71,9 @@ pub(super) fn fold(
     }
     Ok(())
 }
+
+/// A longer line of the journal, in bytes, is none of ours, and is passed over in pieces.
+const LONGEST: u64 = 64 << 10;
 
 struct Fold<'store> {
     store: &'store Store,
@@ -181,7 +184,9 @@ impl<'store> Fold<'store> {
     fn lines(&mut self, transaction: &Transaction, file: File) -> rusqlite::Result<u64> {
         let mut reader = BufReader::with_capacity(1 << 16, file);
         let (mut line, mut taken) = (Vec::new(), 0);
-        while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) && line.ends_with(b"\n") {
+        while reader.by_ref().take(LONGEST).read_until(b'\n', &mut line).is_ok_and(|length| length > 0)
+            && (line.ends_with(b"\n") || line.len() as u64 == LONGEST)
+        {
             if let Some((time, event)) = journal::event(&line[..line.len() - 1]) {
                 self.event(transaction, time, &event)?;
             }

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::super::Store;
 use super::super::folder::Found;
-use super::super::frame::{self, Fault, Kind};
+use super::super::frame::{self, Bounds, Fault, Kind};
 use super::entry::number;
 use crate::model::{Fields, Malformed, Reader, Writer};
 
@@ -24,6 +24,8 @@ const REFUSALS: u32 = 100_000;
 
 /// More bytes than it ever has: a call that was used takes about fifty. What is larger is no ledger.
 const LARGEST: u64 = 1 << 34;
+/// The same of a store that others may write.
+const LARGEST_SHARED: u64 = 1 << 28;
 
 /// How a catalogue and the ledger stand to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +69,8 @@ enum Content {
 }
 
 fn read(store: &Store) -> io::Result<Content> {
-    let opened = match store.folder.read(FILE, LARGEST)? {
+    let largest = if store.folder.bounds() == Bounds::OWN { LARGEST } else { LARGEST_SHARED };
+    let opened = match store.folder.read(FILE, largest)? {
         Found::Absent => return Ok(Content::Absent),
         Found::Wrong(why) => Err(Fault::Damaged(why)),
         Found::Bytes(bytes, _) => frame::open(Kind::Ledger, &bytes).map(<[u8]>::to_vec),
@@ -124,19 +127,24 @@ fn remember(connection: &Connection, digest: Option<&[u8]>) -> rusqlite::Result<
 /// Puts what the ledger says in the place of what the catalogue says.
 fn take_over(transaction: &Transaction, body: &[u8]) -> rusqlite::Result<Result<(), Malformed>> {
     // All of it is read first: what is not understood changes nothing.
-    let lines: Result<Vec<Line>, Malformed> = Fields::of(body).map(|field| line(field?)).collect();
-    let lines = match lines {
-        Ok(lines) => lines,
-        Err(malformed) => return Ok(Err(malformed)),
-    };
+    let lines = || Fields::of(body).map(|field| line(field?));
+    if let Some(Err(malformed)) = lines().find(Result::is_err) {
+        return Ok(Err(malformed));
+    }
     transaction.execute_batch("DELETE FROM statistic; DELETE FROM usage; DELETE FROM refusal; DELETE FROM journal;")?;
-    for line in lines {
+    for line in lines().filter_map(Result::ok) {
         insert(transaction, &line)?;
     }
     transaction.execute("UPDATE call SET hits = 0 WHERE hits > 0", [])?;
     let used = "UPDATE call SET hits = usage.hits, last_used = max(call.last_used, usage.last_used)
         FROM usage WHERE usage.key = call.key";
     transaction.execute(used, []).map(|_| Ok(()))
+}
+
+/// How many fields of a ledger's body are understood; `None` where it is none. For fuzz targets alone.
+#[cfg(fuzzing)]
+pub fn understood(body: &[u8]) -> Option<usize> {
+    Fields::of(body).map(|field| line(field.ok()?).ok()).collect::<Option<Vec<Line>>>().map(|lines| lines.len())
 }
 
 /// Something that the ledger says.

@@ -35,6 +35,8 @@ use rustix::fs::{FileType, Stat, fstatfs};
 
 pub use column::{BUILT_IN, BuiltIn, Column};
 use fold::Books;
+#[cfg(fuzzing)]
+pub use ledger::understood;
 pub(super) use ledger::{FILE as LEDGER, fault as ledger_fault};
 pub use neighbours::Refusal;
 pub use peek::Peek;

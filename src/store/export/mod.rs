@@ -11,7 +11,7 @@ mod writer;
 pub use reader::{Importer, Verdict};
 pub use writer::Exporter;
 
-use crate::model::{Call, Malformed, Observation, Reader, Writer, manifest};
+use crate::model::{Call, Malformed, Observation, Reader, Room, Writer, manifest};
 
 /// What a file begins with.
 const MAGIC: &[u8; 16] = b"fleche export 1\n";
@@ -24,6 +24,9 @@ enum Part {
     Value = b'v',
     End = b'e',
 }
+
+/// More than this is told of no call: parts of its command that have no secret.
+const MOST_TOLD: usize = 64;
 
 /// A call on its way to another cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +41,7 @@ pub struct Parcel {
 }
 
 impl Parcel {
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
         writer.field("call", &self.call.encode());
         if let Some(observations) = &self.path_set {
@@ -52,7 +55,7 @@ impl Parcel {
         writer.into_bytes()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Parcel, Malformed> {
+    pub(super) fn decode(bytes: &[u8], room: &mut Room) -> Result<Parcel, Malformed> {
         let (mut call, mut path_set, mut told) = (None, None, Vec::new());
         for field in crate::model::Fields::of(bytes) {
             let (name, value) = field?;
@@ -60,8 +63,9 @@ impl Parcel {
                 String::from_utf8(reader.bytes()?.to_vec()).map_err(|_| Malformed("told"))
             };
             match name {
-                b"call" => call = Some(Call::decode(value)?),
-                b"path-set" => path_set = Some(manifest::decode(value)?),
+                b"call" => call = Some(Call::decode(value, room)?),
+                b"path-set" => path_set = Some(manifest::decode(value, room)?),
+                b"told" if told.len() == MOST_TOLD => return Err(Malformed::TOO_MUCH),
                 b"told" => {
                     let mut reader = Reader::new(value);
                     told.push((text(&mut reader)?, text(&mut reader)?));

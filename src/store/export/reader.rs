@@ -3,7 +3,7 @@
 //! Nothing of it is believed. A call is looked at before it is stored: whether its key is the one that its command and what
 //! it observed make, whether its outputs could be put anywhere but where a command line of today says, whether what it claims
 //! of its values is possible. A value is stored under the digest of its bytes as they come, and only where a call asks for
-//! it. Memory holds one call and one piece of a value.
+//! it. Memory holds one call, of a size that a stranger may ask for, and one piece of a value.
 
 use std::io::{self, Read};
 use std::path::{Component, Path};
@@ -11,7 +11,7 @@ use std::path::{Component, Path};
 use super::{MAGIC, Parcel, Part};
 use crate::error::Error;
 use crate::model::{Call, Content, Digest, Key, Malformed, Observation, Output, PathSet, Reason, Sink};
-use crate::store::frame::{self, Fault, Kind};
+use crate::store::frame::{self, Bounds, Fault, Kind};
 use crate::store::{Durability, Existing, Pending, Store};
 
 /// Bytes that are read at once.
@@ -73,7 +73,11 @@ impl<R: Read> Importer<R> {
                 Ok(None)
             }
             Part::Value => Err(damaged("a value that no call asks for")),
-            Part::Call if length > frame::MOST => Err(damaged("a call that is too large")),
+            Part::Call if length > Bounds::PARCEL.most => {
+                self.next = None;
+                self.pass_over(length)?;
+                Ok(Some(Err(format!("it has {length} bytes, and {} are taken", Bounds::PARCEL.most))))
+            }
             Part::Call => {
                 self.next = None;
                 let mut bytes = Vec::new();
@@ -84,8 +88,8 @@ impl<R: Read> Importer<R> {
                     Err(Fault::Damaged(why)) => return Err(damaged(&why)),
                     Err(Fault::Newer) => return newer(),
                 };
-                match Parcel::decode(body) {
-                    Ok(parcel) => Ok(Some(check(&parcel.call).map(|()| parcel))),
+                match Parcel::decode(body, &mut Bounds::PARCEL.room()) {
+                    Ok(parcel) => Ok(Some(check(&parcel).map(|()| parcel))),
                     Err(Malformed::NEWER) => newer(),
                     Err(malformed) => Ok(Some(Err(malformed.to_string()))),
                 }
@@ -216,13 +220,19 @@ impl<R: Read> Importer<R> {
 }
 
 /// Refuses a call that is not what it says it is, or that says what cannot be.
-fn check(call: &Call) -> Result<(), String> {
+fn check(Parcel { call, path_set, .. }: &Parcel) -> Result<(), String> {
     let observations = Observation::key_bytes(&call.observations);
     let root = call.root.as_os_str().as_encoded_bytes();
     let name = call.root.file_name().unwrap_or_default().as_encoded_bytes();
     let is_own = |bound: Option<&[u8]>| Key::of(&call.command, &observations, bound) == call.key;
     if !(is_own(None) || is_own(Some(name)) || is_own(Some(root))) {
         return Err("its key is not that of its command and of what it observed".to_owned());
+    }
+    let looks = |seen: &Observation| call.observations.binary_search_by(|own| own.key_order(seen)).is_ok();
+    if !call.observations.is_sorted_by(|one, other| one.key_order(other).is_lt())
+        || path_set.iter().flatten().any(|seen| !looks(seen))
+    {
+        return Err("it looks where its key does not tell of".to_owned());
     }
     if !call.root.is_absolute() || !call.cwd.is_absolute() {
         return Err("its folders are not absolute".to_owned());

@@ -71,6 +71,29 @@ fn absolute_paths_are_allowed_only_where_the_command_line_names_them() {
 }
 
 #[test]
+fn what_the_command_line_does_not_name_is_refused() {
+    let (world, shelf) = (World::new(), Memory::default());
+    world.write("precious", "user's");
+    let former = [shelf.file("precious", "user's")];
+    for output in
+        [shelf.file(".git/hooks/pre-commit", "evil"), folder("new", 0o755), link("l", "a"), absent("precious")]
+    {
+        let before = world.snapshot();
+        let record = [shelf.file("a", "1"), output];
+        let why = world.restore_after(&["a", "d/*.o"], &record, &shelf, &[&former]).unwrap_err();
+        assert!(why.to_string().ends_with("was recorded, but no `-o` names it"), "{why}");
+        assert_eq!(world.snapshot(), before);
+    }
+    world
+        .restore(
+            &["a", "d/*.o", "own/"],
+            &[shelf.file("a", "1"), shelf.file("d/x.o", "2"), folder("own", 0o755)],
+            &shelf,
+        )
+        .unwrap();
+}
+
+#[test]
 fn records_that_contradict_themselves_are_refused() {
     let (world, shelf) = (World::new(), Memory::default());
     let x = || shelf.file("a/x", "1");

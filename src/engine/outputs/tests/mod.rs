@@ -191,7 +191,10 @@ impl World {
 
     pub fn places(&self, words: &[&str]) -> Places {
         let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        Places::of(&words, &self.root(), &self.root()).unwrap()
+        match words.is_empty() {
+            true => Places::below(&self.root()),
+            false => Places::of(&words, &self.root(), &self.root()).unwrap(),
+        }
     }
 
     pub fn collect(&self, words: &[&str], shelf: &Memory) -> Vec<Output> {

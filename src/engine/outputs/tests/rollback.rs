@@ -3,7 +3,7 @@
 use super::*;
 
 /// The places of [`scene`] that hold something of the user's.
-const SCENE: [&str; 4] = ["out/", "old1", "old2", "l"];
+const SCENE: [&str; 8] = ["out/", "old1", "old2", "l", "new", "un", "last", "stale"];
 
 /// A record that does something of every kind, and the state that it meets.
 fn scene(world: &World, shelf: &Memory) -> (Vec<Output>, Vec<Output>) {

@@ -1,0 +1,20 @@
+//! The frame around every small file of a store.
+
+#![no_main]
+
+use fleche::fuzzing::{KINDS, opened, sealed};
+use fleche_fuzz::bounded;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    bounded(bytes, 16, || {
+        for kind in KINDS {
+            if let Some(body) = opened(*kind, bytes) {
+                assert_eq!(sealed(*kind, body).as_deref(), Some(bytes));
+            }
+            let whole = sealed(*kind, bytes).expect("a kind");
+            assert_eq!(opened(*kind, &whole), Some(bytes));
+            assert!(KINDS.iter().all(|other| other == kind || opened(*other, &whole).is_none()));
+        }
+    });
+});
