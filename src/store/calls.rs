@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rustix::fs::{AtFlags, Stat, Timespec, Timestamps, UTIME_OMIT, utimensat};
+use rustix::fs::{Stat, Timespec, Timestamps, UTIME_OMIT};
 
 use super::folder::{Found, call_name, paths_name};
 use super::frame::{self, Fault, Kind};
@@ -157,7 +157,7 @@ impl Store {
             let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
             let times = Timestamps { last_access, last_modification };
             // Nobody misses a last use that could not be written.
-            let _ = utimensat(self.folder.directory(), name, &times, AtFlags::SYMLINK_NOFOLLOW);
+            let _ = self.folder.set_times(&name, &times);
         }
     }
 

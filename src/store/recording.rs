@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, FileType, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
+use rustix::fs::{FileType, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
 use rustix::io::Errno;
 
@@ -163,7 +163,7 @@ impl Recording<'_> {
         if is_whole {
             let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
             let times = Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: now };
-            match utimensat(folder.directory(), &name, &times, AtFlags::SYMLINK_NOFOLLOW) {
+            match folder.set_times(&name, &times) {
                 // Another user's, in a cache that is shared: it is whole, and while this recording lasts nothing is removed.
                 Err(Errno::PERM | Errno::ACCESS) => {}
                 touched => touched?,

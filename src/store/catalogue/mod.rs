@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use rusqlite::functions::FunctionFlags;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use rustix::fs::fstatfs;
 
 pub use column::{BUILT_IN, BuiltIn, Column};
@@ -41,7 +41,7 @@ pub(super) use reachable::{CallFacts, PIN};
 pub use selection::{Condition, PathQuestion, Selection};
 pub use statistics::{Counted, Period, Totals};
 
-use super::folder::Folder;
+use super::folder::{Folder, is_file};
 use super::{Access, Progress, Store};
 use crate::error::Error;
 
@@ -164,6 +164,10 @@ impl Store {
 
     /// The catalogue's file, opened.
     fn connected(&self) -> rusqlite::Result<Connection> {
+        if is_misplaced(&self.folder) {
+            // It could not be put aside: SQLite would wait for a FIFO and write through a link.
+            return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_READONLY), None));
+        }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(self.file(), flags)?;
         set_limits(&connection)?;
@@ -172,6 +176,9 @@ impl Store {
 
     /// The catalogue's file, with its tables, as it was left.
     fn live(&self) -> Result<Connection, Trouble> {
+        if is_misplaced(&self.folder) {
+            put_aside(&self.folder);
+        }
         if !matches!(self.folder.stat(FILE), Ok(Some(_))) {
             // Made here, so that it and the files that SQLite puts beside it are for the user alone.
             let _ = self.folder.open_or_create(FILE);
@@ -322,6 +329,11 @@ fn put_aside(folder: &Folder) {
             let _ = folder.quarantine(name);
         }
     }
+}
+
+/// Whether one of its files is none, but a link or a FIFO.
+fn is_misplaced(folder: &Folder) -> bool {
+    FILES.iter().any(|name| folder.stat(name).ok().flatten().is_some_and(|stat| !is_file(&stat)))
 }
 
 fn is_local(folder: &Folder) -> bool {
