@@ -209,6 +209,9 @@ impl Recording<'_> {
     ///
     /// [`Reason::StoreUnusable`] where it cannot be written.
     pub fn refuse_watching(self, command: &CommandDigest, why: &str) -> Result<(), Reason> {
+        if self.store.is_newer(Kind::PathSets, &paths_name(command)) {
+            return Ok(());
+        }
         let mut sets = self.store.own_path_sets(command);
         sets.unwatchable = Some(why.to_owned());
         let written = self.put(&paths_name(command), &path_set_bytes(sets));
@@ -289,6 +292,14 @@ impl Recording<'_> {
     fn sealed(&self, call: &Call, path_set: Option<PathSet>) -> Result<(Vec<u8>, Option<Vec<u8>>), Reason> {
         if call.values().any(|content| content.inline.is_none() && !self.kept.contains(&content.digest)) {
             return Err(Reason::Internal);
+        }
+        let newer =
+            |what: &str, of: &Digest| Reason::StoreUnusable(format!("a newer fleche wrote {what} {}", of.short()));
+        if self.store.is_newer(Kind::Call, &call_name(&call.key)) {
+            return Err(newer("call", &call.key.0));
+        }
+        if path_set.is_some() && self.store.is_newer(Kind::PathSets, &paths_name(&call.command)) {
+            return Err(newer("the path sets of command", &call.command.0));
         }
         let bytes = frame::seal(Kind::Call, &call.encode());
         if bytes.len() as u64 > frame::MOST {

@@ -23,9 +23,7 @@ impl Store {
     pub(super) fn note_touched(&self, key: &Key) {
         if let (Access::ReadWrite, Some(name)) = (self.access, &self.session) {
             // One write, so that lines of several processes do not mix.
-            let _ = self
-                .folder
-                .open_to_append(name).and_then(|mut file| file.write_all(format!("{key}\n").as_bytes()));
+            let _ = self.folder.open_to_append(name).and_then(|mut file| file.write_all(format!("{key}\n").as_bytes()));
         }
     }
 

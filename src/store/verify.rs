@@ -173,7 +173,11 @@ impl Store {
     fn checked<T>(&self, kind: &'static str, part: u64, faults: impl Fn(Digest) -> Vec<T>) -> Result<Vec<T>> {
         let shard = u8::try_from(part).unwrap_or(u8::MAX);
         // It was told, and nothing of the store's is in there.
-        if self.folder_fault(Subject::Folder(kind, None))?.or(self.folder_fault(Subject::Folder(kind, Some(shard)))?).is_some() {
+        if self
+            .folder_fault(Subject::Folder(kind, None))?
+            .or(self.folder_fault(Subject::Folder(kind, Some(shard)))?)
+            .is_some()
+        {
             return Ok(Vec::new());
         }
         Ok(self.digests_in(kind, shard)?.into_iter().flat_map(faults).collect())
@@ -199,7 +203,8 @@ impl Store {
     pub(super) fn folder_fault(&self, subject: Subject) -> Result<Option<Fault>> {
         let Some(name) = subject.folder() else { return Ok(None) };
         let fault = self.folder.folder_fault(&name);
-        let fault = fault.map_err(|why| Error::failure(format!("cannot look at `{name}` of the cache")).because(why))?;
+        let fault =
+            fault.map_err(|why| Error::failure(format!("cannot look at `{name}` of the cache")).because(why))?;
         Ok(fault.map(|why| Fault::of(Trouble::Damaged, subject, format!("`{name}`: {why}"))))
     }
 

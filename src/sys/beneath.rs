@@ -260,7 +260,8 @@ fn with_temporary_name<T>(mut make: impl FnMut(&OsStr) -> rustix::io::Result<T>)
 ///
 /// `ELOOP` where there is one; else as `openat(2)`.
 pub fn open_below(folder: impl AsFd, path: &Path, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
-    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // With `O_NOFOLLOW` a link at the end would be told as "no folder".
+    let flags = (flags | OFlags::CLOEXEC).difference(OFlags::NOFOLLOW);
     match openat2(&folder, path, flags, mode, STRICT) {
         Err(Errno::NOSYS | Errno::PERM) => open_by_steps(folder.as_fd(), path, flags, mode),
         opened => opened,
@@ -274,20 +275,20 @@ fn resolve(folder: BorrowedFd, path: &Path) -> io::Result<OwnedFd> {
 /// [`resolve`] by hand.
 #[cfg(test)]
 fn walk(folder: BorrowedFd, path: &Path) -> io::Result<OwnedFd> {
-    Ok(open_by_steps(folder, path, FOLDER | OFlags::NOFOLLOW, Mode::empty())?)
+    Ok(open_by_steps(folder, path, FOLDER, Mode::empty())?)
 }
 
-/// [`open_below`] by hand, for flags that follow no link.
+/// [`open_below`] by hand.
 fn open_by_steps(folder: BorrowedFd, path: &Path, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
     let mut reached: Option<OwnedFd> = None;
     let mut names = path.iter().peekable();
     while let Some(name) = names.next() {
         let from = reached.as_ref().map_or(folder, |reached| reached.as_fd());
         let (flags, mode) = match names.peek() {
-            Some(_) => (FOLDER | OFlags::NOFOLLOW, Mode::empty()),
+            Some(_) => (FOLDER, Mode::empty()),
             None => (flags, mode),
         };
-        match openat(from, name, flags, mode) {
+        match openat(from, name, flags | OFlags::NOFOLLOW, mode) {
             Ok(opened) => reached = Some(opened),
             Err(Errno::NOTDIR) if is_link(from, name) => return Err(Errno::LOOP),
             Err(why) => return Err(why),

@@ -68,7 +68,9 @@ fn a_backup_taken_in_the_middle_of_writes_is_right_or_misses() {
         }
     }
     assert!(hits > 0, "no backup had a call");
-    tell(&format!("backups in the middle of writes: {backups} backups, {runs} runs right, {hits} replayed from them, 0 failures"));
+    tell(&format!(
+        "backups in the middle of writes: {backups} backups, {runs} runs right, {hits} replayed from them, 0 failures"
+    ));
 }
 
 /// Times that a copy or a clock may give to everything.

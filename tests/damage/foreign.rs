@@ -51,13 +51,16 @@ impl Swap {
             files.map(|path| scene.cache().join(path)).filter(|path| path.is_file()).collect()
         };
         let [declared, watched] = WAYS.map(|way| scene.call_file(way));
-        let other = |files: Vec<PathBuf>, not: &[&PathBuf]| files.into_iter().find(|file| !not.contains(&file)).unwrap();
+        let other =
+            |files: Vec<PathBuf>, not: &[&PathBuf]| files.into_iter().find(|file| !not.contains(&file)).unwrap();
         let stamps = all("stamps");
         match self {
             Swap::Calls => (declared, watched),
             Swap::CallAndOther => (other(all("calls"), &[&declared, &watched]), watched),
             Swap::PathSets => (scene.paths_file(), other(all("paths"), &[&scene.paths_file()])),
-            Swap::Values => (scene.only("values", is_of(b'm')), other(all("values"), &[&scene.only("values", is_of(b'm'))])),
+            Swap::Values => {
+                (scene.only("values", is_of(b'm')), other(all("values"), &[&scene.only("values", is_of(b'm'))]))
+            }
             Swap::Stamps => (stamps[0].clone(), stamps[1].clone()),
             Swap::CallAndPathSets => (watched, scene.paths_file()),
             Swap::LedgerAndJournal => (place("ledger"), place("journal")),
@@ -87,8 +90,16 @@ fn what_lies_under_another_name_is_not_taken_for_what_it_says() {
 /// Files of a cache that was filled by the same commands in the same place.
 #[test]
 fn files_of_another_cache_are_as_good_or_not_believed() {
-    let files: Vec<&str> =
-        vec!["call", "path sets", "secret", "journal", "ledger", "index.sqlite", "index.sqlite-wal", "index.sqlite-shm"];
+    let files: Vec<&str> = vec![
+        "call",
+        "path sets",
+        "secret",
+        "journal",
+        "ledger",
+        "index.sqlite",
+        "index.sqlite-wal",
+        "index.sqlite-shm",
+    ];
     each("files of another cache", Scene::new, &files, |scene, name| {
         let other = scene.world.root().join("other");
         clear(&other);

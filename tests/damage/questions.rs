@@ -33,7 +33,8 @@ impl Scene {
             assert!(outcome.code() <= 2, "{words:?} ends with {}: {}", outcome.code(), outcome.stderr());
             // What is silent about a failure is not honest.
             assert!(outcome.code() < 2 || lines > 0, "{words:?} fails silently");
-            let is_told = outcome.stderr().lines().all(|line| line.starts_with("fleche: ") || line.starts_with("hint: "));
+            let is_told =
+                outcome.stderr().lines().all(|line| line.starts_with("fleche: ") || line.starts_with("hint: "));
             // `load` prints what the command printed, and that is its stderr only where it is asked for.
             assert!(is_told && lines <= 3, "{words:?} says {}", outcome.stderr());
         }

@@ -86,7 +86,8 @@ impl Bare {
 fn world() -> World {
     let world = World::new();
     let count = "mkdir -p \"$HOME/.cache/count\"; echo x >> \"$HOME/.cache/count/tool\"";
-    let body = format!("{count}\ncat input; echo err >&2; cp input made; head -c {LARGE} /dev/zero | tr '\\0' m > large");
+    let body =
+        format!("{count}\ncat input; echo err >&2; cp input made; head -c {LARGE} /dev/zero | tr '\\0' m > large");
     world.script("tool", &format!("#!/bin/sh\n{body}\nhead -c {LARGE} /dev/zero | tr '\\0' s; exit 0\n"));
     world.script("show", "#!/bin/sh\ncat \"$1\"\n");
     world.write("input", "1\n");
@@ -254,7 +255,11 @@ impl Scene {
         let outcome = self.outcome(change(self.fleche(&words)));
         let (left, said) = Bare::of(&self.world, &outcome);
         let ran = self.executions() - before;
-        assert!(left == self.bare, "{way:?} is not as bare ({ran} executions): {said}{}", difference(&left, &self.bare));
+        assert!(
+            left == self.bare,
+            "{way:?} is not as bare ({ran} executions): {said}{}",
+            difference(&left, &self.bare)
+        );
         assert!(ran <= 1, "{ran} executions");
         Run { ran: ran == 1, said }
     }
@@ -297,7 +302,8 @@ impl Scene {
     /// The one file below a folder of the cache, for which `is_it` holds.
     #[track_caller]
     pub fn only(&self, folder: &str, is_it: impl Fn(&Path) -> bool) -> PathBuf {
-        let files = self.paths().into_iter().filter(|path| path.starts_with(folder) && self.cache().join(path).is_file());
+        let files =
+            self.paths().into_iter().filter(|path| path.starts_with(folder) && self.cache().join(path).is_file());
         let found: Vec<PathBuf> = files.map(|path| self.cache().join(path)).filter(|path| is_it(path)).collect();
         assert_eq!(found.len(), 1, "{folder}: {found:?}");
         found.into_iter().next().unwrap()
@@ -319,7 +325,8 @@ impl Scene {
     /// The largest file below a folder.
     #[track_caller]
     pub fn largest(&self, folder: &str) -> PathBuf {
-        let files = self.paths().into_iter().filter(|path| path.starts_with(folder)).map(|path| self.cache().join(path));
+        let files =
+            self.paths().into_iter().filter(|path| path.starts_with(folder)).map(|path| self.cache().join(path));
         files.filter(|path| path.is_file()).max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
     }
 }

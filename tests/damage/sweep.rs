@@ -22,6 +22,12 @@ pub fn sample<T>(all: impl IntoIterator<Item = T>, short: usize) -> Vec<T> {
     all.into_iter().step_by(if is_long() { 1 } else { short }).collect()
 }
 
+/// Whether this step is one of about so many of which more is asked; all of them are in the long form. The same ones each time.
+pub fn is_one_in(many: u32, step: &impl Display) -> bool {
+    let digest = blake3::hash(step.to_string().as_bytes());
+    is_long() || u32::from(digest.as_bytes()[0]) % many == 0
+}
+
 /// Does `check` to each step in a scene whose cache is as it was made; fails with all that failed. Prints how many steps
 /// there were and how many processes they took.
 #[track_caller]

@@ -5,6 +5,7 @@
 //! and rebuilt, or built in memory; one that others keep writing answers as it was left. Only what a newer fleche made is
 //! left alone.
 
+mod accounts;
 mod agreement;
 mod column;
 mod entry;

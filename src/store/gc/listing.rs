@@ -91,7 +91,8 @@ impl Store {
     fn names_in(&self, folder: &str) -> Result<Vec<Vec<u8>>, Error> {
         let names = || -> io::Result<Vec<Vec<u8>>> {
             let top = folder.split('/').next().unwrap_or(folder);
-            if top == CALLS && (self.folder.folder_fault(top)?.is_some() || self.folder.folder_fault(folder)?.is_some()) {
+            if top == CALLS && (self.folder.folder_fault(top)?.is_some() || self.folder.folder_fault(folder)?.is_some())
+            {
                 return Err(io::ErrorKind::NotADirectory.into());
             }
             self.folder.names(folder)
