@@ -20,8 +20,11 @@ impl Display for Step {
     }
 }
 
+/// How a file is found.
+type Find = fn(&Scene) -> PathBuf;
+
 /// Which files there are, how many bytes of each one are passed over in the short form, and how it is found.
-const FILES: &[(&str, usize, fn(&Scene) -> PathBuf)] = &[
+const FILES: &[(&str, usize, Find)] = &[
     ("declared call", 41, |scene| scene.call_file(Way::Declared)),
     ("watched call", 97, |scene| scene.call_file(Way::Watched)),
     ("path sets", 47, Scene::paths_file),

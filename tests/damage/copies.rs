@@ -16,7 +16,7 @@ const STORING: usize = 8;
 fn a_backup_taken_in_the_middle_of_writes_is_right_or_misses() {
     let backups = if is_long() { 100 } else { 6 };
     let scene = Scene::new();
-    scene.world.script("say", &format!("#!/bin/sh\necho \"$1\"; head -c 20000 /dev/zero; echo \"$1\" > \"made-$1\"\n"));
+    scene.world.script("say", "#!/bin/sh\necho \"$1\"; head -c 20000 /dev/zero; echo \"$1\" > \"made-$1\"\n");
     let number = AtomicUsize::new(0);
     let done = AtomicBool::new(false);
     let (world, cache) = (&scene.world, scene.cache());

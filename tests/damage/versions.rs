@@ -29,7 +29,8 @@ fn raise(path: &Path) {
 /// A call or path sets of a newer fleche are neither replayed, nor replaced, nor put aside.
 #[test]
 fn a_newer_file_is_left_as_it_is() {
-    let files: Vec<(&str, Way, fn(&Scene) -> PathBuf)> = vec![
+    type Find = fn(&Scene) -> PathBuf;
+    let files: Vec<(&str, Way, Find)> = vec![
         ("declared call", Way::Declared, |scene| scene.call_file(Way::Declared)),
         ("watched call", Way::Watched, |scene| scene.call_file(Way::Watched)),
         ("path sets", Way::Watched, Scene::paths_file),

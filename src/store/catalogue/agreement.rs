@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use rusqlite::params_from_iter;
 
-use super::Trouble;
 use super::accounts::accounts;
+use super::{Catalogue, Trouble};
 use crate::error::Error;
 use crate::model::{Digest, Key};
 use crate::store::{Access, Store};
@@ -36,7 +36,10 @@ impl Store {
                     .query_map(params_from_iter([first, last]), |row| row.get(0).map(|key| Key(Digest(key))))?
                     .collect()
             };
-            let listed = listed().map_err(|error| catalogue.failed(error))?;
+            let listed = match listed() {
+                Ok(listed) => listed,
+                Err(error) => return fault_or_failure(&catalogue, error),
+            };
             let mut suspects: Vec<&Key> = listed.symmetric_difference(&present).collect();
             suspects.sort_unstable();
             if let Some(fault) = self.confirmed(&suspects)? {
@@ -54,7 +57,8 @@ impl Store {
             Ok(answer) if answer == "ok" => Ok(None),
             Ok(answer) => Ok(Some(answer)),
             Err(Trouble::Sql(error)) if super::is_of_the_moment(&error) => Ok(None),
-            Err(trouble) => Err(self.unopened(trouble)),
+            Err(Trouble::Sql(error)) => Ok(Some(error.to_string())),
+            Err(Trouble::Newer) => Err(self.unopened(Trouble::Newer)),
         }
     }
 
@@ -68,7 +72,10 @@ impl Store {
             if !catalogue.is_up_to_date() {
                 return Ok(None);
             }
-            let told = accounts(&catalogue.connection).map_err(|error| catalogue.failed(error))?;
+            let told = match accounts(&catalogue.connection) {
+                Ok(told) => told,
+                Err(error) => return fault_or_failure(&catalogue, error),
+            };
             let right = accounts(&anew.connection).map_err(|error| anew.failed(error))?;
             let keys = told.keys().chain(right.keys()).collect::<HashSet<_>>();
             let wrong = keys.into_iter().filter(|key| told.get(*key) != right.get(*key));
@@ -119,6 +126,13 @@ impl Store {
         }
         Ok(None)
     }
+}
+
+/// What a question that failed says of the catalogue: that it is damaged, unless something else is to blame.
+fn fault_or_failure(catalogue: &Catalogue, error: rusqlite::Error) -> Result<Option<String>, Error> {
+    let why = error.to_string();
+    let failure = catalogue.failed(error);
+    if catalogue.damaged.get() { Ok(Some(why)) } else { Err(failure) }
 }
 
 #[cfg(test)]
