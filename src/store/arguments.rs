@@ -16,8 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, fchmod, flock, ioctl_ficlone,
-    utimensat,
+    FileType, FlockOperation, Mode, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, fchmod, flock, ioctl_ficlone,
 };
 use rustix::io::Errno;
 
@@ -117,7 +116,7 @@ impl Store {
         // By the folder's time and not by the file's: a changed time would look like a change of the file.
         let at = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
         let times = Timestamps { last_access: at(UTIME_OMIT), last_modification: at(UTIME_NOW) };
-        match utimensat(self.folder.directory(), name, &times, AtFlags::SYMLINK_NOFOLLOW) {
+        match self.folder.set_times(name, &times) {
             Ok(()) | Err(Errno::ROFS) => {}
             Err(why) => return Err(why.into()),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rustix::fs::{AtFlags, Stat, Timespec, Timestamps, UTIME_OMIT, utimensat};
+use rustix::fs::{Stat, Timespec, Timestamps, UTIME_OMIT};
 
 use super::folder::{Found, call_name, paths_name};
 use super::frame::{self, Bounds, Fault, Kind};
@@ -118,6 +118,14 @@ impl Store {
         })
     }
 
+    /// Whether a newer fleche wrote the path sets of a command, or the call of this key: neither is replaced.
+    pub(super) fn is_newer(&self, kind: Kind, name: &str) -> bool {
+        match self.folder.read(name, frame::MOST) {
+            Ok(Found::Bytes(bytes, _)) => frame::open(kind, &bytes) == Err(Fault::Newer),
+            _ => false,
+        }
+    }
+
     /// What is wrong with the path sets of a command; `None` where they are whole, absent or newer.
     pub(super) fn path_sets_fault(&self, command: &CommandDigest) -> Option<String> {
         let decoded = match self.folder.read(&paths_name(command), self.folder.bounds().most) {
@@ -159,7 +167,7 @@ impl Store {
             let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
             let times = Timestamps { last_access, last_modification };
             // Nobody misses a last use that could not be written.
-            let _ = utimensat(self.folder.directory(), name, &times, AtFlags::SYMLINK_NOFOLLOW);
+            let _ = self.folder.set_times(&name, &times);
         }
     }
 
@@ -333,6 +341,67 @@ mod tests {
         fs::write(world.store.folder().join(paths_name(&stored.command)), "x").unwrap();
         assert_eq!(world.store.path_sets(&stored.command), PathSets::new(stored.command));
         assert_eq!(quarantined(&world), 1);
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_of_path_sets_is_none() {
+        let world = World::new();
+        let stored = world.record(call("a"));
+        let file = world.store.folder().join(paths_name(&stored.command));
+        let whole = fs::read(&file).unwrap();
+        let cuts = (0..whole.len()).map(|length| whole[..length].to_vec());
+        let flips = (0..whole.len() * 8).map(|bit| {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            bytes
+        });
+        let appended = [[&whole[..], b"x"].concat(), whole.repeat(2)];
+        for (number, bytes) in cuts.chain(flips).chain(appended).enumerate() {
+            fs::write(&file, bytes).unwrap();
+            assert!(world.store.path_sets_fault(&stored.command).is_some(), "{number}");
+            assert_eq!(world.store.path_sets(&stored.command).count(), 0, "{number}");
+            assert!(!file.exists(), "{number}");
+        }
+        assert_eq!(quarantined(&world), whole.len() * 9 + 2);
+        world.record(call("a"));
+        assert_eq!(world.store.path_sets(&stored.command).count(), 1);
+    }
+
+    #[test]
+    fn path_sets_under_another_digest_are_none() {
+        let world = World::new();
+        let (a, b) = (world.record(call("a")), world.record(call("b")));
+        let place = |call: &Call| world.store.folder().join(paths_name(&call.command));
+        fs::copy(place(&a), place(&b)).unwrap();
+        assert_eq!(world.store.path_sets(&b.command).count(), 0);
+        assert_eq!(world.store.path_sets(&a.command).count(), 1);
+    }
+
+    #[test]
+    fn what_a_newer_fleche_wrote_is_not_replaced() {
+        let newer = |file: &Path| {
+            let mut bytes = fs::read(file).unwrap();
+            bytes[frame::HEADER - 1] += 1;
+            let digest =
+                blake3::Hasher::new().update(&bytes[..frame::HEADER]).update(&bytes[frame::FRAME..]).finalize();
+            bytes[frame::HEADER..frame::FRAME].copy_from_slice(digest.as_bytes());
+            fs::write(file, &bytes).unwrap();
+            bytes
+        };
+        for is_call in [true, false] {
+            let world = World::new();
+            let stored = world.record(call("a"));
+            let name = if is_call { call_name(&stored.key) } else { paths_name(&stored.command) };
+            let file = world.store.folder().join(name);
+            let bytes = newer(&file);
+            let recording = world.store.recording().unwrap();
+            let set = crate::store::testing::path_set(&stored);
+            let refused = recording.store(&stored, crate::store::Durability::Buffered, Some(set)).unwrap_err();
+            let Reason::StoreUnusable(why) = refused else { panic!("{refused:?}") };
+            assert!(why.starts_with("a newer fleche wrote "), "{why}");
+            world.store.recording().unwrap().refuse_watching(&stored.command, "why").unwrap();
+            assert!(fs::read(&file).unwrap() == bytes, "{is_call}");
+        }
     }
 
     #[test]

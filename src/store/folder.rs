@@ -1,25 +1,31 @@
 //! The files of a cache folder, reached from one open directory and never through a link.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Stat, chmodat, fchmod, fstat, fsync, mkdirat, openat, renameat,
-    renameat_with, statat, unlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Stat, Timestamps, chmodat, fchmod, fstat, fsync, mkdirat,
+    renameat, renameat_with, statat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use super::frame::Bounds;
 use crate::model::{CommandDigest, Digest, Key, Sharing};
-use crate::sys::{clock, identity, temporary};
+use crate::sys::beneath::open_below;
+use crate::sys::{identity, temporary};
 
 /// Flags that every open has: nothing is inherited by commands, no link is followed, no FIFO waited for.
 const CAREFUL: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
+/// Those of a folder that is only a place.
+const PLACE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY);
+/// Where what is not finished is.
+pub(super) const TEMPORARY: &str = "tmp";
 const PRIVATE: Mode = Mode::from_raw_mode(0o600);
 const PRIVATE_FOLDER: Mode = Mode::from_raw_mode(0o700);
 const SHARED: Mode = Mode::from_raw_mode(0o660);
@@ -32,6 +38,20 @@ pub(super) struct Folder {
     path: PathBuf,
     directory: OwnedFd,
     sharing: Sharing,
+}
+
+/// The open folder in which something is, and how it is called there: what is then done to it is done in that folder,
+/// wherever links lead.
+struct Place<'a> {
+    opened: Option<OwnedFd>,
+    top: &'a OwnedFd,
+    name: &'a OsStr,
+}
+
+impl Place<'_> {
+    fn folder(&self) -> BorrowedFd<'_> {
+        self.opened.as_ref().unwrap_or(self.top).as_fd()
+    }
 }
 
 /// A file that is being made in `tmp/`; deleted when dropped.
@@ -124,9 +144,21 @@ impl Folder {
         &self.directory
     }
 
+    /// Where `name` is.
+    fn place<'a>(&'a self, name: &'a Path) -> rustix::io::Result<Place<'a>> {
+        let parent = name.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let open = |parent| open_below(&self.directory, parent, PLACE, Mode::empty());
+        let last = name.file_name().unwrap_or(name.as_os_str());
+        Ok(Place { opened: parent.map(open).transpose()?, top: &self.directory, name: last })
+    }
+
+    fn open_at(&self, name: &str, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
+        open_below(&self.directory, Path::new(name), flags | CAREFUL, mode)
+    }
+
     /// Opens a regular file to read it.
     pub fn open(&self, name: &str) -> io::Result<Opened> {
-        let file = match openat(&self.directory, name, OFlags::RDONLY | CAREFUL, Mode::empty()) {
+        let file = match self.open_at(name, OFlags::RDONLY, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Opened::Absent),
             Err(Errno::LOOP) => return Ok(Opened::Wrong("it is a symbolic link".into())),
@@ -159,7 +191,7 @@ impl Folder {
     /// What is in a file of less than `most` bytes, which its reader must be able to tell from anything else: one open,
     /// read and close.
     pub fn read_small(&self, name: &str, most: usize) -> io::Result<Vec<u8>> {
-        let file = openat(&self.directory, name, OFlags::RDONLY | CAREFUL, Mode::empty())?;
+        let file = self.open_at(name, OFlags::RDONLY, Mode::empty())?;
         let mut bytes = Vec::with_capacity(most);
         rustix::io::read(&file, spare_capacity(&mut bytes))?;
         Ok(bytes)
@@ -176,28 +208,35 @@ impl Folder {
     }
 
     fn open_made(&self, name: &str, flags: OFlags) -> io::Result<File> {
-        match openat(&self.directory, name, flags | CAREFUL, Mode::empty()) {
-            Err(Errno::NOENT) => {}
-            other => return Ok(File::from(other?)),
+        match self.open_at(name, flags, Mode::empty()).map(File::from) {
+            Ok(file) if is_file(&fstat(&file)?) => return Ok(file),
+            Err(error) if self.stat(name)?.is_some_and(|stat| is_file(&stat)) => return Err(error.into()),
+            _ => self.make_way(name)?,
         }
-        let file = openat(&self.directory, name, flags | CAREFUL | OFlags::CREATE, PRIVATE)?;
+        let file = self.open_at(name, flags | OFlags::CREATE, PRIVATE)?;
         self.give_rights(&file)?;
         Ok(File::from(file))
     }
 
     /// What is at `name` itself, a link not followed.
     pub fn stat(&self, name: &str) -> io::Result<Option<Stat>> {
-        match statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let place = self.place(Path::new(name));
+        match place.and_then(|place| statat(place.folder(), place.name, AtFlags::SYMLINK_NOFOLLOW)) {
             Ok(stat) => Ok(Some(stat)),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
+    /// Gives what is at `name` itself other times.
+    pub fn set_times(&self, name: &str, times: &Timestamps) -> rustix::io::Result<()> {
+        let place = self.place(Path::new(name))?;
+        utimensat(place.folder(), place.name, times, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
     /// The names in a folder, in no order; none where it is missing.
     pub fn names(&self, name: &str) -> io::Result<Vec<Vec<u8>>> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | CAREFUL;
-        let opened = match openat(&self.directory, name, flags, Mode::empty()) {
+        let opened = match self.open_at(name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(Vec::new()),
             other => other?,
         };
@@ -214,8 +253,8 @@ impl Folder {
     /// A new file in `tmp/`, mode 0600, which vanishes when it is dropped.
     pub fn temporary(&self) -> io::Result<Temporary> {
         match self.try_temporary() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.make_folder("tmp")?;
+            Err(_) if !self.stat(TEMPORARY)?.is_some_and(|stat| is_folder(&stat)) => {
+                self.make_folder(TEMPORARY)?;
                 self.try_temporary()
             }
             other => other,
@@ -229,10 +268,10 @@ impl Folder {
             let mut builder = tempfile::Builder::new();
             builder.prefix(&own).rand_bytes(0);
             // Opened from our directory, so that nobody who can move the folder's parents can slip a file in.
-            let made = builder.make_in(self.path.join("tmp"), |path| {
-                let name = Path::new("tmp").join(path.file_name().unwrap_or_default());
+            let made = builder.make_in(self.path.join(TEMPORARY), |path| {
+                let name = Path::new(TEMPORARY).join(path.file_name().unwrap_or_default());
                 let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | CAREFUL;
-                let file = File::from(openat(&self.directory, name, flags, PRIVATE)?);
+                let file = File::from(open_below(&self.directory, &name, flags, PRIVATE)?);
                 self.give_rights(&file)?;
                 Ok(file)
             });
@@ -247,26 +286,26 @@ impl Folder {
     /// Opens a temporary file once more, to read it from its beginning.
     #[cfg(test)]
     pub fn reopen(&self, temporary: &Temporary) -> io::Result<File> {
-        let name = Path::new("tmp").join(temporary.path().file_name().unwrap_or_default());
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        Ok(File::from(openat(&self.directory, name, flags, Mode::empty())?))
+        let name = Path::new(TEMPORARY).join(temporary.path().file_name().unwrap_or_default());
+        Ok(File::from(open_below(&self.directory, &name, OFlags::RDONLY, Mode::empty())?))
     }
 
-    /// Moves a finished file to `name`, over the file that is there; a folder goes to quarantine.
+    /// Moves a finished file to `name`, over the file that is there; a folder goes to quarantine, and so does what stands
+    /// where its own folder belongs.
     pub fn put(&self, temporary: Temporary, name: &str) -> io::Result<()> {
-        self.place(temporary, name, RenameFlags::empty()).map(drop)
+        self.put_with(temporary, name, RenameFlags::empty()).map(drop)
     }
 
     /// Moves a finished file to `name` unless something is there; says whether it was moved.
     pub fn put_new(&self, temporary: Temporary, name: &str) -> io::Result<bool> {
-        self.place(temporary, name, RenameFlags::NOREPLACE)
+        self.put_with(temporary, name, RenameFlags::NOREPLACE)
     }
 
-    fn place(&self, temporary: Temporary, name: &str, flags: RenameFlags) -> io::Result<bool> {
+    fn put_with(&self, temporary: Temporary, name: &str, flags: RenameFlags) -> io::Result<bool> {
         let (_file, mut path) = temporary.into_parts();
-        let from = Path::new("tmp").join(path.file_name().unwrap_or_default());
+        let from = Path::new(TEMPORARY).join(path.file_name().unwrap_or_default());
         let moved = match self.rename(&from, name, flags) {
-            Err(Errno::NOENT) => {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
                 self.make_parents(name)?;
                 self.rename(&from, name, flags)
             }
@@ -286,14 +325,15 @@ impl Folder {
         }
     }
 
-    fn rename(&self, from: &Path, to: &str, flags: RenameFlags) -> rustix::io::Result<()> {
+    pub(super) fn rename(&self, from: &Path, to: &str, flags: RenameFlags) -> rustix::io::Result<()> {
+        let (from, to) = (self.place(from)?, self.place(Path::new(to))?);
         if flags.is_empty() {
-            return renameat(&self.directory, from, &self.directory, to);
+            return renameat(from.folder(), from.name, to.folder(), to.name);
         }
-        match renameat_with(&self.directory, from, &self.directory, to, flags) {
+        match renameat_with(from.folder(), from.name, to.folder(), to.name, flags) {
             // File systems without this flag (NFS): a look first; what slips in between has the same bytes or the same meaning.
-            Err(Errno::INVAL | Errno::NOSYS) => match statat(&self.directory, to, AtFlags::SYMLINK_NOFOLLOW) {
-                Err(Errno::NOENT) => renameat(&self.directory, from, &self.directory, to),
+            Err(Errno::INVAL | Errno::NOSYS) => match statat(to.folder(), to.name, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => renameat(from.folder(), from.name, to.folder(), to.name),
                 Err(error) => Err(error),
                 Ok(_) => Err(Errno::EXIST),
             },
@@ -303,41 +343,33 @@ impl Folder {
 
     /// Renames a file of the store over another one.
     pub fn replace(&self, from: &str, to: &str) -> io::Result<()> {
-        Ok(renameat(&self.directory, from, &self.directory, to)?)
+        Ok(self.rename(Path::new(from), to, RenameFlags::empty())?)
     }
 
-    /// Makes the folders above `name`; mostly only the last one is missing.
-    fn make_parents(&self, name: &str) -> io::Result<()> {
-        let Some((parent, _)) = name.rsplit_once('/') else { return Ok(()) };
-        match self.make_folder(parent) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.make_parents(parent)?;
-                self.make_folder(parent)
+    /// Makes a folder that is not there; says whether it did.
+    pub(super) fn make_new_folder(&self, name: &str) -> rustix::io::Result<bool> {
+        let place = self.place(Path::new(name))?;
+        match mkdirat(place.folder(), place.name, PRIVATE_FOLDER) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        match self.sharing {
+            Sharing::Group => chmodat(place.folder(), place.name, SHARED_FOLDER, AtFlags::empty())?,
+            Sharing::Private if takes_from_owner() => {
+                chmodat(place.folder(), place.name, PRIVATE_FOLDER, AtFlags::empty())?
             }
-            other => other,
+            Sharing::Private => {}
         }
-    }
-
-    /// Makes a folder unless it is there.
-    pub fn make_folder(&self, name: &str) -> io::Result<()> {
-        match mkdirat(&self.directory, name, PRIVATE_FOLDER) {
-            Ok(()) => match self.sharing {
-                Sharing::Group => Ok(chmodat(&self.directory, name, SHARED_FOLDER, AtFlags::empty())?),
-                Sharing::Private if takes_from_owner() => {
-                    Ok(chmodat(&self.directory, name, PRIVATE_FOLDER, AtFlags::empty())?)
-                }
-                Sharing::Private => Ok(()),
-            },
-            Err(Errno::EXIST) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        Ok(true)
     }
 
     /// Deletes a file; says whether there was one.
     pub fn remove(&self, name: &str) -> io::Result<bool> {
-        match unlinkat(&self.directory, name, AtFlags::empty()) {
+        let place = self.place(Path::new(name));
+        match place.and_then(|place| unlinkat(place.folder(), place.name, AtFlags::empty())) {
             Ok(()) => Ok(true),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -354,11 +386,11 @@ impl Folder {
 
     /// Deletes a folder with all that is in it, which nobody sees half done; says whether there was one.
     pub fn remove_at_once(&self, name: &str) -> io::Result<bool> {
-        let aside = Path::new("tmp").join(temporary::name());
-        let moved = match renameat(&self.directory, name, &self.directory, &aside) {
-            Err(Errno::NOENT) if self.stat(name)?.is_some() => {
-                self.make_folder("tmp")?;
-                renameat(&self.directory, name, &self.directory, &aside)
+        let aside = format!("{TEMPORARY}/{}", temporary::name().display());
+        let moved = match self.rename(Path::new(name), &aside, RenameFlags::empty()) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if self.stat(name)?.is_some() => {
+                self.make_folder(TEMPORARY)?;
+                self.rename(Path::new(name), &aside, RenameFlags::empty())
             }
             other => other,
         };
@@ -369,27 +401,23 @@ impl Folder {
         }
     }
 
-    /// Moves a damaged thing to `quarantine/`, out of the way of a whole one, for people to look at.
-    pub fn quarantine(&self, name: &str) -> io::Result<()> {
-        let to = format!("quarantine/{}.{}", name.replace('/', "-"), clock::now());
-        match renameat(&self.directory, name, &self.directory, &to) {
-            Err(Errno::NOENT) => {
-                self.make_folder("quarantine")?;
-                Ok(renameat(&self.directory, name, &self.directory, &to)?)
-            }
-            other => Ok(other?),
-        }
-    }
-
     /// Waits until the file or folder at `name` is on the disk.
     pub fn sync(&self, name: &str) -> io::Result<()> {
-        let file = openat(&self.directory, name, OFlags::RDONLY | CAREFUL, Mode::empty())?;
+        let file = self.open_at(name, OFlags::RDONLY, Mode::empty())?;
         match fsync(&file) {
             // Some file systems cannot sync folders, and need not.
             Err(Errno::INVAL) => Ok(()),
             other => Ok(other?),
         }
     }
+}
+
+pub(super) fn is_file(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
+pub(super) fn is_folder(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
 /// Whether the umask, which cannot be another for this process alone, makes files that their owner may not use.

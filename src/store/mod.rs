@@ -30,6 +30,7 @@ mod hash;
 mod holder;
 mod ingest;
 mod journal;
+mod misplaced;
 mod opening;
 mod pending;
 mod private;

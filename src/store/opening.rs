@@ -9,7 +9,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::folder::Folder;
+use super::folder::{Folder, Found};
 use super::{Access, Store, unusable};
 use crate::model::{Cache, CacheAccess, Reason, Sharing};
 use crate::sys::identity;
@@ -376,8 +376,15 @@ fn check_contents(folder: &Folder) -> Result<(), Reason> {
     }
     match names.iter().find(|name| !UNMARKED.iter().any(|known| known.as_bytes() == *name)) {
         None => Ok(()),
+        // The mark alone was lost, as by a copy that left empty files out.
+        Some(_) if is_tagged(folder) => Ok(()),
         Some(_) => Err(Reason::StoreUnusable(format!("`{shown}` holds something else than a cache"))),
     }
+}
+
+/// Whether its tag says that it is a cache of ours.
+fn is_tagged(folder: &Folder) -> bool {
+    matches!(folder.read(TAG, TAG_TEXT.len() as u64), Ok(Found::Bytes(bytes, _)) if bytes == TAG_TEXT)
 }
 
 /// Makes an empty folder a cache; what dies in between can be done again.
@@ -489,6 +496,24 @@ mod tests {
         fs::remove_file(folder.join("layout-1")).unwrap();
         Store::open(&folder).unwrap();
         assert!(folder.join("layout-1").exists());
+    }
+
+    #[test]
+    fn a_cache_that_lost_its_mark_is_told_by_its_tag() {
+        let world = tempfile::tempdir().unwrap();
+        let folder = world.path().join("cache");
+        Store::open(&folder).unwrap().secret().unwrap();
+        let lost = || fs::remove_file(folder.join("layout-1")).unwrap();
+        lost();
+        Store::open(&folder).unwrap();
+        assert!(folder.join("layout-1").exists());
+        lost();
+        fs::write(folder.join(TAG), "Signature: 8a477f597d28d172789f06886806bc55\n").unwrap();
+        assert_eq!(refusal(&folder), "`X` holds something else than a cache");
+        // A newer fleche marks its caches in another way.
+        fs::write(folder.join(TAG), TAG_TEXT).unwrap();
+        fs::write(folder.join("layout-2"), "").unwrap();
+        assert_eq!(refusal(&folder), "a newer fleche made `X`");
     }
 
     #[test]

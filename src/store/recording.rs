@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, FileType, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
+use rustix::fs::{FileType, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
 use rustix::io::Errno;
 
@@ -162,7 +162,7 @@ impl Recording<'_> {
         if is_whole {
             let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
             let times = Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: now };
-            match utimensat(folder.directory(), &name, &times, AtFlags::SYMLINK_NOFOLLOW) {
+            match folder.set_times(&name, &times) {
                 // Another user's, in a cache that is shared: it is whole, and while this recording lasts nothing is removed.
                 Err(Errno::PERM | Errno::ACCESS) => {}
                 touched => touched?,
@@ -208,6 +208,9 @@ impl Recording<'_> {
     ///
     /// [`Reason::StoreUnusable`] where it cannot be written.
     pub fn refuse_watching(self, command: &CommandDigest, why: &str) -> Result<(), Reason> {
+        if self.store.is_newer(Kind::PathSets, &paths_name(command)) {
+            return Ok(());
+        }
         let mut sets = self.store.own_path_sets(command);
         sets.unwatchable = Some(why.to_owned());
         let bytes = frame::seal(Kind::PathSets, &path_set_body(sets));
@@ -289,6 +292,14 @@ impl Recording<'_> {
     fn sealed(&self, call: &Call, path_set: Option<PathSet>) -> Result<(Vec<u8>, Option<Vec<u8>>), Reason> {
         if call.values().any(|content| content.inline.is_none() && !self.kept.contains(&content.digest)) {
             return Err(Reason::Internal);
+        }
+        let newer =
+            |what: &str, of: &Digest| Reason::StoreUnusable(format!("a newer fleche wrote {what} {}", of.short()));
+        if self.store.is_newer(Kind::Call, &call_name(&call.key)) {
+            return Err(newer("call", &call.key.0));
+        }
+        if path_set.is_some() && self.store.is_newer(Kind::PathSets, &paths_name(&call.command)) {
+            return Err(newer("the path sets of command", &call.command.0));
         }
         let body = call.encode();
         self.check_size(&body, |body, room| Call::decode(body, room).map(drop))?;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use rustix::fs::{AtFlags, Timespec, Timestamps, UTIME_OMIT, utimensat};
+use rustix::fs::{Timespec, Timestamps, UTIME_OMIT};
 
 use super::folder::call_name;
 use super::{Access, Store, unusable};
@@ -43,7 +43,7 @@ impl Store {
         let used = Timespec { tv_sec: used.div_euclid(SECOND), tv_nsec: used.rem_euclid(SECOND) as _ };
         let times = Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: used };
         // One that looks used just now is kept longer, no more.
-        let _ = utimensat(self.folder.directory(), call_name(&call.key), &times, AtFlags::SYMLINK_NOFOLLOW);
+        let _ = self.folder.set_times(&call_name(&call.key), &times);
         self.note(&Event::Renamed { from: *former, to: call.key });
         Ok(())
     }

@@ -31,6 +31,7 @@ impl Store {
             }
             Subject::Call(key) => self.repair_call(&key, self.alone()?.as_ref()),
             Subject::PathSets(command) => self.repair_path_sets(&command, self.alone()?.as_ref()),
+            Subject::Folder(..) => self.repair_folder(fault.subject, self.alone()?.as_ref()),
             Subject::Ledger => match catalogue::ledger_fault(self) {
                 Ok(Some(_)) => self.put_aside(catalogue::LEDGER),
                 _ => Ok(()),
@@ -84,6 +85,13 @@ impl Store {
         match self.path_sets_fault(command) {
             Some(_) => self.put_aside(&paths_name(command)),
             None => Ok(()),
+        }
+    }
+
+    fn repair_folder(&self, subject: Subject, _alone: Option<&Alone>) -> Result<()> {
+        match (self.folder_fault(subject)?, subject.folder()) {
+            (Some(_), Some(name)) => self.put_aside(&name),
+            _ => Ok(()),
         }
     }
 

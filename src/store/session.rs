@@ -22,12 +22,8 @@ impl Store {
     /// Notes that the session used a call, if there is one; what cannot be written is not worth failing for.
     pub(super) fn note_touched(&self, key: &Key) {
         if let (Access::ReadWrite, Some(name)) = (self.access, &self.session) {
-            let written = self.folder.open_to_append(name).or_else(|_| {
-                self.folder.make_folder(FOLDER)?;
-                self.folder.open_to_append(name)
-            });
             // One write, so that lines of several processes do not mix.
-            let _ = written.and_then(|mut file| file.write_all(format!("{key}\n").as_bytes()));
+            let _ = self.folder.open_to_append(name).and_then(|mut file| file.write_all(format!("{key}\n").as_bytes()));
         }
     }
 

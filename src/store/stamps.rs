@@ -88,6 +88,10 @@ mod tests {
         world.store.remember(&STAMP, &digest);
         let file = world.store.folder().join(name(&STAMP));
         let whole = std::fs::read(&file).unwrap();
+        for length in 0..whole.len() {
+            std::fs::write(&file, &whole[..length]).unwrap();
+            assert_eq!(world.store.recall(&STAMP), None, "{length}");
+        }
         for bit in 0..whole.len() * 8 {
             let mut bytes = whole.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);

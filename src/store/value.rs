@@ -120,4 +120,33 @@ mod tests {
         let content = world.keep(&bytes);
         assert!(world.store.value(&content).is_ok());
     }
+
+    #[test]
+    fn wherever_a_value_is_flipped_or_cut_it_is_damaged() {
+        let world = World::new();
+        // Just too large to be inline.
+        let bytes: Vec<u8> = (0..=crate::store::INLINE_LIMIT).map(|number| (number % 251) as u8).collect();
+        let content = world.keep(&bytes);
+        let file = world.value_file(&content);
+        let aside = world.store.folder().join("tmp/aside");
+        fs::rename(&file, &aside).unwrap();
+        let mut steps = 0;
+        for at in (0..bytes.len()).step_by(5) {
+            for cut in [false, true] {
+                let mut damaged = bytes.clone();
+                if cut {
+                    damaged.truncate(at)
+                } else {
+                    damaged[at] ^= 1 << (at % 8)
+                }
+                fs::write(&file, damaged).unwrap();
+                assert!(matches!(world.store.value(&content), Err(Reason::Damaged(_))), "{at} {cut}");
+                assert!(!file.exists(), "{at} {cut}");
+                steps += 1;
+            }
+        }
+        assert!(steps > 6000);
+        fs::rename(&aside, &file).unwrap();
+        assert!(world.store.value(&content).is_ok());
+    }
 }

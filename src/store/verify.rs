@@ -8,13 +8,15 @@ use std::thread;
 
 use super::folder::{Opened, value_name};
 use super::{Progress, Store, catalogue, hash};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Call, CommandDigest, Content, Digest, Key, Reason};
 
 /// How many threads look.
 const THREADS: usize = 2;
 /// Parts of each kind of file: the first byte of their names.
 const PARTS: u64 = 256;
+/// The folders that have 256 folders in them.
+const SHARDED: [&str; 3] = ["calls", "values", "paths"];
 /// Answers that wait to be told.
 const WAITING: usize = 16;
 
@@ -55,6 +57,8 @@ pub enum Subject {
     Ledger,
     /// The catalogue.
     Catalogue,
+    /// A folder of calls, values or path sets, or the one of them whose names begin with this byte.
+    Folder(&'static str, Option<u8>),
 }
 
 impl Trouble {
@@ -77,6 +81,7 @@ impl Subject {
             Subject::PathSets(_) => "path sets",
             Subject::Ledger => "ledger",
             Subject::Catalogue => "catalogue",
+            Subject::Folder(..) => "folder",
         }
     }
 
@@ -86,7 +91,16 @@ impl Subject {
             Subject::Call(key) => Some(key.0),
             Subject::Value(digest) => Some(*digest),
             Subject::PathSets(command) => Some(command.0),
-            Subject::Ledger | Subject::Catalogue => None,
+            Subject::Ledger | Subject::Catalogue | Subject::Folder(..) => None,
+        }
+    }
+
+    /// The path of a folder below the cache; `None` for what is none.
+    pub(super) fn folder(&self) -> Option<String> {
+        match self {
+            Subject::Folder(kind, None) => Some((*kind).to_owned()),
+            Subject::Folder(kind, Some(shard)) => Some(format!("{kind}/{shard:02x}")),
+            _ => None,
         }
     }
 }
@@ -114,6 +128,7 @@ impl Store {
     /// Where a folder cannot be listed, and what `report` fails with.
     pub fn verify_all(&self, progress: Progress, mut report: impl FnMut(Fault) -> Result<()>) -> Result<()> {
         let mut tell = |faults: Vec<Fault>| faults.into_iter().try_for_each(&mut report);
+        tell(self.misplaced()?)?;
         let calls = |part| self.checked("calls", part, |digest| self.call_faults(&Key(digest)));
         in_parallel(PARTS, calls, &mut tell, &|done, _| progress(done, 3 * PARTS))?;
         let mut damaged = BTreeMap::new();
@@ -155,9 +170,42 @@ impl Store {
     }
 
     /// What is wrong with all that is named by the digests in a part of a kind of files.
-    fn checked<T>(&self, kind: &str, part: u64, faults: impl Fn(Digest) -> Vec<T>) -> Result<Vec<T>> {
+    fn checked<T>(&self, kind: &'static str, part: u64, faults: impl Fn(Digest) -> Vec<T>) -> Result<Vec<T>> {
         let shard = u8::try_from(part).unwrap_or(u8::MAX);
+        // It was told, and nothing of the store's is in there.
+        if self
+            .folder_fault(Subject::Folder(kind, None))?
+            .or(self.folder_fault(Subject::Folder(kind, Some(shard)))?)
+            .is_some()
+        {
+            return Ok(Vec::new());
+        }
         Ok(self.digests_in(kind, shard)?.into_iter().flat_map(faults).collect())
+    }
+
+    /// What is no folder although one belongs there.
+    fn misplaced(&self) -> Result<Vec<Fault>> {
+        let mut faults = Vec::new();
+        for kind in SHARDED {
+            match self.folder_fault(Subject::Folder(kind, None))? {
+                Some(fault) => faults.push(fault),
+                None => {
+                    for shard in 0..=u8::MAX {
+                        faults.extend(self.folder_fault(Subject::Folder(kind, Some(shard)))?);
+                    }
+                }
+            }
+        }
+        Ok(faults)
+    }
+
+    /// What is wrong with a folder; nothing where there is none.
+    pub(super) fn folder_fault(&self, subject: Subject) -> Result<Option<Fault>> {
+        let Some(name) = subject.folder() else { return Ok(None) };
+        let fault = self.folder.folder_fault(&name);
+        let fault =
+            fault.map_err(|why| Error::failure(format!("cannot look at `{name}` of the cache")).because(why))?;
+        Ok(fault.map(|why| Fault::of(Trouble::Damaged, subject, format!("`{name}`: {why}"))))
     }
 
     /// What is wrong with a call's own file and with what it says; whether its values are there, not what is in them.

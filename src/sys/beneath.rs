@@ -253,25 +253,48 @@ fn with_temporary_name<T>(mut make: impl FnMut(&OsStr) -> rustix::io::Result<T>)
     Err(Errno::EXIST.into())
 }
 
-fn resolve(folder: BorrowedFd, path: &Path) -> io::Result<OwnedFd> {
-    match openat2(folder, path, FOLDER, Mode::empty(), STRICT) {
-        Err(Errno::NOSYS | Errno::PERM) => walk(folder, path),
-        opened => Ok(opened?),
+/// Opens what is at `path` below an open folder, or makes it, as the flags say. No link is followed, neither on the way nor
+/// at its end.
+///
+/// # Errors
+///
+/// `ELOOP` where there is one; else as `openat(2)`.
+pub fn open_below(folder: impl AsFd, path: &Path, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
+    // With `O_NOFOLLOW` a link at the end would be told as "no folder".
+    let flags = (flags | OFlags::CLOEXEC).difference(OFlags::NOFOLLOW);
+    match openat2(&folder, path, flags, mode, STRICT) {
+        Err(Errno::NOSYS | Errno::PERM) => open_by_steps(folder.as_fd(), path, flags, mode),
+        opened => opened,
     }
 }
 
+fn resolve(folder: BorrowedFd, path: &Path) -> io::Result<OwnedFd> {
+    Ok(open_below(folder, path, FOLDER, Mode::empty())?)
+}
+
 /// [`resolve`] by hand.
+#[cfg(test)]
 fn walk(folder: BorrowedFd, path: &Path) -> io::Result<OwnedFd> {
+    Ok(open_by_steps(folder, path, FOLDER, Mode::empty())?)
+}
+
+/// [`open_below`] by hand.
+fn open_by_steps(folder: BorrowedFd, path: &Path, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
     let mut reached: Option<OwnedFd> = None;
-    for name in path {
+    let mut names = path.iter().peekable();
+    while let Some(name) = names.next() {
         let from = reached.as_ref().map_or(folder, |reached| reached.as_fd());
-        match openat(from, name, FOLDER | OFlags::NOFOLLOW, Mode::empty()) {
+        let (flags, mode) = match names.peek() {
+            Some(_) => (FOLDER, Mode::empty()),
+            None => (flags, mode),
+        };
+        match openat(from, name, flags | OFlags::NOFOLLOW, mode) {
             Ok(opened) => reached = Some(opened),
-            Err(Errno::NOTDIR) if is_link(from, name) => return Err(Errno::LOOP.into()),
-            Err(why) => return Err(why.into()),
+            Err(Errno::NOTDIR) if is_link(from, name) => return Err(Errno::LOOP),
+            Err(why) => return Err(why),
         }
     }
-    reached.ok_or_else(|| Errno::INVAL.into())
+    reached.ok_or(Errno::INVAL)
 }
 
 fn is_link(folder: BorrowedFd, name: &OsStr) -> bool {

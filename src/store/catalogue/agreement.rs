@@ -1,13 +1,17 @@
-//! Whether the catalogue is whole and lists the calls that there are.
+//! Whether the catalogue is whole, lists the calls that there are and says of them what their files say.
 
 use std::collections::HashSet;
 
 use rusqlite::params_from_iter;
 
-use super::Trouble;
+use super::accounts::accounts;
+use super::{Catalogue, Trouble};
 use crate::error::Error;
 use crate::model::{Digest, Key};
 use crate::store::{Access, Store};
+
+/// How often the catalogue and the files are compared before a difference is believed.
+const LOOKS: usize = 2;
 
 impl Store {
     /// What is wrong with the catalogue, once it is up to date.
@@ -32,7 +36,10 @@ impl Store {
                     .query_map(params_from_iter([first, last]), |row| row.get(0).map(|key| Key(Digest(key))))?
                     .collect()
             };
-            let listed = listed().map_err(|error| catalogue.failed(error))?;
+            let listed = match listed() {
+                Ok(listed) => listed,
+                Err(error) => return fault_or_failure(&catalogue, error),
+            };
             let mut suspects: Vec<&Key> = listed.symmetric_difference(&present).collect();
             suspects.sort_unstable();
             if let Some(fault) = self.confirmed(&suspects)? {
@@ -40,15 +47,54 @@ impl Store {
             }
         }
         drop(catalogue);
+        if let Some(fault) = self.told_otherwise()? {
+            return Ok(Some(fault));
+        }
         let checked = self.live().and_then(|connection| {
-            Ok(connection.pragma_query_value(None, "quick_check", |row| row.get::<_, String>(0))?)
+            Ok(connection.pragma_query_value(None, "integrity_check", |row| row.get::<_, String>(0))?)
         });
         match checked {
             Ok(answer) if answer == "ok" => Ok(None),
             Ok(answer) => Ok(Some(answer)),
             Err(Trouble::Sql(error)) if super::is_of_the_moment(&error) => Ok(None),
-            Err(trouble) => Err(self.unopened(trouble)),
+            Err(Trouble::Sql(error)) => Ok(Some(error.to_string())),
+            Err(Trouble::Newer) => Err(self.unopened(Trouble::Newer)),
         }
+    }
+
+    /// A call of which the catalogue does not say what its file says. SQLite has no digests of its own: of a byte that a
+    /// disk spoilt in the middle of a text nothing else tells. What others change meanwhile is another thing each time.
+    fn told_otherwise(&self) -> Result<Option<String>, Error> {
+        let mut suspects: Option<HashSet<(Vec<u8>, Option<u128>)>> = None;
+        for _ in 0..LOOKS {
+            let catalogue = self.own_catalogue()?;
+            let anew = self.catalogue_in_memory()?;
+            if !catalogue.is_up_to_date() {
+                return Ok(None);
+            }
+            let told = match accounts(&catalogue.connection) {
+                Ok(told) => told,
+                Err(error) => return fault_or_failure(&catalogue, error),
+            };
+            let right = accounts(&anew.connection).map_err(|error| anew.failed(error))?;
+            let keys = told.keys().chain(right.keys()).collect::<HashSet<_>>();
+            let wrong = keys.into_iter().filter(|key| told.get(*key) != right.get(*key));
+            let wrong: HashSet<_> = wrong.map(|key| (key.clone(), told.get(key).copied())).collect();
+            let still = match suspects {
+                None => wrong,
+                Some(before) => before.intersection(&wrong).cloned().collect(),
+            };
+            if still.is_empty() {
+                return Ok(None);
+            }
+            suspects = Some(still);
+        }
+        let first = suspects.and_then(|suspects| suspects.into_iter().map(|(key, _)| key).min());
+        let named = first.and_then(|key| Some(Digest(key.try_into().ok()?)));
+        Ok(Some(match named {
+            Some(key) => format!("it does not say of call {} what its file says", key.short()),
+            None => "it lists what is no call".to_owned(),
+        }))
     }
 
     /// The first of these that a catalogue that is opened now lists although it is gone, or does not list although it is
@@ -82,6 +128,13 @@ impl Store {
     }
 }
 
+/// What a question that failed says of the catalogue: that it is damaged, unless something else is to blame.
+fn fault_or_failure(catalogue: &Catalogue, error: rusqlite::Error) -> Result<Option<String>, Error> {
+    let why = error.to_string();
+    let failure = catalogue.failed(error);
+    if catalogue.damaged.get() { Ok(Some(why)) } else { Err(failure) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -89,6 +142,38 @@ mod tests {
     use super::*;
     use crate::store::folder::call_name;
     use crate::store::testing::{World, call};
+
+    #[test]
+    fn what_it_says_of_a_call_is_held_against_the_files() {
+        let changes = [
+            "UPDATE call SET exit = 3",
+            "UPDATE call SET started = started + 1",
+            "UPDATE word SET text = text || 'x' WHERE text LIKE '%cc'",
+            "UPDATE argument SET text = 'd' WHERE n = 1",
+            "DELETE FROM argument WHERE n = 1",
+            "UPDATE tag SET value = 'beta'",
+            "UPDATE call_value SET length = 1",
+            "UPDATE path SET path = 'b.c'",
+            "UPDATE path_set SET paths = x'01'",
+        ];
+        for change in changes {
+            let world = World::new();
+            let key = world.record(call("a")).key;
+            world.store.catalogue().unwrap();
+            assert_eq!(world.store.catalogue_fault().unwrap(), None);
+            assert!(world.store.live().ok().unwrap().execute(change, []).unwrap() > 0, "{change}");
+            let expected = format!("it does not say of call {} what its file says", key.0.short());
+            assert_eq!(world.store.catalogue_fault().unwrap(), Some(expected), "{change}");
+            world.store.reindex(&|_, _| {}).unwrap();
+            assert_eq!(world.store.catalogue_fault().unwrap(), None, "{change}");
+        }
+        // How often it was replayed stands elsewhere.
+        let world = World::new();
+        world.record(call("a"));
+        world.store.catalogue().unwrap();
+        world.store.live().ok().unwrap().execute("UPDATE call SET hits = 7", []).unwrap();
+        assert_eq!(world.store.catalogue_fault().unwrap(), None);
+    }
 
     #[test]
     fn a_fault_behind_others_that_are_none_is_found() {

@@ -287,3 +287,34 @@ fn each(
 fn amount(row: &rusqlite::Row, n: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(n).map(|amount| amount.max(0) as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{World, call};
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_a_fault() {
+        let world = World::new();
+        let store = &world.store;
+        let key = world.record(call("a")).key;
+        store.used(&key, 7, "cc".into());
+        drop(store.catalogue().unwrap());
+        let mut connection = store.live().ok().unwrap();
+        let transaction = connection.transaction().unwrap();
+        assert!(write(&transaction, store, Pruning::Nothing).unwrap());
+        assert_eq!(fault(store).unwrap(), None);
+        let file = store.folder().join(FILE);
+        let whole = std::fs::read(&file).unwrap();
+        let cuts = (0..whole.len()).map(|length| whole[..length].to_vec());
+        let flips = (0..whole.len() * 8).map(|bit| {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            bytes
+        });
+        for (number, bytes) in cuts.chain(flips).chain([whole.repeat(2)]).enumerate() {
+            std::fs::write(&file, bytes).unwrap();
+            assert!(fault(store).unwrap().is_some(), "{number}");
+        }
+    }
+}

@@ -5,6 +5,7 @@
 //! and rebuilt, or built in memory; one that others keep writing answers as it was left. Only what a newer fleche made is
 //! left alone.
 
+mod accounts;
 mod agreement;
 mod column;
 mod entry;
@@ -30,8 +31,8 @@ use std::time::Duration;
 
 use rusqlite::functions::FunctionFlags;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
-use rusqlite::{Connection, ErrorCode, OpenFlags};
-use rustix::fs::{FileType, Stat, fstatfs};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
+use rustix::fs::fstatfs;
 
 pub use column::{BUILT_IN, BuiltIn, Column};
 use fold::Books;
@@ -44,7 +45,7 @@ pub(super) use reachable::{CallFacts, PIN};
 pub use selection::{Condition, PathQuestion, Selection};
 pub use statistics::{Counted, Period, Totals};
 
-use super::folder::Folder;
+use super::folder::{Folder, is_file};
 use super::{Access, Progress, Store};
 use crate::error::Error;
 
@@ -167,6 +168,10 @@ impl Store {
 
     /// The catalogue's file, opened.
     fn connected(&self) -> rusqlite::Result<Connection> {
+        if is_misplaced(&self.folder) {
+            // It could not be put aside: SQLite would wait for a FIFO and write through a link.
+            return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_READONLY), None));
+        }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(self.file(), flags)?;
         set_limits(&connection)?;
@@ -175,11 +180,8 @@ impl Store {
 
     /// The catalogue's file, with its tables, as it was left.
     fn live(&self) -> Result<Connection, Trouble> {
-        // SQLite would follow a link, and write where that leads.
-        for name in FILES {
-            if self.folder.stat(name).is_ok_and(|found| found.is_some_and(|found| is_link(&found))) {
-                let _ = self.folder.quarantine(name);
-            }
+        if is_misplaced(&self.folder) {
+            put_aside(&self.folder);
         }
         if !matches!(self.folder.stat(FILE), Ok(Some(_))) {
             // Made here, so that it and the files that SQLite puts beside it are for the user alone.
@@ -333,8 +335,9 @@ fn put_aside(folder: &Folder) {
     }
 }
 
-fn is_link(found: &Stat) -> bool {
-    FileType::from_raw_mode(found.st_mode) == FileType::Symlink
+/// Whether one of its files is none, but a link or a FIFO.
+fn is_misplaced(folder: &Folder) -> bool {
+    FILES.iter().any(|name| folder.stat(name).ok().flatten().is_some_and(|stat| !is_file(&stat)))
 }
 
 fn is_local(folder: &Folder) -> bool {

@@ -39,6 +39,9 @@ impl Peek {
     /// Opens the catalogue of the cache in `folder`; `None` where there is none that can be read.
     pub fn open(folder: &Path) -> Option<Peek> {
         let store = Store::open_read_only(folder).ok()?;
+        if super::is_misplaced(&store.folder) {
+            return None;
+        }
         // Immutable: SQLite makes no files beside it and takes no locks.
         let name = file_name(&store.folder().join(FILE)) + "?mode=ro&immutable=1";
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -16,6 +16,8 @@ use crate::sys::{stamp, temporary};
 
 /// What SQLite adds to the name of a database for its journal.
 const JOURNAL: &str = "-journal";
+/// Where calls are.
+const CALLS: &str = "calls";
 /// Parts of the listing: values and path sets by the first byte of their names.
 const PARTS: u64 = 512;
 
@@ -84,14 +86,16 @@ impl Store {
         Ok(self.names_in(folder)?.into_iter().filter_map(path).collect())
     }
 
-    /// The names in a folder, which must be one if it is there: behind a link others might be hidden.
+    /// The names in a folder. What is no folder holds nothing of the store's, but where calls should be others might be
+    /// hidden behind it, and then nobody knows what is needed.
     fn names_in(&self, folder: &str) -> Result<Vec<Vec<u8>>, Error> {
         let names = || -> io::Result<Vec<Vec<u8>>> {
-            match self.folder.stat(folder)? {
-                None => Ok(Vec::new()),
-                Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => self.folder.names(folder),
-                Some(_) => Err(io::ErrorKind::NotADirectory.into()),
+            let top = folder.split('/').next().unwrap_or(folder);
+            if top == CALLS && (self.folder.folder_fault(top)?.is_some() || self.folder.folder_fault(folder)?.is_some())
+            {
+                return Err(io::ErrorKind::NotADirectory.into());
             }
+            self.folder.names(folder)
         };
         names().map_err(|why| Error::failure(format!("cannot list `{folder}` of the cache")).because(why))
     }
