@@ -11,7 +11,7 @@ use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Stat, chmodat, fchmod, fstat, fsync, mkdirat, openat, renameat,
     renameat_with, statat, unlinkat,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use tempfile::NamedTempFile;
 
 use crate::model::{CommandDigest, Digest, Key, Sharing};
@@ -134,7 +134,7 @@ impl Folder {
             _ => return Ok(Found::Wrong(format!("it has {} bytes", stat.st_size))),
         };
         let mut bytes = Vec::with_capacity(length);
-        while bytes.len() < length && rustix::io::read(&file, spare_capacity(&mut bytes))? > 0 {}
+        while bytes.len() < length && retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut bytes)))? > 0 {}
         Ok(Found::Bytes(bytes, stat))
     }
 
@@ -143,7 +143,7 @@ impl Folder {
     pub fn read_small(&self, name: &str, most: usize) -> io::Result<Vec<u8>> {
         let file = openat(&self.directory, name, OFlags::RDONLY | CAREFUL, Mode::empty())?;
         let mut bytes = Vec::with_capacity(most);
-        rustix::io::read(&file, spare_capacity(&mut bytes))?;
+        retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut bytes)))?;
         Ok(bytes)
     }
 

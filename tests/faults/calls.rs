@@ -11,7 +11,9 @@ use libc::pid_t;
 pub enum Kind {
     /// A file of a cache, or a folder on the way to it.
     Cache,
-    /// A file of the world that is no cache's: inputs and outputs.
+    /// What a command makes, and what fleche makes beside it.
+    Output,
+    /// Another file of the world: inputs and programs.
     Work,
     /// Standard input, output or error.
     Stream,
@@ -82,7 +84,7 @@ const SHAPES: &[Shape] = shapes! {
     SYS_splice Descriptor(2) Alters;
     SYS_fsync Descriptor(0) Alters; SYS_fdatasync Descriptor(0) Alters; SYS_ftruncate Descriptor(0) Alters;
     SYS_fallocate Descriptor(0) Alters; SYS_fchmod Descriptor(0) Alters; SYS_fchown Descriptor(0) Alters;
-    SYS_fcntl Descriptor(0) Alters; SYS_flock Descriptor(0) Alters;
+    SYS_fcntl Descriptor(0) Looks; SYS_flock Descriptor(0) Looks;
     SYS_mkdirat At(0, 1) Alters; SYS_unlinkat At(0, 1) Alters; SYS_symlinkat At(1, 2) Alters;
     SYS_renameat At(2, 3) Alters; SYS_renameat2 At(2, 3) Alters; SYS_linkat At(2, 3) Alters;
     SYS_fchmodat At(0, 1) Alters; SYS_utimensat At(0, 1) Alters;
@@ -109,6 +111,8 @@ const SHAPES: &[Shape] = shapes! {
 pub struct Ground {
     /// Folders of caches, or those in which they are made.
     pub caches: Vec<PathBuf>,
+    /// What commands make.
+    pub outputs: Vec<PathBuf>,
     /// The whole world.
     pub root: PathBuf,
 }
@@ -170,8 +174,13 @@ impl Shape {
         }
         if self.name == "fcntl" {
             match arguments[1] as i32 {
-                libc::F_SETLK | libc::F_SETLKW | libc::F_OFD_SETLK | libc::F_OFD_SETLKW => flags = Flags::Locks,
-                libc::F_GETLK | libc::F_OFD_GETLK => (effect, flags) = (Effect::Looks, Flags::Locks),
+                // A lock goes with its process, and nobody else is there.
+                libc::F_SETLK
+                | libc::F_SETLKW
+                | libc::F_OFD_SETLK
+                | libc::F_OFD_SETLKW
+                | libc::F_GETLK
+                | libc::F_OFD_GETLK => flags = Flags::Locks,
                 // Whether a descriptor is open, and such: no file system is asked.
                 _ => return None,
             }
@@ -201,6 +210,8 @@ impl Ground {
     fn place(&self, path: &Path) -> (Kind, String) {
         let kind = if self.caches.iter().any(|cache| path.starts_with(cache)) {
             Kind::Cache
+        } else if self.outputs.iter().any(|output| path.starts_with(output)) || is_staged(path) {
+            Kind::Output
         } else if path.starts_with(&self.root) {
             Kind::Work
         } else if path.is_absolute() {
@@ -210,6 +221,11 @@ impl Ground {
         };
         (kind, path.display().to_string())
     }
+}
+
+/// Whether it has a name that fleche gives for a moment.
+fn is_staged(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".fleche-"))
 }
 
 fn descriptor(pid: pid_t, number: i32, ground: &Ground) -> (Kind, String) {

@@ -86,7 +86,7 @@ const PATIENCE: usize = 100;
 impl Blow {
     /// Whether a call could fail so.
     pub fn suits(self, met: &Met) -> bool {
-        let is_of_files = matches!(met.kind, Kind::Cache | Kind::Work | Kind::Elsewhere);
+        let is_of_files = matches!(met.kind, Kind::Cache | Kind::Output | Kind::Work | Kind::Elsewhere);
         let name = met.shape.name;
         match self {
             Blow::KillBefore | Blow::KillAfter => true,
@@ -118,6 +118,16 @@ impl Blow {
             _ => usize::MAX,
         }
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn is_poll(number: i64) -> bool {
+    number == libc::SYS_poll
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn is_poll(_: i64) -> bool {
+    false
 }
 
 fn is_of_processes(name: &str) -> bool {
@@ -190,7 +200,7 @@ struct Tracer<'a> {
     /// Stopped before anybody told of them.
     early: Vec<pid_t>,
     processes: usize,
-    /// Whether there is a program yet: before that the C library makes room for its first thread, or dies as any program does.
+    /// Whether there is a program yet: before that the C library makes room for its first thread, or dies as in any program.
     has_begun: bool,
     /// Processes that are the command by now.
     executed: Vec<usize>,
@@ -330,7 +340,8 @@ impl<'a> Tracer<'a> {
     }
 
     fn before(&mut self, pid: pid_t, number: i64, arguments: &[u64; 6]) {
-        self.has_begun |= number == libc::SYS_set_tid_address;
+        // What the C library does last of all before `main`, and what fleche does first.
+        self.has_begun |= matches!(number, libc::SYS_mprotect | libc::SYS_ppoll) || is_poll(number);
         if !self.has_begun {
             return;
         }

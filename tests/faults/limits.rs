@@ -41,7 +41,8 @@ fn least_memory(world: &World) -> u64 {
     let starts = |value: &u64| {
         let limit = Limit { what: libc::RLIMIT_AS as u32, name: "as", value: *value };
         let start = |session: Session| {
-            limited(session, limit).with(|command| drop(command.stdout(std::process::Stdio::null()))).command().status()
+            let mut session = limited(session, limit);
+            session.command().stdout(std::process::Stdio::null()).status()
         };
         let is_right = |status: io::Result<std::process::ExitStatus>| status.is_ok_and(|status| status.success());
         is_right(start(world.fleche(["--version"])))

@@ -125,7 +125,6 @@ fn littered(world: &World) {
     fs::remove_file(world.cache().join("calls").join(&key[..2]).join(&key[2..])).unwrap();
     world.write("four", "four\n");
     did(world, &["run", "-i", "four", "-i", "big", "--no-stdin", "--", "../printer", "four"]);
-    world.write(world.cache().join("tmp/.fleche-left"), "");
 }
 
 fn exported(world: &World) {

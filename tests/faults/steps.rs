@@ -15,7 +15,7 @@ pub enum Form {
 }
 
 /// Errors that the short form takes of each operation.
-pub const ERRORS_OF_EACH: usize = 90;
+pub const ERRORS_OF_EACH: usize = 60;
 
 /// What was chosen of what there is.
 pub struct Steps {
@@ -55,7 +55,12 @@ pub fn steps(calls: &[Call], form: Form) -> Steps {
         }
         for blow in ERRORS.into_iter().filter(|blow| blow.suits(&call.met)) {
             errors.push(fault(blow, Extent::Once));
-            let goes_on = call.met.kind != Kind::Stream || blow == Blow::Short;
+            // Were a program or an input gone for good, the bare command would not find it either.
+            let goes_on = match call.met.kind {
+                Kind::Stream => blow == Blow::Short,
+                Kind::Work | Kind::Elsewhere => false,
+                _ => true,
+            };
             if goes_on {
                 errors.push(fault(blow, Extent::FromHereOn));
             }

@@ -65,7 +65,8 @@ impl Ward {
     }
 
     pub fn ground(&self) -> Ground {
-        Ground { caches: vec![self.world.home().join(".cache"), self.there()], root: self.world.root() }
+        let outputs = ["small", "large", "folder", "calls.fleche"].map(|name| self.world.path(name)).to_vec();
+        Ground { caches: vec![self.world.home().join(".cache"), self.there()], outputs, root: self.world.root() }
     }
 
     /// Runs fleche with a fault, or without.
