@@ -13,7 +13,7 @@ use crate::ward::Ward;
 const SEED: u64 = 0xc0_4b0d;
 const WORKERS: usize = 2;
 /// Pairs of each operation.
-const SHORT: usize = 10;
+const SHORT: usize = 5;
 const LONG: usize = 300;
 
 /// What came of pairs.

@@ -15,7 +15,7 @@ pub enum Form {
 }
 
 /// Errors that the short form takes of each operation.
-pub const ERRORS_OF_EACH: usize = 60;
+pub const ERRORS_OF_EACH: usize = 32;
 
 /// What was chosen of what there is.
 pub struct Steps {
