@@ -198,14 +198,15 @@ impl<'a> Transaction<'a> {
         }
         for (path, time) in dated {
             let ground = self.grounds.of(path).ok();
-            let date = |ground: Rc<Ground>| twice(|| ground.parent(path)?.set_modified(name(path), *time)).is_ok();
-            if !ground.is_some_and(date) {
+            let dated = ground.map(|ground| twice(|| ground.parent(path)?.set_modified(name(path), *time)));
+            if !matches!(dated, Some(Ok(()))) {
                 told.push(format!("cannot set the time of `{}`", path.display()));
             }
         }
         for (path, mode) in modes {
             let ground = self.grounds.of(path).ok();
-            if !ground.is_some_and(|ground| twice(|| ground.folder(path)?.set_mode(*mode)).is_ok()) {
+            let set = ground.map(|ground| twice(|| ground.folder(path)?.set_mode(*mode)));
+            if !matches!(set, Some(Ok(()))) {
                 told.push(format!("cannot set the mode of `{}`", path.display()));
             }
         }
