@@ -153,6 +153,8 @@ pub fn run(command: &mut Command, ground: &Ground, fault: Option<Fault>) -> Repo
 }
 
 /// The same, with something to be done before each call, while the process is stopped.
+// The tracer waits for it, as for all that it makes.
+#[allow(clippy::zombie_processes)]
 pub fn run_with(
     command: &mut Command,
     ground: &Ground,
@@ -165,7 +167,6 @@ pub fn run_with(
     let mut child = command.spawn().unwrap();
     let pid = child.id() as pid_t;
     let readers = (in_background(child.stdout.take().unwrap()), in_background(child.stderr.take().unwrap()));
-    // The tracer itself waits for it.
     let mut tracer = Tracer::new(pid, ground, fault, before_each);
     tracer.follow();
     let (stdout, stderr) = (readers.0.join().unwrap(), readers.1.join().unwrap());

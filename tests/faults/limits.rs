@@ -43,7 +43,7 @@ fn limited(session: Session, limit: Limit) -> Session {
 /// where a program cannot have what it asks for at all, it ends.
 fn least_memory(world: &World) -> u64 {
     let is_enough = |value: &u64| {
-        let limit = Limit { what: libc::RLIMIT_AS as u32, name: "as", value: *value };
+        let limit = Limit { what: libc::RLIMIT_AS as _, name: "as", value: *value };
         let works = |session: Session| {
             let mut session = limited(session, limit);
             session.command().stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
@@ -64,9 +64,9 @@ fn limits_are_those_of_the_command_and_never_fleches() {
     let base = least_memory(&World::new());
     let memory = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256].map(|steps| base + steps * STEP);
     let limit = |what, name| move |value| Limit { what, name, value };
-    let limits: Vec<Limit> = (memory.map(limit(libc::RLIMIT_AS as u32, "as")).into_iter())
-        .chain((3..16).chain([20, 30]).map(limit(libc::RLIMIT_NOFILE as u32, "nofile")))
-        .chain([4000, 20_001, 30_000].map(limit(libc::RLIMIT_FSIZE as u32, "fsize")))
+    let limits: Vec<Limit> = (memory.map(limit(libc::RLIMIT_AS as _, "as")).into_iter())
+        .chain((3..16).chain([20, 30]).map(limit(libc::RLIMIT_NOFILE as _, "nofile")))
+        .chain([4000, 20_001, 30_000].map(limit(libc::RLIMIT_FSIZE as _, "fsize")))
         .collect();
     let (mut runs, mut enough, mut failures) = (0, 0, Vec::new());
     for operation in OPERATIONS.iter().filter(|operation| OPERATIONS_OF_LIMITS.contains(&operation.name)) {
