@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -175,6 +176,10 @@ impl Stock for Values<'_> {
     }
 }
 
+/// Streams of at most so many bytes are read before the first byte of them is written: a disk that fails afterwards would leave
+/// the caller with half of an output, which no run of the command can mend any more. Larger ones are not held in memory.
+const HELD: u64 = 1 << 20;
+
 /// A verified stream on its way out.
 struct Source {
     bytes: Bytes,
@@ -195,6 +200,12 @@ impl Source {
         let (bytes, length) = match store.value(content)? {
             Value::Bytes(bytes) => {
                 let length = bytes.len() as u64;
+                (Bytes::Memory(bytes), length)
+            }
+            Value::File { file, length } if length <= HELD => {
+                let mut bytes = vec![0; length as usize];
+                let read = file.read_exact_at(&mut bytes, 0);
+                read.map_err(|why| Reason::StoreUnusable(format!("cannot read a value: {}", cause(&why))))?;
                 (Bytes::Memory(bytes), length)
             }
             Value::File { file, length } => (Bytes::File(file), length),
@@ -228,7 +239,10 @@ impl Source {
             Bytes::Memory(bytes) => target.write(&bytes[self.sent as usize..end as usize]),
             Bytes::File(file) => {
                 let mut chunk = vec![0; CHUNK.min((end - self.sent) as usize)];
-                rustix::io::pread(file, &mut chunk, self.sent).and_then(|read| target.write(&chunk[..read]))
+                let read = rustix::io::pread(file, &mut chunk, self.sent);
+                // Nothing of these bytes was written: what failed once can be tried again.
+                read.or_else(|_| rustix::io::pread(file, &mut chunk, self.sent))
+                    .and_then(|read| target.write(&chunk[..read]))
             }
         };
         self.account(sent, written)

@@ -12,7 +12,7 @@ use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Stat, Timestamps, chmodat, fchmod, fstat, fsync, mkdirat,
     renameat, renameat_with, statat, unlinkat, utimensat,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use tempfile::NamedTempFile;
 
 use super::frame::Bounds;
@@ -184,7 +184,7 @@ impl Folder {
             _ => return Ok(Found::Wrong(format!("it has {} bytes", stat.st_size))),
         };
         let mut bytes = Vec::with_capacity(length);
-        while bytes.len() < length && rustix::io::read(&file, spare_capacity(&mut bytes))? > 0 {}
+        while bytes.len() < length && retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut bytes)))? > 0 {}
         Ok(Found::Bytes(bytes, stat))
     }
 
@@ -193,7 +193,7 @@ impl Folder {
     pub fn read_small(&self, name: &str, most: usize) -> io::Result<Vec<u8>> {
         let file = self.open_at(name, OFlags::RDONLY, Mode::empty())?;
         let mut bytes = Vec::with_capacity(most);
-        rustix::io::read(&file, spare_capacity(&mut bytes))?;
+        retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut bytes)))?;
         Ok(bytes)
     }
 

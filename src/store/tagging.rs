@@ -9,8 +9,10 @@ use rustix::fs::{Timespec, Timestamps, futimens};
 use super::alone::Alone;
 use super::folder::call_name;
 use super::frame::{self, Kind};
+use super::journal;
 use super::{Access, Store, unusable};
 use crate::model::{Call, Event, Key, Reason};
+use crate::sys::clock;
 
 /// How long a replay waits to add its tags.
 const REPLAY_PATIENCE: Duration = Duration::from_millis(200);
@@ -62,14 +64,23 @@ impl Store {
         let (mut call, stat) = self.call_and_stat(key)?.ok_or(Reason::NoCall)?;
         let before = call.tags.clone();
         change(&mut call.tags);
+        // Told before and after: nothing but the journal shows the catalogue that a call's file is another one, and who is killed
+        // between the two could not tell it any more. Told again where the tags are there already, for the same reason.
+        self.told_of_tags(key)?;
         if call.tags == before {
             return Ok(false);
         }
         let used = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ };
         let written = self.rewrite(key, &frame::seal(Kind::Call, &call.encode()), used);
         written.map_err(|error| unusable(format!("cannot write call {}", key.0.short()), error))?;
-        self.note(&Event::Tagged { key: *key });
+        self.told_of_tags(key)?;
         Ok(true)
+    }
+
+    /// Lets the catalogue read the call's file anew.
+    fn told_of_tags(&self, key: &Key) -> Result<(), Reason> {
+        let told = journal::append(&self.folder, clock::now(), &Event::Tagged { key: *key });
+        told.map_err(|error| unusable("cannot write to its journal", error))
     }
 
     fn rewrite(&self, key: &Key, bytes: &[u8], used: Timespec) -> io::Result<()> {
@@ -105,6 +116,20 @@ mod tests {
         expected.tags.insert("b".into(), "1".into());
         assert_eq!(world.store.call(&stored.key), Ok(Some(expected)));
         assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), used);
+        assert_eq!(world.store.catalogue().unwrap().tag_names(&Selection::default()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn tags_of_somebody_who_was_killed_before_he_told_of_them_are_told_the_next_time() {
+        let world = World::new();
+        let stored = world.record(call("a"));
+        drop(world.store.catalogue().unwrap());
+        let mut tagged = stored.clone();
+        tagged.tags.insert("b".into(), "1".into());
+        let used = Timespec { tv_sec: 1, tv_nsec: 0 };
+        world.store.rewrite(&stored.key, &frame::seal(Kind::Call, &tagged.encode()), used).unwrap();
+        let add = || world.store.tag(&stored.key, |tags| drop(tags.insert("b".into(), "1".into())));
+        assert_eq!(add(), Ok(false));
         assert_eq!(world.store.catalogue().unwrap().tag_names(&Selection::default()).unwrap().len(), 2);
     }
 

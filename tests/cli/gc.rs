@@ -128,38 +128,6 @@ fn gc_beside_a_hundred_recordings_takes_nothing_that_they_need() {
 }
 
 #[test]
-fn wherever_gc_is_killed_nothing_is_lost() {
-    if std::process::Command::new("strace").arg("-V").output().is_err() {
-        println!("skipped: there is no strace");
-        return;
-    }
-    let mut killed = 0;
-    for (syscall, steps) in
-        [("unlinkat", 5), ("fcntl", 8), ("openat", 40), ("write", 3), ("pwrite64", 30), ("fstat", 9)]
-    {
-        let world = world();
-        for name in ["a", "b", "c", "d"] {
-            run(&world, name, &[]);
-        }
-        world.fleche(["reindex"]).prints("");
-        for step in (1..=steps).step_by(if steps > 10 { 6 } else { 1 }) {
-            forget(&world, "a");
-            run(&world, "e", &[]);
-            let inject = format!("inject={syscall}:signal=KILL:when={step}");
-            let fleche = env!("CARGO_BIN_EXE_fleche");
-            let words = ["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={syscall}"), "-e", &inject, fleche];
-            let gc = ["gc", "--grace", "0s", "--max-size", "90k"];
-            killed += usize::from(world.program("strace", words.iter().chain(&gc)).run().code() == 137);
-            world.fleche(["verify"]).prints("");
-            run(&world, "a", &[]);
-        }
-        world.fleche(["gc", "--grace", "0s"]).prints("");
-        world.fleche(["verify"]).prints("");
-    }
-    assert!(killed > 15, "only {killed} were killed");
-}
-
-#[test]
 fn copies_of_values_go_once_no_command_was_given_them_for_a_day() {
     let world = world();
     run(&world, "a", &[]);

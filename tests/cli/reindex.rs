@@ -46,30 +46,3 @@ fn deleting_the_catalogue_loses_nothing() {
     }
     assert_eq!(table(&world), before);
 }
-
-#[test]
-fn wherever_it_is_killed_the_catalogue_is_whole() {
-    if std::process::Command::new("strace").arg("-V").output().is_err() {
-        println!("skipped: there is no strace");
-        return;
-    }
-    let world = world();
-    let before = table(&world);
-    let mut killed = 0;
-    for (syscall, steps) in
-        [("pwrite64", 120), ("fdatasync", 3), ("fsync", 2), ("unlink", 4), ("openat", 30), ("fcntl", 60)]
-    {
-        for step in (1..=steps).step_by(if steps > 10 { 7 } else { 1 }) {
-            let inject = format!("inject={syscall}:signal=KILL:when={step}");
-            let fleche = env!("CARGO_BIN_EXE_fleche");
-            let trace = format!("trace={syscall}");
-            let words = ["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, fleche, "reindex"];
-            killed += usize::from(world.program("strace", words).run().code() == 137);
-            assert_eq!(table(&world), before, "{syscall} {step}");
-        }
-    }
-    assert!(killed > 20, "only {killed} were killed");
-    world.fleche(["verify"]).prints("");
-    world.fleche(["gc"]).prints("");
-    assert_eq!(fs::read_dir(world.cache().join("tmp")).unwrap().count(), 0);
-}

@@ -95,34 +95,6 @@ fn only_the_chosen_ones_go_and_a_dry_run_moves_nothing() {
 }
 
 #[test]
-fn a_transfer_that_is_killed_anywhere_loses_nothing_and_a_second_one_finishes() {
-    let world = World::new();
-    let all = recorded(&world, 4);
-    let there = other(&world, "there");
-    let mut killed = 0;
-    for call in ["renameat", "renameat2", "unlinkat", "openat", "write", "fsync"] {
-        for at in [1, 2, 3, 5, 8, 13, 21, 34] {
-            let inject = format!("inject={call}:signal=KILL:when={at}");
-            let trace = format!("trace={call}");
-            let fleche = env!("CARGO_BIN_EXE_fleche");
-            let words = ["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, fleche];
-            let rest = ["transfer", "--from", "local", "--to", &there, "--pop"];
-            let outcome = world.program("strace", words.iter().chain(&rest)).run();
-            killed += usize::from(outcome.code() != 0);
-            let (here, gone) = (keys(&world, "local"), keys(&world, &there));
-            assert_eq!(here.union(&gone).cloned().collect::<BTreeSet<_>>(), all, "{call} {at}");
-            with(&world, &there, &["verify"]).prints("");
-            world.fleche(["verify"]).prints("");
-            world.fleche(["transfer", "--from", "local", "--to", &there, "--pop"]).run();
-            assert_eq!((keys(&world, "local").len(), keys(&world, &there)), (0, all.clone()), "{call} {at}");
-            world.fleche(["transfer", "--from", &there, "--to", "local", "--pop"]).prints("");
-        }
-    }
-    // Some numbers are beyond the last call of their kind.
-    assert!(killed > 20, "{killed}");
-}
-
-#[test]
 fn an_exported_file_is_imported_elsewhere() {
     let world = World::new();
     let all = recorded(&world, 3);

@@ -43,7 +43,7 @@ pub fn bring_back(from: &Places, to: &Places, record: &dyn Fn(&Path) -> PathBuf)
         let target = record(path);
         match seen {
             Seen::Absent => Ok(()),
-            Seen::Folder { mode, .. } => bringing.folder(&target).map(|made| {
+            Seen::Folder { mode, .. } => bringing.folder(&target, *mode).map(|made| {
                 if made {
                     modes.insert(target, *mode);
                 }
@@ -81,9 +81,9 @@ struct Bringing<'a> {
 
 impl Bringing<'_> {
     /// Makes a folder unless there is one; says whether it did.
-    fn folder(&mut self, path: &Path) -> Result<bool, Fault> {
+    fn folder(&mut self, path: &Path, mode: u32) -> Result<bool, Fault> {
         match self.to.stat(path)? {
-            None => self.transaction.create_folder(path).map(|()| true),
+            None => self.transaction.create_folder(path, mode).map(|()| true),
             Some(stat) if Kind::of(&stat) == Kind::Folder => Ok(false),
             Some(stat) => Err(in_the_way(path, Kind::of(&stat), Kind::Folder)),
         }

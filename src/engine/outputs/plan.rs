@@ -34,8 +34,8 @@ pub struct Rules<'a, 'k> {
 
 /// What has to be done, in order.
 pub struct Plan<'a> {
-    /// Folders to be made, above before below.
-    pub created: Vec<&'a Path>,
+    /// Folders to be made, above before below, and their permission bits.
+    pub created: Vec<(&'a Path, u32)>,
     /// Folders whose mode has to be set: the mode that they have and the one that they get, below before above.
     pub modes: Vec<(&'a Path, u32, u32)>,
     /// Folders that get a modification time, in nanoseconds since 1970, when all is where it belongs.
@@ -156,7 +156,7 @@ impl<'a> Plan<'a> {
             OutputKind::Folder { mode, dated, .. } => {
                 match present {
                     None => {
-                        self.created.push(path);
+                        self.created.push((path, *mode));
                         self.modes.push((path, 0o700, *mode));
                     }
                     Some(present) if present.mode & 0o777 != *mode => {

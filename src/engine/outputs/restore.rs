@@ -89,8 +89,8 @@ fn stage<S: Stock>(
     policy: Mtime,
     transaction: &mut Transaction,
 ) -> Result<Vec<Staged>, Reason> {
-    for path in &plan.created {
-        transaction.create_folder(path).map_err(Fault::not_restored)?;
+    for (path, mode) in &plan.created {
+        transaction.create_folder(path, *mode).map_err(Fault::not_restored)?;
     }
     let mut staged = Vec::with_capacity(plan.files.len() + plan.links.len());
     let mut last = None;

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -21,7 +22,7 @@ use crate::sys::stamp;
 use super::fault::Fault;
 use super::ground::{Ground, Grounds};
 
-/// The mode of folders while they are filled.
+/// What their owner may do with folders while they are filled.
 const FILLING: u32 = 0o700;
 /// The mode of folders that nobody recorded, less the umask.
 const UNRECORDED: u32 = 0o777;
@@ -74,11 +75,13 @@ impl<'a> Transaction<'a> {
         Transaction { grounds, steps: Vec::new(), going: BTreeSet::new() }
     }
 
-    /// Makes the folder `path`, for its owner alone, and what is missing above it.
-    pub fn create_folder(&mut self, path: &Path) -> Result<(), Fault> {
+    /// Makes the folder `path`, with `mode` as far as the umask lets it and all rights for its owner, and what is missing
+    /// above it. Were it made for its owner alone, a restore that is killed would leave that to the next one, which cannot tell
+    /// it from the user's will.
+    pub fn create_folder(&mut self, path: &Path, mode: u32) -> Result<(), Fault> {
         let parent = self.parent(path)?;
         let ground = self.grounds.of(path)?;
-        self.make(&ground, &parent, path, FILLING)
+        self.make(&ground, &parent, path, mode | FILLING)
     }
 
     /// An empty file beside `path`; missing folders are made.
@@ -177,9 +180,9 @@ impl<'a> Transaction<'a> {
             let parent = || step.ground.parent(&step.path);
             let (removed, path) = match &step.what {
                 What::Exchanged(_, old) | What::SetAside(old) => {
-                    (parent().and_then(|folder| folder.unlink(old)), step.path.with_file_name(old))
+                    (twice(|| parent()?.unlink(old)), step.path.with_file_name(old))
                 }
-                What::Doomed => (parent().and_then(|folder| folder.remove_folder(name(&step.path))), step.path.clone()),
+                What::Doomed => (twice(|| parent()?.remove_folder(name(&step.path))), step.path.clone()),
                 _ => continue,
             };
             if removed.is_err() {
@@ -190,21 +193,20 @@ impl<'a> Transaction<'a> {
         for path in emptied.iter().rev() {
             // One that is not empty, or gone, is as it should be.
             if let Ok(ground) = self.grounds.of(path) {
-                let _ = ground.parent(path).and_then(|folder| folder.remove_folder(name(path)));
+                let _ = twice(|| ground.parent(path)?.remove_folder(name(path)));
             }
         }
         for (path, time) in dated {
-            let parent =
-                self.grounds.of(path).and_then(|ground| ground.parent(path).map_err(|why| Fault::system(path, &why)));
-            if !parent.is_ok_and(|parent| parent.set_modified(name(path), *time).is_ok()) {
+            let ground = self.grounds.of(path).ok();
+            let dated = ground.map(|ground| twice(|| ground.parent(path)?.set_modified(name(path), *time)));
+            if !matches!(dated, Some(Ok(()))) {
                 told.push(format!("cannot set the time of `{}`", path.display()));
             }
         }
         for (path, mode) in modes {
             let ground = self.grounds.of(path).ok();
-            let set =
-                ground.is_some_and(|ground| ground.folder(path).is_ok_and(|folder| folder.set_mode(*mode).is_ok()));
-            if !set {
+            let set = ground.map(|ground| twice(|| ground.folder(path)?.set_mode(*mode)));
+            if !matches!(set, Some(Ok(()))) {
                 told.push(format!("cannot set the mode of `{}`", path.display()));
             }
         }
@@ -264,21 +266,21 @@ impl Drop for Transaction<'_> {
 impl Step {
     /// Errors are passed over: the next step is to be undone all the same, and the command runs anyway.
     fn undo(self, taken: &mut Vec<(PathBuf, OsString)>) {
-        let Ok(parent) = self.ground.parent(&self.path) else { return };
+        let Ok(parent) = twice(|| self.ground.parent(&self.path)) else { return };
         let name = name(&self.path);
         match self.what {
             What::Created => {
-                let _ = parent.remove_folder(name);
+                let _ = twice(|| parent.remove_folder(name));
             }
             What::Staged(staged) => {
                 let key = (self.path, staged);
                 if !taken.contains(&key) {
-                    let _ = parent.unlink(&key.1);
+                    let _ = twice(|| parent.unlink(&key.1));
                 }
             }
             What::Placed(identity) => {
                 if is_at(&parent, name, identity) {
-                    let _ = parent.unlink(name);
+                    let _ = twice(|| parent.unlink(name));
                 }
             }
             What::Exchanged(identity, staged) => {
@@ -287,14 +289,20 @@ impl Step {
                 }
             }
             What::SetAside(aside) => {
-                let _ = parent.place(&aside, name);
+                let _ = twice(|| parent.place(&aside, name));
             }
             What::Doomed => {}
             What::Mode(mode) => {
-                let _ = self.ground.folder(&self.path).and_then(|folder| folder.set_mode(mode));
+                let _ = twice(|| self.ground.folder(&self.path)?.set_mode(mode));
             }
         }
     }
+}
+
+/// Does what cannot be left undone a second time where it fails: what stays then lies among the user's files, and a file
+/// system that is far away may just have been interrupted.
+fn twice<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    act().or_else(|_| act())
 }
 
 /// Whether `name` is this file, and not one that somebody else has put there since.

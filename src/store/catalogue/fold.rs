@@ -35,13 +35,14 @@ pub(super) enum Books {
     Copied,
 }
 
-/// Reads what is new in the store into the catalogue; shows how many of the folders of calls were compared.
+/// Reads what is new in the store into the catalogue; shows how many of the folders of calls were compared. Gives how many
+/// calls, or folders of them, could not be read.
 pub(super) fn fold(
     connection: &mut Connection,
     store: &Store,
     books: Books,
     progress: Progress,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<u64> {
     let mut fold = Fold::new(store);
     for shard in 0..=255 {
         progress(u64::from(shard), 256);
@@ -69,7 +70,7 @@ pub(super) fn fold(
         transaction.commit()?;
         break;
     }
-    Ok(())
+    Ok(fold.unread)
 }
 
 /// A longer line of the journal, in bytes, is none of ours, and is passed over in pieces.

@@ -70,6 +70,8 @@ pub struct Catalogue {
     /// Whether a question met damage.
     damaged: Cell<bool>,
     state: State,
+    /// How many calls, or folders of them, could not be read when it was opened.
+    unread: u64,
     /// By which name other connections of this process find it, if it has no file.
     shared: Option<String>,
     /// Those that this one answers for, which live as long.
@@ -204,9 +206,11 @@ impl Store {
     }
 
     fn prepared(&self, mut connection: Connection, books: Books) -> Result<Catalogue, Trouble> {
-        fold::fold(&mut connection, self, books, &|_, _| {})?;
+        let unread = fold::fold(&mut connection, self, books, &|_, _| {})?;
         only_answer(&mut connection)?;
-        Ok(Catalogue::of(connection, State::UpToDate))
+        let mut catalogue = Catalogue::of(connection, State::UpToDate);
+        catalogue.unread = unread;
+        Ok(catalogue)
     }
 
     fn unopened(&self, trouble: Trouble) -> Error {
@@ -284,7 +288,12 @@ fn only_answer(connection: &mut Connection) -> rusqlite::Result<()> {
 impl Catalogue {
     fn of(connection: Connection, state: State) -> Catalogue {
         let damaged = Cell::new(false);
-        Catalogue { connection, folder: None, damaged, state, shared: None, parts: Vec::new() }
+        Catalogue { connection, folder: None, damaged, state, unread: 0, shared: None, parts: Vec::new() }
+    }
+
+    /// How many calls, or folders of them, could not be read when it was opened.
+    pub(super) fn unread(&self) -> u64 {
+        self.unread
     }
 
     /// Whether it knows all that had happened when it was opened: else others kept writing it.

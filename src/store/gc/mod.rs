@@ -204,7 +204,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Where the catalogue or a folder of the store cannot be read.
+    /// Where the catalogue, a call or a folder of the store cannot be read.
     pub fn gc_plan(&self, limits: &Limits, progress: Progress) -> Result<Plan, Error> {
         let now = clock::now();
         if self.access == Access::ReadWrite {
@@ -213,6 +213,10 @@ impl Store {
         }
         let since = journal::end(&self.folder);
         let catalogue = self.own_catalogue()?;
+        if catalogue.unread() > 0 {
+            // Nobody knows how large they are, nor what they need.
+            return Err(Error::failure("cannot read all calls of the cache"));
+        }
         let mut removals = Vec::new();
         if limits.max_size.is_some() || limits.max_age.is_some() || limits.max_entries.is_some() {
             let count = catalogue.count(&super::Selection::default())?;
