@@ -120,7 +120,7 @@ impl Store {
 
     /// Whether a newer fleche wrote the path sets of a command, or the call of this key: neither is replaced.
     pub(super) fn is_newer(&self, kind: Kind, name: &str) -> bool {
-        match self.folder.read(name, frame::MOST) {
+        match self.folder.read(name, self.folder.bounds().most) {
             Ok(Found::Bytes(bytes, _)) => frame::open(kind, &bytes) == Err(Fault::Newer),
             _ => false,
         }
