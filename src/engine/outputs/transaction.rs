@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -18,7 +19,7 @@ use crate::model::Stamp;
 use crate::sys::beneath::Beneath;
 use crate::sys::stamp;
 
-use super::fault::Fault;
+use super::fault::{CHANGED_MEANWHILE, Fault};
 use super::ground::{Ground, Grounds};
 
 /// The mode of folders while they are filled.
@@ -104,7 +105,7 @@ impl<'a> Transaction<'a> {
         }
         match parent.stat(&name) {
             Ok(Some(stat)) => Ok(Transaction::staged(path, name, &stat)),
-            Ok(None) => Err(Fault::new(path, "changed meanwhile")),
+            Ok(None) => Err(Fault::new(path, CHANGED_MEANWHILE)),
             Err(why) => Err(Fault::system(path, &why)),
         }
     }
@@ -114,10 +115,10 @@ impl<'a> Transaction<'a> {
         let path = &staged.path;
         let parent = self.grounds.present_parent(path)?;
         let Some(present) = present else {
-            parent.place(&staged.name, name(path)).map_err(|why| Fault::system(path, &why))?;
+            parent.place(&staged.name, name(path)).map_err(|why| overtaken(path, &why))?;
             return self.push(path, What::Placed(staged.identity));
         };
-        parent.exchange(&staged.name, name(path)).map_err(|why| Fault::system(path, &why))?;
+        parent.exchange(&staged.name, name(path)).map_err(|why| overtaken(path, &why))?;
         self.push(path, What::Exchanged(staged.identity, staged.name.clone()))?;
         expect(&parent, path, &staged.name, present)
     }
@@ -149,7 +150,7 @@ impl<'a> Transaction<'a> {
         let folder = ground.folder(path).map_err(|why| ground.fault(path, Some(path), &why))?;
         for entry in folder.entries().map_err(|why| Fault::system(path, &why))? {
             if !self.going.contains(&path.join(entry)) {
-                return Err(Fault::new(path, "changed meanwhile"));
+                return Err(Fault::new(path, CHANGED_MEANWHILE));
             }
         }
         self.going.insert(path.to_owned());
@@ -307,9 +308,17 @@ fn expect(folder: &Beneath, path: &Path, name: &OsStr, seen: &Stamp) -> Result<(
     let stat = folder.stat(name).map_err(|why| Fault::system(path, &why))?;
     // Renaming changes the time of the last change.
     let now = stat.map(|stat| Stamp { changed: seen.changed, ..stamp::from_stat(&stat) });
-    if now.as_ref() == Some(seen) { Ok(()) } else { Err(Fault::new(path, "changed meanwhile")) }
+    if now.as_ref() == Some(seen) { Ok(()) } else { Err(Fault::new(path, CHANGED_MEANWHILE)) }
 }
 
 fn name(path: &Path) -> &OsStr {
     path.file_name().unwrap_or_default()
+}
+
+/// What is wrong where something appeared, or vanished, after it was looked at.
+fn overtaken(path: &Path, why: &io::Error) -> Fault {
+    match why.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound => Fault::new(path, CHANGED_MEANWHILE),
+        _ => Fault::system(path, why),
+    }
 }
