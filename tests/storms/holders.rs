@@ -45,6 +45,8 @@ fn world() -> World {
 
 /// Starts a process that stops when it is about to do its `stage`th system call; `None` if it ended before, with how many it
 /// did.
+// It is waited for by its number, and by whoever gets it.
+#[allow(clippy::zombie_processes)]
 fn held_at(session: Session, stage: usize) -> Result<Child, usize> {
     let session = session.with(|command| {
         // SAFETY: one system call, by which the thread that starts it may hold it.

@@ -12,7 +12,7 @@ const TOGETHER: usize = 64;
 const TOOL: &str =
     "cat input; echo said >&2; mkdir -p out; seq 5000 > out/numbers; cp input out/copy; exit $(($(cat input) % 3))";
 
-fn words<'a>(tool: &'a str) -> Vec<&'a str> {
+fn words(tool: &str) -> Vec<&str> {
     vec!["run", "--cache-exit", "0,1,2", "-i", "input", "-o", "out/", "--", tool]
 }
 
