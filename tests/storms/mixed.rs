@@ -28,7 +28,9 @@ struct Disturbance {
 }
 
 /// A call that somebody else evicted first.
-const GONE: &[&str] = &["there is no such call"];
+const GONE: &[&str] = &["no call is stored for this state", "no call matches"];
+/// Nothing is left to choose from.
+const NONE: &[&str] = &["no call matches"];
 
 const DISTURBANCES: &[Disturbance] = &[
     Disturbance { words: &["--cache", "one", "gc", "--grace", "0s"], codes: &[0], may_say: &[] },
@@ -37,29 +39,33 @@ const DISTURBANCES: &[Disturbance] = &[
     Disturbance {
         words: &["--cache", "one", "evict", "--tag", "kind=volatile", "--limit", "2"],
         codes: &[0, 1],
-        may_say: &[],
+        may_say: NONE,
     },
-    Disturbance { words: &["--cache", "two", "evict", "--arg", "1=7"], codes: &[0, 1], may_say: &[] },
+    Disturbance { words: &["--cache", "two", "evict", "--arg", "1=7"], codes: &[0, 1], may_say: NONE },
     Disturbance {
         words: &["--cache", "one", "tag", "--tag", "kind=volatile", "more=yes"],
-        codes: &[0, 1],
+        codes: &[0, 1, 2],
         may_say: GONE,
     },
-    Disturbance { words: &["--cache", "two", "tag", "--limit", "3", "more=yes"], codes: &[0, 1], may_say: GONE },
+    Disturbance { words: &["--cache", "two", "tag", "--limit", "3", "more=yes"], codes: &[0, 1, 2], may_say: GONE },
     Disturbance { words: &["--cache", "one", "reindex"], codes: &[0], may_say: &[] },
     Disturbance { words: &["--cache", "two", "reindex"], codes: &[0], may_say: &[] },
     Disturbance {
         words: &["transfer", "--from", "one", "--to", "two"],
         codes: &[0, 1],
-        may_say: &["not transferred", "stays where it is"],
+        may_say: &["not transferred", "transferred", "stays where it is", "no call matches"],
     },
     Disturbance {
         words: &["transfer", "--from", "two", "--to", "one", "--pop", "--tag", "kind=volatile"],
         codes: &[0, 1],
-        may_say: &["not transferred", "stays where it is"],
+        may_say: &["not transferred", "transferred", "stays where it is", "no call matches"],
     },
-    Disturbance { words: &["--cache", "one", "table", "--args"], codes: &[0], may_say: &[] },
-    Disturbance { words: &["--cache", "two", "table", "--columns", "key,tag.kind,hits"], codes: &[0], may_say: &[] },
+    Disturbance { words: &["--cache", "one", "table", "--args"], codes: &[0, 1], may_say: NONE },
+    Disturbance {
+        words: &["--cache", "two", "table", "--columns", "key,tag.kind,hits"],
+        codes: &[0, 1],
+        may_say: NONE,
+    },
     Disturbance { words: &["--cache", "one,two", "query", "--count"], codes: &[0], may_say: &[] },
 ];
 

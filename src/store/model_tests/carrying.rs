@@ -49,6 +49,7 @@ impl Machine {
         let existing = if overwrite == Overwrite::Yes { Existing::Replaced } else { Existing::Kept };
         let mut importer = Importer::begin(file, 1 << 20).map_err(|why| why.to_string())?;
         for Packed { call, kept, is_remembered, values } in packed {
+            self.go_on();
             let parcel = importer.next_call().map_err(|why| why.to_string())?.ok_or("the file ends early")??;
             ensure!(parcel.call == kept.call, "call {call} is another one in the file");
             let done = importer.store(&parcel, self.store(to), existing).map_err(|why| why.to_string())?;
