@@ -13,7 +13,7 @@ use crate::key;
 use crate::model::{
     Call, Content, Grade, Key, Observation, Outcome, Output, OutputKind, PathSet, Reason, Sink, State, Stream,
 };
-use crate::store::{Durability, Pending, Recording, Spool, Store};
+use crate::store::{Claim, Durability, Pending, Recording, Spool, Store};
 
 use super::arguments::Arguments;
 use super::beyond::Beyond;
@@ -41,6 +41,7 @@ pub struct Capture<'a> {
     policy: &'a Policy,
     arguments: &'a Arguments,
     why: &'a Reason,
+    claim: Claim<'a>,
     stdout: Spool,
     stderr: Spool,
 }
@@ -55,7 +56,8 @@ impl<'a> Capture<'a> {
         why: &'a Reason,
     ) -> Capture<'a> {
         let spool = || store.spool(policy.max_entry);
-        Capture { store, sought, policy, arguments, why, stdout: spool(), stderr: spool() }
+        let claim = store.claim_to_run(&sought.places.claimed());
+        Capture { store, sought, policy, arguments, why, claim, stdout: spool(), stderr: spool() }
     }
 
     /// Where standard output and standard error go.
@@ -73,7 +75,7 @@ pub fn record(
     beyond: &Beyond,
     enclosure: Option<&Enclosure>,
 ) -> Result<crate::model::Key, Reason> {
-    let Capture { store, sought, policy, arguments: copies, why, stdout, stderr } = capture;
+    let Capture { store, sought, policy, arguments: copies, why, claim, stdout, stderr } = capture;
     let command = sought.command;
     let exit = storable_exit(run, policy)?;
     beyond.check_unused(command)?;
@@ -114,6 +116,10 @@ pub fn record(
             }
         }
     };
+    // Those of an isolated command were in a folder of its own.
+    if enclosure.is_none() && claim.was_shared() {
+        return Err(Reason::OutputShared("another command was at the same output".to_owned()));
+    }
     shelf.check_private(&outputs)?;
     let looked_at = watched.map(|(_, observations)| observations);
     let observations = match &looked_at {

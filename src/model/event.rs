@@ -1,6 +1,6 @@
 //! What the journal tells of: a line an event.
 
-use super::{CommandDigest, Key};
+use super::{CommandDigest, Digest, Key};
 
 /// Something that happened to the cache.
 ///
@@ -47,7 +47,7 @@ pub enum Event {
         /// The name of the command, for people.
         name: String,
     },
-    /// A call was written anew with other tags.
+    /// A call was written anew with other tags, or is about to be written.
     Tagged {
         /// The call.
         key: Key,
@@ -58,6 +58,11 @@ pub enum Event {
         from: Key,
         /// Its key from now on.
         to: Key,
+    },
+    /// Somebody came to write where a command was running that writes there.
+    Contested {
+        /// Stands for the place.
+        place: Digest,
     },
     /// A call was removed.
     Evicted {

@@ -198,6 +198,7 @@ pub(super) fn line(time: i64, event: &Event) -> String {
         }
         Event::Tagged { key } => format!("{time:020}\ttagged\t{key}\t\n"),
         Event::Renamed { from, to } => format!("{time:020}\trenamed\t{from}\t{to}\n"),
+        Event::Contested { place } => format!("{time:020}\tcontested\t{place}\t\n"),
         Event::Evicted { key } => format!("{time:020}\tevicted\t{key}\t\n"),
     }
 }
@@ -225,6 +226,7 @@ pub(super) fn event(line: &[u8]) -> Option<(i64, Event)> {
         }
         "tagged" => Event::Tagged { key: Key(digest) },
         "renamed" => Event::Renamed { from: Key(digest), to: Key(number.parse().ok()?) },
+        "contested" => Event::Contested { place: digest },
         "evicted" => Event::Evicted { key: Key(digest) },
         _ => return None,
     };
@@ -245,13 +247,14 @@ mod tests {
 
     fn any_event() -> impl Strategy<Value = Event> {
         let digest = any::<[u8; 32]>().prop_map(Digest);
-        (digest, any::<u64>(), "[a-z-]{0,20}", "[^\\pC]{0,9}", 0..6).prop_map(|(digest, number, reason, name, kind)| {
+        (digest, any::<u64>(), "[a-z-]{0,20}", "[^\\pC]{0,9}", 0..7).prop_map(|(digest, number, reason, name, kind)| {
             match kind {
                 0 => Event::Stored { key: Key(digest), bytes: number, name, why: reason },
                 1 => Event::Hit { key: Key(digest), saved: number, name },
                 2 => Event::NotStored { command: CommandDigest(digest), reason: reason.clone(), detail: reason, name },
                 3 => Event::Tagged { key: Key(digest) },
                 4 => Event::Renamed { from: Key(digest), to: Key(Digest::of(reason.as_bytes())) },
+                5 => Event::Contested { place: digest },
                 _ => Event::Evicted { key: Key(digest) },
             }
         })

@@ -18,6 +18,7 @@ mod alone;
 mod arguments;
 mod calls;
 mod catalogue;
+mod claims;
 mod copying;
 mod export;
 mod flight;
@@ -31,6 +32,8 @@ mod holder;
 mod ingest;
 mod journal;
 mod misplaced;
+#[cfg(test)]
+mod model_tests;
 mod opening;
 mod pending;
 mod private;
@@ -59,6 +62,7 @@ pub use arguments::ArgumentCopy;
 pub use catalogue::{
     BUILT_IN, BuiltIn, Catalogue, Column, Condition, Counted, PathQuestion, Peek, Period, Refusal, Selection, Totals,
 };
+pub use claims::{Claim, Turn};
 pub use copying::{Copied, Existing};
 pub use export::{Exporter, Importer, Parcel, Verdict};
 pub use flight::{Flight, FlightLock};
@@ -151,6 +155,14 @@ impl Store {
         if let Event::Stored { key, .. } | Event::Copied { key, .. } = event {
             self.note_touched(key);
         }
+    }
+
+    /// Tells the journal that a call's file is about to be written; it is told again once that is done.
+    ///
+    /// Whoever dies in between has put a file where a catalogue lists another one, or one that was removed since, and no look at
+    /// the names of files would find that out. So the next question reads this call's file, whatever became of it.
+    fn announce(&self, key: &Key) {
+        self.note(&Event::Tagged { key: *key });
     }
 
     /// A new file without a name, to keep bytes in for the life of this process: in the cache folder, or where temporary

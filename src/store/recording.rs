@@ -238,8 +238,9 @@ impl Recording<'_> {
     ///
     /// [`Reason::Damaged`] where it is not there or not whole, [`Reason::StoreUnusable`] where it cannot be written.
     pub(super) fn fetch(&mut self, content: &Content, from: &Store) -> Result<(), Reason> {
-        if self.adopt(content).is_ok() {
-            return Ok(());
+        // One that is here and damaged must not be taken for the one that may be forgotten there.
+        if self.store.own_value(content).is_ok() {
+            return self.adopt(content);
         }
         let pending = match from.own_value(content)? {
             Value::File { file, length } => self.store.ingest(&file, length)?,
@@ -261,6 +262,8 @@ impl Recording<'_> {
         if (pending.digest, pending.length) != (content.digest, content.length) {
             return Err(Reason::Damaged(format!("value {}: its digest is wrong", content.digest.short())));
         }
+        // Whoever imports has the right bytes in hand: damaged ones make way for them.
+        let _ = self.store.own_value(content);
         // Only what a call's own file holds may be small.
         self.inline_left = 0;
         self.keep(pending).map(drop)
@@ -274,6 +277,7 @@ impl Recording<'_> {
         path_set: Option<PathSet>,
     ) -> Result<(), Reason> {
         let (bytes, sets) = self.sealed(call, path_set)?;
+        self.store.announce(&call.key);
         let written = self.write(call, &bytes, sets.as_deref(), durability);
         written.map_err(|error| unusable(format!("cannot store call {}", call.key.0.short()), error))?;
         self.added += bytes.len() as u64;
@@ -284,6 +288,7 @@ impl Recording<'_> {
     /// says whether it did.
     pub(super) fn place_new(&mut self, call: &Call, path_set: Option<PathSet>) -> Result<bool, Reason> {
         let (bytes, sets) = self.sealed(call, path_set)?;
+        self.store.announce(&call.key);
         let written = self.write_new(call, &bytes, sets.as_deref());
         written.map_err(|error| unusable(format!("cannot store call {}", call.key.0.short()), error))
     }

@@ -32,6 +32,16 @@ pub fn try_shared(file: &File, byte: u64) -> io::Result<bool> {
     granted(control(file, libc::F_OFD_SETLK, libc::F_RDLCK, byte))
 }
 
+/// Whether somebody else shares a lock, or has it for himself.
+///
+/// # Errors
+///
+/// As [`try_exclusive`].
+pub fn is_held_by_others(file: &File, byte: u64) -> io::Result<bool> {
+    let found = control(file, libc::F_OFD_GETLK, libc::F_WRLCK, byte)?;
+    Ok(i32::from(found.l_type) != libc::F_UNLCK)
+}
+
 /// Gives back either kind of lock.
 ///
 /// # Errors

@@ -17,6 +17,9 @@ pub const ATTRIBUTED: &str = "has extended attributes";
 /// What is wrong with a file that has names which no record tells of.
 pub const MORE_NAMES: &str = "has another name as well, by a hard link";
 
+/// What is wrong with what is another file than it was a moment ago.
+pub const CHANGED_MEANWHILE: &str = "changed meanwhile";
+
 /// A path and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -48,6 +51,11 @@ impl Fault {
     /// The reason not to replay.
     pub fn not_restored(self) -> Reason {
         Reason::NotRestored(self.to_string())
+    }
+
+    /// Whether a replay was refused because others changed what lies there, so that the next attempt may succeed.
+    pub fn is_of_the_moment(reason: &Reason) -> bool {
+        matches!(reason, Reason::NotRestored(what) if what.ends_with(CHANGED_MEANWHILE))
     }
 }
 

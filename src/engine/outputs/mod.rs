@@ -34,6 +34,7 @@ pub use before::{Before, before};
 pub use bring::bring_back;
 pub use collect::{Bounds, collect};
 pub use copy::fill;
+pub use fault::Fault;
 pub use former::{Former, Known};
 pub use found::found;
 pub use places::Places;

@@ -127,6 +127,15 @@ impl Places {
         self.places.iter()
     }
 
+    /// What stands for each place where others ask who writes there: its absolute path, a glob's as it was written.
+    pub fn claimed(&self) -> Vec<PathBuf> {
+        let path = |place: &Place| match &place.extent {
+            Extent::Thing | Extent::Owned => self.real_path(&place.path),
+            Extent::Matching(pattern) => self.real_path(&pattern.literal),
+        };
+        self.iter().map(path).collect()
+    }
+
     /// Whether a place names `path` (of record) itself, and not only a folder that holds it or a glob that matches it.
     pub(super) fn name_literally(&self, path: &Path) -> bool {
         self.places.iter().any(|place| match &place.extent {

@@ -7,7 +7,7 @@ use crate::model::{Digest, Stamp};
 use crate::sys::stamp;
 use crate::sys::temporary::is_temporary;
 
-use super::fault::{Fault, Kind};
+use super::fault::{CHANGED_MEANWHILE, Fault, Kind};
 use super::ground::Grounds;
 use super::walk::{self, Found, Next};
 use super::{Known, copy};
@@ -120,7 +120,7 @@ pub fn digest_of(found: &Found) -> Result<Digest, Fault> {
     let fault = |why| Fault::system(&found.path, &why);
     let file = found.folder.open_file(found.path.file_name().unwrap_or_default()).map_err(fault)?;
     if stamp::of_file(&file).map_err(fault)? != stamp::from_stat(&found.stat) {
-        return Err(Fault::new(&found.path, "changed meanwhile"));
+        return Err(Fault::new(&found.path, CHANGED_MEANWHILE));
     }
     copy::digest(&file).map_err(fault)
 }

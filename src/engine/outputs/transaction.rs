@@ -19,7 +19,7 @@ use crate::model::Stamp;
 use crate::sys::beneath::Beneath;
 use crate::sys::stamp;
 
-use super::fault::Fault;
+use super::fault::{CHANGED_MEANWHILE, Fault};
 use super::ground::{Ground, Grounds};
 
 /// What their owner may do with folders while they are filled.
@@ -107,7 +107,7 @@ impl<'a> Transaction<'a> {
         }
         match parent.stat(&name) {
             Ok(Some(stat)) => Ok(Transaction::staged(path, name, &stat)),
-            Ok(None) => Err(Fault::new(path, "changed meanwhile")),
+            Ok(None) => Err(Fault::new(path, CHANGED_MEANWHILE)),
             Err(why) => Err(Fault::system(path, &why)),
         }
     }
@@ -117,10 +117,10 @@ impl<'a> Transaction<'a> {
         let path = &staged.path;
         let parent = self.grounds.present_parent(path)?;
         let Some(present) = present else {
-            parent.place(&staged.name, name(path)).map_err(|why| Fault::system(path, &why))?;
+            parent.place(&staged.name, name(path)).map_err(|why| overtaken(path, &why))?;
             return self.push(path, What::Placed(staged.identity));
         };
-        parent.exchange(&staged.name, name(path)).map_err(|why| Fault::system(path, &why))?;
+        parent.exchange(&staged.name, name(path)).map_err(|why| overtaken(path, &why))?;
         self.push(path, What::Exchanged(staged.identity, staged.name.clone()))?;
         expect(&parent, path, &staged.name, present)
     }
@@ -152,7 +152,7 @@ impl<'a> Transaction<'a> {
         let folder = ground.folder(path).map_err(|why| ground.fault(path, Some(path), &why))?;
         for entry in folder.entries().map_err(|why| Fault::system(path, &why))? {
             if !self.going.contains(&path.join(entry)) {
-                return Err(Fault::new(path, "changed meanwhile"));
+                return Err(Fault::new(path, CHANGED_MEANWHILE));
             }
         }
         self.going.insert(path.to_owned());
@@ -315,9 +315,17 @@ fn expect(folder: &Beneath, path: &Path, name: &OsStr, seen: &Stamp) -> Result<(
     let stat = folder.stat(name).map_err(|why| Fault::system(path, &why))?;
     // Renaming changes the time of the last change.
     let now = stat.map(|stat| Stamp { changed: seen.changed, ..stamp::from_stat(&stat) });
-    if now.as_ref() == Some(seen) { Ok(()) } else { Err(Fault::new(path, "changed meanwhile")) }
+    if now.as_ref() == Some(seen) { Ok(()) } else { Err(Fault::new(path, CHANGED_MEANWHILE)) }
 }
 
 fn name(path: &Path) -> &OsStr {
     path.file_name().unwrap_or_default()
+}
+
+/// What is wrong where something appeared, or vanished, after it was looked at.
+fn overtaken(path: &Path, why: &io::Error) -> Fault {
+    match why.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound => Fault::new(path, CHANGED_MEANWHILE),
+        _ => Fault::system(path, why),
+    }
 }

@@ -209,6 +209,8 @@ impl<'store> Fold<'store> {
                 count(transaction, &Count { bytes: *bytes, ..Count::of(day, "copied", name) })
             }
             Event::Tagged { key } => self.read(transaction, key),
+            // For who runs at that moment, and for nobody later.
+            Event::Contested { .. } => Ok(()),
             Event::Renamed { from, to } => {
                 self.read(transaction, to)?;
                 // Moved and not copied: told twice, as when a renaming that was cut short is begun anew, it counts once.

@@ -62,7 +62,7 @@ impl<'store> Recent<'store> {
                     self.need(&key)?;
                 }
                 Event::Hit { key, .. } => drop(self.used.insert(key)),
-                Event::NotStored { .. } | Event::Evicted { .. } => {}
+                Event::NotStored { .. } | Event::Contested { .. } | Event::Evicted { .. } => {}
             }
         }
         Ok(())
