@@ -70,7 +70,6 @@ impl Store {
         if call.tags == before {
             return Ok(false);
         }
-        self.announce(key);
         let used = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ };
         let written = self.rewrite(key, &frame::seal(Kind::Call, &call.encode()), used);
         written.map_err(|error| unusable(format!("cannot write call {}", key.0.short()), error))?;

@@ -30,7 +30,7 @@ const OLDEST: &str = "SELECT min(last_used) FROM call
     WHERE NOT EXISTS (SELECT 1 FROM tag WHERE tag.call = call.id AND tag.name = ?1)";
 /// Those that go first come first.
 const IN_ORDER: &str = "SELECT id, key, last_used, file_bytes FROM call
-    WHERE NOT EXISTS (SELECT 1 FROM tag WHERE tag.call = call.id AND tag.name = ?1) ORDER BY last_used, id";
+    WHERE NOT EXISTS (SELECT 1 FROM tag WHERE tag.call = call.id AND tag.name = ?1) ORDER BY last_used, key";
 const VALUES: &str = "SELECT digest, max(length) FROM call_value
     WHERE call = ?1 AND digest IS NOT NULL AND inline = 0 GROUP BY digest";
 const NAMED: &str = "SELECT count(DISTINCT call) FROM call_value WHERE digest = ?1 AND inline = 0";

@@ -77,7 +77,7 @@ impl Machine {
         let mut left = cache.plain.clone();
         let mut in_order: Vec<u8> =
             left.whole().filter(|(_, kept)| !kept.call.tags.contains_key("pin")).map(|(call, _)| call).collect();
-        in_order.sort_by_key(|call| left.last_used(*call));
+        in_order.sort_by_key(|call| (left.last_used(*call), name_of(*call)));
         let mut gone = BTreeSet::new();
         for call in in_order {
             let is_due = match limit {

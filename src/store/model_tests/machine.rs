@@ -296,12 +296,11 @@ impl Machine {
         change(&mut kept.call.tags);
         let is_changed = kept.call.tags != before;
         ensure!(done == Ok(is_changed), "call {call} is tagged: {done:?}, and should be: {is_changed}");
-        if is_changed {
-            if told == Told::Nobody {
-                cache.forget_last_line();
-            }
-            cache.used(call);
+        // Told of before it is written, and where it was there already: somebody may have died who had not told it.
+        if is_changed && told == Told::Nobody {
+            cache.forget_last_line();
         }
+        cache.used(call);
         Ok(())
     }
 
