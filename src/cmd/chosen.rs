@@ -68,9 +68,12 @@ impl Args {
     ///
     /// # Errors
     ///
-    /// As [`calls`](Args::calls).
+    /// As [`calls`](Args::calls), and where it is not known which calls there are.
     pub fn calls_or_all(self, store: &Store) -> Result<Vec<Key>> {
         let catalogue = store.catalogue()?;
+        if self.keys.is_empty() {
+            catalogue.check_complete()?;
+        }
         match self.calls(store, &catalogue)? {
             Chosen::These(keys) => Ok(keys),
             Chosen::Everything => catalogue.keys(&Selection::default()),

@@ -12,7 +12,7 @@ use crate::model::{
     Command, Digest, Part, Program, Request, StampMemory, Stdin, StdinRule, StdinSource, Streams, UNOBSERVED_VERSION,
     Watched,
 };
-use crate::sys::{clock, identity, stamp};
+use crate::sys::{clock, identity, limits, stamp};
 
 use super::environment::environment;
 use super::pattern::Patterns;
@@ -36,6 +36,9 @@ pub const DESCRIPTORS: &str = "descriptors";
 
 /// The part that says which rights of its own the program has, if its file gives any.
 pub const RIGHTS: &str = "rights";
+
+/// The part that says of which limits the command may have too little, if of any.
+pub const LIMITS: &str = "limits";
 
 /// The part that says in which format the others are.
 pub const FORMAT_PART: &str = "format";
@@ -114,6 +117,8 @@ pub fn command(request: &Request, surroundings: &Surroundings, memory: &dyn Stam
     if let Program::Found(program) = &found.program {
         parts.extend(identity::rights_given(&cwd.join(program)).map(|rights| Part::open(RIGHTS, rights)));
     }
+    // A limit that is low may be why a command did less than it does elsewhere, and said yes all the same.
+    parts.extend(limits::tight().map(|limits| Part::open(LIMITS, limits)));
     parts.extend(request.revision.as_ref().map(|revision| Part::open("revision", revision.as_bytes())));
     parts.extend(declaration(request, &root));
     // Only where it is: so it is not with most commands. What it finds there, and whether it fails, is another thing.

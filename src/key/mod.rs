@@ -29,7 +29,7 @@ mod walk;
 mod tests;
 
 pub use command::{
-    DESCRIPTORS, FORMAT, FORMAT_PART, RIGHTS, STDIN, STREAMS, Surroundings, TRUSTED_FROM, VOLATILE, command,
+    DESCRIPTORS, FORMAT, FORMAT_PART, LIMITS, RIGHTS, STDIN, STREAMS, Surroundings, TRUSTED_FROM, VOLATILE, command,
     redacted_arguments, stdin_name, streams_name, with_streams,
 };
 pub use environment::{missing_requirement, variable, variables, visible_environment};

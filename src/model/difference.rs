@@ -141,6 +141,8 @@ pub enum Aspect {
     Descriptors,
     /// Which rights of its own the program has.
     Rights,
+    /// Of which limits it may have too little.
+    Limits,
     /// The umask.
     Umask,
     /// Whether the user is root.
@@ -169,6 +171,7 @@ impl Aspect {
             Aspect::Streams => "streams",
             Aspect::Descriptors => "descriptors",
             Aspect::Rights => "rights",
+            Aspect::Limits => "limits",
             Aspect::Umask => "umask",
             Aspect::Root => "root-user",
             Aspect::Machine => "machine",

@@ -190,6 +190,10 @@ fn aspect(aspect: Aspect, now: Option<&str>, then: Option<&str>) -> String {
         Aspect::ProgramRule => sides("`--program`", &ticked),
         Aspect::EnvironmentMode => sides("`--env-mode`", &ticked),
         Aspect::Rights => "the rights that the program has of its own (setuid, capabilities) are others".to_owned(),
+        Aspect::Limits => match now {
+            Some(now) => format!("limits are low (`ulimit`: {now}), and were others"),
+            None => "limits were lower (`ulimit`)".to_owned(),
+        },
         Aspect::Umask => sides("the umask", &ticked),
         Aspect::Folder => match (now, then) {
             (Some(_), None) => "`--no-cwd` is not given, was".to_owned(),

@@ -16,6 +16,7 @@ pub mod identity;
 pub mod image;
 pub mod inherited;
 pub mod interruptions;
+pub mod limits;
 pub mod lock;
 pub mod look;
 pub mod machine;

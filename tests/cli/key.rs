@@ -95,6 +95,19 @@ fn with_umask(session: Session, mask: libc::mode_t) -> Session {
     })
 }
 
+fn with_largest_file(session: Session, bytes: libc::rlim_t) -> Session {
+    session.with(|command| {
+        let limits = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+        // SAFETY: setrlimit(2) is async-signal-safe.
+        unsafe {
+            command.pre_exec(move || {
+                libc::setrlimit(libc::RLIMIT_FSIZE, &limits);
+                Ok(())
+            })
+        };
+    })
+}
+
 /// Replaces an executable file by one that never was open for writing in this process.
 fn install(world: &World, source: &str, target: &str) {
     let draft = world.script("installed", source);
@@ -242,6 +255,10 @@ const COUNTED: &[Case] = &[
     ("a closed standard output", |w, s| s.pick(tool(w, &[], &[]), with_closed(tool(w, &[], &[]), 1))),
     ("a closed standard error", |w, s| s.pick(tool(w, &[], &[]), with_closed(tool(w, &[], &[]), 2))),
     ("the umask", |w, s| with_umask(tool(w, &[], &[]), s.pick(0o022, 0o027))),
+    ("how large files may become", |w, s| with_largest_file(tool(w, &[], &[]), s.pick(1 << 30, 1 << 29))),
+    ("that files may become large at all", |w, s| {
+        s.pick(tool(w, &[], &[]), with_largest_file(tool(w, &[], &[]), 1 << 30))
+    }),
     ("the revision", |w, s| tool(w, &["--revision", s.pick("1", "2")], &[])),
     ("a revision where there was none", |w, s| tool(w, s.pick(&[], &["--revision", ""]), &[])),
     ("the output of a probe", |w, s| {

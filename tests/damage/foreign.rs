@@ -87,6 +87,16 @@ fn what_lies_under_another_name_is_not_taken_for_what_it_says() {
     });
 }
 
+/// What the catalogue tells of the calls that does not change when they are recorded or replayed again.
+fn told(scene: &Scene) -> Vec<Vec<String>> {
+    const LASTING: [&str; 7] = ["key", "name", "exit", "grade", "outputs", "stdout", "stderr"];
+    let listed = scene.listing().unwrap();
+    let one = |call: &serde_json::Value| LASTING.map(|column| call[column].to_string()).to_vec();
+    let mut told: Vec<Vec<String>> = listed.iter().map(one).collect();
+    told.sort();
+    told
+}
+
 /// Files of a cache that was filled by the same commands in the same place.
 #[test]
 fn files_of_another_cache_are_as_good_or_not_believed() {
@@ -112,22 +122,25 @@ fn files_of_another_cache_are_as_good_or_not_believed() {
         // Without the last call, the answer of one catalogue is not that of the other.
         assert_eq!(scene.ask(&["query", "--count"], "").stdout(), "2\n");
         assert_eq!(WAYS.map(|way| scene.asked_key(way)), WAYS.map(|way| scene.key(way)));
-        let mut listed = scene.listing().unwrap();
-        listed.sort_by_key(ToString::to_string);
+        let listed = told(scene);
         let path = match *name {
             "call" => scene.call_file(Way::Declared),
             name => scene.cache().join(name),
         };
         let from = other.join(path.strip_prefix(scene.cache()).unwrap());
-        let (here, there) = (fs::read(&path).unwrap_or_default(), fs::read(&from).unwrap());
-        assert_ne!(here, there, "both are the same");
-        fs::write(&path, there).unwrap();
+        let (here, there) = (fs::read(&path).ok(), fs::read(&from).ok());
+        // Neither cache has a log where nobody has the catalogue open.
+        assert!(here != there || name.starts_with("index.sqlite-"), "both are the same");
+        match there {
+            Some(there) => fs::write(&path, there).unwrap(),
+            None => drop(fs::remove_file(&path)),
+        }
         WAYS.iter().for_each(|way| drop(scene.heals(*way)));
-        let now = scene.listing().unwrap();
+        let now = told(scene);
         if now != listed && *name != "call" {
             let verified = scene.ask(&["verify", "--repair"], "");
             assert_eq!(verified.code(), 1, "wrong and not found: {now:?}, not {listed:?}");
-            assert_eq!(scene.listing().unwrap(), listed);
+            assert_eq!(told(scene), listed);
         }
         // What no journal told of, `verify` finds.
         assert!(scene.ask(&["verify", "--repair"], "").code() <= 1);

@@ -236,6 +236,9 @@ impl Comparison<'_> {
         if self.differs(key::RIGHTS) {
             add(Aspect::Rights, None, None, &[]);
         }
+        if self.differs(key::LIMITS) {
+            add(Aspect::Limits, self.text(key::LIMITS), None, &[]);
+        }
         if self.differs("umask") {
             let then = self.was("umask", (0..0o1000).map(|mask| format!("{mask:03o}")));
             add(Aspect::Umask, self.text("umask"), then, &[]);

@@ -291,9 +291,17 @@ impl Catalogue {
         Catalogue { connection, folder: None, damaged, state, unread: 0, shared: None, parts: Vec::new() }
     }
 
-    /// How many calls, or folders of them, could not be read when it was opened.
-    pub(super) fn unread(&self) -> u64 {
-        self.unread
+    /// Makes sure that it lists all calls that are stored.
+    ///
+    /// # Errors
+    ///
+    /// Where some could not be read when it was opened.
+    pub fn check_complete(&self) -> Result<(), Error> {
+        match self.unread {
+            0 => Ok(()),
+            1 => Err(Error::failure("1 call or folder of calls cannot be read").hint("fleche verify")),
+            some => Err(Error::failure(format!("{some} calls or folders of calls cannot be read")).hint("fleche verify")),
+        }
     }
 
     /// Whether it knows all that had happened when it was opened: else others kept writing it.

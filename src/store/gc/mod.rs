@@ -213,10 +213,8 @@ impl Store {
         }
         let since = journal::end(&self.folder);
         let catalogue = self.own_catalogue()?;
-        if catalogue.unread() > 0 {
-            // Nobody knows how large they are, nor what they need.
-            return Err(Error::failure("cannot read all calls of the cache"));
-        }
+        // Nobody knows how large those are that cannot be read, nor what they need.
+        catalogue.check_complete()?;
         let mut removals = Vec::new();
         if limits.max_size.is_some() || limits.max_age.is_some() || limits.max_entries.is_some() {
             let count = catalogue.count(&super::Selection::default())?;
