@@ -73,9 +73,10 @@ fn a_long_work_says_how_far_it_is() {
         std::fs::create_dir_all(world.cache().join(format!("values/{shard:02x}"))).unwrap();
     }
     // Each file that is opened, each folder that is listed takes so many microseconds that it is long on any machine.
-    for (command, what, slow) in
-        [("verify", "checking", "openat,openat2:delay_exit=12000"), ("gc", "looking for garbage", "getdents64:delay_exit=3000")]
-    {
+    for (command, what, slow) in [
+        ("verify", "checking", "openat,openat2:delay_exit=12000"),
+        ("gc", "looking for garbage", "getdents64:delay_exit=3000"),
+    ] {
         let syscall = slow.split(':').next().unwrap();
         let slowly = format!("strace -f -qq -o /dev/null -e trace={syscall} -e inject={slow}");
         let screen = shown(&world, &format!("env TERM=xterm {slowly} fleche {command}"));

@@ -73,7 +73,7 @@ fn with_rights_of_its_own_fleche_goes_by_nothing_that_its_caller_says() {
         assert_eq!(town.by(OWNER, &words).run().stdout, b"forged\n");
         let rule = "[[command]]\nmatch = [\"./tool\", \"*\"]\nprobe = [\"echo x > probed\"]\n";
         fs::write(trap.join("config.toml"), rule).unwrap();
-        let project = town.world.write("fleche.toml", rule);
+        let project = town.world.write("fleche.toml", "[[command]]\nmatch = [\"./tool\", \"*\"]\nenv = [\"*\"]\n");
         own(&project, OTHER);
         // The cache of whom the rights are, which is a good one.
         assert_eq!(town.by(OTHER, &["run", "--no-rules", "--pure", "--", "true"]).run().code(), 0);

@@ -128,7 +128,12 @@ fn step(name: &str, words: &[&str], stage: usize, end: End) {
     let outcome = ended(held);
     // Its own result is right, too, though the others overtook it.
     let expected = if name == "miss" || name == "hit" { "1\n" } else { "" };
-    assert_eq!(outcome.stderr(), "", "{place}");
+    // Those that went on have written to the same place, which it sees and says in a line.
+    let said = outcome.stderr();
+    assert!(
+        said.is_empty() || said == "fleche: not stored: output `made` changed after the command had ended\n",
+        "{place}: {said}"
+    );
     assert!(matches!(outcome.code(), 0 | 1), "{place}: {}", outcome.code());
     assert!(name == "table" || outcome.stdout() == expected, "{place}: {}", outcome.stdout());
     at_the_end(&world, &place);

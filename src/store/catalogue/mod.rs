@@ -300,7 +300,9 @@ impl Catalogue {
         match self.unread {
             0 => Ok(()),
             1 => Err(Error::failure("1 call or folder of calls cannot be read").hint("fleche verify")),
-            some => Err(Error::failure(format!("{some} calls or folders of calls cannot be read")).hint("fleche verify")),
+            some => {
+                Err(Error::failure(format!("{some} calls or folders of calls cannot be read")).hint("fleche verify"))
+            }
         }
     }
 
