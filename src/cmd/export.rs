@@ -9,7 +9,7 @@ use clap::ValueHint;
 use crate::config;
 use crate::engine;
 use crate::error::{Error, Result};
-use crate::model::Key;
+use crate::model::{Key, Reason};
 use crate::store::{Exporter, Store};
 use crate::ui::{Progress, Talk};
 
@@ -84,11 +84,15 @@ fn write<W: Write>(store: &Store, keys: &[Key], file: W, talk: &Talk) -> Result<
         match store.call(key) {
             // Evicted since: nobody misses it.
             Ok(None) => {}
+            // It may be whole: a file without it would look so, too.
+            Err(reason @ Reason::StoreUnusable(_)) => return Err(Error::failure(reason.to_string())),
             Err(reason) => left_out(reason.to_string()),
             Ok(Some(call)) => {
                 let parcel = engine::packed(call, store).map_err(|reason| Error::failure(reason.to_string()))?;
-                if let Err(reason) = exporter.add(&parcel, store)? {
-                    left_out(reason.to_string());
+                match exporter.add(&parcel, store)? {
+                    Ok(()) => {}
+                    Err(reason @ Reason::StoreUnusable(_)) => return Err(Error::failure(reason.to_string())),
+                    Err(reason) => left_out(reason.to_string()),
                 }
             }
         }

@@ -89,8 +89,11 @@ fn limits_are_those_of_the_command_and_never_fleches() {
                 _ if outcome.stderr().contains("panicked at") => Err(outcome.stderr()),
                 _ => Ok(()),
             };
+            // What it could write of an output lies there, and the run that comes upon it is right and cannot be stored.
+            let after = || as_bare(&plain, &ward, &operation.session(&ward.world).run(), Leftovers::None);
             let right = itself
                 .map_err(|why| format!("that run: {why}"))
+                .and_then(|()| after().map_err(|why| format!("the run after it: {why}")))
                 .and_then(|()| operation.recovers(&ward, &plain, Leftovers::None));
             runs += 1;
             if let Err(why) = right {
