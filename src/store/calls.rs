@@ -1,6 +1,7 @@
 //! Calls and the path sets of commands: reading them, marking their use, removing them.
 
 use std::collections::HashSet;
+use std::io;
 
 use rustix::fs::{Stat, Timespec, Timestamps, UTIME_OMIT};
 
@@ -104,39 +105,43 @@ impl Store {
 
     /// The same of this very store.
     pub(super) fn own_path_sets(&self, command: &CommandDigest) -> PathSets {
-        let name = paths_name(command);
-        let decoded = match self.folder.read(&name, self.folder.bounds().most) {
-            Ok(Found::Absent) | Err(_) => return PathSets::new(*command),
-            Ok(Found::Wrong(why)) => Err(Fault::Damaged(why)),
-            Ok(Found::Bytes(bytes, _)) => decode_path_sets(command, &bytes, self.folder.bounds()),
-        };
-        decoded.unwrap_or_else(|fault| {
-            if let Fault::Damaged(why) = fault {
-                self.damaged(&name, why);
-            }
-            PathSets::new(*command)
-        })
+        self.replaceable_path_sets(command).unwrap_or_else(|| PathSets::new(*command))
     }
 
-    /// Whether a newer fleche wrote the path sets of a command, or the call of this key: neither is replaced.
-    pub(super) fn is_newer(&self, kind: Kind, name: &str) -> bool {
-        match self.folder.read(name, self.folder.bounds().most) {
-            Ok(Found::Bytes(bytes, _)) => frame::open(kind, &bytes) == Err(Fault::Newer),
-            _ => false,
+    /// The same, to be written anew; `None` where a newer fleche wrote them, which are not replaced.
+    pub(super) fn replaceable_path_sets(&self, command: &CommandDigest) -> Option<PathSets> {
+        match self.read_path_sets(command) {
+            Ok(Ok(sets)) => return Some(sets),
+            Ok(Err(Fault::Newer)) => return None,
+            Ok(Err(Fault::Damaged(why))) => drop(self.damaged(&paths_name(command), why)),
+            Err(_) => {}
         }
+        Some(PathSets::new(*command))
     }
 
     /// What is wrong with the path sets of a command; `None` where they are whole, absent or newer.
     pub(super) fn path_sets_fault(&self, command: &CommandDigest) -> Option<String> {
-        let decoded = match self.folder.read(&paths_name(command), self.folder.bounds().most) {
-            Ok(Found::Absent) => return None,
-            Ok(Found::Wrong(why)) => return Some(why),
-            Err(why) => return Some(crate::error::cause(&why)),
-            Ok(Found::Bytes(bytes, _)) => decode_path_sets(command, &bytes, self.folder.bounds()),
-        };
-        match decoded {
-            Err(Fault::Damaged(why)) => Some(why),
-            Ok(_) | Err(Fault::Newer) => None,
+        match self.read_path_sets(command) {
+            Ok(Ok(_) | Err(Fault::Newer)) => None,
+            Ok(Err(Fault::Damaged(why))) => Some(why),
+            Err(why) => Some(crate::error::cause(&why)),
+        }
+    }
+
+    fn read_path_sets(&self, command: &CommandDigest) -> io::Result<Result<PathSets, Fault>> {
+        let bounds = self.folder.bounds();
+        Ok(match self.folder.read(&paths_name(command), bounds.most)? {
+            Found::Absent => Ok(PathSets::new(*command)),
+            Found::Wrong(why) => Err(Fault::Damaged(why)),
+            Found::Bytes(bytes, _) => decode_path_sets(command, &bytes, bounds),
+        })
+    }
+
+    /// Whether a newer fleche wrote the call of this key, which is not replaced.
+    pub(super) fn is_newer(&self, key: &Key) -> bool {
+        match self.folder.read(&call_name(key), self.folder.bounds().most) {
+            Ok(Found::Bytes(bytes, _)) => frame::open(Kind::Call, &bytes) == Err(Fault::Newer),
+            _ => false,
         }
     }
 
@@ -251,7 +256,7 @@ mod tests {
 
     use super::*;
     use crate::model::Digest;
-    use crate::store::testing::{World, call};
+    use crate::store::testing::{World, call, cuts_and_flips};
 
     /// How many things are in quarantine.
     fn quarantined(world: &World) -> usize {
@@ -276,13 +281,7 @@ mod tests {
         let stored = world.record(call("a"));
         let file = file_of(&world, &stored.key);
         let whole = fs::read(&file).unwrap();
-        let cuts = (0..whole.len()).map(|length| whole[..length].to_vec());
-        let flips = (0..whole.len() * 8).map(|bit| {
-            let mut bytes = whole.clone();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            bytes
-        });
-        for (number, bytes) in cuts.chain(flips).enumerate() {
+        for (number, bytes) in cuts_and_flips(&whole).enumerate() {
             fs::write(&file, bytes).unwrap();
             assert!(matches!(world.store.call(&stored.key), Err(Reason::Damaged(_))), "{number}");
             assert_eq!(world.store.call(&stored.key), Ok(None), "{number}");
@@ -349,14 +348,8 @@ mod tests {
         let stored = world.record(call("a"));
         let file = world.store.folder().join(paths_name(&stored.command));
         let whole = fs::read(&file).unwrap();
-        let cuts = (0..whole.len()).map(|length| whole[..length].to_vec());
-        let flips = (0..whole.len() * 8).map(|bit| {
-            let mut bytes = whole.clone();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            bytes
-        });
         let appended = [[&whole[..], b"x"].concat(), whole.repeat(2)];
-        for (number, bytes) in cuts.chain(flips).chain(appended).enumerate() {
+        for (number, bytes) in cuts_and_flips(&whole).chain(appended).enumerate() {
             fs::write(&file, bytes).unwrap();
             assert!(world.store.path_sets_fault(&stored.command).is_some(), "{number}");
             assert_eq!(world.store.path_sets(&stored.command).count(), 0, "{number}");

@@ -208,10 +208,7 @@ impl Recording<'_> {
     ///
     /// [`Reason::StoreUnusable`] where it cannot be written.
     pub fn refuse_watching(self, command: &CommandDigest, why: &str) -> Result<(), Reason> {
-        if self.store.is_newer(Kind::PathSets, &paths_name(command)) {
-            return Ok(());
-        }
-        let mut sets = self.store.own_path_sets(command);
+        let Some(mut sets) = self.store.replaceable_path_sets(command) else { return Ok(()) };
         sets.unwatchable = Some(why.to_owned());
         let bytes = frame::seal(Kind::PathSets, &path_set_body(sets));
         let written = self.put(&paths_name(command), &bytes);
@@ -300,18 +297,20 @@ impl Recording<'_> {
         }
         let newer =
             |what: &str, of: &Digest| Reason::StoreUnusable(format!("a newer fleche wrote {what} {}", of.short()));
-        if self.store.is_newer(Kind::Call, &call_name(&call.key)) {
+        if self.store.is_newer(&call.key) {
             return Err(newer("call", &call.key.0));
         }
-        if path_set.is_some() && self.store.is_newer(Kind::PathSets, &paths_name(&call.command)) {
-            return Err(newer("the path sets of command", &call.command.0));
-        }
+        let with_former = |path_set| {
+            let sets = self.store.replaceable_path_sets(&call.command);
+            let mut sets = sets.ok_or_else(|| newer("the path sets of command", &call.command.0))?;
+            sets.insert(path_set);
+            Ok(sets)
+        };
+        let sets = path_set.map(with_former).transpose()?;
         let body = call.encode();
         self.check_size(&body, |body, room| Call::decode(body, room).map(drop))?;
         let bytes = frame::seal(Kind::Call, &body);
-        let Some(path_set) = path_set else { return Ok((bytes, None)) };
-        let mut sets = self.store.own_path_sets(&call.command);
-        sets.insert(path_set);
+        let Some(sets) = sets else { return Ok((bytes, None)) };
         let body = path_set_body(sets);
         self.check_size(&body, |body, room| PathSets::decode(body, room).map(drop))?;
         Ok((bytes, Some(frame::seal(Kind::PathSets, &body))))

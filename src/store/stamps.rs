@@ -54,7 +54,7 @@ pub(super) fn decode(body: &[u8]) -> Result<(Stamp, Remembered), Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::testing::{World, everything};
+    use crate::store::testing::{World, cuts_and_flips, everything};
 
     const STAMP: Stamp = Stamp { device: 1, inode: 0x2ff, size: 3, modified: -4, changed: 5, mode: 0o100_755 };
 
@@ -88,15 +88,9 @@ mod tests {
         world.store.remember(&STAMP, &digest);
         let file = world.store.folder().join(name(&STAMP));
         let whole = std::fs::read(&file).unwrap();
-        for length in 0..whole.len() {
-            std::fs::write(&file, &whole[..length]).unwrap();
-            assert_eq!(world.store.recall(&STAMP), None, "{length}");
-        }
-        for bit in 0..whole.len() * 8 {
-            let mut bytes = whole.clone();
-            bytes[bit / 8] ^= 1 << (bit % 8);
+        for (number, bytes) in cuts_and_flips(&whole).enumerate() {
             std::fs::write(&file, bytes).unwrap();
-            assert_eq!(world.store.recall(&STAMP), None, "{bit}");
+            assert_eq!(world.store.recall(&STAMP), None, "{number}");
         }
         world.store.remember(&STAMP, &digest);
         assert_eq!(world.store.recall(&STAMP), Some(digest));

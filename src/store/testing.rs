@@ -11,6 +11,16 @@ use crate::model::{
     Request, Sink, State, Usage,
 };
 
+/// Everything shorter than `whole`, and `whole` with each of its bits flipped: nine times as many as it has bytes.
+pub fn cuts_and_flips(whole: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let flipped = |bit: usize| {
+        let mut bytes = whole.to_vec();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        bytes
+    };
+    (0..whole.len()).map(|length| whole[..length].to_vec()).chain((0..whole.len() * 8).map(flipped))
+}
+
 /// A store in a temporary folder.
 pub struct World {
     pub store: Store,

@@ -30,6 +30,14 @@ struct Case {
     fate: Fate,
 }
 
+/// An output that was changed last at this time, in nanoseconds since 1970.
+fn dated(modified: i64) -> Vec<u8> {
+    written(|writer| {
+        writer.bytes(b"out").number(4).number(0o644).signed(modified).number(3);
+        Content::inline(b"made\n".to_vec()).encode(writer);
+    })
+}
+
 fn case(name: &'static str, forge: fn(&mut Raw, &Path), fate: Fate) -> Case {
     Case { name, prepare: |_| (), forge, fate }
 }
@@ -375,32 +383,8 @@ fn claims() -> Vec<Case> {
             },
             Executed,
         ),
-        case(
-            "a file from the beginning of time",
-            |raw, _| {
-                raw.set(
-                    "output",
-                    written(|writer| {
-                        writer.bytes(b"out").number(4).number(0o644).signed(i64::MIN).number(3);
-                        Content::inline(b"made\n".to_vec()).encode(writer);
-                    }),
-                )
-            },
-            Replayed("made\n"),
-        ),
-        case(
-            "a file from the end of time",
-            |raw, _| {
-                raw.set(
-                    "output",
-                    written(|writer| {
-                        writer.bytes(b"out").number(4).number(0o644).signed(i64::MAX).number(3);
-                        Content::inline(b"made\n".to_vec()).encode(writer);
-                    }),
-                )
-            },
-            Replayed("made\n"),
-        ),
+        case("a file from the beginning of time", |raw, _| raw.set("output", dated(i64::MIN)), Replayed("made\n")),
+        case("a file from the end of time", |raw, _| raw.set("output", dated(i64::MAX)), Replayed("made\n")),
         case(
             "another command",
             |raw, _| {

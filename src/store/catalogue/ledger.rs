@@ -291,7 +291,7 @@ fn amount(row: &rusqlite::Row, n: usize) -> rusqlite::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::testing::{World, call};
+    use crate::store::testing::{World, call, cuts_and_flips};
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_a_fault() {
@@ -306,13 +306,7 @@ mod tests {
         assert_eq!(fault(store).unwrap(), None);
         let file = store.folder().join(FILE);
         let whole = std::fs::read(&file).unwrap();
-        let cuts = (0..whole.len()).map(|length| whole[..length].to_vec());
-        let flips = (0..whole.len() * 8).map(|bit| {
-            let mut bytes = whole.clone();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            bytes
-        });
-        for (number, bytes) in cuts.chain(flips).chain([whole.repeat(2)]).enumerate() {
+        for (number, bytes) in cuts_and_flips(&whole).chain([whole.repeat(2)]).enumerate() {
             std::fs::write(&file, bytes).unwrap();
             assert!(fault(store).unwrap().is_some(), "{number}");
         }
