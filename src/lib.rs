@@ -11,6 +11,8 @@ mod exec;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod key;
+#[cfg(test)]
+mod laws;
 pub mod model;
 mod query;
 pub mod store;

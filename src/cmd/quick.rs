@@ -108,6 +108,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::laws::drawn(256))]
         #[test]
         fn whatever_is_read_clap_reads_alike(line in prop::collection::vec(prop_oneof![
             8 => prop::sample::select(vec![

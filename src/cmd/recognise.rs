@@ -490,6 +490,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::laws::drawn(256))]
         #[test]
         fn what_is_spelt_is_read_as_it_was(request in request()) {
             prop_assert_eq!(read(&words(&request)), request);

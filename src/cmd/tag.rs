@@ -1,13 +1,13 @@
 //! `fleche tag`: add tags to stored calls, or take them away.
 
 use crate::error::{Error, Result};
+use crate::model::{Key, Reason};
 use crate::query::none;
 use crate::store::{Catalogue, Store};
 use crate::ui::{self, Talk};
 
 use super::chosen::{self, Chosen};
 use super::{filter, store_to_change};
-use crate::model::Key;
 
 /// Add tags to stored calls, or take them away
 ///
@@ -33,6 +33,7 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     }
     let store = store_to_change()?;
     let catalogue = store.catalogue()?;
+    let (is_named, mut is_any) = (!keys.is_empty(), false);
     for key in calls(keys, args.filter, &store, &catalogue)? {
         let changed = store.tag(&key, |all| {
             all.retain(|name, _| !args.remove.contains(name));
@@ -41,10 +42,13 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
         match changed {
             Ok(true) => talk.detail(&format!("tagged {}", key.0.short())),
             Ok(false) => {}
+            // A filter matches what is there, and this was evicted since.
+            Err(Reason::NoCall) if !is_named => continue,
             Err(reason) => return Err(Error::failure(format!("cannot tag {}: {reason}", key.0.short()))),
         }
+        is_any = true;
     }
-    Ok(())
+    if is_any || is_named { Ok(()) } else { Err(none()) }
 }
 
 fn calls(keys: Vec<String>, filter: filter::Args, store: &Store, catalogue: &Catalogue) -> Result<Vec<Key>> {

@@ -215,6 +215,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #![proptest_config(crate::laws::drawn(256))]
         #[test]
         fn fields_are_read_back(fields in prop::collection::vec(("[a-z]{0,9}", prop::collection::vec(any::<u8>(), 0..40)), 0..9)) {
             let mut writer = Writer::new();

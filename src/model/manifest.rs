@@ -88,6 +88,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::laws::drawn(256))]
         #[test]
         fn observations_are_read_back(observations in prop::collection::vec(observation(), 0..12)) {
             prop_assert_eq!(decode(&encode(&observations)), Ok(observations));

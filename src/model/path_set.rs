@@ -313,6 +313,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::laws::drawn(256))]
         #[test]
         fn sets_are_read_back_the_latest_first(lists in prop::collection::vec(observations(), 0..20)) {
             let mut expected: Vec<PathSet> = Vec::new();

@@ -94,6 +94,8 @@ pub struct Made {
     pub exclusive: bool,
     /// It was given a modification time that is not now.
     pub dated: bool,
+    /// It was given the time of the moment as its modification time, by a call that asks for nothing else.
+    pub renewed: bool,
     /// A folder was moved here: what is in it was not touched under these names.
     pub moved_here: bool,
     /// The file that was here before got another name, which its modification time goes with.

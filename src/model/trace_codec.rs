@@ -54,7 +54,7 @@ impl Touch {
             }
         };
         let Seen { kind, kind_blindly, metadata, exactly, content, attributes, machine } = self.seen;
-        let Made { changed, own, exclusive, dated, moved_here, carried } = self.made;
+        let Made { changed, own, exclusive, dated, renewed, moved_here, carried } = self.made;
         let flags = [
             kind,
             kind_blindly,
@@ -72,6 +72,7 @@ impl Touch {
             attributes,
             machine,
             self.attributes.is_some(),
+            renewed,
         ];
         writer.number(flags.iter().rev().fold(0, |bits, flag| bits << 1 | u64::from(*flag)));
         for digest in self.image.iter().chain(&self.attributes) {
@@ -118,6 +119,7 @@ impl Touch {
             own: is_set(5),
             exclusive: is_set(6),
             dated: is_set(7),
+            renewed: is_set(16),
             moved_here: is_set(8),
             carried: is_set(11),
         };
@@ -214,7 +216,7 @@ mod tests {
             Glimpse::Something { stamp, user: 6, group: 7, links: 8, target: None },
             Glimpse::Something { stamp, user: 6, group: 7, links: 8, target: Some(b"to".to_vec()) },
         ];
-        let is = |number: usize| place % 16 == number;
+        let is = |number: usize| place % 17 == number;
         let listing = Listing { entries: vec![("a".into(), 1), ("b".into(), 0)], without: vec!["c".into()] };
         Touch {
             before: glimpses[place % 4].clone(),
@@ -235,6 +237,7 @@ mod tests {
                 own: is(5),
                 exclusive: is(6),
                 dated: is(7),
+                renewed: is(16),
                 moved_here: is(8),
                 carried: is(11),
             },

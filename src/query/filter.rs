@@ -269,7 +269,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(200))]
+        #![proptest_config(crate::laws::drawn(200))]
         #[test]
         fn a_query_finds_what_a_look_at_every_call_finds(
             calls in prop::collection::vec(any_call(), 0..12),

@@ -128,6 +128,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::laws::drawn(256))]
         #[test]
         fn any_body_comes_back(body in prop::collection::vec(any::<u8>(), 0..200)) {
             let sealed = seal(Kind::PathSets, &body);

@@ -261,6 +261,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::laws::drawn(256))]
         #[test]
         fn events_are_read_back(written in prop::collection::vec((any::<i64>(), any_event()), 0..9)) {
             let bytes: String = written.iter().map(|(time, event)| line(*time, event)).collect();

@@ -306,6 +306,8 @@ fn what_a_replay_could_not_repeat_is_not_stored() {
     is_refused(&world, &[], "rm -f p; mkfifo p", "output `p` is a FIFO");
     fs::create_dir(world.path("f")).unwrap();
     is_refused(&world, &[], "touch f", "output `f` was given another time");
+    is_refused(&world, &[], "echo x >f/x; touch f", "output `f` was given another time");
+    assert_eq!(told(&world, &[], "chmod \"$(stat -c %a f)\" f; echo x >f/y").0, "stored");
     // The tools of GNU ask for no more than they print.
     if world.program("stat", ["--version"]).run().stdout().contains("GNU") {
         let identity = "it asked for the inode of `old`, or when that was changed or read at last";

@@ -206,11 +206,12 @@ fn deed(path: &Path, record: &Path, touch: &Touch, stat: Option<&Stat>, origins:
         return unstorable("was given to another user or group".to_owned());
     }
     match (was, is) {
-        // What is made in a folder changes its time by itself; a replay gives none.
+        // What is made in a folder changes its time by itself, here and in a replay.
         (Kind::Folder, Kind::Folder) if is_same && before.mode == now.mode => {
             // One that was removed and made anew may have got the inode of the former.
-            let is_changed = touch.made.changed && !touch.made.own && before.modified != now.modified;
-            match is_changed {
+            let is_timed = touch.made.renewed || touch.made.dated;
+            let is_renewed = is_timed && !touch.made.own && before.modified != now.modified;
+            match is_renewed {
                 _ if origins.are_given(touch, &now) => Ok(Deed::Made),
                 true => unstorable("was given another time".to_owned()),
                 false => Ok(Deed::Nothing),
@@ -219,8 +220,9 @@ fn deed(path: &Path, record: &Path, touch: &Touch, stat: Option<&Stat>, origins:
         (Kind::Folder, Kind::Folder) => Ok(Deed::Made),
         (Kind::Folder, _) | (_, Kind::Folder) => unstorable(format!("was {} and is {} now", was.name(), is.name())),
         _ if *before == now => Ok(Deed::Nothing),
-        // It may have been given the time of its run, at which no replay is.
-        (Kind::Link, Kind::Link) if is_same && !origins.are_given(touch, &now) => {
+        // It may have been given the time of its run, at which no replay is. One that was removed and made anew is as good
+        // as another, whose inode it may have got.
+        (Kind::Link, Kind::Link) if is_same && !touch.made.own && !origins.are_given(touch, &now) => {
             unstorable("was given another time".to_owned())
         }
         // A file may take its place whatever it was: the replay of that removes nothing but a file.

@@ -344,7 +344,7 @@ fn truth(root: &Path, looks: &[Look]) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+    #![proptest_config(crate::laws::drawn(1000))]
 
     #[test]
     fn a_facet_counts_what_it_covers_and_nothing_else(

@@ -88,7 +88,7 @@ fn changes(node: &Node) -> Vec<Node> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(crate::laws::drawn(24))]
 
     #[test]
     fn equal_trees_and_only_those_are_one(one in folder(), other in folder()) {

@@ -29,8 +29,15 @@ const NOT: Seen = Seen {
     machine: false,
 };
 
-const UNMADE: Made =
-    Made { changed: false, own: false, exclusive: false, dated: false, moved_here: false, carried: false };
+const UNMADE: Made = Made {
+    changed: false,
+    own: false,
+    exclusive: false,
+    dated: false,
+    renewed: false,
+    moved_here: false,
+    carried: false,
+};
 const EDITED: Made = Made { changed: true, ..UNMADE };
 const OWN: Made = Made { own: true, ..EDITED };
 const EXCLUSIVE: Made = Made { exclusive: true, ..OWN };
@@ -333,7 +340,7 @@ fn copy(world: &World) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(crate::laws::drawn(64))]
 
     /// Whatever the command does, what counts is what was there before.
     #[test]

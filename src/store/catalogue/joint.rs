@@ -116,7 +116,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(12))]
+        #![proptest_config(crate::laws::drawn(12))]
         #[test]
         fn a_stack_answers_like_one_store_that_has_the_calls_of_all(has in stores()) {
             let (worlds, one) = ([World::new(), World::new(), World::new()], World::new());

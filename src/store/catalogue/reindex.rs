@@ -230,7 +230,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(crate::laws::drawn(24))]
         #[test]
         fn a_catalogue_that_is_made_anew_says_the_same(steps in prop::collection::vec(step(), 0..40)) {
             let world = World::new();

@@ -123,6 +123,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::laws::drawn(256))]
         #[test]
         fn size_is_kept_with_the_fewest_evictions(
             facts in prop::collection::vec((0i64..100, 1u64..50), 0..20),

@@ -68,7 +68,7 @@ fn set_age(path: &std::path::Path, days: u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(crate::laws::drawn(24))]
     #[test]
     fn exactly_what_calls_need_is_left(
         calls in prop::collection::vec((0..6u8, prop::collection::btree_set(0..6u8, 0..4)), 0..10),

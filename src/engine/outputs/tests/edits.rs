@@ -220,6 +220,13 @@ impl<'a> Edits<'a> {
         self
     }
 
+    /// `touch PATH`.
+    pub fn renew(&mut self, path: &str) -> &mut Self {
+        self.change(path, Look::Read).made.renewed = true;
+        self.world.touch(self.real(path), clock::now());
+        self
+    }
+
     /// What is found after the run.
     pub fn found(&self, shelf: &Memory) -> Result<Vec<Output>, Reason> {
         self.found_at(&self.world.watched(), shelf)

@@ -219,7 +219,7 @@ fn grow(world: &World, nodes: &[(Vec<Vec<u8>>, Node)]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::laws::drawn(100))]
 
     #[test]
     fn what_is_collected_is_what_is_restored(

@@ -255,6 +255,11 @@ impl Ledger {
         self.touch(path).made.dated = true;
     }
 
+    /// The modification time of `path` is set to now.
+    pub fn renew(&mut self, path: &Path) {
+        self.touch(path).made.renewed = true;
+    }
+
     /// A call is to make something at `path` where nothing is.
     pub fn make(&mut self, path: &Path) {
         // Who looks first means a certain path, and has not just made it up.

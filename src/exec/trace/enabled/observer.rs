@@ -212,10 +212,11 @@ impl Observer {
             Call::Move(from, to, how) => self.carry(asker, from, to, how),
             Call::Alter(at) => drop(self.alter(asker, at)),
             Call::Date(at, times) => {
-                if let Some(path) = self.alter(asker, at)
-                    && changes::is_given(asker.tracee, times)
-                {
-                    self.ledger.date(&path);
+                if let Some(path) = self.alter(asker, at) {
+                    match changes::is_given(asker.tracee, times) {
+                        true => self.ledger.date(&path),
+                        false => self.ledger.renew(&path),
+                    }
                 }
             }
             Call::Signal(to, signal) => {
