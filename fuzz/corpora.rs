@@ -56,6 +56,7 @@ mod made {
         put("ledger", "all", &ledger())?;
         let stamp = stamp(3);
         put("stamp", "one", &fuzzing::stamp_bytes(&stamp, &Remembered { digest: Digest::of(b"x"), binary: true }))?;
+        put("inventory", "one", &inventory(stamp).encode())?;
         for (number, text) in CONFIGURATIONS.iter().enumerate() {
             put("configuration", &number.to_string(), text.as_bytes())?;
         }
@@ -74,6 +75,20 @@ mod made {
 
     fn stamp(number: u64) -> Stamp {
         Stamp { device: 1, inode: number, size: 3, modified: -4, changed: 5, mode: 0o100_644 }
+    }
+
+    fn inventory(stamp: Stamp) -> Inventory {
+        let mut names = Names::default();
+        names.add("a.c".as_ref(), 0o100_000);
+        let folders = vec![
+            Walked { path: "/root/src".into(), stamp: Some(stamp), names },
+            Walked { path: "/root/src/young".into(), stamp: None, names: Names::default() },
+        ];
+        let links = vec![
+            Ended { link: "/root/l".into(), end: Some("/root/src".into()), is_folder: true },
+            Ended { link: "/root/m".into(), end: None, is_folder: false },
+        ];
+        Inventory::of(Digest::of(b"look"), &whole(), folders, links)
     }
 
     fn observations() -> Vec<Observation> {

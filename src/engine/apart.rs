@@ -30,7 +30,7 @@ impl Run<'_> {
             // The watcher sees copies where the originals count; of a replay it is told what counts.
             exec::trace::nested::refuse();
         }
-        let observations = &sought.observed.observations;
+        let observations = sought.observed.observations();
         Ok(Some(Enclosure::furnish(sought.request, sought.command, observations, Some(store), self.policy.aftermath)?))
     }
 
@@ -89,7 +89,7 @@ impl Run<'_> {
         };
         let observed = key::observe(&request, &command, &mut Vec::new, &Forgetful, &[]).map_err(unplaceable)?;
         let mut enclosure =
-            Enclosure::furnish(&request, &command, &observed.observations, None, self.policy.aftermath)?;
+            Enclosure::furnish(&request, &command, observed.observations(), None, self.policy.aftermath)?;
         let argv = self.arguments.executed(&command.argv);
         let environment = &self.told_to_nested(&command.environment);
         let environment = &self.told_where(environment, Some(&enclosure));

@@ -94,7 +94,7 @@ struct Declared<'a> {
 
 impl<'a> Declared<'a> {
     fn of(sought: &'a Sought) -> Declared<'a> {
-        let observations = &sought.observed.observations;
+        let observations = sought.observed.observations();
         let is_folder = |state: &State| matches!(state, State::Folder { .. });
         let folders = observations.iter().filter(|seen| is_folder(&seen.state)).map(|seen| seen.path.clone());
         Declared {

@@ -1,5 +1,6 @@
 //! Looking up: from a command to the call that answers it.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -63,7 +64,7 @@ impl<'a> Sought<'a> {
     pub fn find(&self, store: &Store, policy: &Policy) -> Result<(Answer, Freshness), Reason> {
         let found = match self.request.is_watched() {
             true => self.look(store)?,
-            false => self.answer_to(&self.observed.observations, store)?,
+            false => self.answer_at(&self.keys(store), store)?,
         };
         let call = found.ok_or(Reason::NoCall)?;
         if !policy.keeps_exit(call.outcome.exit) {
@@ -79,7 +80,10 @@ impl<'a> Sought<'a> {
 
     /// The call with these observations.
     fn answer_to(&self, observations: &[Observation], store: &Store) -> Result<Option<Answer>, Reason> {
-        let keys = Keys::new(self.command, observations);
+        self.answer_at(&Keys::new(self.command, observations), store)
+    }
+
+    fn answer_at(&self, keys: &Keys, store: &Store) -> Result<Option<Answer>, Reason> {
         let mut found = store.answer(&keys.of(Binding::Free))?;
         for binding in [Binding::Name, Binding::Root] {
             if found.is_none() && self.command.project {
@@ -102,14 +106,14 @@ impl<'a> Sought<'a> {
             }
             latest.get_or_insert(seen);
         }
-        let _ = self.seen.set(latest.unwrap_or_else(|| self.observed.observations.clone()));
+        let _ = self.seen.set(latest.unwrap_or_else(|| self.observed.observations().to_vec()));
         Ok(None)
     }
 
     /// What was seen of a watched command, with what was declared.
     pub fn beside_declared(&self, mut seen: Vec<Observation>) -> Vec<Observation> {
-        if !self.observed.observations.is_empty() {
-            seen.extend(self.observed.observations.iter().cloned());
+        if !self.observed.observations().is_empty() {
+            seen.extend(self.observed.observations().iter().cloned());
             seen.sort_by(Observation::key_order);
         }
         seen
@@ -118,7 +122,7 @@ impl<'a> Sought<'a> {
     /// What the command sees now, in key order: where it looks is known of a watched one only if it ran before.
     pub fn observations(&self, store: &Store) -> &[Observation] {
         match self.request.is_watched() {
-            false => &self.observed.observations,
+            false => self.observed.observations(),
             true => self.seen.get_or_init(|| {
                 let latest = key::observed_now(self.path_sets(store), &self.command.root, store).flatten().next();
                 self.beside_declared(latest.unwrap_or_default())
@@ -140,7 +144,10 @@ impl<'a> Sought<'a> {
 
     /// The keys of calls with what is observed now.
     pub fn keys(&self, store: &Store) -> Keys<'_> {
-        Keys::new(self.command, self.observations(store))
+        match self.request.is_watched() {
+            true => Keys::new(self.command, self.observations(store)),
+            false => Keys { command: self.command, observations: self.observed.key_bytes() },
+        }
     }
 
     /// What former calls of this command left in the file system.
@@ -180,13 +187,13 @@ pub enum Binding {
 /// The keys of the calls of a command that made the same observations, which may be many and are encoded once.
 pub struct Keys<'a> {
     command: &'a Command,
-    observations: Vec<u8>,
+    observations: Cow<'a, [u8]>,
 }
 
 impl<'a> Keys<'a> {
     /// Those of `command` with `observations`.
     pub fn new(command: &'a Command, observations: &[Observation]) -> Keys<'a> {
-        Keys { command, observations: Observation::key_bytes(observations) }
+        Keys { command, observations: Cow::Owned(Observation::key_bytes(observations)) }
     }
 
     /// The key of the call that is bound like this.

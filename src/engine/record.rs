@@ -79,13 +79,14 @@ pub fn record(
     let command = sought.command;
     let exit = storable_exit(run, policy)?;
     beyond.check_unused(command)?;
-    let declared = key::confirm(
+    let confirmed = key::confirm(
         sought.request,
         command,
         &sought.observed,
         store,
         &store.folders().map(Path::to_owned).collect::<Vec<_>>(),
     )?;
+    let declared = confirmed.observations().to_vec();
     copies.confirm(store)?;
     let watched = match (sought.request.is_watched(), &run.trace) {
         (false, _) => None,
@@ -180,6 +181,7 @@ pub fn record(
         tags: tags(store, &key, policy),
     };
     recording.store(&call, durability(run.usage.wall, call.values().map(|content| content.length).sum()), path_set)?;
+    confirmed.inventory().iter().for_each(|inventory| store.keep_inventory(inventory));
     Ok(key)
 }
 

@@ -53,6 +53,7 @@ impl<'a> Replay<'a> {
         let warnings = restore(store, sought, outcome, policy)?;
         if policy.mode != Mode::ReadOnly {
             store.used(&call.key, call.wall, sought.command.name());
+            sought.observed.inventory().iter().for_each(|inventory| store.keep_inventory(inventory));
         }
         Ok(Replay { outcome, stdout, stderr, pace: policy.pace, warnings })
     }
@@ -161,6 +162,9 @@ impl Targets<'_> {
 }
 
 fn restore(store: &Store, sought: &Sought, outcome: &Outcome, policy: &Policy) -> Result<Vec<String>, Reason> {
+    if outcome.outputs.is_empty() && sought.places.is_empty() {
+        return Ok(Vec::new());
+    }
     let former = sought.former(store);
     let inputs = Inputs { words: &sought.request.inputs, observations: sought.observations(store) };
     let attempt = || outputs::restore(&sought.places, &outcome.outputs, &Values(store), policy.mtime, &former, &inputs);

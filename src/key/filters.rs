@@ -96,7 +96,8 @@ impl Filters {
         met(folder).is_ok_and(|met| !self.keep(&met)) || above.any(|met| is_left_out(&met))
     }
 
-    fn is_apart(&self, met: &Met) -> bool {
+    /// Whether it is one of the folders that are never entered, under whatever name.
+    pub fn is_apart(&self, met: &Met) -> bool {
         let is_same = |apart: &Stamp| stamp::of(met.path).is_ok_and(|found| found.device == apart.device);
         let apart = || self.apart_from.iter().filter_map(|folder| stamp::of(folder).ok()).collect();
         met.is_folder && self.apart.get_or_init(apart).iter().any(|apart| apart.inode == met.inode && is_same(apart))

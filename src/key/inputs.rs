@@ -1,10 +1,12 @@
 //! From declared words and from arguments to the paths that are looked at.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rustix::fs::FileType;
@@ -17,7 +19,7 @@ use super::ObserveError;
 use super::filters::{Filters, no_text};
 use super::pattern::{Patterns, is_glob};
 use super::place::{is_nothing, lexical, place};
-use super::walk::{Entry, PathGlob, leads_to_folder, tree};
+use super::walk::{Entry, PathGlob, Trail, leads_to_folder, tree};
 
 /// A folder that an argument of a pure command names holds no more entries than this.
 const MOST: usize = 10_000;
@@ -73,59 +75,91 @@ impl Glance {
 /// Gathers the paths that a command looks at.
 pub struct Gathering<'a> {
     cwd: &'a Path,
+    /// The declared words, with where they lead.
+    words: Vec<(&'a OsStr, Candidate)>,
     filters: Arc<Filters>,
     most: usize,
     /// Folders to which links in other folders lead, without links.
     linked: BTreeSet<PathBuf>,
     /// In the order in which they were found, perhaps more than once.
     pub candidates: Vec<Candidate>,
+    /// What proves that the same would be gathered again.
+    pub trail: Rc<RefCell<Trail>>,
     /// Folders in which a pure command's files lie, whether they are there or not.
     pub folders: BTreeSet<PathBuf>,
 }
 
-/// All paths that `request` says its command looks at.
+/// Begins to gather the paths that `request` says its command looks at: where its words lead.
 ///
 /// # Errors
 ///
-/// A glob that is malformed or matches nothing, what cannot be read, too large a folder.
-pub fn gather<'a>(
-    request: &Request,
+/// A glob that is malformed, what cannot be looked at.
+pub fn begin<'a>(
+    request: &'a Request,
     command: &'a Command,
     apart_from: &[PathBuf],
 ) -> Result<Gathering<'a>, ObserveError> {
     let filters = Filters::new(request, &command.cwd, apart_from).map_err(ObserveError::BadGlob)?;
     let mut gathering = Gathering {
         cwd: &command.cwd,
+        words: Vec::with_capacity(request.inputs.len()),
         filters: Arc::new(filters),
         most: usize::MAX,
         linked: BTreeSet::new(),
+        trail: Rc::new(RefCell::new(Trail::default())),
         candidates: Vec::with_capacity(request.inputs.len()),
         folders: BTreeSet::new(),
     };
     for word in &request.inputs {
-        gathering.word(word)?;
-    }
-    if request.pure {
-        gathering.most = MOST;
-        gathering.arguments(request)?;
+        if word.is_empty() {
+            return Err(ObserveError::BadGlob(Error::usage("an input is empty")));
+        }
+        let (path, found) = gathering.locate(Path::new(word))?;
+        gathering.words.push((word, Candidate { path, found }));
     }
     Ok(gathering)
 }
 
-impl Gathering<'_> {
+impl<'a> Gathering<'a> {
+    /// Whether the words may lead to many paths.
+    pub fn is_wide(&self) -> bool {
+        let is_wide = |(word, candidate): &(&OsStr, Candidate)| match candidate.found.kind() {
+            None => is_glob(word.as_bytes()),
+            Some(kind) => matches!(kind, FileType::Directory | FileType::Symlink),
+        };
+        !self.filters.gitignore && self.words.iter().any(is_wide)
+    }
+
+    /// Where the declared words lead, in their order.
+    pub fn places(&self) -> impl Iterator<Item = &Path> {
+        self.words.iter().map(|(_, candidate)| candidate.path.as_path())
+    }
+
+    /// Gathers all paths.
+    ///
+    /// # Errors
+    ///
+    /// A glob that is malformed or matches nothing, what cannot be read, too large a folder.
+    pub fn gather(&mut self, request: &Request) -> Result<(), ObserveError> {
+        for (word, candidate) in std::mem::take(&mut self.words) {
+            self.word(word, candidate)?;
+        }
+        if request.pure {
+            self.most = MOST;
+            self.arguments(request)?;
+        }
+        Ok(())
+    }
+
     /// A declared word: a path, and a glob if it can be one; absent if it is neither.
-    fn word(&mut self, word: &OsStr) -> Result<(), ObserveError> {
-        if word.is_empty() {
-            return Err(ObserveError::BadGlob(Error::usage("an input is empty")));
-        }
-        let (path, found) = self.locate(Path::new(word))?;
+    fn word(&mut self, word: &OsStr, candidate: Candidate) -> Result<(), ObserveError> {
         if !is_glob(word.as_bytes()) {
-            return self.take(Candidate { path, found });
+            return self.take(candidate);
         }
-        if matches!(found, Glance::Nothing) {
+        if matches!(candidate.found, Glance::Nothing) {
             return self.glob(word);
         }
-        self.take(Candidate { path, found })?;
+        self.take(candidate)?;
         // A file may have such a name; whether the command means it or all that match, only the command knows.
         match self.glob(word) {
             Err(ObserveError::NoMatch(_) | ObserveError::BadGlob(_)) => Ok(()),
@@ -138,6 +172,7 @@ impl Gathering<'_> {
         let unreadable = |error| ObserveError::Unreadable(word.to_owned(), error);
         let place = place(self.cwd, word).map_err(unreadable)?;
         if let Some(path) = place.dead_end {
+            self.trail.borrow_mut().is_whole = false;
             self.candidates.push(Candidate { path, found: Glance::Unknown });
         }
         let found = Glance::at(&place.path).map_err(unreadable)?;
@@ -163,7 +198,7 @@ impl Gathering<'_> {
     /// through them.
     fn tree(&mut self, folder: &Path, most: usize) -> Result<(), ObserveError> {
         let mut linked = Vec::new();
-        for (count, entry) in tree(folder, &self.filters, usize::MAX).enumerate() {
+        for (count, entry) in tree(folder, &self.filters, usize::MAX, &self.trail).enumerate() {
             if count == most {
                 return Err(ObserveError::TooMany(folder.to_owned()));
             }
@@ -179,7 +214,10 @@ impl Gathering<'_> {
     /// The tree behind a link that was met in another, under its own name: no link leads round in circles there, and
     /// it is walked once however many links lead to it.
     fn linked_tree(&mut self, folder: &Path) -> Result<(), ObserveError> {
-        match self.filters.is_beside(folder) || !self.linked.insert(folder.to_owned()) {
+        let is_beside = self.filters.is_beside(folder);
+        // Where the store lies is nothing that a trail tells.
+        self.trail.borrow_mut().is_whole &= !is_beside;
+        match is_beside || !self.linked.insert(folder.to_owned()) {
             true => Ok(()),
             false => self.tree(folder, self.most.min(MOST_LINKED)),
         }
@@ -189,6 +227,7 @@ impl Gathering<'_> {
     /// links are on the way, becomes a candidate itself.
     fn end_of(&mut self, link: &Path) -> Result<Option<PathBuf>, ObserveError> {
         let unreadable = |error| ObserveError::Unreadable(link.to_owned(), error);
+        self.trail.borrow_mut().link(link);
         let end = match link.canonicalize() {
             Ok(end) => end,
             Err(error) if is_nothing(&error) => return Ok(None),
@@ -213,10 +252,10 @@ impl Gathering<'_> {
             return Err(ObserveError::NoMatch(text.to_owned()));
         }
         let before = self.candidates.len();
-        let filters = Arc::clone(&self.filters);
+        let (filters, trail) = (Arc::clone(&self.filters), Rc::clone(&self.trail));
         // The walk goes down before it goes on, so what one matching folder covers comes in one piece.
         let mut covered: Option<PathBuf> = None;
-        glob.search(&parent.path, &filters, &mut |entry: Entry| {
+        glob.search(&parent.path, &filters, &trail, &mut |entry: Entry| {
             if covered.as_ref().is_some_and(|folder| entry.path.starts_with(folder)) && entry.kind != FileType::Symlink
             {
                 return Ok(());

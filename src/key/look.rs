@@ -111,7 +111,12 @@ pub fn each<T: Sync, R: Send>(items: &[T], look: impl Fn(&T) -> R + Sync) -> Vec
 
 /// The same, where `look` looks at a share of them in one go: at all, unless there are many.
 pub fn shared<T: Sync, R: Send>(items: &[T], look: impl Fn(&[T]) -> Vec<R> + Sync) -> Vec<R> {
-    if items.len() <= MANY {
+    shared_above(MANY, items, look)
+}
+
+/// The same, where more than `few` are many.
+pub fn shared_above<T: Sync, R: Send>(few: usize, items: &[T], look: impl Fn(&[T]) -> Vec<R> + Sync) -> Vec<R> {
+    if items.len() <= few {
         return look(items);
     }
     let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);

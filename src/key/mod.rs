@@ -13,6 +13,7 @@ mod filters;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod inputs;
+mod inventory;
 mod look;
 mod observe;
 mod pattern;

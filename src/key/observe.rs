@@ -1,5 +1,6 @@
 //! What a command sees where it looks, before it runs; whether that was still so after it ran.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::io;
@@ -11,19 +12,24 @@ use rustix::fs::{FileType, fstat, major, minor};
 
 use crate::error::Error;
 use crate::model::{
-    Command, Digest, Facet, Observation, Reason, Request, Stamp, StampMemory, State, Stdin, Watched, Writer,
+    Command, Digest, Facet, Inventory, Observation, Reason, Request, Stamp, StampMemory, State, Stdin, Watched, Writer,
 };
 use crate::sys::{clock, stamp};
 
 use super::command::STANDARD_INPUT;
 use super::content::{self, Links};
-use super::inputs::{Candidate, Gathering, Glance, gather};
+use super::inputs::{Candidate, Gathering, Glance, begin};
+use super::inventory::{self, Proven};
 use super::look::{Sight, Subject, look};
 use super::place::recorded;
 use super::program;
+use super::walk::Trail;
 
 /// A stamp older than this, in nanoseconds, proves that nothing was changed even on a server with another clock.
 const LONG_AGO: i64 = 3_600_000_000_000;
+
+/// Fewer paths than this are looked at anew as quickly as an inventory of them is read.
+const MANY: usize = 256;
 
 /// So few small files are read as quickly as what was remembered of them.
 const FEW: usize = 2;
@@ -46,17 +52,85 @@ pub enum ObserveError {
 /// What a command sees.
 #[derive(Debug)]
 pub struct Observed {
-    /// Paths and states in key order, with the stamps that prove something.
-    pub observations: Vec<Observation>,
-    /// For each of them the stamp of its content, however young.
-    stamps: Vec<Option<Stamp>>,
+    /// Paths and states in key order, with the stamps that prove something; and for each of them the stamp of its content,
+    /// however young.
+    seen: OnceCell<(Vec<Observation>, Vec<Option<Stamp>>)>,
+    how: How,
     /// For a pure command: the folders in which it must leave nothing.
     folders: Vec<PathBuf>,
     /// Those folders as they were just before the run: a replay does not need to look at them.
     guarded: OnceCell<Vec<Folder>>,
 }
 
+/// How it was found out what a command sees.
+#[derive(Debug)]
+enum How {
+    /// By going through what it names. With the identity of the look, the time of its beginning and the way, if many paths were
+    /// found.
+    Gathered(Option<(Digest, i64, Trail)>),
+    /// By holding what was known against it.
+    Proven(Box<Proven>),
+}
+
 impl Observed {
+    /// Paths and states in key order, with the stamps that prove something.
+    pub fn observations(&self) -> &[Observation] {
+        &self.seen().0
+    }
+
+    /// The same, to be made wrong.
+    #[cfg(test)]
+    pub fn observations_mut(&mut self) -> &mut Vec<Observation> {
+        &mut self.seen.get_mut().unwrap().0
+    }
+
+    fn seen(&self) -> &(Vec<Observation>, Vec<Option<Stamp>>) {
+        self.seen.get_or_init(|| match &self.how {
+            // All of it was read once.
+            How::Proven(proven) => proven.observations().unwrap_or_default(),
+            How::Gathered(_) => Default::default(),
+        })
+    }
+
+    /// The observations as a key has them.
+    pub fn key_bytes(&self) -> Cow<'_, [u8]> {
+        match &self.how {
+            How::Proven(proven) => Cow::Borrowed(&proven.key_bytes),
+            How::Gathered(_) => Cow::Owned(Observation::key_bytes(self.observations())),
+        }
+    }
+
+    /// What is worth remembering for the next look at the same paths, if these are many and it is not remembered yet.
+    pub fn inventory(&self) -> Option<Inventory> {
+        match &self.how {
+            How::Proven(proven) => proven.renewed(),
+            How::Gathered(way) => {
+                let (identity, began, trail) = way.as_ref().filter(|_| self.observations().len() >= MANY)?;
+                inventory::take(*identity, self.observations(), trail.clone(), *began)
+            }
+        }
+    }
+
+    /// The same however few there are, as if all stamps were old by now.
+    #[cfg(test)]
+    pub fn inventory_in_time(&self) -> Option<Inventory> {
+        let (observations, stamps) = self.seen();
+        let aged = |(seen, stamp): (&Observation, &Option<Stamp>)| Observation { stamp: *stamp, ..seen.clone() };
+        let aged: Vec<Observation> = observations.iter().zip(stamps).map(aged).collect();
+        match &self.how {
+            How::Proven(_) => None,
+            How::Gathered(way) => {
+                way.as_ref().and_then(|(id, _, trail)| inventory::take(*id, &aged, trail.clone(), i64::MAX))
+            }
+        }
+    }
+
+    /// Whether it was found by holding what was known against it.
+    #[cfg(test)]
+    pub fn is_proven(&self) -> bool {
+        matches!(self.how, How::Proven(_))
+    }
+
     /// Looks at what only a run can change; to be called just before it.
     pub fn guard(&self) {
         let now = clock::now();
@@ -91,7 +165,15 @@ pub fn observe(
 ) -> Result<Observed, ObserveError> {
     let now = clock::now();
     let named = |error: ObserveError| error.below(&command.root);
-    let Gathering { candidates, folders, .. } = gather(request, command, apart_from).map_err(named)?;
+    let mut gathering = begin(request, command, apart_from).map_err(named)?;
+    let identity = gathering.is_wide().then(|| inventory::identity(command, gathering.places(), apart_from));
+    let known_inventory = identity.filter(|_| !request.pure).and_then(|identity| memory.inventory(&identity));
+    if let Some(proven) = known_inventory.and_then(|known| inventory::check(known, &command.root, memory, now)) {
+        let how = How::Proven(Box::new(proven));
+        return Ok(Observed { seen: OnceCell::new(), how, folders: Vec::new(), guarded: OnceCell::new() });
+    }
+    gathering.gather(request).map_err(named)?;
+    let Gathering { candidates, folders, trail, .. } = gathering;
     let present = candidates.iter().filter(|candidate| !matches!(candidate.found, Glance::Nothing)).count();
     let known = if present > FEW { known() } else { Vec::new() };
     let subjects = subjects(candidates, &command.root, &known);
@@ -105,7 +187,13 @@ pub fn observe(
         state: sight.state,
     };
     let observations = subjects.into_iter().zip(sights).map(observation).collect();
-    Ok(Observed { observations, stamps, folders: folders.into_iter().collect(), guarded: OnceCell::new() })
+    let way = identity.filter(|_| !request.pure).map(|identity| (identity, now, trail.take()));
+    Ok(Observed {
+        seen: OnceCell::from((observations, stamps)),
+        how: How::Gathered(way),
+        folders: folders.into_iter().collect(),
+        guarded: OnceCell::new(),
+    })
 }
 
 /// Whether what was observed is worth remembering for the next look at the same paths. Where a watched command looks, nothing
@@ -181,7 +269,7 @@ fn bytes(path: &Path) -> &[u8] {
 }
 
 /// Looks again after the run: whether `before` is still so, and the program, its interpreters and the file
-/// on standard input are what they were. Gives the observations with stamps that may prove by now what
+/// on standard input are what they were. Gives what is seen then, with stamps that may prove by now what
 /// they were too young for.
 ///
 /// A file whose stamp is another counts as changed, even if its content is the same again: what the
@@ -196,20 +284,22 @@ pub fn confirm(
     before: &Observed,
     memory: &dyn StampMemory,
     apart_from: &[PathBuf],
-) -> Result<Vec<Observation>, Reason> {
+) -> Result<Observed, Reason> {
     for watched in &command.watched {
         confirm_watched(watched, &command.stdin, rustix::stdio::stdin(), memory)?;
     }
-    let after = observe(request, command, &mut || before.observations.clone(), memory, apart_from).map_err(reason)?;
+    let after =
+        observe(request, command, &mut || before.observations().to_vec(), memory, apart_from).map_err(reason)?;
     if let Some(path) = first_difference(before, &after) {
         return Err(Reason::InputChanged(path));
     }
-    Ok(after.observations)
+    Ok(after)
 }
 
 /// The path of the first difference between two looks at the same command.
 fn first_difference(before: &Observed, after: &Observed) -> Option<PathBuf> {
-    let pairs = before.observations.iter().zip(&before.stamps).zip(after.observations.iter().zip(&after.stamps));
+    let ((observations, stamps), (later, later_stamps)) = (before.seen(), after.seen());
+    let pairs = observations.iter().zip(stamps).zip(later.iter().zip(later_stamps));
     for ((old, old_stamp), (new, new_stamp)) in pairs {
         if old.path != new.path {
             return Some(if bytes(&old.path) < bytes(&new.path) { &old.path } else { &new.path }.clone());
@@ -218,8 +308,8 @@ fn first_difference(before: &Observed, after: &Observed) -> Option<PathBuf> {
             return Some(old.path.clone());
         }
     }
-    let common = before.observations.len().min(after.observations.len());
-    let surplus = before.observations.get(common).or_else(|| after.observations.get(common));
+    let common = observations.len().min(later.len());
+    let surplus = observations.get(common).or_else(|| later.get(common));
     if let Some(observation) = surplus {
         return Some(observation.path.clone());
     }

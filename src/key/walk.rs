@@ -1,15 +1,18 @@
 //! Walking through folders, and finding what globs mean.
 
+use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use globset::GlobMatcher;
 use ignore::WalkBuilder;
 use rustix::fs::FileType;
-use walkdir::{DirEntryExt, WalkDir};
+use walkdir::{DirEntry, DirEntryExt, WalkDir};
 
 use crate::error::Error;
+use crate::model::{Ended, Names, Stamp};
 use crate::sys::stamp;
 
 use super::ObserveError;
@@ -26,25 +29,43 @@ pub struct Entry {
     pub kind: FileType,
 }
 
-/// What is kept of the tree below `folder`, at most `deepest` levels of it. A link is followed only if it is
-/// `folder` itself.
+/// What is kept of the tree below `folder`, at most `deepest` levels of it, noted in `trail`. A link is followed only if
+/// it is `folder` itself.
 pub fn tree(
     folder: &Path,
     filters: &Arc<Filters>,
     deepest: usize,
+    trail: &Rc<RefCell<Trail>>,
 ) -> Box<dyn Iterator<Item = Result<Entry, ObserveError>>> {
-    if filters.gitignore { git_tree(folder, filters, deepest) } else { plain_tree(folder, filters, deepest) }
+    if filters.gitignore {
+        // What git ignores depends on files that are not looked at.
+        trail.borrow_mut().is_whole = false;
+        git_tree(folder, filters, deepest)
+    } else {
+        plain_tree(folder, filters, deepest, trail)
+    }
 }
 
 fn plain_tree(
     folder: &Path,
     filters: &Arc<Filters>,
     deepest: usize,
+    trail: &Rc<RefCell<Trail>>,
 ) -> Box<dyn Iterator<Item = Result<Entry, ObserveError>>> {
-    let (root, filters) = (folder.to_owned(), Arc::clone(filters));
+    let (root, filters, trail) = (folder.to_owned(), Arc::clone(filters), Rc::clone(trail));
+    // The folders from the first to the one that is being read, by their places in the trail.
+    let mut open = vec![trail.borrow_mut().enter(folder)];
+    // A folder is read only after it was shown here.
     let entries = WalkDir::new(folder).min_depth(1).max_depth(deepest).into_iter().filter_entry(move |entry| {
-        let met = || Met { path: entry.path(), is_folder: entry.file_type().is_dir(), inode: entry.ino() };
-        entry.depth() == 0 || filters.keep(&met())
+        let met = Met { path: entry.path(), is_folder: entry.file_type().is_dir(), inode: entry.ino() };
+        let (is_kept, mut trail) = (filters.keep(&met), trail.borrow_mut());
+        open.truncate(entry.depth());
+        trail.name(open.last().copied(), entry);
+        trail.is_whole &= is_kept || !filters.is_apart(&met);
+        if is_kept && met.is_folder && entry.depth() < deepest {
+            open.push(trail.enter(entry.path()));
+        }
+        is_kept
     });
     Box::new(entries.map(move |entry| match entry {
         Ok(entry) => {
@@ -56,6 +77,57 @@ fn plain_tree(
             Err(ObserveError::Unreadable(path, error.into_io_error().unwrap_or_else(no_reason)))
         }
     }))
+}
+
+/// Where walks led, and what they met on the way: that the same walks would meet the same again is proven by it.
+#[derive(Clone, Debug)]
+pub struct Trail {
+    /// The folders that were read, in their order, with the stamps that they had before.
+    pub folders: Vec<(PathBuf, Option<Stamp>, Names)>,
+    /// Links whose ends decide how it goes on.
+    pub links: Vec<Ended>,
+    /// Whether nothing else decided that.
+    pub is_whole: bool,
+}
+
+impl Default for Trail {
+    fn default() -> Trail {
+        Trail { folders: Vec::new(), links: Vec::new(), is_whole: true }
+    }
+}
+
+impl Trail {
+    fn enter(&mut self, folder: &Path) -> usize {
+        self.folders.push((folder.to_owned(), stamp::of(folder).ok(), Names::default()));
+        self.folders.len() - 1
+    }
+
+    fn name(&mut self, folder: Option<usize>, entry: &DirEntry) {
+        match folder.and_then(|place| self.folders.get_mut(place)) {
+            Some((_, _, names)) => names.add(entry.file_name(), told_apart(kind(entry.file_type()).as_raw_mode())),
+            None => self.is_whole = false,
+        }
+    }
+
+    /// Notes a link and where it leads.
+    pub fn link(&mut self, link: &Path) {
+        self.links.push(end_of(link));
+    }
+}
+
+/// The type bits of a mode, as far as a walk tells types apart. Where the file system tells none, it asks for each name
+/// itself, so that what is not told is like nothing that it met.
+pub fn told_apart(kind: u32) -> u32 {
+    match FileType::from_raw_mode(kind) {
+        kind @ (FileType::Directory | FileType::Symlink) => kind.as_raw_mode(),
+        FileType::Unknown => u32::MAX,
+        _ => FileType::RegularFile.as_raw_mode(),
+    }
+}
+
+/// Where a link leads now.
+pub fn end_of(link: &Path) -> Ended {
+    Ended { link: link.to_owned(), end: link.canonicalize().ok(), is_folder: leads_to_folder(link) }
 }
 
 /// As [`plain_tree`], without what git ignores: by `.gitignore` here and above, `.git/info/exclude` and
@@ -156,6 +228,7 @@ impl PathGlob {
         &self,
         parent: &Path,
         filters: &Arc<Filters>,
+        trail: &Rc<RefCell<Trail>>,
         take: &mut dyn FnMut(Entry) -> Result<(), ObserveError>,
     ) -> Result<(), ObserveError> {
         match stamp::of(parent) {
@@ -165,7 +238,7 @@ impl PathGlob {
             }
             _ => return Ok(()),
         }
-        self.search_below(parent, Path::new(""), self.deepest, filters, take)
+        self.search_below(parent, Path::new(""), self.deepest, filters, trail, take)
     }
 
     /// Searches below `folder`, whose path seen from the glob's parent is `above`.
@@ -175,14 +248,18 @@ impl PathGlob {
         above: &Path,
         deepest: usize,
         filters: &Arc<Filters>,
+        trail: &Rc<RefCell<Trail>>,
         take: &mut dyn FnMut(Entry) -> Result<(), ObserveError>,
     ) -> Result<(), ObserveError> {
-        for entry in tree(folder, filters, deepest) {
+        for entry in tree(folder, filters, deepest, trail) {
             let entry = entry?;
+            if entry.kind == FileType::Symlink {
+                trail.borrow_mut().link(&entry.path);
+            }
             let below = above.join(entry.path.strip_prefix(folder).unwrap_or(&entry.path));
             let leads_on = entry.kind == FileType::Symlink && leads_to_folder(&entry.path);
             if leads_on && self.follows_links && !filters.gitignore && entry.depth < deepest {
-                self.search_below(&entry.path, &below, deepest - entry.depth, filters, take)?;
+                self.search_below(&entry.path, &below, deepest - entry.depth, filters, trail, take)?;
             }
             let is_folder = leads_on || entry.kind == FileType::Directory;
             if self.matcher.is_match(&below) && (is_folder || !self.folders_only) {

@@ -71,6 +71,11 @@ impl Writer {
         self.0
     }
 
+    /// How much was written, in bytes.
+    pub fn length(&self) -> usize {
+        self.0.len()
+    }
+
     /// A named field.
     pub fn field(&mut self, name: &str, value: &[u8]) -> &mut Writer {
         self.bytes(name.as_bytes());
@@ -186,6 +191,12 @@ impl<'a> Fields<'a> {
     /// The fields of `bytes`.
     pub fn of(bytes: &'a [u8]) -> Fields<'a> {
         Fields(Reader::new(bytes))
+    }
+
+    /// How many bytes a field takes.
+    pub fn length(name: &[u8], value: &[u8]) -> usize {
+        let number = |length: usize| (usize::BITS - (length | 1).leading_zeros()).div_ceil(7) as usize;
+        number(name.len()) + name.len() + number(value.len()) + value.len()
     }
 }
 

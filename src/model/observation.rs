@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use super::{Content, Digest, Malformed, Reader, Room, Writer};
+use super::{Content, Digest, Inventory, Malformed, Reader, Room, Writer};
 
 /// What tells one version of a file from another without reading it, as in git's index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -323,12 +323,17 @@ impl Observation {
         let before = reader.rest().len();
         let state = State::decode(reader)?;
         room.take::<Observation>(path.as_os_str().len() + before - reader.rest().len())?;
-        let stamp = match reader.number()? {
-            0 => None,
-            1 => Some(Stamp::decode(reader)?),
-            _ => return Err(Malformed("stamp")),
-        };
+        let stamp = Observation::decode_stamp(reader)?;
         Ok(Observation { path, facet, state, stamp })
+    }
+
+    /// A stamp, if there is one.
+    pub(super) fn decode_stamp(reader: &mut Reader) -> Result<Option<Stamp>, Malformed> {
+        match reader.number()? {
+            0 => Ok(None),
+            1 => Ok(Some(Stamp::decode(reader)?)),
+            _ => Err(Malformed("stamp")),
+        }
     }
 
     /// The order of observations in a key: by the bytes of the path, then by facet.
@@ -365,6 +370,11 @@ pub trait StampMemory {
 
     /// Remembers a large file whose stamp is old enough to prove something.
     fn remember(&self, stamp: &Stamp, seen: &Remembered);
+
+    /// The inventory of a look with this identity.
+    fn inventory(&self, _identity: &Digest) -> Option<Inventory> {
+        None
+    }
 }
 
 impl Content {

@@ -44,6 +44,7 @@ pub(super) enum Kind {
     PathSets = b'p',
     Stamp = b's',
     Ledger = b'l',
+    Inventory = b'i',
     /// A call in an exported file.
     Parcel = b'x',
 }

@@ -6,10 +6,11 @@ use super::{catalogue, journal, stamps};
 use crate::model::{Event, Malformed, Remembered, Stamp};
 
 /// Every kind of framed file, by its byte.
-pub const KINDS: &[u8] = b"cpslx";
+pub const KINDS: &[u8] = b"cpslix";
 
 fn kind(byte: u8) -> Option<Kind> {
-    [Kind::Call, Kind::PathSets, Kind::Stamp, Kind::Ledger, Kind::Parcel].into_iter().find(|kind| *kind as u8 == byte)
+    let all = [Kind::Call, Kind::PathSets, Kind::Stamp, Kind::Ledger, Kind::Inventory, Kind::Parcel];
+    all.into_iter().find(|kind| *kind as u8 == byte)
 }
 
 /// The body in a framed file of this kind.

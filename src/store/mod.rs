@@ -30,6 +30,7 @@ mod gc;
 mod hash;
 mod holder;
 mod ingest;
+mod inventories;
 mod journal;
 mod misplaced;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::frame::{self, Kind};
 use super::{Access, Store};
-use crate::model::{Digest, Malformed, Reader, Remembered, Stamp, StampMemory, Writer};
+use crate::model::{Digest, Inventory, Malformed, Reader, Remembered, Stamp, StampMemory, Writer};
 
 /// Larger than any stamp file, in bytes.
 const MOST: usize = 256;
@@ -15,6 +15,10 @@ impl StampMemory for Store {
         let body = frame::open(Kind::Stamp, &bytes).ok()?;
         let (its, remembered) = decode(body).ok()?;
         (its == *stamp).then_some(remembered)
+    }
+
+    fn inventory(&self, identity: &Digest) -> Option<Inventory> {
+        self.own_inventory(identity)
     }
 
     fn remember(&self, stamp: &Stamp, seen: &Remembered) {

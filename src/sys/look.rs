@@ -52,8 +52,21 @@ fn glimpse_from(folder: BorrowedFd, path: &OsStr) -> io::Result<Glimpse> {
 ///
 /// As `open(2)` and `getdents(2)`.
 pub fn entries(folder: &Path) -> io::Result<Vec<(OsString, u32)>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let folder = openat(CWD, folder, flags, Mode::empty())?;
+    entries_with(folder, OFlags::NOFOLLOW)
+}
+
+/// The same of the folder to which `path` leads, be it through a link.
+///
+/// # Errors
+///
+/// As [`entries`].
+pub fn entries_behind(path: &Path) -> io::Result<Vec<(OsString, u32)>> {
+    entries_with(path, OFlags::empty())
+}
+
+fn entries_with(folder: &Path, links: OFlags) -> io::Result<Vec<(OsString, u32)>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let folder = openat(CWD, folder, flags | links, Mode::empty())?;
     // Enough for some hundred names at once, and no more memory is touched than they take.
     let mut room = Vec::with_capacity(32 * 1024);
     let mut listing = RawDir::new(folder, room.spare_capacity_mut());

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Stat, fstat, fstatfs, statat};
+use rustix::fs::{AtFlags, CWD, Stat, StatFs, fstat, fstatfs, statat, statfs};
 
 use crate::model::Stamp;
 
@@ -86,9 +86,19 @@ pub fn is_settled(stamp: &Stamp, file: impl AsFd, now: i64) -> bool {
     age > REMOTE_RESOLUTION || is_local(file)
 }
 
+/// The same of what lies at `path`, a link followed.
+pub fn is_settled_at(stamp: &Stamp, path: &Path, now: i64) -> bool {
+    let age = now.saturating_sub(stamp.modified.max(stamp.changed));
+    age > REMOTE_RESOLUTION || age > LOCAL_RESOLUTION && statfs(path).is_ok_and(|system| !is_remote(&system))
+}
+
 /// Whether the stamps of `file` are by this machine's clock.
 pub fn is_local(file: impl AsFd) -> bool {
-    fstatfs(file).is_ok_and(|system| !REMOTE.contains(&(system.f_type as u32 as u64)))
+    fstatfs(file).is_ok_and(|system| !is_remote(&system))
+}
+
+fn is_remote(system: &StatFs) -> bool {
+    REMOTE.contains(&(system.f_type as u32 as u64))
 }
 
 /// Whether `file` is where only this machine writes, and where reading it does nothing else.

@@ -83,7 +83,7 @@ fn a_young_stamp_that_is_the_same_is_no_proof() {
     let command = world.command(&request);
     let mut before = observe(&request, &command, &mut Vec::new, &Memory::default(), &[]).unwrap();
     // As if the file had been written twice within one tick of the clock: the stamp is the same, the bytes are not.
-    let crate::model::State::File { digest, .. } = &mut before.observations[0].state else { panic!() };
+    let crate::model::State::File { digest, .. } = &mut before.observations_mut()[0].state else { panic!() };
     *digest = Digest::of(b"0");
     let changed = confirm(&request, &command, &before, &Memory::default(), &[]).unwrap_err();
     assert_eq!(changed, Reason::InputChanged("f".into()));

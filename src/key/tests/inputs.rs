@@ -115,7 +115,7 @@ fn paths_are_relative_to_the_project() {
     let request = request(&["-i", "f", "-i", "../../out", "-i", "../src"]);
     let command = world.command_in("p/src", &request).unwrap();
     let observed = observe(&request, &command, &mut Vec::new, &Memory::default(), &[]).unwrap();
-    assert_eq!(shown(&observed.observations), [&world.path("out").display().to_string(), "src/", "src/f"]);
+    assert_eq!(shown(observed.observations()), [&world.path("out").display().to_string(), "src/", "src/f"]);
 }
 
 #[test]
@@ -222,8 +222,8 @@ fn the_store_is_never_walked_through() {
     world.link("../src/deep/er", "links/below");
     let request = request(&["-i", ".", "-i", "alias", "-i", "links"]);
     let seen = observe(&request, &world.command(&request), &mut Vec::new, &Memory::default(), &[store]).unwrap();
-    assert!(shown(&seen.observations).iter().all(|line| !line.starts_with("src/deep")), "{seen:?}");
-    assert!(shown(&seen.observations).contains(&"alias/a.c".to_owned()));
+    assert!(shown(seen.observations()).iter().all(|line| !line.starts_with("src/deep")), "{seen:?}");
+    assert!(shown(seen.observations()).contains(&"alias/a.c".to_owned()));
 }
 
 #[test]
@@ -263,7 +263,8 @@ fn a_known_stamp_saves_the_reading() {
     let look = |known: &[Observation]| {
         observe(&request, &world.command(&request), &mut || known.to_vec(), &Memory::default(), &[])
             .unwrap()
-            .observations
+            .observations()
+            .to_vec()
     };
     let mut told = vec![known(&world, "src/a.c", false_digest), known(&world, "src/b.h", false_digest)];
     let seen = look(&told);
@@ -296,13 +297,15 @@ fn large_files_are_remembered_small_ones_are_read() {
     let known = ["small", "large"].map(|name| (stamp::of(&world.path(name)).unwrap(), false_digest));
     let memory = Memory { known: known.to_vec(), ..Memory::default() };
     let request = request(&["-i", "small", "-i", "large"]);
-    let seen = observe(&request, &world.command(&request), &mut Vec::new, &memory, &[]).unwrap().observations;
+    let seen = observe(&request, &world.command(&request), &mut Vec::new, &memory, &[]).unwrap();
+    let seen = seen.observations();
     assert_eq!(digest_of(&seen, "small"), Some(Digest::of(b"s")));
     assert_eq!(digest_of(&seen, "large"), Some(false_digest));
     assert_eq!(seen[0].stamp, Some(known[1].0));
     // The file is young, so its stamp proves nothing and is not told.
     let memory = Memory::default();
-    let seen = observe(&request, &world.command(&request), &mut Vec::new, &memory, &[]).unwrap().observations;
+    let seen = observe(&request, &world.command(&request), &mut Vec::new, &memory, &[]).unwrap();
+    let seen = seen.observations();
     assert_eq!(digest_of(&seen, "large"), Some(Digest::of(&vec![0; 1 << 17])));
     assert!(memory.told.borrow().is_empty());
     assert!(seen.iter().all(|seen| seen.stamp.is_none()));

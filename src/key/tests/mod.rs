@@ -4,6 +4,7 @@ mod changes;
 mod commands;
 mod facets;
 mod inputs;
+mod inventories;
 mod laws;
 mod programs;
 mod pure;

@@ -12,7 +12,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use crate::error::Result;
 use crate::key::{ObserveError, Observed, Surroundings, command, confirm, observe};
 use crate::model::{
-    Command, Digest, Observation, Reason, Remembered, Request, Stamp, StampMemory, State, Stdin, Streams,
+    Command, Digest, Inventory, Observation, Reason, Remembered, Request, Stamp, StampMemory, State, Stdin, Streams,
 };
 use crate::sys::project;
 
@@ -22,12 +22,17 @@ pub struct Memory {
     pub known: Vec<(Stamp, Digest)>,
     pub binary: bool,
     pub told: RefCell<Vec<(Stamp, Remembered)>>,
+    pub inventory: Option<Inventory>,
 }
 
 impl StampMemory for Memory {
     fn recall(&self, stamp: &Stamp) -> Option<Remembered> {
         let known = self.known.iter().find(|(known, _)| known == stamp);
         known.map(|(_, digest)| Remembered { digest: *digest, binary: self.binary })
+    }
+
+    fn inventory(&self, identity: &Digest) -> Option<Inventory> {
+        self.inventory.clone().filter(|inventory| inventory.identity == *identity)
     }
 
     fn remember(&self, stamp: &Stamp, seen: &Remembered) {
@@ -101,7 +106,7 @@ impl World {
 
     /// What `request` observes; what it should not be able to is a panic.
     pub fn observe(&self, request: &Request) -> Vec<Observation> {
-        self.try_observe(request).unwrap().observations
+        self.try_observe(request).unwrap().observations().to_vec()
     }
 
     pub fn try_observe(&self, request: &Request) -> std::result::Result<Observed, ObserveError> {
@@ -118,7 +123,7 @@ impl World {
         let before = observe(request, &command, &mut Vec::new, &Memory::default(), &[]).unwrap();
         before.guard();
         meanwhile();
-        confirm(request, &command, &before, &Memory::default(), &[])
+        confirm(request, &command, &before, &Memory::default(), &[]).map(|after| after.observations().to_vec())
     }
 }
 

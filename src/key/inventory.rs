@@ -1,0 +1,283 @@
+//! Looking again where a former look found what an inventory tells: nothing is read but what bears another stamp.
+
+use std::ffi::OsStr;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, readlinkat, statat};
+use rustix::io::Errno;
+
+use crate::model::{
+    Command, Digest, Facet, Inventory, Malformed, Names, Observation, Room, Stamp, StampMemory, State, Walked, Writer,
+    manifest,
+};
+use crate::sys::stamp;
+
+use super::inputs::{Candidate, Glance};
+use super::look::{self, Sight, Subject};
+use super::walk::{self, Trail};
+
+/// One thread looks at so many blocks sooner than a second one is started.
+const FEW_BLOCKS: usize = 2;
+
+/// What was found where an inventory tells, without reading what is proven.
+#[derive(Debug)]
+pub struct Proven {
+    inventory: Inventory,
+    /// What was looked at anew: its place among the observations, and what is there now.
+    anew: Vec<(usize, Observation, Option<Stamp>)>,
+    /// The observations as a key has them.
+    pub key_bytes: Vec<u8>,
+    count: usize,
+}
+
+/// Which look it is, for which an inventory may be there: of `command`, whose declared words lead to `places`.
+pub fn identity<'a>(command: &Command, places: impl Iterator<Item = &'a Path>, apart_from: &[PathBuf]) -> Digest {
+    let mut writer = Writer::new();
+    writer.field("command", &command.digest.0.0);
+    let folders = [("root", command.root.as_path()), ("cwd", &command.cwd)];
+    let places = places.map(|path| ("place", path));
+    let apart = apart_from.iter().map(|path| ("apart", path.as_path()));
+    for (name, path) in folders.into_iter().chain(places).chain(apart) {
+        writer.field(name, path.as_os_str().as_bytes());
+    }
+    Digest::of(&writer.into_bytes())
+}
+
+/// An inventory of what was observed along `trail`; `None` where not all that decided it is known.
+/// `now`, in nanoseconds since 1970, must be from before the first look.
+pub fn take(identity: Digest, observations: &[Observation], trail: Trail, now: i64) -> Option<Inventory> {
+    if !trail.is_whole {
+        return None;
+    }
+    let walked = |(path, stamp, names): (PathBuf, Option<Stamp>, Names)| {
+        let stamp = stamp.filter(|stamp| stamp::is_settled_at(stamp, &path, now));
+        Walked { path, stamp, names }
+    };
+    let folders = trail.folders.into_iter().map(walked).collect();
+    Some(Inventory::of(identity, observations, folders, trail.links))
+}
+
+/// Looks where `inventory` tells; `None` where it cannot be said that an ordinary look would find just these paths.
+pub fn check(inventory: Inventory, root: &Path, memory: &dyn StampMemory, now: i64) -> Option<Proven> {
+    let is_same = |folder: &Walked| is_same_folder(folder);
+    let are_same = |folders: &[Walked]| vec![folders.iter().all(is_same)];
+    if !look::shared(&inventory.folders, are_same).into_iter().all(|same| same)
+        || !inventory.links.iter().all(|link| walk::end_of(&link.link) == *link)
+    {
+        return None;
+    }
+    let blocks = look::shared_above(FEW_BLOCKS, &inventory.blocks(), |blocks| {
+        let mut glances = Glances::below(root);
+        blocks.iter().map(|block| glances.block(block)).collect()
+    });
+    let blocks = blocks.into_iter().collect::<Option<Vec<Block>>>()?;
+    let sights = look_anew(&blocks, root, memory, now)?;
+    let (mut sights, mut anew) = (sights.into_iter(), Vec::new());
+    let (mut key_bytes, mut count) = (Vec::with_capacity(blocks.iter().map(|block| block.bytes.len() + 64).sum()), 0);
+    for block in blocks {
+        let mut from = 0;
+        for changed in block.changed {
+            key_bytes.extend_from_slice(&block.bytes[from..changed.at]);
+            from = changed.at;
+            let Sight { state, stamp, settled } = sights.next()?;
+            if !is_alike(&state, &changed.was) {
+                return None;
+            }
+            let proof = stamp.filter(|_| settled);
+            let seen = Observation { path: changed.path, facet: Facet::Whole, state, stamp: proof };
+            key_bytes.extend_from_slice(&Observation::key_bytes(std::slice::from_ref(&seen)));
+            anew.push((count + changed.number, seen, stamp));
+        }
+        key_bytes.extend_from_slice(&block.bytes[from..]);
+        count += block.count;
+    }
+    Some(Proven { inventory, anew, key_bytes, count })
+}
+
+impl Proven {
+    /// All observations, and for each of them the stamp of its content, however young.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`].
+    pub fn observations(&self) -> Result<(Vec<Observation>, Vec<Option<Stamp>>), Malformed> {
+        let mut observations = self.inventory.observations(&mut Room::of(Room::OWN))?;
+        let mut stamps: Vec<Option<Stamp>> = observations.iter().map(|seen| seen.stamp).collect();
+        for (place, seen, stamp) in &self.anew {
+            observations[*place] = seen.clone();
+            stamps[*place] = *stamp;
+        }
+        Ok((observations, stamps))
+    }
+
+    /// The inventory with what was found now, if so much was looked at anew that the next look is worth it.
+    pub fn renewed(&self) -> Option<Inventory> {
+        /// Writing all costs as much as reading so small a part of it.
+        const PART: usize = 32;
+        let proven = self.anew.iter().filter(|(_, seen, _)| seen.stamp.is_some()).count();
+        if proven * PART < self.count {
+            return None;
+        }
+        let (observations, _) = self.observations().ok()?;
+        let Inventory { identity, folders, links, .. } = &self.inventory;
+        Some(Inventory::of(*identity, &observations, folders.clone(), links.clone()))
+    }
+}
+
+/// Whether a folder holds the names that it held.
+fn is_same_folder(folder: &Walked) -> bool {
+    let Ok(now) = stamp::of(&folder.path) else { return false };
+    if folder.stamp == Some(now) {
+        return true;
+    }
+    let Ok(entries) = crate::sys::look::entries_behind(&folder.path) else { return false };
+    let mut names = Names::default();
+    entries.iter().for_each(|(name, kind)| names.add(name, walk::told_apart(*kind)));
+    names == folder.names
+}
+
+/// Whether an ordinary look goes on from the one as from the other.
+fn is_alike(now: &State, was: &State) -> bool {
+    match (now, was) {
+        (State::File { .. }, State::File { .. }) | (State::Folder { .. }, State::Folder { .. }) => true,
+        (State::Link { target, behind }, State::Link { target: its, behind: there }) => {
+            target == its && is_alike(behind, there)
+        }
+        (now, was) => now == was,
+    }
+}
+
+/// Looks at all that changed, in order.
+fn look_anew(blocks: &[Block], root: &Path, memory: &dyn StampMemory, now: i64) -> Option<Vec<Sight>> {
+    let subject = |changed: &Changed| Subject {
+        recorded: changed.path.clone(),
+        candidate: Candidate { path: root.join(&changed.path), found: Glance::Unknown },
+        known: None,
+    };
+    let subjects: Vec<Subject> = blocks.iter().flat_map(|block| &block.changed).map(subject).collect();
+    look::look(&subjects, memory, now).ok()
+}
+
+/// A block of an inventory, as far as it is proven.
+struct Block {
+    /// The observations that are proven, as a key has them.
+    bytes: Vec<u8>,
+    /// Those between them that are not, in order.
+    changed: Vec<Changed>,
+    /// How many there are of both.
+    count: usize,
+}
+
+struct Changed {
+    /// Where in the bytes it belongs.
+    at: usize,
+    /// Its number among all of the block.
+    number: usize,
+    path: PathBuf,
+    was: State,
+}
+
+/// Glances at paths in key order: neighbours from the folder that they are in.
+struct Glances {
+    /// The root, to look at what is below it from there.
+    base: Option<OwnedFd>,
+    /// The latest folder, how many paths in it were glanced at one after the other, and itself from then on that it is worth it.
+    folder: Vec<u8>,
+    run: usize,
+    opened: Option<OwnedFd>,
+}
+
+/// What lstat(2) said.
+enum Found {
+    Nothing,
+    Something(Stamp),
+}
+
+impl Glances {
+    fn below(root: &Path) -> Glances {
+        Glances { base: open(CWD, root.as_os_str()), folder: Vec::new(), run: 0, opened: None }
+    }
+
+    /// What of a block is proven; `None` where it cannot be read, or something cannot be looked at.
+    fn block(&mut self, bytes: &[u8]) -> Option<Block> {
+        let (mut writer, mut length) = (Writer::with_capacity(bytes.len()), 0);
+        let (mut changed, mut count) = (Vec::new(), 0);
+        let read = manifest::read(bytes, &mut |seen| {
+            match self.is_proven(&seen) {
+                None => return ControlFlow::Break(()),
+                Some(true) => length = writer.bytes(seen.path).raw(seen.coded).length(),
+                Some(false) => {
+                    let path = PathBuf::from(OsStr::from_bytes(seen.path));
+                    changed.push(Changed { at: length, number: count, path, was: seen.state });
+                }
+            }
+            count += 1;
+            ControlFlow::Continue(())
+        });
+        matches!(read, Ok(ControlFlow::Continue(()))).then(|| Block { bytes: writer.into_bytes(), changed, count })
+    }
+
+    fn is_proven(&mut self, seen: &manifest::Coded) -> Option<bool> {
+        let found = self.glance(seen.path).ok()?;
+        let Found::Something(now) = found else { return Some(seen.state == State::Absent) };
+        let mode = State::permissions(now.mode);
+        Some(match (&seen.state, FileType::from_raw_mode(now.mode)) {
+            (State::File { .. }, FileType::RegularFile) => seen.stamp == Some(now),
+            (State::Folder { mode: its }, FileType::Directory) => *its == mode,
+            (State::Special(kind), _) => *kind == now.mode & !mode,
+            (State::Link { target, behind }, FileType::Symlink) => self.is_same_link(seen, target, behind)?,
+            _ => false,
+        })
+    }
+
+    fn is_same_link(&self, seen: &manifest::Coded, target: &[u8], behind: &State) -> Option<bool> {
+        let path = OsStr::from_bytes(seen.path);
+        let base = self.base.as_ref()?;
+        if readlinkat(base, path, Vec::with_capacity(128)).ok()?.as_bytes() != target {
+            return Some(false);
+        }
+        Some(match (behind, statat(base, path, AtFlags::empty())) {
+            (State::File { .. }, Ok(now)) => seen.stamp == Some(stamp::from_stat(&now)),
+            (State::Folder { mode }, Ok(now)) => {
+                FileType::from_raw_mode(now.st_mode) == FileType::Directory && *mode == State::permissions(now.st_mode)
+            }
+            (State::Absent, Err(Errno::NOENT)) => true,
+            _ => false,
+        })
+    }
+
+    /// Looks at a path as a key has it.
+    fn glance(&mut self, path: &[u8]) -> Result<Found, Errno> {
+        /// Opening a folder costs as much as two or three walks to it.
+        const FEW: usize = 3;
+        let (folder, name) = path.split_at(memchr::memrchr(b'/', path).map_or(0, |slash| slash + 1));
+        if folder == self.folder {
+            self.run += 1;
+        } else {
+            self.folder.clear();
+            self.folder.extend_from_slice(folder);
+            (self.run, self.opened) = (0, None);
+        }
+        let base = self.base.as_ref().ok_or(Errno::NOENT)?;
+        if self.run == FEW && !folder.is_empty() {
+            self.opened = open(base.as_fd(), OsStr::from_bytes(folder));
+        }
+        let found = match &self.opened {
+            Some(opened) => statat(opened, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW),
+            None => statat(base, OsStr::from_bytes(path), AtFlags::SYMLINK_NOFOLLOW),
+        };
+        match found {
+            Ok(found) => Ok(Found::Something(stamp::from_stat(&found))),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => Ok(Found::Nothing),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn open(from: impl AsFd, folder: &OsStr) -> Option<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(from, folder, flags, Mode::empty()).ok()
+}

@@ -1,0 +1,188 @@
+//! A look by an inventory finds what an ordinary look finds, whatever happened in between.
+
+use std::cell::Cell;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use super::world::{Memory, World, request, shown};
+use crate::key::{ObserveError, Observed, observe};
+use crate::model::{Inventory, Observation, Request, Room};
+use crate::sys::stamp;
+
+#[derive(Clone, Debug)]
+enum Edit {
+    Write(String, String),
+    Folder(String),
+    Remove(String),
+    Rename(String, String),
+    Link(String, String),
+    Fifo(String),
+    Mode(String, u32),
+    /// Makes a folder beside the tree, to which links may lead, or takes it away.
+    Beside,
+}
+
+fn path() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(vec!["a", "b", "l"]), 1..4).prop_map(|names| names.join("/"))
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let target =
+        prop::sample::select(vec!["a", "b", "../a", "../b", "b/a", ".", "..", "nowhere", "../beside", "../../beside"]);
+    let mode = prop::sample::select(vec![0o644, 0o755, 0o600, 0o700]);
+    prop_oneof![
+        6 => (path(), "[xyz]{0,2}").prop_map(|(path, text)| Edit::Write(path, text)),
+        4 => path().prop_map(Edit::Folder),
+        2 => path().prop_map(Edit::Remove),
+        2 => (path(), path()).prop_map(|(from, to)| Edit::Rename(from, to)),
+        3 => (path(), target).prop_map(|(path, target)| Edit::Link(path, target.to_owned())),
+        1 => path().prop_map(Edit::Fifo),
+        2 => Just(Edit::Beside),
+        2 => (path(), mode).prop_map(|(path, mode)| Edit::Mode(path, mode)),
+    ]
+}
+
+/// Does what can be done, below `tree`.
+fn apply(world: &World, edit: &Edit) {
+    let at = |path: &str| world.path("tree").join(path);
+    let _ = match edit {
+        // Whoever writes to a FIFO waits for its reader.
+        Edit::Write(path, text) => match fs::metadata(at(path)) {
+            Ok(found) if !found.is_file() => Ok(()),
+            _ => fs::write(at(path), text),
+        },
+        Edit::Folder(path) => fs::create_dir_all(at(path)),
+        Edit::Remove(path) => fs::remove_file(at(path)).or_else(|_| fs::remove_dir_all(at(path))),
+        Edit::Rename(from, to) => fs::rename(at(from), at(to)),
+        Edit::Link(path, target) => {
+            let _ = fs::remove_file(at(path));
+            std::os::unix::fs::symlink(target, at(path))
+        }
+        Edit::Fifo(path) => {
+            let mode = rustix::fs::Mode::RWXU;
+            let made = rustix::fs::mknodat(rustix::fs::CWD, at(path), rustix::fs::FileType::Fifo, mode, 0);
+            made.map_err(Into::into)
+        }
+        Edit::Beside => {
+            let (beside, away) = (world.path("beside"), world.path("away"));
+            fs::rename(&beside, &away).or_else(|_| fs::rename(&away, &beside)).or_else(|_| {
+                fs::create_dir_all(beside.join("a"))?;
+                fs::write(beside.join("b"), "b")
+            })
+        }
+        // Not through a link that leads out.
+        Edit::Mode(path, mode) => match fs::symlink_metadata(at(path)) {
+            Ok(found) if !found.is_symlink() => {
+                fs::set_permissions(at(path), fs::Permissions::from_mode(mode | if found.is_dir() { 0o700 } else { 0 }))
+            }
+            _ => Ok(()),
+        },
+    };
+}
+
+fn requests() -> Vec<Request> {
+    [
+        &["-i", "tree"][..],
+        &["-i", "tree", "-x", "b"],
+        &["-i", "tree", "-o", "tree/a/b"],
+        &["-i", "tree/*"],
+        &["-i", "tree/*/*"],
+        &["-i", "tree/**/a"],
+        &["-i", "tree/[ab]/*/", "-i", "tree/b", "-i", "tree/l"],
+        &["-i", "tree/*/*/*"],
+        &["-i", "tree/a", "-i", "tree"],
+        &["-i", "tree/a", "-i", "tree/b", "-i", "tree/l"],
+    ]
+    .into_iter()
+    .map(request)
+    .collect()
+}
+
+fn look(world: &World, request: &Request, inventory: Option<Inventory>) -> Result<Observed, ObserveError> {
+    let memory = Memory { inventory, ..Memory::default() };
+    observe(request, &world.command(request), &mut Vec::new, &memory, &[world.path("tree/b/l")])
+}
+
+/// Waits until the clock by which files are stamped has gone on.
+fn tick(world: &World) {
+    let changed = || {
+        fs::write(world.path("clock"), "").unwrap();
+        stamp::of(&world.path("clock")).unwrap().changed
+    };
+    let before = changed();
+    while changed() == before {}
+}
+
+fn told(observed: &Observed) -> Vec<String> {
+    shown(observed.observations())
+}
+
+/// Looks before and after edits; whether what was known was enough.
+fn compare(world: &World, request: &Request, edits: &[Edit]) -> Result<Option<bool>, TestCaseError> {
+    let Ok(before) = look(world, request, None) else { return Ok(None) };
+    let Some(inventory) = before.inventory_in_time() else { return Ok(None) };
+    let decoded = Inventory::decode(inventory.encode(), 0, &mut Room::of(Room::OWN));
+    prop_assert_eq!(decoded.as_ref(), Ok(&inventory));
+    tick(world);
+    edits.iter().for_each(|edit| apply(world, edit));
+    let (ordinary, known) = (look(world, request, None), look(world, request, Some(inventory)));
+    match (&ordinary, &known) {
+        (Ok(ordinary), Ok(known)) => {
+            prop_assert_eq!(known.key_bytes(), ordinary.key_bytes(), "{:?} {:?}", told(ordinary), told(known));
+            prop_assert_eq!(&*known.key_bytes(), Observation::key_bytes(known.observations()));
+            Ok(Some(known.is_proven()))
+        }
+        (Err(_), Err(_)) => Ok(Some(false)),
+        _ => Err(TestCaseError::fail(format!("{ordinary:?} {known:?}"))),
+    }
+}
+
+#[test]
+fn whatever_is_edited_what_is_known_leads_to_what_is_there() {
+    let edits = |most| prop::collection::vec(edit(), 0..most);
+    let (all, proven) = (Cell::new(0), Cell::new(0));
+    TestRunner::new(crate::laws::drawn(150))
+        .run(&(edits(24), edits(3)), |(before, between)| {
+            for request in requests() {
+                let world = World::new();
+                world.folder("tree");
+                before.iter().for_each(|edit| apply(&world, edit));
+                if let Some(is_proven) = compare(&world, &request, &between)? {
+                    all.set(all.get() + 1);
+                    proven.set(proven.get() + u32::from(is_proven));
+                }
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert!(proven.get() * 3 > all.get() && proven.get() < all.get(), "{} of {}", proven.get(), all.get());
+}
+
+#[test]
+fn where_the_store_is_decides_as_well() {
+    for links in [false, true] {
+        let world = World::new();
+        for name in ["one", "two"] {
+            let folder = if links { world.path(name) } else { world.path("tree").join(name) };
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("f"), name).unwrap();
+        }
+        world.folder("tree");
+        if links {
+            world.link("../one", "tree/l");
+            world.link("../two", "tree/m");
+        }
+        let place = |name: &str| world.link(&if links { name.to_owned() } else { format!("tree/{name}") }, "store");
+        let look = |inventory| {
+            let (request, memory) = (request(&["-i", "tree"]), Memory { inventory, ..Memory::default() });
+            observe(&request, &world.command(&request), &mut Vec::new, &memory, &[world.path("store")]).unwrap()
+        };
+        place("one");
+        let inventory = look(None).inventory_in_time();
+        place("two");
+        assert_eq!(told(&look(inventory)), told(&look(None)), "{links}");
+    }
+}

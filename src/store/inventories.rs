@@ -1,0 +1,97 @@
+//! What looks at many declared inputs found, remembered for the next look.
+//!
+//! They lie beside the stamps of large files and are, like those, no part of any call: what is lost is looked at again.
+
+use std::io::{self, Write};
+
+use super::folder::Found;
+use super::frame::{self, Kind};
+use super::{Access, Store};
+use crate::model::{Digest, Inventory};
+
+impl Store {
+    /// Remembers what a look found, in place of what the same look found before. What cannot be written is not remembered.
+    pub fn keep_inventory(&self, inventory: &Inventory) {
+        if self.access == Access::ReadWrite {
+            let _ = self.write_inventory(inventory);
+        }
+    }
+
+    fn write_inventory(&self, inventory: &Inventory) -> io::Result<()> {
+        let bytes = frame::seal(Kind::Inventory, &inventory.encode());
+        if bytes.len() as u64 > self.folder.bounds().most {
+            return Ok(());
+        }
+        let mut file = self.folder.temporary()?;
+        file.as_file_mut().write_all(&bytes)?;
+        self.folder.put(file, &name(&inventory.identity))
+    }
+
+    pub(super) fn own_inventory(&self, identity: &Digest) -> Option<Inventory> {
+        let bounds = self.folder.bounds();
+        let Found::Bytes(bytes, _) = self.folder.read(&name(identity), bounds.most).ok()? else { return None };
+        // The body is the end of its frame.
+        let start = bytes.len() - frame::open(Kind::Inventory, &bytes).ok()?.len();
+        let inventory = Inventory::decode(bytes, start, &mut bounds.room()).ok()?;
+        (inventory.identity == *identity).then_some(inventory)
+    }
+}
+
+/// The names of stamps begin with the number of a device, which is no word.
+fn name(identity: &Digest) -> String {
+    let name = identity.to_string();
+    format!("stamps/{}/look-{name}", &name[..2])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Facet, Observation, StampMemory, State};
+    use crate::store::testing::{World, cuts_and_flips, everything};
+
+    fn inventory(look: &str) -> Inventory {
+        let seen = Observation { path: look.into(), facet: Facet::Whole, state: State::Absent, stamp: None };
+        Inventory::of(Digest::of(look.as_bytes()), &[seen], Vec::new(), Vec::new())
+    }
+
+    #[test]
+    fn each_look_has_the_inventory_that_was_kept_last() {
+        let world = World::new();
+        let (one, other) = (inventory("one"), inventory("other"));
+        assert_eq!(world.store.inventory(&one.identity), None);
+        world.store.keep_inventory(&one);
+        world.store.keep_inventory(&other);
+        assert_eq!(world.store.inventory(&one.identity), Some(one.clone()));
+        let later = Inventory::of(one.identity, &[], Vec::new(), Vec::new());
+        world.store.keep_inventory(&later);
+        assert_eq!(world.store.inventory(&later.identity), Some(later));
+        // One that lies where another belongs is not taken for that.
+        let path = |identity| world.store.folder().join(name(identity));
+        std::fs::rename(path(&other.identity), path(&inventory("one").identity)).unwrap();
+        assert_eq!(world.store.inventory(&inventory("one").identity), None);
+    }
+
+    #[test]
+    fn a_damaged_inventory_is_none() {
+        let world = World::new();
+        let inventory = inventory("one");
+        world.store.keep_inventory(&inventory);
+        let file = world.store.folder().join(name(&inventory.identity));
+        let whole = std::fs::read(&file).unwrap();
+        for (number, bytes) in cuts_and_flips(&whole).enumerate() {
+            std::fs::write(&file, bytes).unwrap();
+            assert_eq!(world.store.inventory(&inventory.identity), None, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_read_only_store_keeps_none() {
+        let world = World::new();
+        world.store.keep_inventory(&inventory("one"));
+        let before = everything(world.store.folder());
+        let store = Store::open_read_only(world.store.folder()).unwrap();
+        store.keep_inventory(&inventory("other"));
+        assert_eq!(store.inventory(&inventory("one").identity), Some(inventory("one")));
+        assert_eq!(everything(world.store.folder()), before);
+    }
+}
