@@ -223,7 +223,7 @@ mod tests {
             path: format!("src/{number:04}").into(),
             facet: Facet::Whole,
             state: State::File { mode: 0o644, digest: Digest::of(&[1]) },
-            stamp: (number % 3 > 0).then_some(stamp),
+            stamp: (!number.is_multiple_of(3)).then_some(stamp),
         };
         let all: Vec<Observation> = (0..2 * Inventory::BLOCK + 1).map(seen).collect();
         let folder = |stamp| Walked { path: "/r/src".into(), stamp, names: names(&[("a", 1)]) };

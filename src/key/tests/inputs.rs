@@ -300,13 +300,13 @@ fn large_files_are_remembered_small_ones_are_read() {
     let seen = observe(&request, &world.command(&request), &mut Vec::new, &memory, &[]).unwrap();
     let seen = seen.observations();
     assert_eq!(digest_of(&seen, "small"), Some(Digest::of(b"s")));
-    assert_eq!(digest_of(&seen, "large"), Some(false_digest));
+    assert_eq!(digest_of(seen, "large"), Some(false_digest));
     assert_eq!(seen[0].stamp, Some(known[1].0));
     // The file is young, so its stamp proves nothing and is not told.
     let memory = Memory::default();
     let seen = observe(&request, &world.command(&request), &mut Vec::new, &memory, &[]).unwrap();
     let seen = seen.observations();
-    assert_eq!(digest_of(&seen, "large"), Some(Digest::of(&vec![0; 1 << 17])));
+    assert_eq!(digest_of(seen, "large"), Some(Digest::of(&vec![0; 1 << 17])));
     assert!(memory.told.borrow().is_empty());
     assert!(seen.iter().all(|seen| seen.stamp.is_none()));
 }

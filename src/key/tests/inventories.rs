@@ -144,7 +144,7 @@ fn compare(world: &World, request: &Request, edits: &[Edit]) -> Result<Option<bo
 fn whatever_is_edited_what_is_known_leads_to_what_is_there() {
     let edits = |most| prop::collection::vec(edit(), 0..most);
     let (all, proven) = (Cell::new(0), Cell::new(0));
-    TestRunner::new(crate::laws::drawn(150))
+    TestRunner::new(crate::laws::drawn(100))
         .run(&(edits(24), edits(3)), |(before, between)| {
             for request in requests() {
                 let world = World::new();
@@ -159,6 +159,34 @@ fn whatever_is_edited_what_is_known_leads_to_what_is_there() {
         })
         .unwrap();
     assert!(proven.get() * 3 > all.get() && proven.get() < all.get(), "{} of {}", proven.get(), all.get());
+}
+
+/// What the law meets seldom.
+#[test]
+fn what_lies_where_no_folder_was_read_is_looked_at() {
+    let write = |path: &str| Edit::Write(path.into(), "x".into());
+    let link = |path: &str, target: &str| Edit::Link(path.into(), target.into());
+    let (folder, remove) = (|path: &str| Edit::Folder(path.into()), |path: &str| Edit::Remove(path.into()));
+    let words = &["-i", "tree/a", "-i", "tree/b"][..];
+    let scenes = [
+        (words, vec![folder("a"), write("b")], vec![remove("b")]),
+        (words, vec![folder("a"), write("b")], vec![remove("b"), folder("b"), write("b/x")]),
+        (words, vec![folder("a")], vec![write("b")]),
+        (words, vec![folder("a"), link("b", "a/l")], vec![write("a/l")]),
+        (words, vec![folder("a"), link("b", "l")], vec![folder("l"), write("l/x")]),
+        (&["-i", "tree/*/*"], vec![write("a/b"), link("l", "../beside")], vec![Edit::Beside]),
+        (&["-i", "tree/*/*"], vec![Edit::Beside, link("l", "../beside"), write("a/b")], vec![Edit::Beside]),
+    ];
+    for (number, (words, before, between)) in scenes.into_iter().enumerate() {
+        let world = World::new();
+        for folder in ["tree", "tree/a"] {
+            world.folder(folder);
+        }
+        before.iter().for_each(|edit| apply(&world, edit));
+        let before = look(&world, &request(words), None).unwrap();
+        let shown = told(&before);
+        assert_eq!(compare(&world, &request(words), &between).unwrap(), Some(false), "{number}: {shown:?}");
+    }
 }
 
 #[test]
