@@ -299,7 +299,7 @@ fn large_files_are_remembered_small_ones_are_read() {
     let request = request(&["-i", "small", "-i", "large"]);
     let seen = observe(&request, &world.command(&request), &mut Vec::new, &memory, &[]).unwrap();
     let seen = seen.observations();
-    assert_eq!(digest_of(&seen, "small"), Some(Digest::of(b"s")));
+    assert_eq!(digest_of(seen, "small"), Some(Digest::of(b"s")));
     assert_eq!(digest_of(seen, "large"), Some(false_digest));
     assert_eq!(seen[0].stamp, Some(known[1].0));
     // The file is young, so its stamp proves nothing and is not told.
