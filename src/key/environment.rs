@@ -370,9 +370,7 @@ mod tests {
         texts.sort();
         texts.dedup();
         assert_eq!(texts.len(), names.len());
-        for (name, text) in
-            [(&b"\xc3\xa4"[..], "\u{e4}"), (b"a'\"", "a'\""), (b"a\\", "a\\\\"), (b"\xff", "\\xff")]
-        {
+        for (name, text) in [(&b"\xc3\xa4"[..], "\u{e4}"), (b"a'\"", "a'\""), (b"a\\", "a\\\\"), (b"\xff", "\\xff")] {
             assert_eq!(readable(OsStr::from_bytes(name)), text);
         }
     }

@@ -39,6 +39,7 @@ mod readme;
 mod recheck;
 mod redigest;
 mod reindex;
+mod replay;
 mod rerun;
 mod schema;
 mod screen;

@@ -240,10 +240,12 @@ fn the_digest_is_that_of_the_parts() {
 fn streams_can_be_exchanged_afterwards() {
     let world = world();
     let with = |streams| look(&plain(), &Surroundings { streams, ..surroundings(world.root()) });
-    let all = [(true, true, true), (true, true, false), (true, false, false), (false, true, false), (false, false, false)];
+    let all =
+        [(true, true, true), (true, true, false), (true, false, false), (false, true, false), (false, false, false)];
     for (stdout, stderr, same) in all {
         let streams = Streams { stdout, stderr, same };
-        let (expected, exchanged) = (with(streams), with_streams(&look(&plain(), &surroundings(world.root())), streams));
+        let (expected, exchanged) =
+            (with(streams), with_streams(&look(&plain(), &surroundings(world.root())), streams));
         assert_eq!((exchanged.streams, exchanged.digest), (streams, expected.digest));
         assert_eq!(exchanged.parts, expected.parts);
     }
