@@ -32,8 +32,9 @@ fn is_full(writer: RawFd) -> bool {
 
 #[test]
 fn what_both_streams_got_comes_in_the_order_in_which_it_came() {
-    let world = world("echo 1; read x <gate; echo 2 >&2; read x <gate; echo 3; read x <gate; echo 4 >&2");
-    world.program("mkfifo", [world.path("gate")]).prints("");
+    let world = world("echo 1; read x <one; echo 2 >&2; read x <two; echo 3; read x <three; echo 4 >&2");
+    // A gate for each step: one that is opened again may still be held open from the step before.
+    world.program("mkfifo", ["one", "two", "three"]).prints("");
     let mut recording = world.shell(RUN).start();
     let mut stdout = BufReader::new(recording.stdout.take().unwrap());
     let mut stderr = BufReader::new(recording.stderr.take().unwrap());
@@ -44,11 +45,11 @@ fn what_both_streams_got_comes_in_the_order_in_which_it_came() {
     };
     // What has come was taken down, before the tool may go on.
     comes(&mut stdout, "1\n");
-    fs::write(world.path("gate"), "\n").unwrap();
+    fs::write(world.path("one"), "\n").unwrap();
     comes(&mut stderr, "2\n");
-    fs::write(world.path("gate"), "\n").unwrap();
+    fs::write(world.path("two"), "\n").unwrap();
     comes(&mut stdout, "3\n");
-    fs::write(world.path("gate"), "\n").unwrap();
+    fs::write(world.path("three"), "\n").unwrap();
     comes(&mut stderr, "4\n");
     assert!(recording.wait().unwrap().success());
     for options in ["", "--realtime"] {
