@@ -80,6 +80,7 @@ fn dozing(world: &World) -> String {
             seen.extend(&page[..count]);
         }
     }
+    assert!(replay.wait().unwrap().success());
     drop(full);
     reader.read_to_end(&mut seen).unwrap();
     String::from_utf8(seen).unwrap()
