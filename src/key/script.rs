@@ -240,6 +240,7 @@ mod tests {
             ("-S -v awk", "awk", Inherited),
             ("-S -a name awk", "awk", Inherited),
             ("-S -S 'awk -f' x", "awk", Inherited),
+            ("-S -S -u PATH awk", "awk", Unset),
             ("-S a#b", "a#b", Inherited),
             ("-S '$P\\n'", "$P\\n", Inherited),
         ] {
