@@ -158,10 +158,9 @@ pub fn way_out(call: &Call, command: &Command) -> Option<String> {
     }
     let root = call.root.as_os_str().as_bytes();
     for entry in &command.environment {
-        let (name, value) = match entry.as_bytes().iter().position(|byte| *byte == b'=') {
-            Some(at) => (&entry.as_bytes()[..at], &entry.as_bytes()[at + 1..]),
-            None => (entry.as_bytes(), &[][..]),
-        };
+        let entry = entry.as_bytes();
+        let border = memchr::memchr(b'=', entry).unwrap_or(entry.len());
+        let (name, value) = entry.split_at(border);
         if !matches!(name, b"PWD" | b"OLDPWD") && memmem::find(value, root).is_some() {
             return Some(format!("variable `{}` names its root", OsStr::from_bytes(name).display()));
         }
@@ -201,7 +200,7 @@ fn harmless(word: &[u8], at: usize) -> Option<usize> {
 fn is_inside_relative(word: &[u8], slash: usize) -> bool {
     let behind = word[..slash].iter().rposition(|byte| *byte != b'/' && !is_of_name(*byte));
     let begin = behind.map_or(0, |at| at + 1);
-    begin < slash && !b"/-+".contains(&word[begin]) && begins_word(word, begin)
+    !b"/-+".contains(&word[begin]) && begins_word(word, begin)
 }
 
 /// Whether what stands there is the beginning of a word, and not what goes on behind an expansion or a quote that ends.
@@ -241,7 +240,7 @@ fn goes_home(line: &[u8]) -> bool {
         let argument = rest.trim_ascii_start();
         let is_word = !at.checked_sub(1).is_some_and(|before| is_of_name(line[before]) || line[before] == b'/');
         let ends = argument.first().is_none_or(|byte| b";&|)}-`\"'#<>".contains(byte)) || rest.starts_with(b"\n");
-        let is_command = rest.first().is_none_or(|byte| !is_of_name(*byte) && !b"/=:".contains(byte));
+        let is_command = rest.first().is_none_or(|byte| !is_of_name(*byte));
         // One word alone is a name: `sh -c cd` makes nothing.
         is_word && is_command && ends && line.len() > 2
     })
@@ -332,6 +331,11 @@ mod tests {
             "cd -",
             "(cd) ",
             "a\ncd\nrm x",
+            "a > /dev/null /x",
+            "a >/dev/nullable",
+            "~",
+            "cp a ~",
+            "cp a ~root",
         ] {
             assert!(leads(word), "{word}");
         }
@@ -361,6 +365,12 @@ mod tests {
             "cd a && rm b",
             "cd a/b; ls",
             "cd",
+            "abcd; ls",
+            "a/cd; ls",
+            "cd-rom; ls",
+            "ls $PWD",
+            "1..",
+            "..9",
             "\u{e9}/x",
         ] {
             assert!(!leads(word), "{word}");

@@ -95,7 +95,7 @@ impl<'a> Changes<'a> {
     }
 
     fn has_moved(&self, path: &Path) -> bool {
-        !self.moved.is_empty() && path.ancestors().skip(1).any(|folder| self.moved.contains(folder))
+        path.ancestors().skip(1).any(|folder| self.moved.contains(folder))
     }
 
     /// Whether it is a file that was to be changed under another name, perhaps before it was first looked at under this.

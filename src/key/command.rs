@@ -325,3 +325,54 @@ fn watched_input(request: &Request, surroundings: &Surroundings, descriptor: Bor
     let settled = now.saturating_sub(stamp.modified.max(stamp.changed)) > LONG_AGO;
     is_file.then_some(Watched { path, stamp, settled, digest })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn what_is_declared_has_a_number_and_is_relative_to_the_root_where_it_is_a_whole_path_there() {
+        for (word, name, value) in [
+            ("/w", "input.1.rooted", ""),
+            ("/w/", "input.1.rooted", ""),
+            ("/w/a/b", "input.1.rooted", "a/b"),
+            ("/wide", "input.1", "/wide"),
+            ("a", "input.1", "a"),
+            ("/", "input.1", "/"),
+        ] {
+            assert_eq!(declared("input", 0, OsStr::new(word), Path::new("/w")), Part::open(name, value), "{word}");
+        }
+        assert_eq!(declared("output", 9, OsStr::new("a"), Path::new("/w")), Part::open("output.10", "a"));
+    }
+
+    #[test]
+    fn only_a_file_that_is_hours_old_proves_what_was_read_from_it() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("f"), "x").unwrap();
+        let file = File::open(folder.path().join("f")).unwrap();
+        let stamp = stamp::from_stat(&fstat(&file).unwrap());
+        let surroundings = Surroundings {
+            cwd: folder.path().to_owned(),
+            project: None,
+            environment: Vec::new(),
+            streams: Streams { stdout: true, stderr: true, same: false },
+            descriptors: String::new(),
+            stdin: Stdin::File { offset: 0 },
+            stdin_content: Some((Digest::of(b"x"), 1)),
+            probe: &|_| Ok(Vec::new()),
+        };
+        let latest = stamp.modified.max(stamp.changed);
+        for (age, settled) in
+            [(i64::MIN, false), (0, false), (LONG_AGO, false), (LONG_AGO + 1, true), (2 * LONG_AGO, true)]
+        {
+            let now = latest.saturating_add(age);
+            let watched = watched_input(&Request::default(), &surroundings, file.as_fd(), now).unwrap();
+            assert_eq!((watched.stamp, watched.settled), (stamp, settled), "{age}");
+        }
+        let null = File::open("/dev/null").unwrap();
+        assert!(watched_input(&Request::default(), &surroundings, null.as_fd(), latest).is_none());
+    }
+}

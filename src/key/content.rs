@@ -114,9 +114,7 @@ pub fn hash(
     buffer: &mut Vec<u8>,
 ) -> io::Result<Digest> {
     let wanted = usize::try_from(size).unwrap_or(CHUNK).saturating_add(1).clamp(512, CHUNK);
-    if buffer.len() < wanted {
-        buffer.resize(wanted, 0);
-    }
+    buffer.resize(wanted.max(buffer.len()), 0);
     let end = offset.saturating_add(size);
     if size > LARGEST {
         return Err(io::ErrorKind::FileTooLarge.into());
@@ -325,6 +323,45 @@ mod tests {
             let digest = hash(read, offset, size, &mut Vec::new()).unwrap();
             assert_eq!(digest, Digest::of(&content[offset as usize..]), "{offset} {size}");
         }
+    }
+
+    #[test]
+    fn what_has_no_end_is_given_up_and_what_only_seems_so_is_read() {
+        // A buffer so large that this takes few steps.
+        let of = |bytes: u64, size: u64| {
+            let given = |chunk: &mut [u8], offset: u64| Ok(chunk.len().min(bytes.saturating_sub(offset) as usize));
+            hash(given, 0, size, &mut vec![0; 8 << 20]).map_err(|error| error.kind())
+        };
+        let too_large = Err(io::ErrorKind::FileTooLarge);
+        assert_eq!(of(MOST_MORE, 0), Ok(Digest::of(&vec![0; MOST_MORE as usize])));
+        assert_eq!(of(MOST_MORE + 1, 0), too_large);
+        assert_eq!(of(u64::MAX, 0), too_large);
+        assert_eq!(of(1, LARGEST), Ok(Digest::of(&[0])));
+        assert_eq!(of(1, LARGEST + 1), too_large);
+        assert_eq!(of(1, u64::MAX), too_large);
+    }
+
+    #[test]
+    fn a_signal_while_a_file_is_read_is_no_fault() {
+        let signals = Cell::new(2);
+        let read = |chunk: &mut [u8], offset: u64| match signals.get() {
+            0 => (&b"0123456789"[offset as usize..]).read(&mut chunk[..3]),
+            left => {
+                signals.set(left - 1);
+                Err(io::ErrorKind::Interrupted.into())
+            }
+        };
+        assert_eq!(hash(read, 0, 10, &mut Vec::new()).unwrap(), Digest::of(b"0123456789"));
+        let refused = |_: &mut [u8], _: u64| Err(io::ErrorKind::PermissionDenied.into());
+        assert_eq!(hash(refused, 0, 10, &mut Vec::new()).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn no_command_inherits_what_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("f"), "x").unwrap();
+        let (file, _) = open(&folder.path().join("f"), Links::Followed).unwrap();
+        assert!(rustix::io::fcntl_getfd(&file).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
     }
 
     #[test]

@@ -352,11 +352,15 @@ mod tests {
             ("A=x\\ -j4", "A=x\\ -j4"),
             ("--no-print-directory -l4", "--no-print-directory -l4"),
             ("-j8 7", "7"),
+            ("-j k", "k"),
+            ("-jobs -jk", "-jobs -jk"),
         ] {
             assert_eq!(without_jobserver(flags.as_bytes()), rest.as_bytes(), "{flags}");
         }
         let all = rules(EnvironmentMode::All, &[], &[]);
         assert_eq!(counted(&all, &["MAKEFLAGS= -j2", "MFLAGS=-k -j2"]), ["env.MFLAGS=-k"]);
+        // To any other program such words are its own.
+        assert_eq!(counted(&all, &["FLAGS= -j2  x", "NONE="]), ["env.FLAGS= -j2  x", "env.NONE="]);
     }
 
     #[test]
@@ -366,6 +370,9 @@ mod tests {
         texts.sort();
         texts.dedup();
         assert_eq!(texts.len(), names.len());
+        for (name, text) in [(&b"\xc3\xa4"[..], "\u{e4}"), (b"a'\"", "a'\""), (b"a\\", "a\\\\"), (b"\xff", "\\xff")] {
+            assert_eq!(readable(OsStr::from_bytes(name)), text);
+        }
     }
 
     #[test]

@@ -241,6 +241,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_what_says_that_nothing_is_there_is_nothing() {
+        assert_eq!(glimpse(Path::new("/nowhere/at/all")).unwrap(), Glimpse::Nothing);
+        assert!(glimpse(Path::new("/no\0path")).is_err());
+    }
+
+    #[test]
     fn neighbours_look_the_same_as_each_path_alone() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();

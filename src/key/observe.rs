@@ -399,3 +399,38 @@ fn names(folder: &Path) -> Option<Digest> {
     }
     Some(Digest::of(&writer.into_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn names_are_taken_down_of_a_folder_that_is_not_hours_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let stamp = stamp::of(folder.path()).unwrap();
+        let changed = stamp.modified.max(stamp.changed);
+        let at = |age| Folder::at(folder.path().to_owned(), changed + age);
+        assert!([0, LONG_AGO].iter().all(|age| at(*age).names.is_some()));
+        assert!([LONG_AGO + 1, 2 * LONG_AGO].iter().all(|age| at(*age).names.is_none()));
+        // As if something had been made within one tick of the clock.
+        let before = at(0);
+        assert!(before.is_same());
+        fs::write(folder.path().join("f"), "").unwrap();
+        assert!(!Folder { stamp: stamp::of(folder.path()).ok(), ..before }.is_same());
+    }
+
+    #[test]
+    fn more_than_a_few_things_that_are_there_are_worth_remembering() {
+        let seen = |facet, state| Observation { path: "p".into(), facet, state, stamp: None };
+        let (absent, there) = (seen(Facet::Whole, State::Absent), seen(Facet::Whole, State::Folder { mode: 0o755 }));
+        let of = |absents, theres| [vec![absent.clone(); absents], vec![there.clone(); theres]].concat();
+        for (absents, theres, is_worth) in
+            [(0, 0, false), (9, 0, false), (9, FEW, false), (0, FEW + 1, true), (0, 9, true)]
+        {
+            assert_eq!(is_worth_remembering(&of(absents, theres)), is_worth, "{absents} {theres}");
+        }
+        assert!(is_worth_remembering(&[seen(Facet::Kind, State::Absent)]));
+    }
+}

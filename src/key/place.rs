@@ -104,6 +104,15 @@ mod tests {
     }
 
     #[test]
+    fn the_first_dead_end_is_told_and_an_error_is_none() {
+        let world = tempfile::tempdir().unwrap();
+        let cwd = world.path().canonicalize().unwrap();
+        let found = at(&cwd, "gone/../also/../f");
+        assert_eq!(found, Place { path: cwd.join("f"), dead_end: Some(cwd.join("gone")) });
+        assert!(place(&cwd, Path::new("no\0path/../f")).is_err());
+    }
+
+    #[test]
     fn dots_are_taken_away() {
         let world = tempfile::tempdir().unwrap();
         let cwd = world.path().canonicalize().unwrap();

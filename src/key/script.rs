@@ -235,13 +235,26 @@ mod tests {
             ("-S \"${P}\"thon\\_x", "python", Inherited),
             ("-S a\\ b", "a b", Inherited),
             ("-S -C /tmp awk", "awk", Inherited),
+            ("-S -uPATH awk", "awk", Unset),
+            ("-S -i0 awk", "awk", Unset),
+            ("-S -v awk", "awk", Inherited),
+            ("-S -a name awk", "awk", Inherited),
+            ("-S -S 'awk -f' x", "awk", Inherited),
+            ("-S -S -u PATH awk", "awk", Unset),
+            ("-S a#b", "a#b", Inherited),
+            ("-S '$P\\n'", "$P\\n", Inherited),
         ] {
             assert_eq!(env(argument), Some((name.to_owned(), path)), "{argument}");
         }
         for argument in ["-S # nothing", "-i", "A=1", "-S", "-S $X", "-S a\\"] {
             assert_eq!(env(argument), None, "{argument}");
         }
-        let line = env_line(OsStr::new("-S --chdir=/x awk"), |_| None).unwrap();
-        assert_eq!(line.folder, Some(PathBuf::from("/x")));
+        for argument in ["-S --chdir=/x awk", "-S -C/x awk", "-S -C /x awk"] {
+            assert_eq!(
+                env_line(OsStr::new(argument), |_| None).unwrap().folder,
+                Some(PathBuf::from("/x")),
+                "{argument}"
+            );
+        }
     }
 }

@@ -111,3 +111,15 @@ fn check(read: &Bytes, before: &Stamp, image: Option<&Digest>) -> Result<(), ()>
         Bytes::Known(_) | Bytes::Denied => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_not_be_read_any_more_is_as_it_was_only_if_it_was_not_read_before() {
+        let stamp = Stamp { device: 1, inode: 1, size: 1, modified: 0, changed: 0, mode: 0o100_000 };
+        assert_eq!(check(&Bytes::Denied, &stamp, None), Ok(()));
+        assert_eq!(check(&Bytes::Denied, &stamp, Some(&Digest::of(b"x"))), Err(()));
+    }
+}

@@ -89,6 +89,8 @@ mod tests {
         assert!(ancestors.include(parent_id()));
         assert!(!ancestors.include(std::process::id()));
         assert!(!ancestors.are_nested());
+        assert!(executable("self").is_some());
+        assert_eq!(executable("self"), executable(&std::process::id().to_string()));
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod readme;
 mod recheck;
 mod redigest;
 mod reindex;
+mod replay;
 mod rerun;
 mod schema;
 mod screen;

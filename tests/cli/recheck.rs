@@ -76,22 +76,26 @@ fn what_does_something_else_is_printed_and_tagged() {
 
 #[test]
 fn an_owned_folder_may_have_been_there_or_not() {
-    for body in ["mkdir out; echo a > out/a", "echo a > out/a", "mkdir -p out; echo a > out/a"] {
+    // It is missing first, and made for a second try where the command wants it.
+    for (body, executions) in
+        [("mkdir out; echo a > out/a", 2), ("echo a > out/a", 3), ("mkdir -p out; echo a > out/a", 2)]
+    {
         let world = world(body);
         if !body.starts_with("mkdir out") {
             fs::create_dir(world.path("out")).unwrap();
         }
         record(&world, &["-o", "out/"]);
         rerun(&world).prints("");
+        assert_eq!(world.executions("tool"), executions, "{body}");
         is_clean(&world);
     }
 }
 
 #[test]
 fn outputs_in_folders_that_are_there_find_them() {
-    let world = world("cp input build/deep/out");
+    let world = world("mkdir made; cp input made/a; cp input build/deep/out");
     fs::create_dir_all(world.path("build/deep")).unwrap();
-    record(&world, &["-o", "build/deep/out"]);
+    record(&world, &["-o", "made", "-o", "build/deep/out"]);
     rerun(&world).prints("");
     assert_eq!(world.executions("tool"), 2);
 }
@@ -211,9 +215,28 @@ fn a_call_in_a_project_is_run_in_a_folder_of_the_same_name() {
     let world = World::new();
     world.write("fleche.toml", "");
     world.write("sub/input", "1\n");
-    let session = world.fleche(["run", "-i", "input", "--", "sh", "-c", "cat input; echo work"]);
+    let line = "cat input; echo work; cp input out";
+    let session = world.fleche(["run", "-i", "input", "-o", "out", "--", "sh", "-c", line]);
     session.current_dir(world.path("sub")).prints("1\nwork\n");
     rerun(&world).env_remove("TMPDIR").env_remove("STATE").prints("");
+}
+
+#[test]
+fn outputs_of_a_call_with_an_input_above_its_root_are_called_what_they_are_called_there() {
+    let world = world("cat input ../beside > out");
+    fs::write(world.root().join("beside"), "b\n").unwrap();
+    record(&world, &["-i", "../beside", "-o", "out"]);
+    rerun(&world).prints("");
+    assert_eq!((world.executions("tool"), world.read("out").as_str()), (2, "1\nb\n"));
+}
+
+#[test]
+fn a_program_that_is_found_by_a_whole_path_below_the_root_is_not_run_again() {
+    let world = world("cat input");
+    let tool = world.path("tool");
+    let run = world.fleche(["run", "-i", "input", "--", tool.to_str().unwrap()]);
+    run.env("TMPDIR", world.root().join("temporary")).env("STATE", world.home()).prints("1\n");
+    is_skipped(&world, "its program is found by a whole path below its root");
 }
 
 #[test]
@@ -236,14 +259,19 @@ fn a_command_that_is_given_a_stored_value_is_run_with_it() {
 
 #[test]
 fn a_rerun_has_a_home_and_temporary_files_of_its_own() {
-    let world = World::new();
-    world.write("in", "x\n");
-    let line = "cat in; echo more >> \"$HOME/.state\"; echo t > \"${TMPDIR:-/tmp}/fleche-test-of-recheck\"";
-    world.fleche(["run", "-i", "in", "--", "sh", "-c", line]).env("TMPDIR", world.home()).prints("x\n");
-    let state = || std::fs::read_to_string(world.home().join(".state")).unwrap();
-    assert_eq!(state(), "more\n");
-    let outcome = world.fleche(["verify", "--rerun", "-v"]).env("TMPDIR", world.home()).run();
-    assert_eq!((state().as_str(), outcome.stdout().as_str()), ("more\n", ""), "{}", outcome.stderr());
+    // In a file: what a command line says of its home is reason enough not to run it.
+    let world =
+        world("[ -d \"$HOME\" ] && [ -d \"$TMPDIR\" ] && echo own; echo more | tee -a \"$HOME/s\" >\"$TMPDIR/t\"");
+    let run = |words: &[&str]| world.fleche(words).env("TMPDIR", world.root().join("temporary"));
+    fs::create_dir(world.root().join("temporary")).unwrap();
+    let files =
+        || [world.home().join("s"), world.root().join("temporary/t")].map(|path| fs::read_to_string(path).unwrap());
+    run(&["run", "-i", "input", "--", "./tool"]).prints("own\n");
+    assert_eq!(files(), ["more\n"; 2]);
+    fs::write(world.root().join("temporary/t"), "").unwrap();
+    let said = format!("fleche: {} does the same\n", &key(&world)[..12]);
+    run(&["verify", "--rerun", "-v"]).ends(0, "", &said);
+    assert_eq!((files(), world.executions("tool")), (["more\n".to_owned(), String::new()], 2));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::key::{Surroundings, command, confirm, observe};
+use crate::key::{Surroundings, command, confirm, confirm_file, observe};
 use crate::model::{Digest, Reason, Request, Stdin, StdinRule, StdinSource};
 use crate::sys::stamp;
 
@@ -150,4 +150,28 @@ fn the_file_that_takes_the_place_of_standard_input_is_watched() {
     assert!(confirm().is_ok());
     world.write("f", "2");
     assert_eq!(confirm().unwrap_err(), Reason::InputChanged(world.path("f")));
+}
+
+#[test]
+fn one_file_can_be_confirmed_alone() {
+    let world = world();
+    world.script("tool", "#!/bin/sh\n");
+    let request = Request { argv: words(&["./tool"]), ..request(&["-i", "f"]) };
+    let mut watched = world.command(&request).watched.remove(0);
+    assert_eq!(confirm_file(&watched, &Memory::default()), Ok(()));
+    watched.digest = Digest::of(b"0");
+    assert_eq!(confirm_file(&watched, &Memory::default()), Err(Reason::InputChanged(watched.path.clone())));
+    world.remove("tool");
+    assert!(matches!(confirm_file(&watched, &Memory::default()), Err(Reason::InputUnreadable(..))));
+}
+
+#[test]
+fn a_program_is_looked_at_where_it_lies_whatever_standard_input_is() {
+    let world = world();
+    world.script("tool", "#!/bin/sh\n");
+    let request = Request { argv: words(&["./tool"]), ..request(&["-i", "f"]) };
+    let mut command = world.command(&request);
+    let before = observe(&request, &command, &mut Vec::new, &Memory::default(), &[]).unwrap();
+    command.stdin = Stdin::File { offset: 0 };
+    assert!(confirm(&request, &command, &before, &Memory::default(), &[]).is_ok());
 }

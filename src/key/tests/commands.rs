@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::error::{Error, Result};
-use crate::key::{Surroundings, command};
+use crate::key::{Surroundings, command, with_streams};
 use crate::model::{
     Command, CommandDigest, Digest, EnvironmentMode, Part, ProgramRule, Reference, Request, Stdin, StdinRule,
     StdinSource, Streams,
@@ -234,6 +234,21 @@ fn the_digest_is_that_of_the_parts() {
     let command = look(&plain(), &surroundings(world.root()));
     assert_eq!(Part::digest(&command.parts), command.digest);
     assert_eq!(command.parts[0].name, "format");
+}
+
+#[test]
+fn streams_can_be_exchanged_afterwards() {
+    let world = world();
+    let with = |streams| look(&plain(), &Surroundings { streams, ..surroundings(world.root()) });
+    let all =
+        [(true, true, true), (true, true, false), (true, false, false), (false, true, false), (false, false, false)];
+    for (stdout, stderr, same) in all {
+        let streams = Streams { stdout, stderr, same };
+        let (expected, exchanged) =
+            (with(streams), with_streams(&look(&plain(), &surroundings(world.root())), streams));
+        assert_eq!((exchanged.streams, exchanged.digest), (streams, expected.digest));
+        assert_eq!(exchanged.parts, expected.parts);
+    }
 }
 
 #[test]

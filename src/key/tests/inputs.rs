@@ -7,6 +7,10 @@ use crate::key::{ObserveError, observe};
 use crate::model::{Digest, Facet, Observation, State};
 use crate::sys::stamp;
 
+use super::super::content::SMALL;
+use super::super::facets::{Wanted, bytes};
+use super::super::inputs::{Candidate, Glance};
+use super::super::look::{Subject, look};
 use super::world::{Memory, World, request, shown};
 
 fn tree() -> World {
@@ -149,8 +153,17 @@ fn globs_go_through_links_that_they_name() {
     assert_eq!(seen(&world, &["-i", "src/*/away/*.c"]), ["src/l/away/x.c"]);
     assert_eq!(seen(&world, &["-i", "src/l*"]), ["src/l -> ../far/", "src/l/away/", "src/l/away/x.c"]);
     assert_eq!(seen(&world, &["-i", "src/**/*.c"]), ["src/a.c", "src/deep/er/c.c"]);
+    // Also where a folder that holds them matches, and a folder is no link.
+    world.folder("only");
+    world.link("../far", "only/l");
+    let all = seen(&world, &["-i", "**"]);
+    assert!(["src/l", "only/l"].iter().all(|link| all.contains(&format!("{link}/away/x.c"))), "{all:?}");
+    world.remove("only");
     world.link("..", "src/l");
     assert_eq!(seen(&world, &["-i", "src/*/*/*.h"]), ["src/l/src/b.h"]);
+    world.link("a.c", "src/l");
+    assert_eq!(seen(&world, &["-i", "src/l*"]), ["src/l -> a.c"]);
+    assert!(!seen(&world, &["-i", "src/*/"]).contains(&"src/l -> a.c".to_owned()));
 }
 
 #[test]
@@ -224,6 +237,12 @@ fn the_store_is_never_walked_through() {
     let seen = observe(&request, &world.command(&request), &mut Vec::new, &Memory::default(), &[store]).unwrap();
     assert!(shown(seen.observations()).iter().all(|line| !line.starts_with("src/deep")), "{seen:?}");
     assert!(shown(seen.observations()).contains(&"alias/a.c".to_owned()));
+}
+
+#[test]
+fn a_word_that_no_path_can_be_is_no_path_at_which_nothing_is() {
+    let found = World::new().try_observe(&request(&["-i", "a\0b"]));
+    assert!(matches!(found, Err(ObserveError::Unreadable(..))), "{found:?}");
 }
 
 #[test]
@@ -309,6 +328,29 @@ fn large_files_are_remembered_small_ones_are_read() {
     assert_eq!(digest_of(seen, "large"), Some(Digest::of(&vec![0; 1 << 17])));
     assert!(memory.told.borrow().is_empty());
     assert!(seen.iter().all(|seen| seen.stamp.is_none()));
+}
+
+#[test]
+fn of_all_files_that_are_read_the_large_ones_with_proven_stamps_are_remembered() {
+    let world = World::new();
+    for (size, time, is_told) in [
+        (SMALL, i64::MAX, false),
+        (SMALL + 1, i64::MAX, true),
+        (SMALL + 2, i64::MAX, true),
+        (SMALL + 1, 0, false),
+        (1, i64::MAX, false),
+        (1, 0, false),
+    ] {
+        let path = world.write("f", vec![0; size as usize]);
+        let found = stamp::of(&path).unwrap();
+        let (observing, watching) = (Memory::default(), Memory::default());
+        let candidate = Candidate { path: path.clone(), found: Glance::Unknown };
+        look(&[Subject { recorded: "f".into(), candidate, known: None }], &observing, time).unwrap();
+        bytes(&[Wanted { path, found, known: None }], &watching, time).remove(0).unwrap();
+        for memory in [observing, watching] {
+            assert_eq!(memory.told.borrow().iter().any(|(stamp, _)| *stamp == found), is_told, "{size} {time}");
+        }
+    }
 }
 
 #[test]

@@ -48,12 +48,13 @@ struct Run {
     trace: Trace,
     started: i64,
     known: Vec<Observation>,
+    cwd: PathBuf,
 }
 
 impl Run {
     fn new() -> Run {
         let world = World::new();
-        Run { world, trace: Trace::default(), started: LATER, known: Vec::new() }
+        Run { world, trace: Trace::default(), started: LATER, known: Vec::new(), cwd: "/nowhere".into() }
     }
 
     /// Touches a path before it is changed, its bytes kept.
@@ -77,7 +78,7 @@ impl Run {
         let is_unwatched = |path: &Path| path.ends_with("__pycache__");
         let ended = Ended {
             root: self.world.root(),
-            cwd: Path::new("/nowhere"),
+            cwd: &self.cwd,
             known: &self.known,
             memory: &memory,
             started: self.started,
@@ -91,6 +92,15 @@ impl Run {
         let one = |seen: Observation| (seen.path.to_str().unwrap().to_owned(), seen.facet);
         self.end().unwrap().into_iter().map(one).collect()
     }
+}
+
+/// What counts of a link `l` that was touched so, and was then what `afterwards` makes of it.
+fn of_link(seen: Seen, made: Made, afterwards: fn(&World)) -> Vec<Facet> {
+    let mut run = Run::new();
+    run.world.link("a", "l");
+    run.touch("l", seen, made);
+    afterwards(&run.world);
+    run.facets().into_iter().map(|(_, facet)| facet).collect()
 }
 
 fn look(name: &str, facet: Facet) -> Look {
@@ -135,6 +145,46 @@ fn what_somebody_else_changed_is_not_stored() {
         run.world.write("gone", "");
         assert_eq!(run.end(), Err(Reason::InputChanged("gone".into())));
     }
+}
+
+#[test]
+fn what_was_named_and_not_looked_at_does_not_count_whoever_changed_it() {
+    let mut run = Run::new();
+    run.world.write("f", "x");
+    run.world.folder("d");
+    for name in ["f", "d", "gone"] {
+        run.touch(name, NOT, UNMADE);
+    }
+    assert_eq!(run.facets(), []);
+    run.world.write("f", "other");
+    run.world.write("gone", "");
+    assert_eq!(run.facets(), []);
+}
+
+#[test]
+fn what_somebody_else_changed_is_not_stored_beside_what_the_command_moved() {
+    let mut run = Run::new();
+    run.world.write("d/f", "x");
+    run.world.write("f", "x");
+    run.touch("d", KIND, OWN);
+    run.touch("e", KIND, Made { moved_here: true, ..OWN });
+    run.touch("f", KIND, UNMADE);
+    fs::rename(run.world.path("d"), run.world.path("e")).unwrap();
+    run.end().unwrap();
+    run.world.write("f", "other");
+    assert_eq!(run.end(), Err(Reason::InputChanged("f".into())));
+}
+
+#[test]
+fn a_young_folder_must_hold_what_was_listed_and_an_old_one_is_believed_by_its_time() {
+    let mut run = Run::new();
+    run.world.write("d/a", "");
+    run.list("d", &[]);
+    let touch = run.trace.touched.get_mut(&run.world.path("d")).unwrap();
+    touch.listing.as_mut().unwrap().entries.clear();
+    run.end().unwrap();
+    run.started = 0;
+    assert_eq!(run.end(), Err(Reason::InputChanged("d".into())));
 }
 
 #[test]
@@ -209,6 +259,23 @@ fn what_is_replaced_unread_counts_by_what_make_goes_by() {
 }
 
 #[test]
+fn a_link_counts_where_it_was_seen_or_is_gone_or_was_changed_in_its_place() {
+    let exchanged = |world: &World| world.link("b", "l");
+    let removed = |world: &World| world.remove("l");
+    for (seen, made, afterwards, facets) in [
+        (NOT, OWN, exchanged as fn(&World), vec![]),
+        (KIND, OWN, exchanged, vec![Facet::Kind]),
+        (CONTENT, OWN, exchanged, vec![Facet::Kind]),
+        (NOT, EDITED, exchanged, vec![Facet::Kind]),
+        (NOT, OWN, removed, vec![Facet::Kind]),
+        (METADATA, OWN, removed, vec![Facet::Kind, Facet::Metadata]),
+        (METADATA, EDITED, removed, vec![Facet::Kind, Facet::Metadata]),
+    ] {
+        assert_eq!(of_link(seen, made, afterwards), facets, "{seen:?} {made:?}");
+    }
+}
+
+#[test]
 fn permissions_that_a_file_has_kept_count() {
     let mut run = Run::new();
     run.world.write("f", "before");
@@ -263,6 +330,18 @@ fn temporaries_count_only_where_their_names_are_chosen() {
 }
 
 #[test]
+fn what_is_in_a_temporary_folder_counts_where_the_folder_was_there_before() {
+    let mut run = Run::new();
+    run.world.write("tmpXa8Kq2/old", "");
+    run.touch("tmpXa8Kq2", NOT, EXCLUSIVE);
+    run.touch("tmpXa8Kq2/f", METADATA, OWN);
+    run.touch("newXa8Kq2", NOT, EXCLUSIVE);
+    run.touch("newXa8Kq2/f", METADATA, OWN);
+    let names: Vec<String> = run.facets().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["tmpXa8Kq2", "tmpXa8Kq2/f"]);
+}
+
+#[test]
 fn the_command_may_change_what_it_listed() {
     let mut run = Run::new();
     run.world.write("d/a", "");
@@ -293,6 +372,19 @@ fn times_of_a_folder_count_where_it_was_listed_and_left_alone() {
     assert_eq!(run.facets(), [look("d", Facet::Kind), look("d", listing(&[]))]);
     run.touch("d", METADATA, UNMADE);
     assert_eq!(run.facets(), [look("d", Facet::Kind)]);
+}
+
+#[test]
+fn times_of_a_folder_count_unlisted_too_but_not_where_the_command_stands() {
+    let mut run = Run::new();
+    run.world.folder("d");
+    run.touch("d", METADATA, UNMADE);
+    assert_eq!(run.facets(), [look("d", Facet::Metadata)]);
+    run.cwd = run.world.path("d");
+    assert_eq!(run.facets(), [look("d", Facet::Kind)]);
+    run.list("d", &[]);
+    run.trace.touched.values_mut().for_each(|touch| touch.seen = METADATA);
+    assert_eq!(run.facets(), [look("d", Facet::Metadata), look("d", listing(&[]))]);
 }
 
 #[test]
@@ -445,6 +537,17 @@ fn a_folder_that_could_not_be_removed_is_not_the_commands_own() {
     assert_eq!(run.end(), Err(Reason::InputChanged("d/f".into())));
     // It was, and was made anew in its place.
     run.touch("d", KIND, EXCLUSIVE);
+    run.end().unwrap();
+}
+
+#[test]
+fn a_folder_that_could_not_be_removed_may_hold_what_was_there_and_lack_what_was_sought() {
+    let mut run = Run::new();
+    run.world.write("d/old", "x");
+    run.touch("d", KIND, OWN);
+    run.touch("d/old", NOT, OWN);
+    run.touch("d/sought", KIND, UNMADE);
+    run.world.write("d/old", "y");
     run.end().unwrap();
 }
 
