@@ -239,6 +239,7 @@ impl<'a> Analysis<'a> {
         match one.kind() {
             // The call failed, or it made no difference: either can depend on what is there.
             Some(FileType::RegularFile) if one.is_changed() => bytes_and(touch),
+            Some(FileType::Symlink) if one.is_changed() => link_and(touch),
             _ if one.is_changed() => vec![Facet::Kind],
             Some(FileType::Directory) if touch.seen.metadata && self.is_folder_dated(one) => vec![Facet::Metadata],
             _ => looked_at(touch),
@@ -273,6 +274,7 @@ impl<'a> Analysis<'a> {
             Some(FileType::RegularFile) => bytes_and(touch),
             Some(FileType::Symlink) if is_gone => looked_at(touch).into_iter().chain([Facet::Kind]).collect(),
             Some(FileType::Symlink) if touch.made.own && !is_seen(touch) => Vec::new(),
+            Some(FileType::Symlink) => link_and(touch),
             Some(_) => vec![Facet::Kind],
         }
     }
@@ -357,6 +359,12 @@ fn looked_at(touch: &Touch) -> Vec<Facet> {
 /// The bytes of a file, and what stat(2) tells if that was asked, or is by now what it tells of an output.
 fn bytes_and(touch: &Touch) -> Vec<Facet> {
     if touch.seen.metadata || touch.made.carried { vec![Facet::Content, Facet::Metadata] } else { vec![Facet::Content] }
+}
+
+/// The text of a link that the command was to change, and what lstat(2) tells if a program asked for it of which it is not known
+/// that less makes a difference.
+fn link_and(touch: &Touch) -> Vec<Facet> {
+    if touch.seen.exactly { vec![Facet::Kind, Facet::Metadata] } else { vec![Facet::Kind] }
 }
 
 /// What counts of a regular file in whose place the command put another.

@@ -137,6 +137,20 @@ fn times_count_for_those_who_ask_for_them() {
     is_hit(&world, "cat a", "1\n");
     is_stored(&world, "stat -c %Y a", "1000000000\n");
     is_stored(&world, "test a -nt b && echo newer; true", "");
+    // Of a link that is then replaced as well.
+    for change in ["ln -sfn b l", "ln -s b n; mv -f n l"] {
+        let dated = |time: &str| world.shell(&format!("rm -f l n; ln -s a l; touch -h -d @{time} l")).prints("");
+        let line = format!("stat -c %Y l; {change}");
+        dated("1000000001");
+        is_stored(&world, &line, "1000000001\n");
+        dated("1000000002");
+        is_stored(&world, &line, "1000000002\n");
+    }
+    // Not for whoever only replaces it.
+    for (time, verdict) in [("1000000001", "stored"), ("1000000002", "hit")] {
+        world.shell(&format!("rm -f l; ln -s a l; touch -h -d @{time} l")).prints("");
+        assert_eq!(told(&world, &[], "ln -sfn b l").0, verdict);
+    }
 }
 
 #[test]
