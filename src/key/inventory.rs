@@ -37,6 +37,8 @@ pub struct Proven {
 pub fn identity<'a>(command: &Command, places: impl Iterator<Item = &'a Path>, apart_from: &[PathBuf]) -> Digest {
     let mut writer = Writer::new();
     writer.field("command", &command.digest.0.0);
+    // Another fleche may look elsewhere.
+    writer.field("version", env!("CARGO_PKG_VERSION").as_bytes());
     let folders = [("root", command.root.as_path()), ("cwd", &command.cwd)];
     let places = places.map(|path| ("place", path));
     let apart = apart_from.iter().map(|path| ("apart", path.as_path()));

@@ -131,8 +131,8 @@ impl World {
         command.args(words).current_dir(self.work()).env_clear();
         command.env("HOME", self.home()).env("PATH", search_path()).env("LANG", "C").env("TZ", "UTC");
         command.stdin(Stdio::null());
-        // SAFETY: one system call.
-        unsafe { command.pre_exec(close_on_exec_beyond_the_standard_ones) };
+        // SAFETY: a few system calls.
+        unsafe { command.pre_exec(leave_the_surroundings_behind) };
         Session { command, input: None }
     }
 
@@ -157,9 +157,14 @@ pub fn search_path() -> &'static str {
     "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 }
 
-/// Keeps what is left open in the process that runs the tests (a lock, a log) from what they start.
-fn close_on_exec_beyond_the_standard_ones() -> std::io::Result<()> {
+/// Keeps what is left open in the process that runs the tests (a lock, a log), and what it ignores (under `nohup`, in the
+/// background of a script), from what they start.
+fn leave_the_surroundings_behind() -> std::io::Result<()> {
     const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+        // SAFETY: a disposition without a handler.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
     // SAFETY: changes flags; where the kernel cannot, the descriptors are inherited.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
     Ok(())
