@@ -17,6 +17,7 @@ use crate::sys::stamp;
 
 use super::inputs::{Candidate, Glance};
 use super::look::{self, Sight, Subject};
+use super::place::is_nothing;
 use super::walk::{self, Trail};
 
 /// One thread looks at so many blocks sooner than a second one is started.
@@ -50,23 +51,19 @@ pub fn identity<'a>(command: &Command, places: impl Iterator<Item = &'a Path>, a
 
 /// An inventory of what was observed along `trail`; `None` where not all that decided it is known.
 /// `now`, in nanoseconds since 1970, must be from before the first look.
-pub fn take(identity: Digest, observations: &[Observation], trail: Trail, now: i64) -> Option<Inventory> {
+pub fn take(identity: Digest, observations: &[Observation], mut trail: Trail, now: i64) -> Option<Inventory> {
     if !trail.is_whole {
         return None;
     }
-    let walked = |(path, stamp, names): (PathBuf, Option<Stamp>, Names)| {
-        let stamp = stamp.filter(|stamp| stamp::is_settled_at(stamp, &path, now));
-        Walked { path, stamp, names }
-    };
-    let folders = trail.folders.into_iter().map(walked).collect();
-    Some(Inventory::of(identity, observations, folders, trail.links))
+    for folder in &mut trail.folders {
+        folder.stamp = folder.stamp.filter(|stamp| stamp::is_settled_at(stamp, &folder.path, now));
+    }
+    Some(Inventory::of(identity, observations, trail.folders, trail.links))
 }
 
 /// Looks where `inventory` tells; `None` where it cannot be said that an ordinary look would find just these paths.
 pub fn check(inventory: Inventory, root: &Path, memory: &dyn StampMemory, now: i64) -> Option<Proven> {
-    let is_same = |folder: &Walked| is_same_folder(folder);
-    let are_same = |folders: &[Walked]| vec![folders.iter().all(is_same)];
-    if !look::shared(&inventory.folders, are_same).into_iter().all(|same| same)
+    if !look::each(&inventory.folders, is_same_folder).into_iter().all(|same| same)
         || !inventory.links.iter().all(|link| walk::end_of(&link.link) == *link)
     {
         return None;
@@ -273,7 +270,7 @@ impl Glances {
         };
         match found {
             Ok(found) => Ok(Found::Something(stamp::from_stat(&found))),
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => Ok(Found::Nothing),
+            Err(error) if is_nothing(&error.into()) => Ok(Found::Nothing),
             Err(error) => Err(error),
         }
     }

@@ -166,8 +166,9 @@ pub fn observe(
     let now = clock::now();
     let named = |error: ObserveError| error.below(&command.root);
     let mut gathering = begin(request, command, apart_from).map_err(named)?;
-    let identity = gathering.is_wide().then(|| inventory::identity(command, gathering.places(), apart_from));
-    let known_inventory = identity.filter(|_| !request.pure).and_then(|identity| memory.inventory(&identity));
+    let is_wide = !request.pure && gathering.is_wide();
+    let identity = is_wide.then(|| inventory::identity(command, gathering.places(), apart_from));
+    let known_inventory = identity.and_then(|identity| memory.inventory(&identity));
     if let Some(proven) = known_inventory.and_then(|known| inventory::check(known, &command.root, memory, now)) {
         let how = How::Proven(Box::new(proven));
         return Ok(Observed { seen: OnceCell::new(), how, folders: Vec::new(), guarded: OnceCell::new() });
@@ -187,7 +188,7 @@ pub fn observe(
         state: sight.state,
     };
     let observations = subjects.into_iter().zip(sights).map(observation).collect();
-    let way = identity.filter(|_| !request.pure).map(|identity| (identity, now, trail.take()));
+    let way = identity.map(|identity| (identity, now, trail.take()));
     Ok(Observed {
         seen: OnceCell::from((observations, stamps)),
         how: How::Gathered(way),

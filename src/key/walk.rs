@@ -12,7 +12,7 @@ use rustix::fs::FileType;
 use walkdir::{DirEntry, DirEntryExt, WalkDir};
 
 use crate::error::Error;
-use crate::model::{Ended, Names, Stamp};
+use crate::model::{Ended, Names, Walked};
 use crate::sys::stamp;
 
 use super::ObserveError;
@@ -82,8 +82,8 @@ fn plain_tree(
 /// Where walks led, and what they met on the way: that the same walks would meet the same again is proven by it.
 #[derive(Clone, Debug)]
 pub struct Trail {
-    /// The folders that were read, in their order, with the stamps that they had before.
-    pub folders: Vec<(PathBuf, Option<Stamp>, Names)>,
+    /// The folders that were read, in their order, with the stamps that they had before, however young.
+    pub folders: Vec<Walked>,
     /// Links whose ends decide how it goes on.
     pub links: Vec<Ended>,
     /// Whether nothing else decided that.
@@ -98,13 +98,13 @@ impl Default for Trail {
 
 impl Trail {
     fn enter(&mut self, folder: &Path) -> usize {
-        self.folders.push((folder.to_owned(), stamp::of(folder).ok(), Names::default()));
+        self.folders.push(Walked { path: folder.to_owned(), stamp: stamp::of(folder).ok(), names: Names::default() });
         self.folders.len() - 1
     }
 
     fn name(&mut self, folder: Option<usize>, entry: &DirEntry) {
         match folder.and_then(|place| self.folders.get_mut(place)) {
-            Some((_, _, names)) => names.add(entry.file_name(), told_apart(kind(entry.file_type()).as_raw_mode())),
+            Some(walked) => walked.names.add(entry.file_name(), told_apart(kind(entry.file_type()).as_raw_mode())),
             None => self.is_whole = false,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -294,6 +294,13 @@ impl Folder {
     /// where its own folder belongs.
     pub fn put(&self, temporary: Temporary, name: &str) -> io::Result<()> {
         self.put_with(temporary, name, RenameFlags::empty()).map(drop)
+    }
+
+    /// Writes a whole file, not synced, in the place of what was there.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self.temporary()?;
+        file.as_file_mut().write_all(bytes)?;
+        self.put(file, name)
     }
 
     /// Moves a finished file to `name` unless something is there; says whether it was moved.

@@ -2,8 +2,6 @@
 //!
 //! They lie beside the stamps of large files and are, like those, no part of any call: what is lost is looked at again.
 
-use std::io::{self, Write};
-
 use super::folder::Found;
 use super::frame::{self, Kind};
 use super::{Access, Store};
@@ -12,19 +10,13 @@ use crate::model::{Digest, Inventory};
 impl Store {
     /// Remembers what a look found, in place of what the same look found before. What cannot be written is not remembered.
     pub fn keep_inventory(&self, inventory: &Inventory) {
-        if self.access == Access::ReadWrite {
-            let _ = self.write_inventory(inventory);
+        if self.access != Access::ReadWrite {
+            return;
         }
-    }
-
-    fn write_inventory(&self, inventory: &Inventory) -> io::Result<()> {
         let bytes = frame::seal(Kind::Inventory, &inventory.encode());
-        if bytes.len() as u64 > self.folder.bounds().most {
-            return Ok(());
+        if bytes.len() as u64 <= self.folder.bounds().most {
+            let _ = self.folder.write(&name(&inventory.identity), &bytes);
         }
-        let mut file = self.folder.temporary()?;
-        file.as_file_mut().write_all(&bytes)?;
-        self.folder.put(file, &name(&inventory.identity))
     }
 
     pub(super) fn own_inventory(&self, identity: &Digest) -> Option<Inventory> {

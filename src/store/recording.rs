@@ -211,7 +211,7 @@ impl Recording<'_> {
         let Some(mut sets) = self.store.replaceable_path_sets(command) else { return Ok(()) };
         sets.unwatchable = Some(why.to_owned());
         let bytes = frame::seal(Kind::PathSets, &path_set_body(sets));
-        let written = self.put(&paths_name(command), &bytes);
+        let written = self.store.folder.write(&paths_name(command), &bytes);
         written.map_err(|error| unusable("cannot remember that a command is not to be watched", error))
     }
 
@@ -359,8 +359,8 @@ impl Recording<'_> {
         let (call_name, paths_name) = (call_name(&call.key), paths_name(&call.command));
         match durability {
             Durability::Buffered => {
-                self.put(&call_name, call_bytes)?;
-                set_bytes.map_or(Ok(()), |bytes| self.put(&paths_name, bytes))
+                self.store.folder.write(&call_name, call_bytes)?;
+                set_bytes.map_or(Ok(()), |bytes| self.store.folder.write(&paths_name, bytes))
             }
             Durability::Synced => {
                 self.sync_values()?;
@@ -368,12 +368,6 @@ impl Recording<'_> {
                 set_bytes.map_or(Ok(()), |bytes| self.put_synced(&paths_name, bytes))
             }
         }
-    }
-
-    fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut file = self.store.folder.temporary()?;
-        file.as_file_mut().write_all(bytes)?;
-        self.store.folder.put(file, name)
     }
 
     fn put_synced(&self, name: &str, bytes: &[u8]) -> io::Result<()> {

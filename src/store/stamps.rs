@@ -1,7 +1,5 @@
 //! Digests of large files that many commands read, remembered by the file's stamp.
 
-use std::io::{self, Write};
-
 use super::frame::{self, Kind};
 use super::{Access, Store};
 use crate::model::{Digest, Inventory, Malformed, Reader, Remembered, Stamp, StampMemory, Writer};
@@ -24,16 +22,8 @@ impl StampMemory for Store {
     fn remember(&self, stamp: &Stamp, seen: &Remembered) {
         if self.access == Access::ReadWrite {
             // What is not remembered is hashed again.
-            let _ = self.write_stamp(stamp, seen);
+            let _ = self.folder.write(&name(stamp), &frame::seal(Kind::Stamp, &encode(stamp, seen)));
         }
-    }
-}
-
-impl Store {
-    fn write_stamp(&self, stamp: &Stamp, seen: &Remembered) -> io::Result<()> {
-        let mut file = self.folder.temporary()?;
-        file.as_file_mut().write_all(&frame::seal(Kind::Stamp, &encode(stamp, seen)))?;
-        self.folder.put(file, &name(stamp))
     }
 }
 

@@ -79,17 +79,18 @@ pub fn from_stat(stat: &Stat) -> Stamp {
 /// A younger stamp is "racy", as in git's index: a second write within the resolution of the file
 /// system's clock leaves it as it is. A stamp from the future proves nothing either.
 pub fn is_settled(stamp: &Stamp, file: impl AsFd, now: i64) -> bool {
-    let age = now.saturating_sub(stamp.modified.max(stamp.changed));
-    if age <= LOCAL_RESOLUTION {
-        return false;
-    }
-    age > REMOTE_RESOLUTION || is_local(file)
+    is_old(stamp, now, || is_local(file))
 }
 
 /// The same of what lies at `path`, a link followed.
 pub fn is_settled_at(stamp: &Stamp, path: &Path, now: i64) -> bool {
+    is_old(stamp, now, || statfs(path).is_ok_and(|system| !is_remote(&system)))
+}
+
+/// Whether `stamp` is older than the clock of its file system is coarse.
+fn is_old(stamp: &Stamp, now: i64, is_local: impl FnOnce() -> bool) -> bool {
     let age = now.saturating_sub(stamp.modified.max(stamp.changed));
-    age > REMOTE_RESOLUTION || age > LOCAL_RESOLUTION && statfs(path).is_ok_and(|system| !is_remote(&system))
+    age > REMOTE_RESOLUTION || age > LOCAL_RESOLUTION && is_local()
 }
 
 /// Whether the stamps of `file` are by this machine's clock.
