@@ -38,6 +38,8 @@ mod made {
             let told = vec![("stdin".to_owned(), "null".to_owned())];
             put("export", name, &fuzzing::parcel_bytes(&Parcel { call: call.clone(), path_set: set, told }))?;
             put("frame", name, &fuzzing::sealed(b'c', &call.encode()[..40]).expect("a kind"))?;
+            let apart = fuzzing::sealed_apart(b'c', &call.encode()[..20], &call.encode()[20..40]).expect("a kind");
+            put("frame", &format!("{name}-apart"), &apart)?;
         }
         put("export", "nothing", b"fleche export 1\n")?;
         let mut sets = PathSets::new(CommandDigest::of_parts(b"command"));
@@ -56,7 +58,9 @@ mod made {
         put("ledger", "all", &ledger())?;
         let stamp = stamp(3);
         put("stamp", "one", &fuzzing::stamp_bytes(&stamp, &Remembered { digest: Digest::of(b"x"), binary: true }))?;
-        put("inventory", "one", &inventory(stamp).encode())?;
+        let (body, blocks) = inventory(stamp).encode();
+        put("inventory", "one", &[&(body.len() as u16).to_le_bytes(), &body[..], &blocks].concat())?;
+        put("inventory", "block", &blocks)?;
         for (number, text) in CONFIGURATIONS.iter().enumerate() {
             put("configuration", &number.to_string(), text.as_bytes())?;
         }

@@ -7,5 +7,7 @@ pub use crate::config::fuzzing::{configuration, room, tags};
 pub use crate::engine::fuzzing::places;
 pub use crate::exec::fuzzing::opening;
 pub use crate::key::fuzzing::globs;
-pub use crate::store::fuzzing::{KINDS, event, ledger, line, opened, parcel, parcel_bytes, sealed, stamp, stamp_bytes};
+pub use crate::store::fuzzing::{
+    KINDS, event, ledger, line, opened, opened_apart, parcel, parcel_bytes, sealed, sealed_apart, stamp, stamp_bytes,
+};
 pub use crate::ui::parse_time as time;

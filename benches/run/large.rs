@@ -4,10 +4,10 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::race::{Contender, Samples, Stdout, race};
-use super::report::{Limit, Report, Row, mebibytes, seconds};
+use super::report::{Limit, Report, Row, mebibytes};
 use super::world::{Build, Cache, Declared, fleche};
 use super::{Bench, Group};
 
@@ -123,23 +123,19 @@ fn finish(
 ) -> Result<(), Box<dyn Error>> {
     let samples = race(contenders, bench.rounds(case.rounds))?;
     let (cat, others) = samples.split_first().ok_or("nobody ran")?;
-    report.add(row(case.name, "cat", cat));
+    report.add(Row::of(case.name, "cat", cat));
     for (build, own) in bench.builds.iter().zip(others) {
         report.add(Row {
             against: against.to_owned(),
             ratio: Some(own.ratio(cat)),
             limit: Some(Limit::AtMost(case.most)),
-            ..row(case.name, &build.label, own)
+            ..Row::of(case.name, &build.label, own)
         });
     }
     for (build, own) in bench.builds.iter().zip(others) {
         report.add(memory(case, build, own));
     }
     Ok(())
-}
-
-fn row(case: &str, program: &str, samples: &Samples) -> Row {
-    Row { case: case.to_owned(), program: program.to_owned(), measured: seconds(samples.median()), ..Row::default() }
 }
 
 fn memory(case: &Case, build: &Build, samples: &Samples) -> Row {
@@ -162,7 +158,9 @@ fn words(command: &[&str]) -> Vec<OsString> {
     command.iter().map(OsString::from).collect()
 }
 
-fn remove(path: &PathBuf) -> io::Result<()> {
+/// Removes a file or folder, if it is there.
+pub fn remove(path: impl AsRef<Path>) -> io::Result<()> {
+    let path = path.as_ref();
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -4,7 +4,9 @@
 
 mod calls;
 mod crowd;
+mod inputs;
 mod large;
+mod outputs;
 mod process;
 mod questions;
 mod race;
@@ -71,6 +73,12 @@ enum Group {
     Crowd,
     /// Watched commands: compilers, a build, a hit that looks at many files
     Watch,
+    /// Hits that look at 1,000 to 100,000 files, and the first look at them
+    Inputs,
+    /// The first look at a file of 4 GiB
+    Large,
+    /// Hits with a thousand outputs
+    Outputs,
     /// Questions to a million calls; takes several minutes and 9 GB, and is left out unless it is named
     Questions,
 }
@@ -122,6 +130,12 @@ impl Options {
 }
 
 fn main() -> ExitCode {
+    // The floor for looking at many files is a program of its own.
+    if let [_, word, list] = &std::env::args_os().collect::<Vec<_>>()[..]
+        && word == inputs::STAT_LOOP
+    {
+        return if inputs::stat_loop(Path::new(list)).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let options = Options::parse();
     let done = match &options.seed {
         Some(folder) => seed::fill(folder, options.calls()),
@@ -156,6 +170,8 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
         crowd::measure(&bench, &mut report)?;
     }
     watch::measure(&bench, &mut report)?;
+    inputs::measure(&bench, &mut report)?;
+    outputs::measure(&bench, &mut report)?;
     if bench.options.only.contains(&Group::Questions) {
         questions::measure(&bench, &mut report)?;
     }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::process::{self, Streams, Strings};
+use super::world::Cache;
 
 /// Rounds that are run first and not counted.
 const WARM_UP: usize = 3;
@@ -29,6 +30,21 @@ pub struct Contender<'a> {
     pub exit: i32,
     /// Done before each run and not timed.
     pub before: Box<dyn FnMut() -> io::Result<()> + 'a>,
+}
+
+impl<'a> Contender<'a> {
+    /// One that succeeds without output.
+    pub fn silent(name: &str, words: Vec<OsString>, cache: &'a Cache) -> Contender<'a> {
+        Contender {
+            name: name.to_owned(),
+            words,
+            environment: &cache.environment,
+            stdout: Stdout::Null,
+            length: 0,
+            exit: 0,
+            before: Box::new(|| Ok(())),
+        }
+    }
 }
 
 /// Where standard output leads.

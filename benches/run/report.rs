@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::race::Quartiles;
+use super::race::{Quartiles, Samples};
 
 /// What is measured, for one program.
 #[derive(Default)]
@@ -69,6 +69,17 @@ impl Report {
 }
 
 impl Row {
+    /// The median of what was measured of a program.
+    pub fn of(case: &str, program: &str, samples: &Samples) -> Row {
+        let (case, program) = (case.to_owned(), program.to_owned());
+        Row { case, program, measured: seconds(samples.median()), ..Row::default() }
+    }
+
+    /// The same with the ratio of `own` samples to those of another program.
+    pub fn beside(self, own: &Samples, other: &Samples, against: &str, limit: Option<Limit>) -> Row {
+        Row { against: against.to_owned(), ratio: Some(own.ratio(other)), limit, ..self }
+    }
+
     fn verdict(&self) -> &'static str {
         let value = self.value.or(self.ratio.map(|ratio| ratio.median));
         match (value, self.limit) {
@@ -90,7 +101,7 @@ impl Limit {
 
     fn text(self) -> String {
         match self {
-            Limit::AtMost(most) => most.to_string(),
+            Limit::AtMost(most) => ((most * 1000.0).round() / 1000.0).to_string(),
             Limit::AtLeast(least) => format!("{least} at least"),
         }
     }

@@ -16,7 +16,7 @@ use super::process::{FRESH, fresh_number};
 
 /// Inputs that are younger than this are hashed on every hit, because their stamps prove nothing yet: right, but not
 /// what most hits do.
-const SETTLED: Duration = Duration::from_millis(2100);
+pub const SETTLED: Duration = Duration::from_millis(2100);
 
 /// A small input, relative to the working directory.
 pub const SMALL: &str = "small.txt";
@@ -233,6 +233,19 @@ impl Cache {
         let replayed = self.expect(build, declared, command, "fleche: hit ")?;
         if replayed.stdout != bare.stdout {
             return Err(format!("{}: the replay of {command:?} differs from the command", build.label).into());
+        }
+        Ok(())
+    }
+
+    /// Has `words`, those of `fleche run`, record their command, and makes sure that from now on it is a hit.
+    pub fn record_words(&self, words: &[OsString]) -> Result<(), Box<dyn Error>> {
+        let mut verbose = words.to_vec();
+        verbose.insert(2, "-v".into());
+        for needle in ["; stored ", "fleche: hit "] {
+            let said = self.succeed(&verbose)?.stderr;
+            if !said.contains(needle) {
+                return Err(format!("{verbose:?} said `{said}` and not `{needle}`").into());
+            }
         }
         Ok(())
     }

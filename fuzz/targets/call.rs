@@ -22,6 +22,8 @@ fuzz_target!(|bytes: &[u8]| {
     });
     if let Ok(call) = Call::decode(bytes, &mut room()) {
         comes_back(&call, Call::encode, |bytes| Call::decode(bytes, &mut room()).ok());
+        let (body, apart) = call.encode_apart();
+        assert_eq!(Call::decode_parts(&body, &apart, &mut Room::of(Room::OWN)), Ok(call.clone()));
         let _ = (call.grades(), call.name(), call.values().count(), call.outcome.transcript.chunks().count());
     }
 });

@@ -48,7 +48,7 @@ pub fn unpack(call: &Call, store: &Store, folder: &Path) -> Result<Vec<String>> 
     let folder = folder.canonicalize().map_err(cannot)?;
     let places = Places::below(&folder);
     let former = Former::known(|| Former::of([outputs.as_slice()]));
-    let inputs = Inputs { words: &[], observations: &[] };
+    let inputs = Inputs { words: &[], observations: &|| &[] };
     let restored = outputs::restore(&places, &outputs, &Values(store), Mtime::Now, &former, &inputs);
     restored.map(|restored| restored.warnings).map_err(|reason| Error::failure(reason.to_string()))
 }

@@ -1,6 +1,5 @@
 //! Looking up: from a command to the call that answers it.
 
-use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::{Error, cause};
 use crate::key::{self, ObserveError, Observed};
-use crate::model::{Answer, Call, Command, Key, Observation, PathSets, Reason, Request};
+use crate::model::{Answer, Call, Command, Key, KeyBase, Observation, PathSets, Reason, Request};
 use crate::store::Store;
 use crate::sys::clock;
 
@@ -146,7 +145,7 @@ impl<'a> Sought<'a> {
     pub fn keys(&self, store: &Store) -> Keys<'_> {
         match self.request.is_watched() {
             true => Keys::new(self.command, self.observations(store)),
-            false => Keys { command: self.command, observations: self.observed.key_bytes() },
+            false => Keys { command: self.command, base: self.observed.key_base(&self.command.digest) },
         }
     }
 
@@ -184,16 +183,16 @@ pub enum Binding {
     Root,
 }
 
-/// The keys of the calls of a command that made the same observations, which may be many and are encoded once.
+/// The keys of the calls of a command that made the same observations, which may be many and are gone through once.
 pub struct Keys<'a> {
     command: &'a Command,
-    observations: Cow<'a, [u8]>,
+    base: KeyBase,
 }
 
 impl<'a> Keys<'a> {
     /// Those of `command` with `observations`.
     pub fn new(command: &'a Command, observations: &[Observation]) -> Keys<'a> {
-        Keys { command, observations: Cow::Owned(Observation::key_bytes(observations)) }
+        Keys { command, base: KeyBase::of(&command.digest, &[Observation::key_bytes(observations)]) }
     }
 
     /// The key of the call that is bound like this.
@@ -205,7 +204,7 @@ impl<'a> Keys<'a> {
             Binding::Name => Some(root.file_name().unwrap_or_default().as_bytes()),
             Binding::Root => Some(root.as_os_str().as_bytes()),
         };
-        Key::of(&self.command.digest, &self.observations, bound_to)
+        self.base.bound_to(bound_to)
     }
 }
 

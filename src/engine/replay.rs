@@ -124,7 +124,7 @@ pub fn check(store: &Store, sought: &Sought, call: &Answer, policy: &Policy) -> 
         Source::open(store, stream.as_ref())?;
     }
     let former = sought.former(store);
-    let inputs = Inputs { words: &sought.request.inputs, observations: sought.observations(store) };
+    let inputs = Inputs { words: &sought.request.inputs, observations: &|| sought.observations(store) };
     let checked = outputs::check(&sought.places, &outcome.outputs, &Values(store), policy.mtime, &former, &inputs)?;
     Ok(checked.warnings)
 }
@@ -166,7 +166,7 @@ fn restore(store: &Store, sought: &Sought, outcome: &Outcome, policy: &Policy) -
         return Ok(Vec::new());
     }
     let former = sought.former(store);
-    let inputs = Inputs { words: &sought.request.inputs, observations: sought.observations(store) };
+    let inputs = Inputs { words: &sought.request.inputs, observations: &|| sought.observations(store) };
     let attempt = || outputs::restore(&sought.places, &outcome.outputs, &Values(store), policy.mtime, &former, &inputs);
     let is_overtaken = |restored: &Result<_, Reason>| restored.as_ref().is_err_and(outputs::Fault::is_of_the_moment);
     let _claim = store.claim_to_replay(&sought.places.claimed());

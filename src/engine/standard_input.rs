@@ -12,6 +12,7 @@ use crate::model::{Digest, Reason, Reference, Request, Stdin, StdinRule, StdinSo
 use crate::store::{Store, Value};
 use crate::sys::descriptor::{self, Kind, Watch};
 use crate::sys::entry::{Standard, standard};
+use crate::sys::hash;
 
 use super::Halt;
 use super::arguments::{Meant, meant_by_looking};
@@ -284,19 +285,6 @@ fn stored(store: &Store, reference: &Reference) -> Result<File, Halt> {
 
 /// Digest and size of what a file holds; its own offset stays.
 fn digest(file: impl AsFd) -> io::Result<(Digest, u64)> {
-    let mut hasher = blake3::Hasher::new();
-    let mut chunk = Vec::new();
-    let mut length = 0;
-    loop {
-        chunk.resize(if length == 0 { 16 << 10 } else { CHUNK }, 0);
-        match rustix::io::pread(&file, &mut chunk, length) {
-            Ok(0) => return Ok((hasher.finalize().into(), length)),
-            Ok(read) => {
-                hasher.update(&chunk[..read]);
-                length += read as u64;
-            }
-            Err(rustix::io::Errno::INTR) => {}
-            Err(why) => return Err(why.into()),
-        }
-    }
+    let size = rustix::fs::fstat(&file)?.st_size;
+    hash::whole(file, u64::try_from(size).unwrap_or_default(), &mut Vec::new())
 }

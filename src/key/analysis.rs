@@ -240,6 +240,7 @@ impl<'a> Analysis<'a> {
             // The call failed, or it made no difference: either can depend on what is there.
             Some(FileType::RegularFile) if one.is_changed() => bytes_and(touch),
             Some(FileType::Symlink) if one.is_changed() => link_and(touch),
+            Some(FileType::Directory) if one.is_changed() => self.folder_and(one),
             _ if one.is_changed() => vec![Facet::Kind],
             Some(FileType::Directory) if touch.seen.metadata && self.is_folder_dated(one) => vec![Facet::Metadata],
             _ => looked_at(touch),
@@ -275,8 +276,17 @@ impl<'a> Analysis<'a> {
             Some(FileType::Symlink) if is_gone => looked_at(touch).into_iter().chain([Facet::Kind]).collect(),
             Some(FileType::Symlink) if touch.made.own && !is_seen(touch) => Vec::new(),
             Some(FileType::Symlink) => link_and(touch),
+            Some(FileType::Directory) => self.folder_and(one),
             Some(_) => vec![Facet::Kind],
         }
+    }
+
+    /// That there is a folder, which the command was to change, and its times if a program asked for them of which it is not
+    /// known that less makes a difference. Not where names came or went in it: what empties its folder first would find another
+    /// time each run.
+    fn folder_and(&self, one: &Looked) -> Vec<Facet> {
+        let is_dated = one.touch.seen.exactly && !self.changes.names.contains_key(one.path);
+        vec![if is_dated { Facet::Metadata } else { Facet::Kind }]
     }
 
     /// What counts of the names in a folder: those that are left out, sorted, and the digest of the others.

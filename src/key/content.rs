@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io;
 use std::num::NonZero;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,20 +11,18 @@ use std::thread;
 use rustix::fs::{FileType, Mode, OFlags};
 
 use crate::model::{Digest, Stamp};
-use crate::sys::stamp;
+use crate::sys::{hash, stamp};
 
 /// Files up to this size, in bytes, are hashed sooner than remembered digests are asked for.
 pub const SMALL: u64 = 64 << 10;
-/// Bytes read at a time: as much as fits beside the rest into the cache of one processor.
-const CHUNK: usize = 256 << 10;
-/// No file has more bytes than this, but `/proc/kcore` says so.
-const LARGEST: u64 = 1 << 46;
-/// More bytes than this behind its end no file has: `/proc/self/pagemap`, which claims to have none, goes on for hours.
-const MOST_MORE: u64 = 64 << 20;
 /// A file that is written again and again is given up after this many tries.
 const TRIES: usize = 2;
 /// More files than this are worth a second thread.
 const MANY: usize = 64;
+/// More files than this are worth so many threads as keep a disk busy that has to be waited for.
+const WORTH_A_DISK: usize = 512;
+/// So many reads at a time keep a disk busy; where nothing has to be waited for, they cost next to nothing.
+const READS: usize = 16;
 /// More bytes than this are worth a second thread.
 const MUCH: u64 = 8 << 20;
 
@@ -79,7 +76,7 @@ fn open_anything(path: &Path, links: Links) -> io::Result<File> {
 ///
 /// As `read(2)`; `ResourceBusy` for a file that changes whenever it is read.
 pub fn read(file: &File, before: Stamp, now: i64, buffer: &mut Vec<u8>) -> io::Result<Seen> {
-    let digest = |size| hash(|chunk, offset| file.read_at(chunk, offset), 0, size, buffer);
+    let digest = |size| hash::whole(file, size, buffer).map(|(digest, _)| digest);
     let (digest, stamp) = steady(before, digest, || stamp::of_file(file))?;
     Ok(Seen { digest, stamp, settled: stamp::is_settled(&stamp, file, now) })
 }
@@ -99,51 +96,6 @@ fn steady(
         before = after;
     }
     Err(io::ErrorKind::ResourceBusy.into())
-}
-
-/// The digest of what `read` gives from `offset` to its end, at which `size` more bytes were expected; if
-/// there were none, or more, all that comes is read. Whether `size` was right is for the caller to see.
-///
-/// # Errors
-///
-/// Those of `read`; `FileTooLarge` for what has no end that anybody would wait for, as some files of the kernel's.
-pub fn hash(
-    read: impl Fn(&mut [u8], u64) -> io::Result<usize>,
-    mut offset: u64,
-    size: u64,
-    buffer: &mut Vec<u8>,
-) -> io::Result<Digest> {
-    let wanted = usize::try_from(size).unwrap_or(CHUNK).saturating_add(1).clamp(512, CHUNK);
-    buffer.resize(wanted.max(buffer.len()), 0);
-    let end = offset.saturating_add(size);
-    if size > LARGEST {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    let mut hasher = blake3::Hasher::new();
-    let mut filled = 0;
-    loop {
-        match read(&mut buffer[filled..], offset) {
-            Ok(0) => break,
-            Ok(count) => {
-                filled += count;
-                offset += count as u64;
-                if offset.saturating_sub(end) > MOST_MORE {
-                    return Err(io::ErrorKind::FileTooLarge.into());
-                }
-                if filled == buffer.len() {
-                    hasher.update(buffer);
-                    filled = 0;
-                } else if offset == end {
-                    // Short, and all that is there: no need to ask for nothing.
-                    break;
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    hasher.update(&buffer[..filled]);
-    Ok(hasher.finalize().into())
 }
 
 /// Opens and reads the file at `path`, where lately this stamp was `found`; see [`open`] and [`read`].
@@ -176,7 +128,8 @@ pub fn see_all(jobs: &[Job], now: i64) -> Vec<io::Result<Seen>> {
     let is_much = jobs.len() > MANY
         || (jobs.len() > 1 && jobs.iter().filter_map(|job| Some(job.found?.size)).sum::<u64>() > MUCH);
     let processors = if is_much { thread::available_parallelism().map_or(1, NonZero::get) } else { 1 };
-    match processors.min(jobs.len()) {
+    let threads = if jobs.len() > WORTH_A_DISK { processors.max(READS) } else { processors };
+    match threads.min(jobs.len()) {
         0 | 1 => Pool::new(jobs, now).alone(),
         threads => Pool::new(jobs, now).together(threads),
     }
@@ -235,7 +188,6 @@ mod tests {
     use super::*;
     use std::cell::Cell;
     use std::fs;
-    use std::io::Read;
     use std::os::unix::fs::symlink;
 
     const FUTURE: i64 = i64::MAX;
@@ -249,7 +201,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");
         let mut buffer = Vec::new();
-        for size in [0, 1, 511, 512, 513, SMALL as usize, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7] {
+        for size in [0, 1, SMALL as usize, SMALL as usize + 1, 9 << 20] {
             let content: Vec<u8> = (0..size).map(|number| (number % 251) as u8).collect();
             fs::write(&path, &content).unwrap();
             let seen = see(&path, Links::Refused, None, FUTURE, &mut buffer).unwrap();
@@ -313,47 +265,6 @@ mod tests {
         assert_eq!(try_with([0, 0]), (of(0), 1));
         assert_eq!(try_with([1, 1]), (of(1), 2));
         assert_eq!(try_with([1, 2]), (Err(io::ErrorKind::ResourceBusy), 2));
-    }
-
-    #[test]
-    fn a_file_is_read_from_an_offset_to_an_end_that_nobody_foresaw() {
-        let content = b"0123456789";
-        let read = |chunk: &mut [u8], offset: u64| (&content[offset as usize..]).read(&mut chunk[..3]);
-        for (offset, size) in [(0, 10), (4, 6), (4, 0), (4, 600), (10, 0)] {
-            let digest = hash(read, offset, size, &mut Vec::new()).unwrap();
-            assert_eq!(digest, Digest::of(&content[offset as usize..]), "{offset} {size}");
-        }
-    }
-
-    #[test]
-    fn what_has_no_end_is_given_up_and_what_only_seems_so_is_read() {
-        // A buffer so large that this takes few steps.
-        let of = |bytes: u64, size: u64| {
-            let given = |chunk: &mut [u8], offset: u64| Ok(chunk.len().min(bytes.saturating_sub(offset) as usize));
-            hash(given, 0, size, &mut vec![0; 8 << 20]).map_err(|error| error.kind())
-        };
-        let too_large = Err(io::ErrorKind::FileTooLarge);
-        assert_eq!(of(MOST_MORE, 0), Ok(Digest::of(&vec![0; MOST_MORE as usize])));
-        assert_eq!(of(MOST_MORE + 1, 0), too_large);
-        assert_eq!(of(u64::MAX, 0), too_large);
-        assert_eq!(of(1, LARGEST), Ok(Digest::of(&[0])));
-        assert_eq!(of(1, LARGEST + 1), too_large);
-        assert_eq!(of(1, u64::MAX), too_large);
-    }
-
-    #[test]
-    fn a_signal_while_a_file_is_read_is_no_fault() {
-        let signals = Cell::new(2);
-        let read = |chunk: &mut [u8], offset: u64| match signals.get() {
-            0 => (&b"0123456789"[offset as usize..]).read(&mut chunk[..3]),
-            left => {
-                signals.set(left - 1);
-                Err(io::ErrorKind::Interrupted.into())
-            }
-        };
-        assert_eq!(hash(read, 0, 10, &mut Vec::new()).unwrap(), Digest::of(b"0123456789"));
-        let refused = |_: &mut [u8], _: u64| Err(io::ErrorKind::PermissionDenied.into());
-        assert_eq!(hash(refused, 0, 10, &mut Vec::new()).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
     }
 
     #[test]

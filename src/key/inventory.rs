@@ -1,7 +1,7 @@
 //! Looking again where a former look found what an inventory tells: nothing is read but what bears another stamp.
 
 use std::ffi::OsStr;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, readlinkat, stata
 use rustix::io::Errno;
 
 use crate::model::{
-    Command, Digest, Facet, Inventory, Malformed, Names, Observation, Room, Stamp, StampMemory, State, Walked, Writer,
-    manifest,
+    Block, Coded, Command, Digest, Facet, Inventory, Malformed, Names, Observation, Room, Stamp, StampMemory, State,
+    Walked, Writer,
 };
 use crate::sys::stamp;
 
@@ -27,11 +27,19 @@ const FEW_BLOCKS: usize = 2;
 #[derive(Debug)]
 pub struct Proven {
     inventory: Inventory,
+    /// In key order.
+    pieces: Vec<Piece>,
     /// What was looked at anew: its place among the observations, and what is there now.
     anew: Vec<(usize, Observation, Option<Stamp>)>,
-    /// The observations as a key has them.
-    pub key_bytes: Vec<u8>,
     count: usize,
+}
+
+/// Observations as a key has them.
+#[derive(Debug)]
+enum Piece {
+    /// Some of a block of the inventory, by its number.
+    Known(usize, Range<usize>),
+    Anew(Vec<u8>),
 }
 
 /// Which look it is, for which an inventory may be there: of `command`, whose declared words lead to `places`.
@@ -68,35 +76,44 @@ pub fn check(inventory: Inventory, root: &Path, memory: &dyn StampMemory, now: i
     {
         return None;
     }
-    let blocks = look::shared_above(FEW_BLOCKS, &inventory.blocks(), |blocks| {
+    let numbers: Vec<usize> = inventory.blocks().collect();
+    let blocks = look::shared_above(FEW_BLOCKS, &numbers, |numbers| {
         let mut glances = Glances::below(root);
-        blocks.iter().map(|block| glances.block(block)).collect()
+        numbers.iter().map(|number| glances.block(inventory.block(*number).ok()?)).collect()
     });
-    let blocks = blocks.into_iter().collect::<Option<Vec<Block>>>()?;
+    let blocks = blocks.into_iter().collect::<Option<Vec<Glanced>>>()?;
     let sights = look_anew(&blocks, root, memory, now)?;
-    let (mut sights, mut anew) = (sights.into_iter(), Vec::new());
-    let (mut key_bytes, mut count) = (Vec::with_capacity(blocks.iter().map(|block| block.bytes.len() + 64).sum()), 0);
-    for block in blocks {
+    let (mut sights, mut anew, mut pieces, mut count) = (sights.into_iter(), Vec::new(), Vec::new(), 0);
+    for (number, block) in blocks.into_iter().enumerate() {
         let mut from = 0;
         for changed in block.changed {
-            key_bytes.extend_from_slice(&block.bytes[from..changed.at]);
-            from = changed.at;
+            pieces.push(Piece::Known(number, from..changed.range.start));
+            from = changed.range.end;
             let Sight { state, stamp, settled } = sights.next()?;
             if !is_alike(&state, &changed.was) {
                 return None;
             }
             let proof = stamp.filter(|_| settled);
             let seen = Observation { path: changed.path, facet: Facet::Whole, state, stamp: proof };
-            key_bytes.extend_from_slice(&Observation::key_bytes(std::slice::from_ref(&seen)));
+            pieces.push(Piece::Anew(Observation::key_bytes(std::slice::from_ref(&seen))));
             anew.push((count + changed.number, seen, stamp));
         }
-        key_bytes.extend_from_slice(&block.bytes[from..]);
+        pieces.push(Piece::Known(number, from..block.length));
         count += block.count;
     }
-    Some(Proven { inventory, anew, key_bytes, count })
+    Some(Proven { inventory, pieces, anew, count })
 }
 
 impl Proven {
+    /// The observations as a key has them, in pieces.
+    pub fn observed(&self) -> Vec<&[u8]> {
+        let bytes_of = |piece| match piece {
+            &Piece::Known(block, ref range) => &self.inventory.observed(block)[range.clone()],
+            Piece::Anew(bytes) => bytes.as_slice(),
+        };
+        self.pieces.iter().map(bytes_of).collect()
+    }
+
     /// All observations, and for each of them the stamp of its content, however young.
     ///
     /// # Errors
@@ -150,7 +167,7 @@ fn is_alike(now: &State, was: &State) -> bool {
 }
 
 /// Looks at all that changed, in order.
-fn look_anew(blocks: &[Block], root: &Path, memory: &dyn StampMemory, now: i64) -> Option<Vec<Sight>> {
+fn look_anew(blocks: &[Glanced], root: &Path, memory: &dyn StampMemory, now: i64) -> Option<Vec<Sight>> {
     let subject = |changed: &Changed| Subject {
         recorded: changed.path.clone(),
         candidate: Candidate { path: root.join(&changed.path), found: Glance::Unknown },
@@ -160,19 +177,18 @@ fn look_anew(blocks: &[Block], root: &Path, memory: &dyn StampMemory, now: i64) 
     look::look(&subjects, memory, now).ok()
 }
 
-/// A block of an inventory, as far as it is proven.
-struct Block {
-    /// The observations that are proven, as a key has them.
-    bytes: Vec<u8>,
-    /// Those between them that are not, in order.
+/// A block of an inventory at whose paths it was looked.
+struct Glanced {
+    /// The observations that are not proven, in order.
     changed: Vec<Changed>,
-    /// How many there are of both.
+    /// How many there are in all, and how many bytes they have.
     count: usize,
+    length: usize,
 }
 
 struct Changed {
-    /// Where in the bytes it belongs.
-    at: usize,
+    /// Where it is in what the block observed.
+    range: Range<usize>,
     /// Its number among all of the block.
     number: usize,
     path: PathBuf,
@@ -201,25 +217,24 @@ impl Glances {
     }
 
     /// What of a block is proven; `None` where it cannot be read, or something cannot be looked at.
-    fn block(&mut self, bytes: &[u8]) -> Option<Block> {
-        let (mut writer, mut length) = (Writer::with_capacity(bytes.len()), 0);
+    fn block(&mut self, block: Block) -> Option<Glanced> {
         let (mut changed, mut count) = (Vec::new(), 0);
-        let read = manifest::read(bytes, &mut |seen| {
+        let read = block.read(&mut |seen| {
             match self.is_proven(&seen) {
                 None => return ControlFlow::Break(()),
-                Some(true) => length = writer.bytes(seen.path).raw(seen.coded).length(),
+                Some(true) => {}
                 Some(false) => {
                     let path = PathBuf::from(OsStr::from_bytes(seen.path));
-                    changed.push(Changed { at: length, number: count, path, was: seen.state });
+                    changed.push(Changed { range: seen.range, number: count, path, was: seen.state });
                 }
             }
             count += 1;
             ControlFlow::Continue(())
         });
-        matches!(read, Ok(ControlFlow::Continue(()))).then(|| Block { bytes: writer.into_bytes(), changed, count })
+        matches!(read, Ok(ControlFlow::Continue(()))).then(|| Glanced { changed, count, length: block.observed.len() })
     }
 
-    fn is_proven(&mut self, seen: &manifest::Coded) -> Option<bool> {
+    fn is_proven(&mut self, seen: &Coded) -> Option<bool> {
         let found = self.glance(seen.path).ok()?;
         let Found::Something(now) = found else { return Some(seen.state == State::Absent) };
         let mode = State::permissions(now.mode);
@@ -232,7 +247,7 @@ impl Glances {
         })
     }
 
-    fn is_same_link(&self, seen: &manifest::Coded, target: &[u8], behind: &State) -> Option<bool> {
+    fn is_same_link(&self, seen: &Coded, target: &[u8], behind: &State) -> Option<bool> {
         let path = OsStr::from_bytes(seen.path);
         let base = self.base.as_ref()?;
         if readlinkat(base, path, Vec::with_capacity(128)).ok()?.as_bytes() != target {

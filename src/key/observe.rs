@@ -1,6 +1,5 @@
 //! What a command sees where it looks, before it runs; whether that was still so after it ran.
 
-use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::io;
@@ -12,12 +11,13 @@ use rustix::fs::{FileType, fstat, major, minor};
 
 use crate::error::Error;
 use crate::model::{
-    Command, Digest, Facet, Inventory, Observation, Reason, Request, Stamp, StampMemory, State, Stdin, Watched, Writer,
+    Command, CommandDigest, Digest, Facet, Inventory, KeyBase, Observation, Reason, Request, Stamp, StampMemory, State,
+    Stdin, Watched, Writer,
 };
-use crate::sys::{clock, stamp};
+use crate::sys::{clock, hash, stamp};
 
 use super::command::STANDARD_INPUT;
-use super::content::{self, Links};
+use super::content::Links;
 use super::inputs::{Candidate, Gathering, Glance, begin};
 use super::inventory::{self, Proven};
 use super::look::{Sight, Subject, look};
@@ -92,11 +92,11 @@ impl Observed {
         })
     }
 
-    /// The observations as a key has them.
-    pub fn key_bytes(&self) -> Cow<'_, [u8]> {
+    /// What the keys of `command` with these observations have in common.
+    pub fn key_base(&self, command: &CommandDigest) -> KeyBase {
         match &self.how {
-            How::Proven(proven) => Cow::Borrowed(&proven.key_bytes),
-            How::Gathered(_) => Cow::Owned(Observation::key_bytes(self.observations())),
+            How::Proven(proven) => KeyBase::of(command, &proven.observed()),
+            How::Gathered(_) => KeyBase::of(command, &[Observation::key_bytes(self.observations())]),
         }
     }
 
@@ -362,10 +362,7 @@ fn confirm_watched(
         return Ok(());
     }
     let digest = match is_inherited {
-        true => {
-            let read = |chunk: &mut [u8], offset| Ok(rustix::io::pread(descriptor, chunk, offset)?);
-            content::hash(read, 0, watched.stamp.size, &mut Vec::new()).map_err(failed)?
-        }
+        true => hash::whole(descriptor, watched.stamp.size, &mut Vec::new()).map_err(failed)?.0,
         false => {
             let seen =
                 program::examine(&watched.path, Links::Followed, None, memory, clock::now()).map(|(seen, _)| seen);

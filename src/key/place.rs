@@ -1,12 +1,23 @@
 //! Where paths are: what the working directory makes of them, and how they are written in a key.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 /// `path` as a key holds it: relative to `root` where it lies there, else as it is; `.` for the root itself.
 ///
 /// Both must be absolute and without `.` and `..`.
 pub fn recorded(path: &Path, root: &Path) -> PathBuf {
+    // Of many paths: by bytes, which takes a tenth of the time.
+    let below = path.as_os_str().as_bytes().strip_prefix(root.as_os_str().as_bytes());
+    if let Some([b'/', below @ ..]) = below
+        && let ([first, ..], [.., last]) = (below, below)
+        && *first != b'/'
+        && *last != b'/'
+    {
+        return PathBuf::from(OsStr::from_bytes(below));
+    }
     match path.strip_prefix(root) {
         Ok(below) if below.as_os_str().is_empty() => PathBuf::from("."),
         Ok(below) => below.to_owned(),
@@ -98,9 +109,18 @@ mod tests {
     #[test]
     fn paths_below_the_root_are_relative() {
         let root = Path::new("/r");
-        for (path, written) in [("/r/a/b", "a/b"), ("/r", "."), ("/rr/a", "/rr/a"), ("/", "/")] {
+        for (path, written) in [
+            ("/r/a/b", "a/b"),
+            ("/r", "."),
+            ("/r/", "."),
+            ("/r//a", "a"),
+            ("/r/a/", "a"),
+            ("/rr/a", "/rr/a"),
+            ("/", "/"),
+        ] {
             assert_eq!(recorded(Path::new(path), root).as_os_str(), written);
         }
+        assert_eq!(recorded(Path::new("/a/b"), Path::new("/")).as_os_str(), "a/b");
     }
 
     #[test]

@@ -241,6 +241,7 @@ mod tests {
             ("-S -a name awk", "awk", Inherited),
             ("-S -S 'awk -f' x", "awk", Inherited),
             ("-S -S -u PATH awk", "awk", Unset),
+            ("-S -S PATH=/x awk", "awk", Set("/x".into())),
             ("-S a#b", "a#b", Inherited),
             ("-S '$P\\n'", "$P\\n", Inherited),
         ] {

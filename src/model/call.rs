@@ -13,9 +13,13 @@ use super::{
 
 /// The version of a call file's fields; a reader refuses a newer one.
 ///
-/// 2: the observations of a watched command are in the field `manifest`. A reader of format 1 would take the call for one
-/// that observed nothing, so it must refuse it. Declared calls are written in format 1 as before.
-const FORMAT: u64 = 2;
+/// 2: the observations of a watched command are in the field `manifest`; 3: they are apart, and `apart` is their digest. A
+/// reader of a lower format would take the call for one that observed nothing, so it must refuse it. Declared calls are written
+/// in format 1 as before.
+const FORMAT: u64 = 3;
+
+/// From so many bytes on observations are written apart from what a replay needs.
+const MANY: usize = 64 << 10;
 
 /// How a call's inputs are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,9 +134,37 @@ impl Call {
 
     /// The bytes of the call, without the frame that its file puts around them.
     pub fn encode(&self) -> Vec<u8> {
+        let (format, observed) = self.encode_observed();
+        self.encode_around(format, &observed)
+    }
+
+    /// The same in two parts, of which a replay needs the first alone: the second, empty unless there is much of it, holds what
+    /// was observed.
+    pub fn encode_apart(&self) -> (Vec<u8>, Vec<u8>) {
+        let (format, observed) = self.encode_observed();
+        if observed.len() < MANY {
+            return (self.encode_around(format, &observed), Vec::new());
+        }
+        let mut writer = Writer::new();
+        writer.field("apart", &Digest::of(&observed).0);
+        (self.encode_around(FORMAT, &writer.into_bytes()), observed)
+    }
+
+    /// The field that holds what was observed, and the lowest format that has it.
+    fn encode_observed(&self) -> (u64, Vec<u8>) {
         let mut writer = Writer::new();
         let is_declared = self.observations.iter().all(|seen| seen.facet == Facet::Whole);
-        writer.number_field("format", if is_declared { 1 } else { FORMAT });
+        match is_declared {
+            true => writer.field("observations", &Observation::encode_all(&self.observations)),
+            false => writer.field("manifest", &manifest::encode(&self.observations)),
+        };
+        (if is_declared { 1 } else { 2 }, writer.into_bytes())
+    }
+
+    /// All but what was `observed`, and that.
+    fn encode_around(&self, format: u64, observed: &[u8]) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(observed.len() + 4096);
+        writer.number_field("format", format);
         writer.field("key", &self.key.0.0);
         writer.field("command", &self.command.0.0);
         writer.field("grade", self.grade.name().as_bytes());
@@ -164,10 +196,7 @@ impl Call {
             writer.field("variable", &inner.into_bytes());
         }
         writer.field("request", &self.request.encode());
-        match is_declared {
-            true => writer.field("observations", &Observation::encode_all(&self.observations)),
-            false => writer.field("manifest", &manifest::encode(&self.observations)),
-        };
+        writer.raw(observed);
         self.metadata.encode(&mut writer);
         for (name, value) in &self.tags {
             let mut inner = Writer::new();
@@ -183,6 +212,15 @@ impl Call {
     ///
     /// [`Malformed`]: it is something else, of a newer format, or holds too much.
     pub fn decode(bytes: &[u8], room: &mut Room) -> Result<Call, Malformed> {
+        Call::decode_parts(bytes, &[], room)
+    }
+
+    /// Reads what [`encode_apart`](Call::encode_apart) wrote; the first part proves the second.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`](Call::decode).
+    pub fn decode_parts(bytes: &[u8], apart: &[u8], room: &mut Room) -> Result<Call, Malformed> {
         let (mut key, mut command, mut grade, mut bound) = (None, None, None, false);
         let (mut argv, mut parts, mut variables, mut observations) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut program, mut cwd, mut root) = (PathBuf::new(), PathBuf::new(), PathBuf::new());
@@ -217,6 +255,12 @@ impl Call {
                 b"request" => request = Request::decode(value)?,
                 b"observations" => observations = Observation::decode_all(value, room)?,
                 b"manifest" => observations = manifest::decode(value, room)?,
+                b"apart" => {
+                    if Digest(reader.digest()?) != Digest::of(apart) {
+                        return Err(Malformed("observations: they are not those of the call"));
+                    }
+                    observations = decode_observed(apart, room)?;
+                }
                 b"tag" => {
                     tags.insert(text(reader.bytes()?)?, text(reader.bytes()?)?);
                 }
@@ -288,6 +332,15 @@ impl Answer {
         }
         let key = key.ok_or(Malformed("call"))?;
         Ok(Answer { key, outcome, stopped: times.usage.stopped, wall: times.usage.wall })
+    }
+}
+
+/// Reads the field that holds what was observed.
+fn decode_observed(bytes: &[u8], room: &mut Room) -> Result<Vec<Observation>, Malformed> {
+    match Fields::of(bytes).next() {
+        Some(Ok((b"observations", value))) => Observation::decode_all(value, room),
+        Some(Ok((b"manifest", value))) => manifest::decode(value, room),
+        _ => Err(Malformed("observations")),
     }
 }
 
@@ -426,6 +479,39 @@ mod tests {
         assert_eq!((format(&declared), format(&watched)), (1, 2));
         assert_eq!(decode(&watched.encode()), Ok(watched.clone()));
         assert_eq!(answer(&watched.encode()).unwrap().outcome, watched.outcome);
+    }
+
+    #[test]
+    fn what_many_paths_observed_is_apart_from_what_a_replay_needs() {
+        let seen = |number: usize| Observation { path: number.to_string().into(), ..call().observations[0].clone() };
+        for facet in [Facet::Whole, Facet::Kind] {
+            let of = |count| {
+                let observations =
+                    (0..count).map(|number| Observation { facet: facet.clone(), ..seen(number) }).collect();
+                Call { observations, ..call() }
+            };
+            let few = of(10);
+            assert_eq!(few.encode_apart(), (few.encode(), Vec::new()));
+            let many = of(MANY / 4);
+            let (body, apart) = many.encode_apart();
+            let read = |apart: &[u8], room| Call::decode_parts(&body, apart, &mut Room::of(room));
+            assert!(apart.len() >= MANY && body.len() < 1000);
+            assert_eq!(read(&apart, Room::OWN), Ok(many.clone()));
+            assert_eq!(decode(&many.encode()), Ok(many.clone()));
+            assert_eq!(answer(&body), answer(&many.encode()));
+            assert_eq!(read(&apart, apart.len()), Err(Malformed::TOO_MUCH));
+            // A reader that does not know of the other part must not take it for a call without inputs.
+            assert_eq!(Reader::new(Fields::of(&body).next().unwrap().unwrap().1).number(), Ok(3));
+            let mut flipped = apart.clone();
+            flipped[MANY / 2] ^= 1;
+            for other in [&b""[..], &apart[1..], &apart[..apart.len() - 1], &flipped] {
+                assert_eq!(read(other, Room::OWN), Err(Malformed("observations: they are not those of the call")));
+            }
+        }
+        let mut writer = Writer::new();
+        writer.field("apart", &Digest::of(b"other").0);
+        let body = writer.into_bytes();
+        assert_eq!(Call::decode_parts(&body, b"other", &mut Room::of(Room::OWN)), Err(Malformed("observations")));
     }
 
     #[test]

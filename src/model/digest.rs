@@ -105,13 +105,33 @@ impl Key {
     /// `bound_to` is the project root's path, or the name of its folder, when a result holds that, so that another
     /// checkout does not replay it.
     pub fn of(command: &CommandDigest, observations: &[u8], bound_to: Option<&[u8]>) -> Key {
+        KeyBase::of(command, &[observations]).bound_to(bound_to)
+    }
+}
+
+/// A command and what it observed: what its keys have in common, which may be many bytes.
+#[derive(Clone, Debug)]
+pub struct KeyBase(blake3::Hasher);
+
+impl KeyBase {
+    /// That of a command that made these observations (in their encoded form, which may be in pieces).
+    pub fn of(command: &CommandDigest, observations: &[impl AsRef<[u8]>]) -> KeyBase {
         let mut hasher = blake3::Hasher::new_derive_key(KEY_CONTEXT);
         hasher.update(&command.0.0);
-        hasher.update(&(observations.len() as u64).to_le_bytes());
-        hasher.update(observations);
-        match bound_to {
+        let length: usize = observations.iter().map(|piece| piece.as_ref().len()).sum();
+        hasher.update(&(length as u64).to_le_bytes());
+        for piece in observations {
+            hasher.update(piece.as_ref());
+        }
+        KeyBase(hasher)
+    }
+
+    /// The key of the call that is bound to this, see [`Key::of`].
+    pub fn bound_to(&self, place: Option<&[u8]>) -> Key {
+        let mut hasher = self.0.clone();
+        match place {
             None => hasher.update(&[0]),
-            Some(root) => hasher.update(&[1]).update(root),
+            Some(place) => hasher.update(&[1]).update(place),
         };
         Key(hasher.finalize().into())
     }
@@ -203,5 +223,14 @@ mod tests {
         let command = CommandDigest::of_parts(b"x");
         assert_ne!(Key::of(&command, b"", None), Key::of(&command, b"", Some(b"/a")));
         assert_ne!(Key::of(&command, b"", Some(b"/b")), Key::of(&command, b"", Some(b"/a")));
+    }
+
+    #[test]
+    fn a_key_is_the_same_in_how_many_pieces_ever_its_observations_are() {
+        let command = CommandDigest::of_parts(b"x");
+        let base = KeyBase::of(&command, &["ab", "", "c"]);
+        for place in [None, Some(&b"/a"[..])] {
+            assert_eq!(base.bound_to(place), Key::of(&command, b"abc", place));
+        }
     }
 }

@@ -1,11 +1,10 @@
 //! Observations in few bytes: of each path only what differs from the one before.
 
 use std::ffi::OsString;
-use std::ops::ControlFlow;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use super::{Malformed, Observation, Reader, Room, Stamp, State, Writer};
+use super::{Malformed, Observation, Reader, Room, Writer};
 
 /// A path takes over at most so many bytes of the one before it, so that hostile bytes cannot grow without bound when
 /// they are read.
@@ -23,40 +22,6 @@ pub fn encode(observations: &[Observation]) -> Vec<u8> {
         before = path;
     }
     writer.into_bytes()
-}
-
-/// An observation of a whole path, as it is written.
-pub struct Coded<'a> {
-    /// Its path as a key has it.
-    pub path: &'a [u8],
-    /// Facet and state, as a key has them.
-    pub coded: &'a [u8],
-    /// What was there.
-    pub state: State,
-    /// As in an [`Observation`].
-    pub stamp: Option<Stamp>,
-}
-
-/// Gives `take` one after the other what [`encode`] wrote, for as long as it says so.
-///
-/// # Errors
-///
-/// [`Malformed`], also where anything else than a whole path was observed.
-pub fn read(bytes: &[u8], take: &mut dyn FnMut(Coded) -> ControlFlow<()>) -> Result<ControlFlow<()>, Malformed> {
-    let (mut reader, mut path) = (Reader::new(bytes), Vec::with_capacity(256));
-    while !reader.is_empty() {
-        let shared = usize::try_from(reader.number()?).ok().filter(|shared| *shared <= path.len().min(MOST_SHARED));
-        path.truncate(shared.ok_or(Malformed("path"))?);
-        path.extend_from_slice(reader.bytes()?);
-        let before = reader.rest();
-        let state = State::decode(&mut reader)?;
-        let coded = &before[..before.len() - reader.rest().len()];
-        let stamp = Observation::decode_stamp(&mut reader)?;
-        if take(Coded { path: &path, coded, state, stamp }).is_break() {
-            return Ok(ControlFlow::Break(()));
-        }
-    }
-    Ok(ControlFlow::Continue(()))
 }
 
 /// Reads what [`encode`] wrote.

@@ -20,10 +20,10 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{Store, Value, hash, unusable};
+use super::{Store, Value, unusable};
 use crate::model::{Content, Digest, Reason, Stamp, Watched};
 use crate::sys::beneath::Beneath;
-use crate::sys::{clock, identity, stamp, temporary};
+use crate::sys::{clock, hash, identity, stamp, temporary};
 
 const FOLDER: &str = "args";
 /// A regular file that nobody writes to, as `stat(2)` tells it.
@@ -201,7 +201,7 @@ fn look(folder: &Beneath, content: &Content, name: &OsStr) -> io::Result<Seen> {
     let Ok(file) = folder.open_file(name) else { return wrong };
     // Taken before it is read: what changes meanwhile has another one after the run.
     let stamp = stamp::of_file(&file)?;
-    let is_whole = stamp == stamp::from_stat(&stat) && hash::digest(&file, content.length)? == Some(content.digest);
+    let is_whole = stamp == stamp::from_stat(&stat) && hash::of_length(&file, content.length)? == Some(content.digest);
     if is_whole { Ok(Seen::Whole(stamp)) } else { wrong }
 }
 
@@ -222,7 +222,7 @@ fn remove(folder: &Beneath, name: &OsStr, inode: u64) -> io::Result<()> {
 
 /// Puts a new copy in place, unless somebody else did.
 fn copy(folder: &Beneath, value: &Value, name: &OsStr) -> io::Result<()> {
-    let (staged, file) = folder.stage()?;
+    let (staged, file) = folder.stage(0o600)?;
     let placed = fill(&file, value).and_then(|()| {
         fchmod(&file, Mode::from_raw_mode(READ_ONLY_FILE & 0o777))?;
         match folder.place(&staged, name) {
@@ -405,5 +405,36 @@ mod tests {
         assert_eq!((removed.unwrap(), path.exists()), (true, false));
         world.store.argument(&content, OsStr::new("x")).unwrap();
         assert!(path.exists());
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_told_and_what_is_done_already_is_not() {
+        let world = World::new();
+        let name = OsStr::new("x");
+        let long = OsString::from("x".repeat(300));
+        let path = world.store.folder().join("own");
+        fs::create_dir(&path).unwrap();
+        let folder = Beneath::open(&path).unwrap();
+        let value = Value::Bytes(b"bytes".to_vec());
+        assert!(copy(&folder, &value, &long).is_err());
+        for _ in 0..2 {
+            copy(&folder, &value, name).unwrap();
+            assert_eq!(folder.entries().unwrap(), [name]);
+        }
+        let inode = folder.stat(name).unwrap().unwrap().st_ino;
+        for _ in 0..2 {
+            remove(&folder, name, inode).unwrap();
+            assert!(folder.entries().unwrap().is_empty());
+        }
+        assert!(remove(&folder, &long, inode).is_err());
+
+        world.store.folder.make_folder(FOLDER).unwrap();
+        fs::write(world.store.folder().join("args/file"), "").unwrap();
+        assert!(world.store.remove_argument_folder("args/file", || Ok(true)).is_err());
+        assert!(!world.store.remove_argument_folder("args/none", || Ok(true)).unwrap());
+
+        let nowhere = Store::open_to_look(&world.store.folder().join("nowhere")).unwrap();
+        let why = nowhere.argument(&Content::inline(b"bytes".to_vec()), name).unwrap_err().to_string();
+        assert!(!why.contains("garbage collection"), "{why}");
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use rustix::fs::{Stat, Timespec, Timestamps, UTIME_OMIT};
 
 use super::folder::{Found, call_name, paths_name};
-use super::frame::{self, Bounds, Fault, Kind};
+use super::frame::{self, Bounds, Fault, Kind, Parts};
 use super::{Access, Store, held, journal, unusable};
 use crate::error::Error;
 use crate::model::{Answer, Call, CommandDigest, Digest, Event, Key, PathSets, Reason, Room};
@@ -17,6 +17,24 @@ const EVICTED_AT_ONCE: usize = 256;
 /// The last use of a call is written at most this often, in nanoseconds.
 const TOUCH_INTERVAL: u64 = 300_000_000_000;
 const SECOND: i64 = 1_000_000_000;
+/// Bytes of a call's file that are read before it is asked how far it must be read: most files are shorter.
+const BEGINNING: u64 = 32 << 10;
+
+/// How much of a call is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needed {
+    All,
+    /// What a replay needs.
+    Body,
+}
+
+/// The bytes of a call's file.
+pub(super) fn sealed(call: &Call) -> Vec<u8> {
+    match call.encode_apart() {
+        (body, apart) if apart.is_empty() => frame::seal(Kind::Call, &body),
+        (body, apart) => frame::seal_apart(Kind::Call, &body, &apart),
+    }
+}
 
 impl Store {
     /// The call of this key; `None` where none is stored.
@@ -57,7 +75,8 @@ impl Store {
 
     /// The same of this very store.
     pub(super) fn own_answer(&self, key: &Key) -> Result<Option<Answer>, Reason> {
-        let found = self.decoded(key, |bytes, room| Ok(Answer::decode(bytes, room)?), |answer| answer.key)?;
+        let answer = |parts: Parts, room: &mut Room| Ok(Answer::decode(parts.body, room)?);
+        let found = self.decoded(key, Needed::Body, answer, |answer| answer.key)?;
         Ok(found.map(|(answer, stat)| {
             *held(&self.seen) = Some((*key, stamp::from_stat(&stat).modified));
             answer
@@ -66,23 +85,30 @@ impl Store {
 
     /// A call and what `fstat` said of its file.
     pub(super) fn call_and_stat(&self, key: &Key) -> Result<Option<(Call, Box<Stat>)>, Reason> {
-        self.decoded(key, |bytes, room| Ok(Call::decode(bytes, room)?), |call| call.key)
+        let call = |parts: Parts, room: &mut Room| Ok(Call::decode_parts(parts.body, parts.appendix, room)?);
+        self.decoded(key, Needed::All, call, |call| call.key)
     }
 
-    /// What `decode` finds in a call's file, which must be of the call called `key`, and what `fstat` said of the file.
+    /// What `decode` finds in what is `needed` of a call's file, which must be of the call called `key`, and what `fstat` said of
+    /// the file.
     fn decoded<T>(
         &self,
         key: &Key,
-        decode: impl FnOnce(&[u8], &mut Room) -> Result<T, Fault>,
+        needed: Needed,
+        decode: impl FnOnce(Parts, &mut Room) -> Result<T, Fault>,
         name_of: impl FnOnce(&T) -> Key,
     ) -> Result<Option<(T, Box<Stat>)>, Reason> {
         let name = call_name(key);
         let bounds = self.folder.bounds();
-        let decode = |bytes: &_| decode(bytes, &mut bounds.room());
-        let decoded = match self.folder.read(&name, bounds.most) {
+        let decode = |parts| decode(parts, &mut bounds.room());
+        let found = match needed {
+            Needed::All => self.folder.read(&name, bounds.most),
+            Needed::Body => self.folder.read_as_needed(&name, bounds.most, BEGINNING, frame::before_appendix),
+        };
+        let decoded = match found {
             Ok(Found::Absent) => return Ok(None),
             Ok(Found::Wrong(why)) => Err(Fault::Damaged(why)),
-            Ok(Found::Bytes(bytes, stat)) => frame::open(Kind::Call, &bytes).and_then(decode).and_then(|call| {
+            Ok(Found::Bytes(bytes, stat)) => frame::open_parts(Kind::Call, &bytes).and_then(decode).and_then(|call| {
                 let name = name_of(&call);
                 if name == *key {
                     Ok((call, stat))
@@ -140,7 +166,7 @@ impl Store {
     /// Whether a newer fleche wrote the call of this key, which is not replaced.
     pub(super) fn is_newer(&self, key: &Key) -> bool {
         match self.folder.read(&call_name(key), self.folder.bounds().most) {
-            Ok(Found::Bytes(bytes, _)) => frame::open(Kind::Call, &bytes) == Err(Fault::Newer),
+            Ok(Found::Bytes(bytes, _)) => frame::open_parts(Kind::Call, &bytes) == Err(Fault::Newer),
             _ => false,
         }
     }
@@ -374,7 +400,7 @@ mod tests {
     fn what_a_newer_fleche_wrote_is_not_replaced() {
         let newer = |file: &Path| {
             let mut bytes = fs::read(file).unwrap();
-            bytes[frame::HEADER - 1] += 1;
+            bytes[frame::HEADER - 1] = 3;
             let digest =
                 blake3::Hasher::new().update(&bytes[..frame::HEADER]).update(&bytes[frame::FRAME..]).finalize();
             bytes[frame::HEADER..frame::FRAME].copy_from_slice(digest.as_bytes());
@@ -409,7 +435,7 @@ mod tests {
             for (before, touched) in [(long_ago, true), (lately, false)] {
                 File::open(&file).unwrap().set_modified(before).unwrap();
                 if read_first {
-                    world.store.call(&stored.key).unwrap();
+                    world.store.answer(&stored.key).unwrap();
                 } else {
                     *held(&world.store.seen) = None;
                 }
@@ -417,6 +443,12 @@ mod tests {
                 assert_eq!(modified() != before, touched);
             }
         }
+        // Another call that was read since was used at another time.
+        let other = world.record(call("b"));
+        File::open(&file).unwrap().set_modified(long_ago).unwrap();
+        world.store.answer(&other.key).unwrap();
+        world.store.used(&stored.key, 7, "cc".into());
+        assert!(modified() > lately);
     }
 
     #[test]
@@ -426,5 +458,21 @@ mod tests {
         assert_eq!(world.store.remove(&stored.key), Ok(true));
         assert_eq!(world.store.remove(&stored.key), Ok(false));
         assert_eq!(world.store.call(&stored.key), Ok(None));
+    }
+
+    #[test]
+    fn only_what_stays_in_a_read_only_cache_is_told() {
+        let (front, back) = (World::new(), World::new());
+        let (first, second) = (front.record(call("a")), back.record(call("b")));
+        let behind = Store::open_read_only(back.store.folder()).unwrap();
+        let both = Store::open(front.store.folder()).unwrap().in_front_of(vec![behind]);
+        let evict = |key| {
+            let mut shown = Vec::new();
+            let evicted = both.evict(&[key], |key| shown.push(*key));
+            (evicted.map_err(|why| why.to_string()), shown)
+        };
+        assert_eq!(evict(first.key), (Ok(()), vec![first.key]));
+        let why = format!("1 call stays in `{}`, which is read-only", back.store.folder().display());
+        assert_eq!(evict(second.key), (Err(why), vec![]));
     }
 }

@@ -43,7 +43,7 @@ pub struct Claim<'store> {
     file: Option<Arc<File>>,
     deed: Deed,
     places: Vec<Digest>,
-    /// Where the journal ended before.
+    /// Where the journal ended before, for who runs and has the locks.
     since: Option<Mark>,
     /// Whether somebody was there already.
     was_met: bool,
@@ -71,7 +71,7 @@ impl Store {
         let is_possible = self.access == Access::ReadWrite && !places.is_empty();
         // Where nothing can be locked nobody knows of anybody.
         let file = is_possible.then(|| self.lock_file().ok()).flatten();
-        let since = (file.is_some() && deed == Deed::Run).then(|| journal::end(&self.folder));
+        let since = file.as_ref().filter(|_| deed == Deed::Run).map(|_| journal::end(&self.folder));
         let places = places.iter().map(|place| Digest::of(place.as_os_str().as_bytes())).collect();
         let mut claim = Claim { store: self, file, deed, places, since, was_met: false };
         claim.was_met = claim.takes_places();
@@ -114,7 +114,7 @@ impl Claim<'_> {
 
     /// Whether somebody else wrote to one of the places, or may have, since they were claimed.
     pub fn was_shared(&self) -> bool {
-        let Some(mut since) = self.since.filter(|_| self.file.is_some()) else { return false };
+        let Some(mut since) = self.since else { return false };
         if self.was_met {
             return true;
         }
@@ -161,7 +161,7 @@ fn place_of(digest: &Digest) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::testing::World;
+    use crate::store::testing::{World, again};
 
     /// Another process, to the kernel.
     fn other(world: &World) -> Store {
@@ -227,7 +227,50 @@ mod tests {
         assert!(!lock::try_exclusive(&file, byte).unwrap());
         drop(turn);
         assert!(second.turn(&command).is_some());
+        let beginning_with = |low: u64| {
+            let mut digest = [0; 32];
+            digest[..8].copy_from_slice(&low.to_le_bytes());
+            Digest(digest)
+        };
+        assert_eq!([PLACES - 3, PLACES - 2].map(|low| place_of(&beginning_with(low))), [PLACES - 3, 0]);
         let highest = place_of(&Digest([0xff; 32]));
         assert!(REPLAYS + highest < lock::LAST_BYTE && ANNOUNCED + PLACES <= 1 << 62);
+    }
+
+    #[test]
+    fn a_store_that_is_only_read_has_no_claims() {
+        let world = World::new();
+        let _run = world.store.claim_to_run(&places(&["/a"]));
+        std::fs::remove_file(world.store.folder().join("lock")).unwrap();
+        let read = Store::open_read_only(world.store.folder()).unwrap();
+        assert!(!read.claim_to_run(&places(&["/a"])).was_shared());
+        assert!(!world.store.folder().join("lock").exists());
+    }
+
+    #[test]
+    fn who_runs_inside_of_the_first_is_part_of_it_and_nobody_else_is() {
+        const TEST: &str = "store::claims::tests::who_runs_inside_of_the_first_is_part_of_it_and_nobody_else_is";
+        if let Some(folder) = again::folder(TEST) {
+            let store = Store::open(&folder).unwrap();
+            let claim = store.claim_to_run(&places(&["/a", "/b"]));
+            return again::tell(&claim.was_shared().to_string());
+        }
+        let world = World::new();
+        let inside = || again::start(TEST, world.store.folder());
+        let first = world.store.claim_to_run(&places(&["/a", "/b"]));
+        let (mut child, was_shared) = inside();
+        assert_eq!((was_shared.as_str(), first.was_shared()), ("false", false));
+        drop(first);
+        // Now that one is the first, and the next one is beside it.
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        let (mut one, was_shared) = inside();
+        assert_eq!(was_shared, "false");
+        let (mut other, was_shared) = inside();
+        assert_eq!(was_shared, "true");
+        for child in [&mut one, &mut other] {
+            drop(child.stdin.take());
+            assert!(child.wait().unwrap().success());
+        }
     }
 }

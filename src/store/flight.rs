@@ -201,7 +201,7 @@ fn paths_inode(store: &Store, command: &CommandDigest) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::testing::{World, call};
+    use crate::store::testing::{World, again, call};
 
     /// Another open lock file: to the kernel, another process.
     fn other(world: &World) -> Store {
@@ -300,60 +300,45 @@ mod tests {
         assert_eq!(flights.len(), 6);
     }
 
+    /// A command whose digest begins with this number.
+    fn beginning_with(low: u64) -> CommandDigest {
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&low.to_le_bytes());
+        CommandDigest(crate::model::Digest(digest))
+    }
+
     #[test]
     fn every_command_has_a_byte_of_its_own_that_is_not_the_collectors() {
         let bytes: std::collections::BTreeSet<_> = (0..1000).map(|n| byte_of(&call(&n.to_string()).command)).collect();
         assert_eq!(bytes.len(), 1000);
         let highest = CommandDigest(crate::model::Digest([0xff; 32]));
-        let lowest = CommandDigest(crate::model::Digest([0; 32]));
-        for command in [highest, lowest] {
+        for command in [highest, beginning_with(0)] {
             let byte = byte_of(&command);
             assert!(byte > crate::store::alone::GC_BYTE && byte + ANNOUNCED <= lock::LAST_BYTE && byte < ANNOUNCED);
         }
+        assert_eq!([COMMANDS - 2, COMMANDS - 1].map(|low| byte_of(&beginning_with(low))), [COMMANDS - 1, 1]);
     }
 
-    /// What the child of the tests below is to do in the store whose folder stands behind it.
-    const ROLE: &str = "FLECHE_TEST_FLIGHT";
-
-    /// Starts this test again as another process that flies `call("a")` in `world`, tells how on a line, and keeps its
-    /// lock until its standard input ends.
-    fn start(test: &str, world: &World) -> (std::process::Child, String) {
-        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", test, "--nocapture", "--test-threads=1"])
-            .env(ROLE, world.store.folder())
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.as_mut().unwrap()));
-        let told = lines.map(|line| line.unwrap()).find_map(|line| Some(line.split_once("flight: ")?.1.to_owned()));
-        (child, told.unwrap())
-    }
-
-    /// The other side of [`start`]; says whether this process is one.
-    fn is_child() -> bool {
-        let Some(folder) = std::env::var_os(ROLE) else { return false };
-        let store = Store::open(folder.as_ref()).unwrap();
+    /// What a test does that was started again: flies `call("a")`, tells how, and keeps its lock as long as it is to.
+    fn fly(folder: &std::path::Path) {
+        let store = Store::open(folder).unwrap();
         let flight = store.flight(&call("a").command, Some(Duration::from_secs(5)));
-        let told = match &flight {
+        again::tell(match &flight {
             Flight::Leads(_) => "leads",
             Flight::Waited(_) => "waited",
             Flight::Alone => "alone",
-        };
-        println!("flight: {told}");
-        std::io::Read::read(&mut std::io::stdin(), &mut [0]).unwrap();
-        true
+        });
     }
 
     #[test]
     fn a_stopped_holder_is_not_waited_for_and_a_killed_one_is_replaced() {
-        if is_child() {
-            return;
+        const TEST: &str = "store::flight::tests::a_stopped_holder_is_not_waited_for_and_a_killed_one_is_replaced";
+        if let Some(folder) = again::folder(TEST) {
+            return fly(&folder);
         }
         let world = World::new();
         let command = call("a").command;
-        let test = "store::flight::tests::a_stopped_holder_is_not_waited_for_and_a_killed_one_is_replaced";
-        let (mut child, told) = start(test, &world);
+        let (mut child, told) = again::start(TEST, world.store.folder());
         assert_eq!(told, "leads");
         let process = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(process, rustix::process::Signal::STOP).unwrap();
@@ -365,15 +350,40 @@ mod tests {
         assert!(matches!(wait.flight(None), Flight::Waited(_)));
     }
 
+    /// Whether a wait of so long has no hope, for a process with our ancestors and a holder that is none of them.
+    fn is_hopeless_after(waited: Duration) -> bool {
+        let world = World::new();
+        let command = call("a").command;
+        let _lock = leads(world.store.flight(&command, None));
+        let follower = other(&world);
+        let wait = Wait::new(&follower, follower.lock_file().unwrap(), &command);
+        wait.is_hopeless(&Ancestors::of_this_process(), waited)
+    }
+
+    #[test]
+    fn patience_ends_only_inside_another_run() {
+        const TEST: &str = "store::flight::tests::patience_ends_only_inside_another_run";
+        let (over, not_yet) = (NESTED_PATIENCE, NESTED_PATIENCE - Duration::from_nanos(1));
+        if again::folder(TEST).is_some() {
+            return again::tell(&format!("{} {}", is_hopeless_after(over), is_hopeless_after(not_yet)));
+        }
+        assert!(!is_hopeless_after(over));
+        let (mut inside, told) = again::start(TEST, "".as_ref());
+        drop(inside.stdin.take());
+        assert!(inside.wait().unwrap().success());
+        assert_eq!(told, "true false");
+    }
+
     #[test]
     fn who_runs_inside_the_holder_does_not_wait_for_it() {
-        if is_child() {
-            return;
+        const TEST: &str = "store::flight::tests::who_runs_inside_the_holder_does_not_wait_for_it";
+        if let Some(folder) = again::folder(TEST) {
+            return fly(&folder);
         }
         let world = World::new();
         let lock = leads(world.store.flight(&call("a").command, None));
         let began = clock::monotonic();
-        let (mut child, told) = start("store::flight::tests::who_runs_inside_the_holder_does_not_wait_for_it", &world);
+        let (mut child, told) = again::start(TEST, world.store.folder());
         drop(child.stdin.take());
         child.wait().unwrap();
         assert_eq!(told, "alone");

@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::buffer::spare_capacity;
@@ -12,7 +11,7 @@ use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Stat, Timestamps, chmodat, fchmod, fstat, fsync, mkdirat,
     renameat, renameat_with, statat, unlinkat, utimensat,
 };
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::{Errno, pread, retry_on_intr};
 use tempfile::NamedTempFile;
 
 use super::frame::Bounds;
@@ -174,17 +173,33 @@ impl Folder {
 
     /// Reads a regular file of at most `most` bytes: one open, fstat, read and close.
     pub fn read(&self, name: &str, most: u64) -> io::Result<Found> {
+        self.read_as_needed(name, most, u64::MAX, |_| None)
+    }
+
+    /// Reads a regular file of at most `most` bytes as far as is needed: where it has more than `beginning` bytes, `needed` says
+    /// by those how far that is, or nothing if it is all.
+    pub fn read_as_needed(
+        &self,
+        name: &str,
+        most: u64,
+        beginning: u64,
+        needed: impl FnOnce(&[u8]) -> Option<u64>,
+    ) -> io::Result<Found> {
         let (file, stat) = match self.open(name)? {
             Opened::Absent => return Ok(Found::Absent),
             Opened::Wrong(why) => return Ok(Found::Wrong(why)),
             Opened::File(file, stat) => (file, stat),
         };
-        let length = match usize::try_from(stat.st_size) {
-            Ok(length) if length as u64 <= most => length,
+        let length = match u64::try_from(stat.st_size) {
+            Ok(length) if length <= most => length,
             _ => return Ok(Found::Wrong(format!("it has {} bytes", stat.st_size))),
         };
-        let mut bytes = Vec::with_capacity(length);
-        while bytes.len() < length && retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut bytes)))? > 0 {}
+        let mut bytes = Vec::new();
+        read_to(&file, &mut bytes, length.min(beginning))?;
+        if length > beginning {
+            let end = needed(&bytes).map_or(length, |needed| needed.min(length));
+            read_to(&file, &mut bytes, end)?;
+        }
         Ok(Found::Bytes(bytes, stat))
     }
 
@@ -210,7 +225,6 @@ impl Folder {
     fn open_made(&self, name: &str, flags: OFlags) -> io::Result<File> {
         match self.open_at(name, flags, Mode::empty()).map(File::from) {
             Ok(file) if is_file(&fstat(&file)?) => return Ok(file),
-            Err(error) if self.stat(name)?.is_some_and(|stat| is_file(&stat)) => return Err(error.into()),
             _ => self.make_way(name)?,
         }
         let file = self.open_at(name, flags | OFlags::CREATE, PRIVATE)?;
@@ -395,7 +409,7 @@ impl Folder {
     pub fn remove_at_once(&self, name: &str) -> io::Result<bool> {
         let aside = format!("{TEMPORARY}/{}", temporary::name().display());
         let moved = match self.rename(Path::new(name), &aside, RenameFlags::empty()) {
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if self.stat(name)?.is_some() => {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
                 self.make_folder(TEMPORARY)?;
                 self.rename(Path::new(name), &aside, RenameFlags::empty())
             }
@@ -432,16 +446,62 @@ fn takes_from_owner() -> bool {
     identity::umask() & PRIVATE_FOLDER.as_raw_mode() != 0
 }
 
+/// Reads on until there are at least `length` bytes, or the file ends.
+fn read_to(file: &File, bytes: &mut Vec<u8>, length: u64) -> io::Result<()> {
+    let length = usize::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge)?;
+    bytes.reserve_exact(length.saturating_sub(bytes.len()));
+    while bytes.len() < length && retry_on_intr(|| rustix::io::read(file, spare_capacity(bytes)))? > 0 {}
+    Ok(())
+}
+
 /// Fills `buffer` from `offset` on, as far as the file goes; gives the length of the filled part.
 pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
-        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(more) => filled += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+        match retry_on_intr(|| pread(file, &mut buffer[filled..], offset + filled as u64))? {
+            0 => break,
+            more => filled += more,
         }
     }
     Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::store::testing::World;
+
+    #[test]
+    fn a_file_is_read_unless_it_is_larger_than_it_may_be() {
+        let world = World::new();
+        let folder = &world.store.folder;
+        folder.write("four", b"four").unwrap();
+        for (most, is_read) in [(3, false), (4, true), (5, true)] {
+            match folder.read("four", most).unwrap() {
+                Found::Bytes(bytes, _) => assert!(is_read && bytes == b"four"),
+                Found::Wrong(why) => assert!(!is_read && why == "it has 4 bytes", "{why}"),
+                Found::Absent => panic!(),
+            }
+        }
+        assert_eq!(folder.names("four").unwrap(), Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn what_is_removed_is_of_the_store() {
+        let world = World::new();
+        let folder = &world.store.folder;
+        let beside = folder.path().with_file_name("beside");
+        fs::create_dir_all(beside.join("full")).unwrap();
+        assert!(folder.remove_all("../beside").is_err());
+        assert!(beside.join("full").exists());
+        for remove in [Folder::remove_all, Folder::remove_at_once] {
+            fs::create_dir_all(folder.path().join("args/full")).unwrap();
+            let _ = fs::remove_dir_all(folder.path().join(TEMPORARY));
+            assert!(remove(folder, "args").unwrap());
+            assert!(!folder.path().join("args").exists());
+            assert!(!remove(folder, "args").unwrap());
+        }
+    }
 }

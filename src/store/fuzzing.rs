@@ -1,7 +1,7 @@
 //! Doors to what the store decodes, for fuzz targets alone.
 
 use super::export::Parcel;
-use super::frame::{self, Bounds, Kind};
+use super::frame::{self, Bounds, Kind, Parts};
 use super::{catalogue, journal, stamps};
 use crate::model::{Event, Malformed, Remembered, Stamp};
 
@@ -21,6 +21,17 @@ pub fn opened(byte: u8, bytes: &[u8]) -> Option<&[u8]> {
 /// A framed file of this kind with this body.
 pub fn sealed(byte: u8, body: &[u8]) -> Option<Vec<u8>> {
     Some(frame::seal(kind(byte)?, body))
+}
+
+/// The body in a framed file of this kind that has one, and the appendix.
+pub fn opened_apart(byte: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let Parts { body, appendix } = frame::open_parts(kind(byte)?, bytes).ok()?;
+    frame::before_appendix(bytes).map(|_| (body, appendix))
+}
+
+/// A framed file of this kind with this body and this appendix.
+pub fn sealed_apart(byte: u8, body: &[u8], appendix: &[u8]) -> Option<Vec<u8>> {
+    Some(frame::seal_apart(kind(byte)?, body, appendix))
 }
 
 /// The event in a line of the journal, which has no newline, and its time in nanoseconds since 1970.

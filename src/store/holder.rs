@@ -88,6 +88,8 @@ mod tests {
         let ancestors = Ancestors::of_this_process();
         assert!(ancestors.include(parent_id()));
         assert!(!ancestors.include(std::process::id()));
+        // What the kernel says of a process that is not to be seen from here.
+        assert!(!ancestors.include(0));
         assert!(!ancestors.are_nested());
         assert!(executable("self").is_some());
         assert_eq!(executable("self"), executable(&std::process::id().to_string()));

@@ -7,9 +7,10 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{FileType, fstat, ioctl_ficlone};
 use rustix::io::{Errno, pread};
 
+use super::Store;
 use super::pending::{Held, Pending};
-use super::{Store, hash};
 use crate::model::{Reason, Sink};
+use crate::sys::hash;
 
 /// Smaller files are not worth an attempt to share blocks.
 const CLONE: u64 = 64 << 10;
@@ -60,7 +61,7 @@ impl Store {
         if length > most {
             return Err(Reason::TooLarge(most));
         }
-        match hash::digest(file.as_file(), length).map_err(unreadable)? {
+        match hash::of_length(file.as_file(), length).map_err(unreadable)? {
             Some(digest) => Ok(Pending { digest, length, held: Held::File(file), folder: self.folder.clone() }),
             None => Err(Reason::CutShort("it shrinks".into())),
         }
@@ -109,5 +110,17 @@ mod tests {
         let world = World::new();
         let device = File::open("/dev/zero").unwrap();
         assert!(matches!(world.store.ingest(&device, 10), Err(Reason::CutShort(_))));
+    }
+
+    #[test]
+    fn shared_blocks_are_counted_and_hashed_too() {
+        let world = World::new();
+        let cloned = |most| {
+            let mut temporary = world.store.folder.temporary().unwrap();
+            temporary.as_file_mut().write_all(b"ten bytes.").unwrap();
+            world.store.cloned(temporary, most).map(|pending| (pending.digest(), pending.length()))
+        };
+        assert_eq!(cloned(9), Err(Reason::TooLarge(9)));
+        assert_eq!([cloned(10), cloned(11)], [(); 2].map(|()| Ok((Digest::of(b"ten bytes."), 10))));
     }
 }

@@ -3,7 +3,7 @@
 //! They lie beside the stamps of large files and are, like those, no part of any call: what is lost is looked at again.
 
 use super::folder::Found;
-use super::frame::{self, Kind};
+use super::frame::{self, Kind, Parts};
 use super::{Access, Store};
 use crate::model::{Digest, Inventory};
 
@@ -13,7 +13,8 @@ impl Store {
         if self.access != Access::ReadWrite {
             return;
         }
-        let bytes = frame::seal(Kind::Inventory, &inventory.encode());
+        let (body, blocks) = inventory.encode();
+        let bytes = frame::seal_apart(Kind::Inventory, &body, &blocks);
         if bytes.len() as u64 <= self.folder.bounds().most {
             let _ = self.folder.write(&name(&inventory.identity), &bytes);
         }
@@ -22,9 +23,10 @@ impl Store {
     pub(super) fn own_inventory(&self, identity: &Digest) -> Option<Inventory> {
         let bounds = self.folder.bounds();
         let Found::Bytes(bytes, _) = self.folder.read(&name(identity), bounds.most).ok()? else { return None };
-        // The body is the end of its frame.
-        let start = bytes.len() - frame::open(Kind::Inventory, &bytes).ok()?.len();
-        let inventory = Inventory::decode(bytes, start, &mut bounds.room()).ok()?;
+        let Parts { body, appendix } = frame::open_parts(Kind::Inventory, &bytes).ok()?;
+        let end = bytes.len() - appendix.len();
+        let body = end - body.len()..end;
+        let inventory = Inventory::decode(bytes, body, &mut bounds.room()).ok()?;
         (inventory.identity == *identity).then_some(inventory)
     }
 }
@@ -38,7 +40,7 @@ fn name(identity: &Digest) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Facet, Observation, StampMemory, State};
+    use crate::model::{Facet, Observation, Room, StampMemory, State};
     use crate::store::testing::{World, cuts_and_flips, everything};
 
     fn inventory(look: &str) -> Inventory {
@@ -72,7 +74,10 @@ mod tests {
         let whole = std::fs::read(&file).unwrap();
         for (number, bytes) in cuts_and_flips(&whole).enumerate() {
             std::fs::write(&file, bytes).unwrap();
-            assert_eq!(world.store.inventory(&inventory.identity), None, "{number}");
+            // Who looks where it tells is told of the rest.
+            let read = world.store.inventory(&inventory.identity);
+            let read = read.and_then(|inventory| inventory.observations(&mut Room::of(Room::OWN)).ok());
+            assert_eq!(read, None, "{number}");
         }
     }
 

@@ -347,7 +347,7 @@ mod tests {
         note(5);
         assert_eq!(read_on(), Some(expected(&[4, 5])));
         rotate();
-        assert_eq!(read_on(), Some(vec![]));
+        assert_eq!((read_on(), read_on()), (Some(vec![]), Some(vec![])));
         note(6);
         rotate();
         note(7);

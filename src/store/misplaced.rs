@@ -103,6 +103,7 @@ mod tests {
             1 => symlink("nowhere", &place).unwrap(),
             2 => symlink(&place, &place).unwrap(),
             3 => fs::write(&place, "x").unwrap(),
+            4 => rustix::fs::mknodat(rustix::fs::CWD, &place, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap(),
             _ => drop(std::os::unix::net::UnixListener::bind(&place).unwrap()),
         }
     }
@@ -110,7 +111,7 @@ mod tests {
     #[test]
     fn whoever_stores_makes_folders_of_what_is_none_and_follows_no_link() {
         for name in ["calls", "paths", "values", "tmp", "quarantine"] {
-            for number in 0..5 {
+            for number in 0..6 {
                 let world = World::new();
                 misplace(&world, name, number);
                 let elsewhere = world.store.folder().parent().unwrap().join("elsewhere");
@@ -134,7 +135,7 @@ mod tests {
 
     #[test]
     fn what_is_opened_to_be_written_is_a_file_of_the_store() {
-        for number in 0..5 {
+        for number in 0..6 {
             let world = World::new();
             for name in ["journal", "sessions"] {
                 misplace(&world, name, number);
@@ -145,7 +146,23 @@ mod tests {
                 let file = world.store.folder.open_to_append(name).unwrap();
                 assert!(file.metadata().unwrap().is_file(), "{name} {number}");
             }
+            misplace(&world, "lock", number);
+            let file = world.store.folder.open_or_create("lock").unwrap();
+            assert!(file.metadata().unwrap().is_file(), "{number}");
             assert_eq!(before, elsewhere.exists().then(|| everything(&elsewhere)), "{number}");
         }
+    }
+
+    #[test]
+    fn what_is_in_its_place_or_is_not_there_stays_so() {
+        let world = World::new();
+        let folder = &world.store.folder;
+        folder.make_way("layout-1").unwrap();
+        assert!(folder.stat("layout-1").unwrap().is_some() && folder.stat("quarantine").unwrap().is_none());
+        folder.write("damaged", b"x").unwrap();
+        folder.quarantine("damaged").unwrap();
+        let before = folder.names("quarantine").unwrap();
+        assert!(folder.quarantine("damaged").is_err());
+        assert_eq!((folder.names("quarantine").unwrap(), before.len()), (before, 1));
     }
 }

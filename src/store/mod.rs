@@ -27,7 +27,6 @@ mod frame;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gc;
-mod hash;
 mod holder;
 mod ingest;
 mod inventories;

@@ -547,4 +547,53 @@ mod tests {
         Store::open_read_only(&folder).unwrap();
         assert_eq!(crate::store::testing::everything(&folder), before);
     }
+
+    /// A cache for its group.
+    fn group(folder: &Path) -> Cache {
+        let limits = crate::model::CacheLimits::default();
+        let (access, sharing) = (CacheAccess::ReadWrite, Sharing::Group);
+        Cache { name: "team".to_owned(), folder: folder.to_owned(), access, sharing, limits }
+    }
+
+    fn stack(caches: &[Cache], purpose: Purpose) -> Result<Store, Reason> {
+        Store::open_stack(caches, purpose, &mut |_, _| {})
+    }
+
+    #[test]
+    fn a_cache_for_a_group_is_one_however_it_is_opened() {
+        let world = tempfile::tempdir().unwrap();
+        let cache = group(&world.path().join("cache"));
+        let mode = |name: &str| fs::metadata(cache.folder.join(name)).unwrap().permissions().mode() & 0o7777;
+        let of_nothing = stack(std::slice::from_ref(&cache), Purpose::Look).unwrap();
+        for (number, opened) in [Purpose::Write, Purpose::Read, Purpose::Ask, Purpose::AskQuietly, Purpose::Look]
+            .into_iter()
+            .map(|purpose| stack(std::slice::from_ref(&cache), purpose).unwrap())
+            .chain([of_nothing])
+            .enumerate()
+        {
+            let again = opened.reopened().unwrap();
+            let name = format!("new{number}");
+            again.folder.make_folder(&name).unwrap();
+            again.folder.write(&format!("{name}/file"), b"x").unwrap();
+            assert_eq!((mode("."), mode(&name), mode(&format!("{name}/file"))), (0o2770, 0o2770, 0o660), "{number}");
+            assert!(opened.for_questions().unwrap().is_some() || number == 5, "{number}");
+        }
+    }
+
+    #[test]
+    fn of_many_caches_one_that_is_missing_has_nothing_in_it() {
+        let world = tempfile::tempdir().unwrap();
+        let [missing, there] = ["missing", "there"].map(|name| group(&world.path().join(name)));
+        stack(std::slice::from_ref(&there), Purpose::Write).unwrap();
+        let access = |caches: &[&Cache], purpose| {
+            let caches: Vec<Cache> = caches.iter().map(|cache| (*cache).clone()).collect();
+            stack(&caches, purpose).map(|store| store.access).ok()
+        };
+        assert_eq!(access(&[&there], Purpose::Read), Some(Access::ReadOnly));
+        assert_eq!(access(&[&missing], Purpose::Read), None);
+        assert_eq!(access(&[&missing, &there], Purpose::Read), Some(Access::ReadOnly));
+        assert_eq!(access(&[&missing], Purpose::AskQuietly), Some(Access::ReadOnly));
+        assert_eq!(access(&[&there], Purpose::AskQuietly), Some(Access::CatalogueOnly));
+        assert!(!missing.folder.exists());
+    }
 }

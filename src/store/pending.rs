@@ -1,6 +1,8 @@
 //! Bytes that are whole and named, and not yet in the store.
 
 use std::io;
+use std::iter::successors;
+use std::ops::Range;
 use std::sync::Arc;
 
 use memchr::memmem;
@@ -75,27 +77,32 @@ impl Pending {
     /// Whether `needle` occurs where `fits` likes the bytes before and after it.
     fn search(&self, needle: &[u8], fits: impl Fn(Option<u8>, Option<u8>) -> bool) -> io::Result<bool> {
         let finder = memmem::Finder::new(needle);
-        let occurs = |bytes: &[u8]| {
+        // One that begins within another one counts, too: what is on either side of the two is not the same.
+        let occurs = |bytes: &[u8], judged: Range<usize>| {
+            let next = |from: usize| Some(from + finder.find(bytes.get(from..)?)?);
             let around = |at: usize| (at.checked_sub(1).map(|at| bytes[at]), bytes.get(at + needle.len()).copied());
-            finder.find_iter(bytes).any(|at| fits(around(at).0, around(at).1))
+            let all = successors(next(judged.start), |at| next(at + 1)).take_while(|at| judged.contains(at));
+            all.map(around).any(|(before, after)| fits(before, after))
         };
         let file = match &self.held {
-            Held::Memory(bytes) => return Ok(occurs(bytes)),
+            Held::Memory(bytes) => return Ok(occurs(bytes, 0..bytes.len() + 1)),
             Held::File(file) => file.as_file(),
         };
         let mut window = vec![0; WINDOW.max(needle.len() * 2 + 2)];
-        // A match may lie across two windows, and so may what is on either side of it; so they overlap.
-        let step = (window.len() - needle.len() - 1) as u64;
-        let mut offset = 0;
+        // A match may lie across two windows, and so may what is on either side of it. So they overlap, and each judges those
+        // of which it sees both sides: what ends where a window ends is the next one's, and what begins there was the former's.
+        let step = window.len() - needle.len() - 1;
+        let (mut offset, mut first) = (0, 0);
         loop {
             let read = read_at(file, &mut window, offset)?;
-            if occurs(&window[..read]) {
+            let is_last = read < window.len();
+            if occurs(&window[..read], first..if is_last { read + 1 } else { step + 1 }) {
                 return Ok(true);
             }
-            if read < window.len() {
+            if is_last {
                 return Ok(false);
             }
-            offset += step;
+            (offset, first) = (offset + step as u64, 1);
         }
     }
 
@@ -140,6 +147,22 @@ mod tests {
             assert!(pending.contains_word(b"needle").unwrap(), "{at}");
             assert!(!pending.contains_word(b"needl").unwrap() && !pending.contains_word(b"eedle").unwrap(), "{at}");
             assert_eq!(pending.starts_with(b"needle").unwrap(), at == 0);
+        }
+        for at in super::WINDOW - 10..super::WINDOW + 10 {
+            let mut bytes = vec![b'.'; super::WINDOW * 2];
+            for (around, is_word) in [(b"xneedle.", false), (b".needlex", false), (b".needle.", true)] {
+                bytes[at..at + 8].copy_from_slice(around);
+                assert_eq!(world.pending(&bytes).contains_word(b"needle").unwrap(), is_word, "{at}");
+            }
+        }
+        // At the end of a file that has as many bytes as a window.
+        assert!(world.pending(&[&[b'.'; super::WINDOW - 6][..], b"needle"].concat()).contains_word(b"needle").unwrap());
+        assert!(world.pending(b"xa a a").contains_word(b"a a").unwrap());
+        assert!(world.pending(b"").contains(b"").unwrap());
+        // The last byte.
+        for before in [1, super::WINDOW - 1, super::WINDOW] {
+            let bytes = [&vec![b'.'; before][..], b"n"].concat();
+            assert!(world.pending(&bytes).contains(b"n").unwrap(), "{before}");
         }
         assert!(world.pending(b"a needle").contains(b"needle").unwrap());
         assert!(!world.pending(b"").contains(b"needle").unwrap());

@@ -11,6 +11,7 @@ use rustix::fs::{FileType, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
 
 use super::alone::{GC_BYTE, granted_within};
+use super::calls::sealed;
 use super::folder::{Temporary, call_name, paths_name, value_name};
 use super::frame::{self, Bounds, Kind};
 use super::pending::{Held, Pending};
@@ -307,22 +308,22 @@ impl Recording<'_> {
             Ok(sets)
         };
         let sets = path_set.map(with_former).transpose()?;
-        let body = call.encode();
-        self.check_size(&body, |body, room| Call::decode(body, room).map(drop))?;
-        let bytes = frame::seal(Kind::Call, &body);
+        let bytes = sealed(call);
+        self.check_size(&bytes, |room| Call::decode(&call.encode(), room).map(drop))?;
         let Some(sets) = sets else { return Ok((bytes, None)) };
         let body = path_set_body(sets);
-        self.check_size(&body, |body, room| PathSets::decode(body, room).map(drop))?;
-        Ok((bytes, Some(frame::seal(Kind::PathSets, &body))))
+        let set_bytes = frame::seal(Kind::PathSets, &body);
+        self.check_size(&set_bytes, |room| PathSets::decode(&body, room).map(drop))?;
+        Ok((bytes, Some(set_bytes)))
     }
 
     /// Refuses what no reader of this store would take.
-    fn check_size(&self, body: &[u8], read: fn(&[u8], &mut Room) -> Result<(), Malformed>) -> Result<(), Reason> {
+    fn check_size(&self, bytes: &[u8], read: impl FnOnce(&mut Room) -> Result<(), Malformed>) -> Result<(), Reason> {
         /// What is in fewer bytes has room in any store.
         const SMALL: usize = 1 << 20;
         let bounds = self.store.folder.bounds();
-        let is_too_large = (body.len() + frame::FRAME) as u64 > bounds.most
-            || body.len() > SMALL && bounds != Bounds::OWN && read(body, &mut bounds.room()).is_err();
+        let is_too_large = bytes.len() as u64 > bounds.most
+            || bytes.len() > SMALL && bounds != Bounds::OWN && read(&mut bounds.room()).is_err();
         if is_too_large { Err(Reason::TooLarge(bounds.most)) } else { Ok(()) }
     }
 
@@ -547,14 +548,7 @@ mod tests {
         };
         many.observations = (0..900_000).map(absent).collect();
         let folder = tempfile::tempdir().unwrap();
-        let group = crate::model::Cache {
-            name: "team".to_owned(),
-            folder: folder.path().join("cache"),
-            access: crate::model::CacheAccess::ReadWrite,
-            sharing: crate::model::Sharing::Group,
-            limits: crate::model::CacheLimits::default(),
-        };
-        let shared = Store::open_stack(&[group], crate::store::Purpose::Write, &mut |_, _| {}).unwrap();
+        let shared = crate::store::testing::shared(&folder);
         let store =
             |store: &Store| store.recording().unwrap().store(&many, Durability::Buffered, Some(path_set(&many)));
         assert_eq!(store(&shared), Err(Reason::TooLarge(Bounds::FOREIGN.most)));
@@ -584,5 +578,26 @@ mod tests {
         assert!(!lock::try_exclusive(&gc, GC_BYTE).unwrap());
         drop(second);
         assert!(lock::try_exclusive(&gc, GC_BYTE).unwrap());
+    }
+
+    #[test]
+    fn what_is_written_is_no_larger_than_what_is_read() {
+        let own = World::new();
+        let folder = tempfile::tempdir().unwrap();
+        let shared = crate::store::testing::shared(&folder);
+        let is_taken = |store: &Store, length: usize, read: fn(&mut Room) -> Result<(), Malformed>| {
+            store.recording().unwrap().check_size(&vec![0; length], read).is_ok()
+        };
+        let most = Bounds::FOREIGN.most as usize;
+        for (store, length, by_any, by_none) in [
+            (&shared, 1 << 20, true, true),
+            (&shared, (1 << 20) + 1, true, false),
+            (&shared, most, true, false),
+            (&shared, most + 1, false, false),
+            (&own.store, most + 1, true, true),
+        ] {
+            assert_eq!(is_taken(store, length, |_| Ok(())), by_any, "{length}");
+            assert_eq!(is_taken(store, length, |_| Err(Malformed("all"))), by_none, "{length}");
+        }
     }
 }

@@ -212,4 +212,21 @@ mod tests {
         world.store.repair_value(&content.digest, seen.as_deref(), Some(&stored.key), alone.as_ref()).unwrap();
         assert_eq!(quarantined(&world), 0);
     }
+
+    #[test]
+    fn what_is_damaged_or_in_the_place_of_a_folder_is_put_aside() {
+        let world = World::new();
+        let (stored, _) = record(world.store.recording().unwrap(), &world, "a", &[1; 100_000]);
+        let place = |name: &str| world.store.folder().join(name);
+        let call = call_name(&stored.key);
+        let empty =
+            (0..=u8::MAX).map(|shard| format!("values/{shard:02x}")).find(|name| !place(name).exists()).unwrap();
+        for (number, name) in [call, paths_name(&stored.command), empty].iter().enumerate() {
+            fs::write(place(name), "x").unwrap();
+            let found = faults(&world);
+            assert_eq!((found.len(), quarantined(&world)), (1, number), "{found:?}");
+            world.store.repair(&found[0], &|_, _| {}).unwrap();
+            assert_eq!((faults(&world), quarantined(&world), place(name).exists()), (vec![], number + 1, false));
+        }
+    }
 }

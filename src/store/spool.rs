@@ -391,4 +391,28 @@ mod tests {
         assert!(matches!(spool.finish(), Err(Reason::StoreUnusable(_))));
         assert_eq!(temporaries(&world), 0);
     }
+
+    #[test]
+    fn only_what_is_large_has_a_thread() {
+        let world = World::new();
+        let mut spool = world.store.spool(u64::MAX);
+        feed(&mut spool, &vec![1; LARGE as usize - BATCH], BATCH);
+        assert!(matches!(spool.target, Target::File(_)));
+        feed(&mut spool, &[1; BATCH], BATCH);
+        assert!(matches!(spool.target, Target::Thread(_)));
+    }
+
+    #[test]
+    fn no_more_buffers_go_round_than_there_are() {
+        let (full, _taken) = channel();
+        let (give_back, empty) = channel();
+        let thread = thread::spawn(|| Err(io::ErrorKind::Other.into()));
+        let mut worker = Worker { full, empty, lent: 0, thread };
+        // What was written before comes back, and nothing after it: then the third one would be waited for in vain.
+        give_back.send(Vec::with_capacity(1 << 20)).unwrap();
+        drop(give_back);
+        assert!(worker.exchange(vec![1]).unwrap().capacity() >= 1 << 20);
+        assert!((1..BUFFERS).all(|_| worker.exchange(vec![1]).is_ok()));
+        assert!(worker.exchange(vec![1]).is_err());
+    }
 }

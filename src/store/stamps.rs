@@ -76,6 +76,16 @@ mod tests {
     }
 
     #[test]
+    fn every_file_is_remembered_beside_the_others() {
+        let world = World::new();
+        let stamps =
+            [STAMP, Stamp { device: 2, ..STAMP }, Stamp { inode: 0x1ff, ..STAMP }, Stamp { inode: 1, ..STAMP }];
+        let number = |number: usize| seen(&[number as u8]);
+        stamps.iter().enumerate().for_each(|(at, stamp)| world.store.remember(stamp, &number(at)));
+        stamps.iter().enumerate().for_each(|(at, stamp)| assert_eq!(world.store.recall(stamp), Some(number(at))));
+    }
+
+    #[test]
     fn a_damaged_stamp_recalls_nothing_and_is_written_anew() {
         let world = World::new();
         let digest = seen(b"compiler");

@@ -7,8 +7,8 @@ use std::time::Duration;
 use rustix::fs::{Timespec, Timestamps, futimens};
 
 use super::alone::Alone;
+use super::calls::sealed;
 use super::folder::call_name;
-use super::frame::{self, Kind};
 use super::journal;
 use super::{Access, Store, unusable};
 use crate::model::{Call, Event, Key, Reason};
@@ -71,7 +71,7 @@ impl Store {
             return Ok(false);
         }
         let used = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ };
-        let written = self.rewrite(key, &frame::seal(Kind::Call, &call.encode()), used);
+        let written = self.rewrite(key, &sealed(&call), used);
         written.map_err(|error| unusable(format!("cannot write call {}", key.0.short()), error))?;
         self.told_of_tags(key)?;
         Ok(true)
@@ -127,7 +127,7 @@ mod tests {
         let mut tagged = stored.clone();
         tagged.tags.insert("b".into(), "1".into());
         let used = Timespec { tv_sec: 1, tv_nsec: 0 };
-        world.store.rewrite(&stored.key, &frame::seal(Kind::Call, &tagged.encode()), used).unwrap();
+        world.store.rewrite(&stored.key, &sealed(&tagged), used).unwrap();
         let add = || world.store.tag(&stored.key, |tags| drop(tags.insert("b".into(), "1".into())));
         assert_eq!(add(), Ok(false));
         assert_eq!(world.store.catalogue().unwrap().tag_names(&Selection::default()).unwrap().len(), 2);

@@ -58,6 +58,18 @@ impl World {
     }
 }
 
+/// A cache of a group, in `folder`.
+pub fn shared(folder: &tempfile::TempDir) -> Store {
+    let group = crate::model::Cache {
+        name: "team".to_owned(),
+        folder: folder.path().join("cache"),
+        access: crate::model::CacheAccess::ReadWrite,
+        sharing: crate::model::Sharing::Group,
+        limits: crate::model::CacheLimits::default(),
+    };
+    Store::open_stack(&[group], super::Purpose::Write, &mut |_, _| {}).unwrap()
+}
+
 /// A call whose key, command and arguments are made from `name`.
 pub fn call(name: &str) -> Call {
     Call {
@@ -97,4 +109,37 @@ pub fn everything(folder: &Path) -> Everything {
         found.insert(entry.into_path(), times);
     }
     found
+}
+
+/// A test that is started again as another process.
+pub mod again {
+    use std::io::{BufRead, BufReader, Read};
+    use std::path::{Path, PathBuf};
+    use std::process::{Child, Command, Stdio};
+
+    /// Starts `test` in a process of its own, beside the cache in `folder`; gives that process, and what it [`tell`]s before its
+    /// standard input ends.
+    pub fn start(test: &str, folder: &Path) -> (Child, String) {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture", "--test-threads=1"])
+            .env(test, folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+        let told = lines.map(|line| line.unwrap()).find_map(|line| Some(line.split_once("told: ")?.1.to_owned()));
+        (child, told.unwrap())
+    }
+
+    /// The folder for this process, if it was started by [`start`] for this `test`.
+    pub fn folder(test: &str) -> Option<PathBuf> {
+        std::env::var_os(test).map(PathBuf::from)
+    }
+
+    /// Tells who started this process something, and waits for its word to go on.
+    pub fn tell(what: &str) {
+        println!("told: {what}");
+        std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    }
 }

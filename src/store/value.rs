@@ -2,9 +2,13 @@
 
 use std::fs::File;
 
-use super::folder::{Opened, value_name};
-use super::{Store, hash, unusable};
+use super::folder::{Opened, read_at, value_name};
+use super::{Store, unusable};
 use crate::model::{Content, Digest, Reason};
+use crate::sys::hash;
+
+/// Values of at most so many bytes are read once: what proves them is what is used.
+const SMALL: u64 = 64 << 10;
 
 /// The bytes of a value, verified.
 #[derive(Debug)]
@@ -28,12 +32,8 @@ impl Store {
     /// [`Reason::Damaged`] where it is gone or is not what its name says; it is then in quarantine.
     /// [`Reason::StoreUnusable`] where it cannot be opened.
     pub fn value(&self, content: &Content) -> Result<Value, Reason> {
-        let own = self.own_value(content);
-        if own.is_ok() || self.behind.is_empty() {
-            return own;
-        }
-        let behind = self.behind.iter().find_map(|member| member.own_value(content).ok());
-        behind.map_or(own, Ok)
+        let behind = || self.behind.iter().find_map(|member| member.own_value(content).ok());
+        self.own_value(content).or_else(|reason| behind().ok_or(reason))
     }
 
     /// The same of this very store.
@@ -56,7 +56,15 @@ impl Store {
         if stat.st_size as u64 != content.length {
             return damaged("its length is wrong");
         }
-        match hash::digest(&file, content.length) {
+        if content.length <= SMALL {
+            let mut bytes = vec![0; content.length as usize];
+            return match read_at(&file, &mut bytes, 0) {
+                Ok(read) if read == bytes.len() && Digest::of(&bytes) == content.digest => Ok(Value::Bytes(bytes)),
+                Ok(_) => damaged("its digest is wrong"),
+                Err(error) => damaged(&format!("it cannot be read: {error}")),
+            };
+        }
+        match hash::of_length(&file, content.length) {
             Ok(Some(digest)) if digest == content.digest => Ok(Value::File { file, length: content.length }),
             Ok(_) => damaged("its digest is wrong"),
             Err(error) => damaged(&format!("it cannot be read: {error}")),
@@ -83,6 +91,11 @@ mod tests {
         let small = Content::inline(b"small".to_vec());
         assert!(matches!(world.store.value(&small), Ok(Value::Bytes(bytes)) if bytes == b"small"));
 
+        let bytes = vec![8; SMALL as usize];
+        let content = world.keep(&bytes);
+        assert!(content.inline.is_none());
+        assert!(matches!(world.store.value(&content), Ok(Value::Bytes(read)) if read == bytes));
+
         let bytes = vec![7; 100_000];
         let large = world.keep(&bytes);
         assert_eq!(large.inline, None);
@@ -103,22 +116,23 @@ mod tests {
     #[test]
     fn a_flipped_cut_or_missing_value_is_damaged_and_makes_room_for_a_whole_one() {
         let world = World::new();
-        let bytes = vec![7; 100_000];
-        type Harm = fn(&fs::File);
+        type Harm = fn(&fs::File, u64);
         let harms: [Harm; 3] = [
-            |file| file.write_all_at(&[8], 50_000).unwrap(),
-            |file| file.set_len(99_999).unwrap(),
-            |file| file.set_len(100_001).unwrap(),
+            |file, length| file.write_all_at(&[8], length / 2).unwrap(),
+            |file, length| file.set_len(length - 1).unwrap(),
+            |file, length| file.set_len(length + 1).unwrap(),
         ];
-        for harm in harms {
+        for (length, harm) in [100_000, SMALL].into_iter().flat_map(|length| harms.map(|harm| (length, harm))) {
+            let bytes = vec![7; length as usize];
             let content = world.keep(&bytes);
-            harm(&fs::OpenOptions::new().write(true).open(world.value_file(&content)).unwrap());
+            assert!(content.inline.is_none());
+            harm(&fs::OpenOptions::new().write(true).open(world.value_file(&content)).unwrap(), length);
             assert!(matches!(world.store.value(&content), Err(Reason::Damaged(_))));
             assert!(!world.value_file(&content).exists());
             assert!(matches!(world.store.value(&content), Err(Reason::Damaged(_))));
+            let content = world.keep(&bytes);
+            assert!(world.store.value(&content).is_ok());
         }
-        let content = world.keep(&bytes);
-        assert!(world.store.value(&content).is_ok());
     }
 
     #[test]

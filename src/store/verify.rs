@@ -7,9 +7,10 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use super::folder::{Opened, value_name};
-use super::{Progress, Store, catalogue, hash};
+use super::{Progress, Store, catalogue};
 use crate::error::{Error, Result};
 use crate::model::{Call, CommandDigest, Content, Digest, Key, Reason};
+use crate::sys::hash;
 
 /// How many threads look.
 const THREADS: usize = 2;
@@ -266,7 +267,7 @@ impl Store {
             Ok(Opened::File(file, stat)) => (file, stat),
             Err(why) => return unreadable(why),
         };
-        match hash::digest(&file, stat.st_size as u64) {
+        match hash::of_length(&file, stat.st_size as u64) {
             Ok(Some(its)) if its == *digest => None,
             Ok(_) => fault(Trouble::Damaged, "its digest is wrong".to_owned()),
             Err(why) => unreadable(why),

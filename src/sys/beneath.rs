@@ -13,13 +13,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, Timespec, Timestamps, UTIME_OMIT,
-    fchmod, linkat, mkdirat, openat, openat2, readlinkat, renameat, renameat_with, statat, symlinkat, unlinkat,
-    utimensat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, Timespec, Timestamps, UTIME_NOW,
+    UTIME_OMIT, fchmod, fstat, linkat, mkdirat, openat, openat2, readlinkat, renameat, renameat_with, statat,
+    symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
-use super::temporary;
+use super::{identity, temporary};
 
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 const STRICT: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
@@ -142,10 +142,10 @@ impl Beneath {
         Ok(fchmod(self.readable()?, Mode::from_raw_mode(mode))?)
     }
 
-    /// A new empty file with a temporary name in this folder, for its owner alone.
-    pub fn stage(&self) -> io::Result<(OsString, File)> {
+    /// A new empty file with a temporary name in this folder, with `mode` less the process's umask.
+    pub fn stage(&self, mode: u32) -> io::Result<(OsString, File)> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let (name, file) = with_temporary_name(|name| openat(&self.0, name, flags, Mode::RUSR | Mode::WUSR))?;
+        let (name, file) = with_temporary_name(|name| openat(&self.0, name, flags, Mode::from_raw_mode(mode)))?;
         Ok((name, file.into()))
     }
 
@@ -158,6 +158,22 @@ impl Beneath {
     /// Gives what is called `name`, a link not followed, a modification time, in nanoseconds since 1970.
     pub fn set_modified(&self, name: &OsStr, modified: i64) -> io::Result<()> {
         Ok(utimensat(&self.0, checked(name)?, &modification(modified), AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Gives what is called `name`, a link not followed, the modification time that a file made now would have.
+    pub fn touch(&self, name: &OsStr) -> io::Result<()> {
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_modification: now, ..modification(0) };
+        Ok(utimensat(&self.0, checked(name)?, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Whether what this process makes in this folder belongs to the same user and group as `stat`. Some file systems have rules
+    /// of their own for groups: it says no where it is not certain.
+    pub fn gives_to(&self, stat: &Stat) -> io::Result<bool> {
+        let folder = fstat(&self.0)?;
+        let own = identity::effective_group();
+        let is_handed_down = Mode::from_raw_mode(folder.st_mode).contains(Mode::SGID) || folder.st_gid == own;
+        Ok(stat.st_uid == identity::effective_user() && is_handed_down && stat.st_gid == folder.st_gid)
     }
 
     /// Renames `from` to `to`, where nothing may be yet (`EEXIST`).
@@ -368,7 +384,7 @@ mod tests {
             folder = folder.open_folder(Path::new(&name)).unwrap();
             path.push(&name);
         }
-        folder.stage().unwrap().1.write_all(b"deep").unwrap();
+        folder.stage(0o600).unwrap().1.write_all(b"deep").unwrap();
         let world = Beneath::open(world.path()).unwrap();
         for open in [resolve, walk] {
             assert_eq!(world.open_in_pieces(&path, open).unwrap().entries().unwrap().len(), 1);
@@ -418,7 +434,7 @@ mod tests {
     #[test]
     fn temporary_names_are_known_and_never_taken_twice() {
         let (_world, top) = world();
-        let (first, file) = top.stage().unwrap();
+        let (first, file) = top.stage(0o600).unwrap();
         let second = top.stage_link(b"nowhere").unwrap();
         let third = top.set_aside(&first).unwrap();
         assert_eq!(file.metadata().unwrap().len(), 0);

@@ -40,9 +40,15 @@ pub fn effective_user() -> u32 {
     unsafe { libc::getauxval(libc::AT_EUID) as u32 }
 }
 
+/// The effective group's number; as [`effective_user`].
+pub fn effective_group() -> u32 {
+    // SAFETY: reads a word of the auxiliary vector, see getauxval(3).
+    unsafe { libc::getauxval(libc::AT_EGID) as u32 }
+}
+
 /// Whether the process acts in this group.
 pub fn is_in_group(group: u32) -> bool {
-    rustix::process::getegid().as_raw() == group
+    effective_group() == group
         || rustix::process::getgroups().is_ok_and(|groups| groups.iter().any(|one| one.as_raw() == group))
 }
 

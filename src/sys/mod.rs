@@ -11,6 +11,7 @@ pub mod confinement;
 pub mod descriptor;
 pub mod entry;
 pub mod git;
+pub mod hash;
 pub mod holders;
 pub mod identity;
 pub mod image;

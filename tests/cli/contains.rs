@@ -81,6 +81,11 @@ fn a_damaged_or_missing_value_is_none() {
         let whole = fs::read(&value).unwrap();
         fs::remove_file(&value).unwrap();
         fs::write(&value, [&whole[1..], b"x"].concat()).unwrap();
+        if world.path("made").exists() {
+            // A replay would not need it.
+            ask(&world, options).check(0, "", "");
+            fs::remove_file(world.path("made")).unwrap();
+        }
         ask(&world, options).check(1, "", "");
         for name in [&key, &digest] {
             world.fleche(["contains", name]).ends(1, "", "");

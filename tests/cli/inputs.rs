@@ -3,12 +3,12 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::mask::masked;
-use crate::world::{Session, World, eventually};
+use crate::world::{Session, World, settle};
 
 /// How an input set is declared, made and changed.
 struct Case {
@@ -493,15 +493,6 @@ fn quick_edits_in_a_folder_are_never_missed() {
         let bare = world.program("ls", ["src"]).run();
         assert_eq!(world.fleche(["run", "-i", "src", "--", "ls", "src"]).run(), bare, "round {round}");
     }
-}
-
-/// Waits until the stamp of `path` is so old that it is trusted: no program can make it so.
-fn settle(path: &Path) {
-    let changed = fs::metadata(path).unwrap().ctime();
-    eventually("a settled stamp", || {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64;
-        now > changed + 3
-    });
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod flight;
 mod gc;
 mod graph;
 mod inputs;
+mod instructions;
 mod inventory;
 mod isolate;
 mod isolate_strict;

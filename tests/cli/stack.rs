@@ -312,6 +312,51 @@ fn two_users_share_the_cache_of_their_group() {
 }
 
 #[test]
+fn a_cache_is_made_and_read_where_its_folder_is_in_the_right_hands() {
+    if !is_root() {
+        return eprintln!("skipped: only root can be another user");
+    }
+    const USER: u32 = 60_001;
+    let world = World::new();
+    let program = world.root().join("fleche");
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_fleche")).arg(&program).status().unwrap();
+    assert!(copied.success());
+    fs::set_permissions(world.root(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(world.work(), fs::Permissions::from_mode(0o777)).unwrap();
+    let by = |user: u32, folder: &Path, access: &str| {
+        let cache = format!("cache = \"it\"\n[caches.it]\npath = \"{}\"\n{access}", folder.display());
+        let own = world.write("config.toml", cache);
+        let session = world.program(&program, ["-v", "run", "--pure", "--", "echo", "x"]);
+        let outcome = session
+            .env("FLECHE_CONFIG", &own)
+            .env("HOME", "/")
+            .with(|command| {
+                std::os::unix::process::CommandExt::uid(command, user);
+            })
+            .run();
+        assert_eq!((outcome.code(), outcome.stdout().as_str()), (0, "x\n"), "{}", outcome.stderr());
+        outcome.stderr()
+    };
+    for (owner, is_made) in [(0, true), (USER, true), (60_002, false)] {
+        let parent = world.root().join(format!("of{owner}"));
+        fs::create_dir(&parent).unwrap();
+        fs::set_permissions(&parent, fs::Permissions::from_mode(0o1777)).unwrap();
+        std::os::unix::fs::chown(&parent, Some(owner), None).unwrap();
+        let told = by(USER, &parent.join("cache"), "");
+        assert_eq!(parent.join("cache").exists(), is_made, "{told}");
+        assert_eq!(told.contains("would be made in another user's folder"), !is_made, "{told}");
+    }
+    let disc = world.root().join(format!("of{USER}/cache"));
+    let opened = Command::new("chmod").args(["-R", "a+rX"]).arg(&disc).status().unwrap();
+    assert!(opened.success());
+    for (owner, is_read) in [(0, true), (USER, true), (60_002, false)] {
+        std::os::unix::fs::chown(&disc, Some(owner), None).unwrap();
+        let told = by(USER, &disc, "access = \"read-only\"\n");
+        assert_eq!((told.contains("hit"), told.contains("belongs to another user")), (is_read, !is_read), "{told}");
+    }
+}
+
+#[test]
 fn a_cache_on_a_read_only_mount_is_replayed_from() {
     let world = stacked();
     world.write("in", "one\n");

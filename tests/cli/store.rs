@@ -535,7 +535,7 @@ fn a_redacted_argument_that_a_path_tells_of_means_that_nothing_is_stored() {
 
 #[test]
 fn the_cache_is_readable_by_its_user_alone() {
-    for mask in [0o000, 0o022, 0o027, 0o077] {
+    for mask in [0o000, 0o022, 0o027, 0o077, 0o700] {
         let world = world();
         let session = tool(&world).with(|command| {
             // SAFETY: umask(2) is async-signal-safe.

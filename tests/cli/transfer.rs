@@ -200,3 +200,30 @@ fn a_cache_keeps_itself_within_its_limits_while_others_go_on() {
     let told = with(&world, "entries", &["stats"]).run().stdout();
     assert!(told.contains("evicted"), "{told}");
 }
+
+#[test]
+fn what_is_taken_over_is_on_the_disk_with_all_folders_that_lead_to_it() {
+    if std::process::Command::new("strace").arg("-V").output().is_err() {
+        return eprintln!("skipped: there is no strace");
+    }
+    let world = World::new();
+    recorded(&world, 1);
+    let there = other(&world, "there");
+    let list = world.root().join("synced");
+    let strace = ["-f", "-qq", "-y", "-e", "trace=fsync", "-o", list.to_str().unwrap(), env!("CARGO_BIN_EXE_fleche")];
+    let words = ["transfer", "--from", "local", "--to", &there];
+    world.program("strace", strace.iter().chain(&words)).prints("");
+    let told = fs::read_to_string(list).unwrap();
+    let synced: BTreeSet<&str> =
+        told.lines().filter_map(|line| line.split_once('<')?.1.split_once('>')).map(|it| it.0).collect();
+    for kind in ["values", "calls", "paths"] {
+        let files = walkdir::WalkDir::new(other(&world, &format!("there/{kind}"))).into_iter().map(Result::unwrap);
+        let mut folders = 0;
+        for entry in files.filter(|entry| entry.file_type().is_dir() || kind == "values") {
+            assert!(synced.contains(entry.path().to_str().unwrap()), "{}: {told}", entry.path().display());
+            folders += 1;
+        }
+        assert!(folders > 1, "{kind}");
+    }
+    assert!(synced.contains(there.as_str()), "{told}");
+}

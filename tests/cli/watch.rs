@@ -146,10 +146,23 @@ fn times_count_for_those_who_ask_for_them() {
         dated("1000000002");
         is_stored(&world, &line, "1000000002\n");
     }
+    // And of a folder.
+    for change in ["rmdir d", "chmod 755 d", "chmod 750 d"] {
+        let dated = |time: &str| world.shell(&format!("rm -rf d; mkdir -m 755 d; touch -d @{time} d")).prints("");
+        let line = format!("stat -c %Y d; {change}");
+        for time in ["1000000001", "1000000002"] {
+            dated(time);
+            is_stored(&world, &line, &format!("{time}\n"));
+        }
+        dated("1000000001");
+        is_hit(&world, &line, "1000000001\n");
+    }
     // Not for whoever only replaces it.
     for (time, verdict) in [("1000000001", "stored"), ("1000000002", "hit")] {
         world.shell(&format!("rm -f l; ln -s a l; touch -h -d @{time} l")).prints("");
         assert_eq!(told(&world, &[], "ln -sfn b l").0, verdict);
+        world.shell(&format!("rm -rf d; mkdir d; touch -d @{time} d")).prints("");
+        assert_eq!(told(&world, &[], "rmdir d").0, verdict);
     }
 }
 

@@ -3,11 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
@@ -192,6 +192,15 @@ pub fn eventually(what: &str, mut state: impl FnMut() -> bool) {
         assert!(began.elapsed() < Duration::from_secs(60), "{what}: it does not happen");
         std::thread::park_timeout(Duration::from_millis(5));
     }
+}
+
+/// Waits until the stamp of `path` is so old that it is trusted: no program can make it so.
+pub fn settle(path: &Path) {
+    let changed = fs::metadata(path).unwrap().ctime();
+    eventually("a settled stamp", || {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64;
+        now > changed + 3
+    });
 }
 
 /// A command that is about to be run.

@@ -8,6 +8,7 @@ mod copies;
 mod foreign;
 mod harm;
 mod kinds;
+mod many;
 mod places;
 mod questions;
 mod rights;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::error::cause;
 use crate::key;
 use crate::model::{Command, Digest, Observation, Program, State};
+use crate::sys::hash;
 
 use super::layout::Layout;
 use crate::engine::outputs::{Stored, fill};
@@ -119,7 +120,7 @@ fn place_file(outer: &Path, inner: &Path, digest: Option<&Digest>, trust: Trust)
     };
     fill(&target, &Stored::File { file: source, length: found.len() })?;
     if let (Trust::Bytes, Some(digest)) = (trust, digest) {
-        let copied: Digest = blake3::Hasher::new().update_reader(File::open(inner)?)?.finalize().into();
+        let (copied, _) = hash::whole(File::open(inner)?, found.len(), &mut Vec::new())?;
         if copied != *digest {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not what it was"));
         }

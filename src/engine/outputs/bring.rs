@@ -92,7 +92,7 @@ impl Bringing<'_> {
     fn file(&mut self, from: &mut Gathering, path: &Path, target: &Path, found: &Stamp) -> Result<(), Fault> {
         let present = self.present(target, Kind::File)?;
         let source = from.open(path, found)?;
-        let (name, file) = self.transaction.stage(target)?;
+        let (name, file) = self.transaction.stage(target, 0o600)?;
         let complete = || -> std::io::Result<Staged> {
             copy::fill(&file, &Stored::File { file: source.try_clone()?, length: found.size })?;
             fchmod(&file, Mode::from_raw_mode(found.mode & 0o777))?;

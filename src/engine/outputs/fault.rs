@@ -107,3 +107,16 @@ impl Kind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_others_changed_is_tried_again() {
+        let fault = |why: &str| Fault::new(Path::new("a"), why);
+        assert!(Fault::is_of_the_moment(&fault(CHANGED_MEANWHILE).not_restored()));
+        assert!(!Fault::is_of_the_moment(&fault(MORE_NAMES).not_restored()));
+        assert!(!Fault::is_of_the_moment(&fault(CHANGED_MEANWHILE).unstorable()));
+    }
+}

@@ -431,6 +431,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_claimed_is_absolute_and_as_it_was_written() {
+        let claimed = places(&["a.o", "../out/", "/tmp/c", "/tmp/x/*.o", "../*/y"]).unwrap().claimed();
+        let expected = ["/w/project/sub/a.o", "/w/project/out", "/tmp/c", "/tmp/x/*.o", "/w/project/*/y"];
+        assert_eq!(claimed, expected.map(PathBuf::from));
+    }
+
+    #[test]
     fn links_may_not_lead_out() {
         let places = places(&["/tmp/dir/", "/tmp/glob/*"]).unwrap();
         let fault = |path: &str, target: &str| places.link_fault(Path::new(path), target.as_bytes());
@@ -440,6 +447,7 @@ mod tests {
             ("l", "."),
             ("a/b/l", "../../c"),
             ("a/b/l", "../.."),
+            ("a/b/l", "./.././/../c"),
             ("l", "/w/project/x"),
             ("l", "/tmp/dir/x"),
             ("/tmp/dir/a/l", "../b"),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Stat;
 
 use crate::model::{Content, Output, OutputKind, Stamp};
-use crate::sys::{attributes, descriptor, stamp};
+use crate::sys::{attributes, descriptor, hash, stamp};
 
 use super::fault::{ATTRIBUTED, BEHIND_A_STREAM, Fault, Kind, MORE_NAMES};
 use super::ground::Grounds;
@@ -15,7 +15,7 @@ use super::places::Places;
 use super::sweep::{Sweep, digest_of, is_of_former};
 use super::verified::{self, Verified};
 use super::walk::{self, Found};
-use super::{Known, Mtime, copy};
+use super::{Known, Mtime};
 
 /// What is wrong with a mode that is not the recorded one.
 const OTHER_MODE: &str = "has another mode than the recorded run left it with";
@@ -72,6 +72,8 @@ pub struct FilePlan<'a> {
     pub owner: Option<(u32, u32)>,
     /// Whether what is to be replaced was read, and has to be the same still.
     pub is_checked: bool,
+    /// Whether all but its time is as it should be.
+    pub is_in_place: bool,
 }
 
 /// A link to be made.
@@ -127,6 +129,7 @@ impl<'a> Plan<'a> {
     pub fn is_one_file(&self) -> bool {
         self.files.len() == 1
             && !self.files[0].is_checked
+            && !self.files[0].is_in_place
             && self.links.is_empty()
             && self.removals.is_empty()
             && self.modes.is_empty()
@@ -181,19 +184,27 @@ impl<'a> Plan<'a> {
                 }
             }
             OutputKind::File { mode, content, modified, dated, kept } => {
-                let is_kept = rules.policy == Mtime::Keep
-                    && present.is_some_and(|present| !dated || present.modified == *modified)
-                    && present.is_some_and(|present| present.mode & 0o7777 == *mode && present.size == content.length)
-                    && has_content(path, content, grounds)?;
-                if !is_kept {
-                    if let Some(stat) = &stat {
+                let is_timely = match rules.policy {
+                    Mtime::Now | Mtime::Keep if !dated => rules.policy == Mtime::Keep,
+                    _ => present.is_some_and(|present| present.modified == *modified),
+                };
+                let is_in_place = match &stat {
+                    Some(stat) if is_alike(stat, *mode, content) => {
+                        // Who wants right files untouched does not mind whose they are.
+                        let is_untouched = rules.policy == Mtime::Keep && is_timely;
+                        (is_untouched || rules.is_as_new(path, stat, grounds)?) && has_content(path, content, grounds)?
+                    }
+                    _ => false,
+                };
+                if !(is_in_place && is_timely) {
+                    if let Some(stat) = stat.as_ref().filter(|_| !is_in_place) {
                         may_be_cut_off(path, stat)?;
                         rules.may_have_mode(path, *mode, stat, grounds)?;
                         if *kept && attributes::digest(&rules.places.real_path(path)).is_some() {
                             return Err(Fault::new(path, ATTRIBUTED));
                         }
                         rules.may_replace(output, stat, grounds)?;
-                    } else if *kept && rules.places.are_watched() {
+                    } else if stat.is_none() && *kept && rules.places.are_watched() {
                         return Err(Fault::new(
                             path,
                             "is gone, and without it the command may make it with another mode",
@@ -211,6 +222,7 @@ impl<'a> Plan<'a> {
                         present,
                         owner,
                         is_checked,
+                        is_in_place,
                     });
                 }
             }
@@ -304,6 +316,13 @@ fn check_together(outputs: &[Output]) -> Result<(), Fault> {
 }
 
 impl Rules<'_, '_> {
+    /// Whether nothing but its bytes and its time could tell the file at `path` from a new one.
+    fn is_as_new(&self, path: &Path, stat: &Stat, grounds: &mut Grounds) -> Result<bool, Fault> {
+        Ok(stat.st_nlink == 1
+            && grounds.present_parent(path)?.gives_to(stat).map_err(|why| Fault::system(path, &why))?
+            && attributes::digest(&self.places.real_path(path)).is_none())
+    }
+
     /// Whether a command that makes a `wanted` may find `stat` at `path`: the same kind, or for a link the file that it
     /// once made itself. How the command would treat anything else is not known, unless the key tells of it: then the
     /// recorded run found just that.
@@ -337,7 +356,7 @@ impl Rules<'_, '_> {
         }
         let found = Found::at(path, *stat, grounds)?;
         let is_made = match &output.kind {
-            OutputKind::File { content, .. } if found.kind == Kind::File => {
+            OutputKind::File { content, .. } => {
                 let digest = digest_of(&found)?;
                 digest == content.digest || self.former.made_file(path, &digest)
             }
@@ -380,6 +399,11 @@ fn may_go(path: &Path, present: &Stamp) -> Result<(), Fault> {
     }
 }
 
+/// Whether it is a file of this mode that may have this content.
+fn is_alike(stat: &Stat, mode: u32, content: &Content) -> bool {
+    Kind::of(stat) == Kind::File && stat.st_mode & 0o7777 == mode && u64::try_from(stat.st_size) == Ok(content.length)
+}
+
 /// Whether a new file or link may take the place of this one: not if it has another name as well.
 ///
 /// A program that writes into the file shows what it writes under all of its names, one that makes a new file leaves
@@ -396,6 +420,7 @@ fn is_link(path: &Path, target: &[u8], grounds: &mut Grounds) -> Result<bool, Fa
 
 fn has_content(path: &Path, content: &Content, grounds: &mut Grounds) -> Result<bool, Fault> {
     let folder = grounds.present_parent(path)?;
-    let digest = folder.open_file(path.file_name().unwrap_or_default()).and_then(|file| copy::digest(&file));
-    Ok(digest.is_ok_and(|digest| digest == content.digest))
+    let file = folder.open_file(path.file_name().unwrap_or_default());
+    let found = file.and_then(|file| hash::whole(file, content.length, &mut Vec::new()));
+    Ok(found.is_ok_and(|(digest, _)| digest == content.digest))
 }

@@ -41,7 +41,7 @@ pub fn restore<S: Stock>(
         return Ok(Restored::default());
     }
     let mut grounds = Grounds::new(places);
-    let rules = Rules { places, policy, former, verified: Verified(inputs.observations) };
+    let rules = Rules { places, policy, former, verified: verified(places, inputs) };
     let mut plan = plan(&rules, outputs, inputs, &mut grounds).map_err(Fault::not_restored)?;
     let mut transaction = Transaction::new(grounds);
     let staged = stage(&plan, stock, policy, &mut transaction)?;
@@ -66,10 +66,16 @@ pub fn check<S: Stock>(
     inputs: &Inputs,
 ) -> Result<Restored, Reason> {
     let mut grounds = Grounds::new(places);
-    let rules = Rules { places, policy, former, verified: Verified(inputs.observations) };
+    let rules = Rules { places, policy, former, verified: verified(places, inputs) };
     let plan = plan(&rules, outputs, inputs, &mut grounds).map_err(Fault::not_restored)?;
-    plan.files.iter().try_for_each(|file| stock.open(file.content).map(drop))?;
+    let mut missing = plan.files.iter().filter(|file| !file.is_in_place);
+    missing.try_for_each(|file| stock.open(file.content).map(drop))?;
     Ok(Restored { warnings: plan.warnings })
+}
+
+/// What the key of a watched command tells.
+fn verified<'a>(places: &Places, inputs: &Inputs<'a>) -> Verified<'a> {
+    Verified(if places.are_watched() { (inputs.observations)() } else { &[] })
 }
 
 /// What is to be done, if nothing speaks against it. Of a watched command the key tells all that it looked at: what else
@@ -95,14 +101,24 @@ fn stage<S: Stock>(
     let mut staged = Vec::with_capacity(plan.files.len() + plan.links.len());
     let mut last = None;
     for plan in &plan.files {
+        if let (Some(present), true) = (&plan.present, plan.is_in_place) {
+            touch(plan, present, policy, &mut last, transaction).map_err(Fault::not_restored)?;
+            continue;
+        }
         let stored = stock.open(plan.content)?;
-        let (name, file) = transaction.stage(plan.path).map_err(Fault::not_restored)?;
+        let (name, file) = transaction.stage(plan.path, plan.mode).map_err(Fault::not_restored)?;
         may_own(plan, &file).map_err(Fault::not_restored)?;
         let complete = || -> std::io::Result<Staged> {
             copy::fill(&file, &stored)?;
-            fchmod(&file, Mode::from_raw_mode(plan.mode))?;
             let stat = fstat(&file)?;
-            set_modified(&file, plan, policy, &stamp::from_stat(&stat), &mut last)?;
+            if stat.st_mode & 0o7777 != plan.mode {
+                fchmod(&file, Mode::from_raw_mode(plan.mode))?;
+            }
+            let made = stamp::from_stat(&stat);
+            let time = time(plan, policy, &made, &mut last);
+            if time != made.modified {
+                futimens(&file, &beneath::modification(time))?;
+            }
             Ok(Transaction::staged(plan.path, name, &stat))
         };
         staged.push(complete().map_err(|why| Fault::system(plan.path, &why).not_restored())?);
@@ -111,6 +127,21 @@ fn stage<S: Stock>(
         staged.push(transaction.stage_link(link.path, link.target, link.dated).map_err(Fault::not_restored)?);
     }
     Ok(staged)
+}
+
+/// Gives a file that is in place the time that it would get as a new one.
+fn touch(
+    plan: &FilePlan,
+    present: &Stamp,
+    policy: Mtime,
+    last: &mut Last,
+    transaction: &mut Transaction,
+) -> Result<(), Fault> {
+    let made = transaction.touch(plan.path, present)?;
+    match time(plan, policy, &made, last) {
+        time if time == made.modified => Ok(()),
+        time => transaction.date(plan.path, time),
+    }
 }
 
 /// Whether `staged` belongs to the same user and group as what it takes the place of.
@@ -129,7 +160,8 @@ fn put(plan: &Plan, staged: &[Staged], transaction: &mut Transaction) -> Result<
     if let ([file], true) = (staged, plan.is_one_file()) {
         return transaction.put_at_last(file);
     }
-    let present = plan.files.iter().map(|file| &file.present).chain(plan.links.iter().map(|link| &link.present));
+    let files = plan.files.iter().filter(|file| !file.is_in_place);
+    let present = files.map(|file| &file.present).chain(plan.links.iter().map(|link| &link.present));
     for (staged, present) in staged.iter().zip(present) {
         transaction.put(staged, present.as_ref())?;
     }
@@ -149,12 +181,12 @@ fn put(plan: &Plan, staged: &[Staged], transaction: &mut Transaction) -> Result<
 /// The file that was staged last: its recorded modification time, and the one that it got.
 type Last = Option<(i64, i64)>;
 
-/// Gives a file its modification time; it has the time of its making.
+/// The modification time that a file gets; it has the time of its making.
 ///
 /// That is the right one by the kernel's own clock, which other files are stamped by: taken from any other
 /// clock it could be older than an input that was written a moment ago. Only what was of one moment in the
 /// record has to be of one moment again, or `make` would find one older than the other.
-fn set_modified(file: &File, plan: &FilePlan, policy: Mtime, made: &Stamp, last: &mut Last) -> std::io::Result<()> {
+fn time(plan: &FilePlan, policy: Mtime, made: &Stamp, last: &mut Last) -> i64 {
     let modified = match (policy, *last) {
         (Mtime::Recorded, _) => plan.modified,
         _ if plan.is_dated => plan.modified,
@@ -164,5 +196,46 @@ fn set_modified(file: &File, plan: &FilePlan, policy: Mtime, made: &Stamp, last:
     if !plan.is_dated {
         *last = Some((plan.modified, modified));
     }
-    if modified == made.modified { Ok(()) } else { Ok(futimens(file, &beneath::modification(modified))?) }
+    modified
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Content;
+
+    #[test]
+    fn a_file_has_the_time_of_its_making_or_that_of_the_last_one() {
+        let content = Content::inline(Vec::new());
+        let (recorded, made) = (50, 1_000);
+        let plan = |is_dated| FilePlan {
+            path: Path::new("a"),
+            mode: 0o644,
+            modified: recorded,
+            is_dated,
+            content: &content,
+            present: None,
+            owner: None,
+            is_checked: false,
+            is_in_place: false,
+        };
+        let now = (Some((recorded, made)), made);
+        for (policy, is_dated, last, expected) in [
+            (Mtime::Now, false, None, now),
+            (Mtime::Recorded, false, None, (Some((recorded, recorded)), recorded)),
+            (Mtime::Now, true, None, (None, recorded)),
+            (Mtime::Now, true, Some((1, 2_000)), (Some((1, 2_000)), recorded)),
+            // Of one moment in the record.
+            (Mtime::Now, false, Some((recorded, 999)), (Some((recorded, 999)), 999)),
+            (Mtime::Keep, false, Some((recorded, 2_000)), (Some((recorded, 2_000)), 2_000)),
+            // A clock that went back.
+            (Mtime::Now, false, Some((1, 2_000)), (Some((recorded, 2_000)), 2_000)),
+            (Mtime::Now, false, Some((1, 999)), now),
+        ] {
+            let stamp = Stamp { device: 1, inode: 2, size: 3, modified: made, changed: made, mode: 0o100_644 };
+            let mut got = last;
+            let time = time(&plan(is_dated), policy, &stamp, &mut got);
+            assert_eq!((got, time), expected, "{policy:?} {is_dated} {last:?}");
+        }
+    }
 }

@@ -24,8 +24,8 @@ use super::walk::Found;
 pub struct Inputs<'a> {
     /// The values of `-i`.
     pub words: &'a [OsString],
-    /// What was observed, in key order.
-    pub observations: &'a [Observation],
+    /// What was observed, in key order; asked for only where it counts, for it may be many.
+    pub observations: &'a dyn Fn() -> &'a [Observation],
 }
 
 impl Inputs<'_> {
@@ -34,15 +34,16 @@ impl Inputs<'_> {
         let leads_to_folder =
             |state: &State| matches!(state, State::Link { behind, .. } if matches!(**behind, State::Folder { .. }));
         self.words.iter().any(|word| key::is_glob(word.as_bytes()))
-            || self.observations.iter().any(|seen| leads_to_folder(&seen.state))
+            || (self.observations)().iter().any(|seen| leads_to_folder(&seen.state))
     }
 
     /// Whether `folder` of record is one.
     fn hold_folder(&self, folder: &Path) -> bool {
         // As a key has it.
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let at = self.observations.binary_search_by(|seen| seen.path.as_os_str().cmp(folder.as_os_str()));
-        at.is_ok_and(|at| matches!(self.observations[at].state, State::Folder { .. }))
+        let observations = (self.observations)();
+        let at = observations.binary_search_by(|seen| seen.path.as_os_str().cmp(folder.as_os_str()));
+        at.is_ok_and(|at| matches!(observations[at].state, State::Folder { .. }))
     }
 
     /// Whether `path` lies in a folder that is one.
@@ -50,11 +51,11 @@ impl Inputs<'_> {
         path.ancestors().skip(1).any(|folder| self.hold_folder(folder))
     }
 
-    /// Whether something at `place` may lie in a folder that is one.
+    /// Whether something at `place` may lie in a folder that is one: the place itself, one above it or one below it.
     fn may_surround(&self, place: &Place) -> bool {
         let is_below =
             |seen: &Observation| matches!(seen.state, State::Folder { .. }) && seen.path.starts_with(&place.path);
-        self.hold_folder(&place.path) || self.surround(&place.path) || self.observations.iter().any(is_below)
+        self.surround(&place.path) || (self.observations)().iter().any(is_below)
     }
 }
 

@@ -57,6 +57,8 @@ enum What {
     Doomed,
     /// The folder had this mode.
     Mode(u32),
+    /// This file had this modification time, in nanoseconds since 1970.
+    Touched(Identity, i64),
 }
 
 /// Device and inode.
@@ -84,10 +86,10 @@ impl<'a> Transaction<'a> {
         self.make(&ground, &parent, path, mode | FILLING)
     }
 
-    /// An empty file beside `path`; missing folders are made.
-    pub fn stage(&mut self, path: &Path) -> Result<(OsString, File), Fault> {
+    /// An empty file beside `path`, with `mode` as far as the umask lets it; missing folders are made.
+    pub fn stage(&mut self, path: &Path, mode: u32) -> Result<(OsString, File), Fault> {
         let parent = self.parent(path)?;
-        let (name, file) = parent.stage().map_err(|why| Fault::system(path, &why))?;
+        let (name, file) = parent.stage(mode).map_err(|why| Fault::system(path, &why))?;
         self.push(path, What::Staged(name.clone()))?;
         Ok((name, file))
     }
@@ -95,6 +97,28 @@ impl<'a> Transaction<'a> {
     /// The staged file, whose status is `stat` now that it is complete.
     pub fn staged(path: &Path, name: OsString, stat: &Stat) -> Staged {
         Staged { path: path.to_owned(), name, identity: (stat.st_dev, stat.st_ino) }
+    }
+
+    /// Gives the file at `path`, which was seen as `present`, the time that a file made now would have; how it is then.
+    pub fn touch(&mut self, path: &Path, present: &Stamp) -> Result<Stamp, Fault> {
+        let parent = self.grounds.present_parent(path)?;
+        let look = || match parent.stat(name(path)) {
+            Ok(Some(stat)) => Ok(stamp::from_stat(&stat)),
+            Ok(None) => Err(Fault::new(path, CHANGED_MEANWHILE)),
+            Err(why) => Err(Fault::system(path, &why)),
+        };
+        if look()? != *present {
+            return Err(Fault::new(path, CHANGED_MEANWHILE));
+        }
+        self.push(path, What::Touched((present.device, present.inode), present.modified))?;
+        parent.touch(name(path)).map_err(|why| Fault::system(path, &why))?;
+        look()
+    }
+
+    /// Gives the file at `path`, which was [touched](Transaction::touch), this modification time, in nanoseconds since 1970.
+    pub fn date(&mut self, path: &Path, modified: i64) -> Result<(), Fault> {
+        let parent = self.grounds.present_parent(path)?;
+        parent.set_modified(name(path), modified).map_err(|why| Fault::system(path, &why))
     }
 
     /// A link beside `path`, with this modification time if there is one; missing folders are made.
@@ -215,10 +239,8 @@ impl<'a> Transaction<'a> {
 
     /// The folder that holds `path`, made if it is missing.
     fn parent(&mut self, path: &Path) -> Result<Rc<Beneath>, Fault> {
-        match self.grounds.parent(path)? {
-            Ok(folder) => return Ok(folder),
-            Err(why) if Errno::from_io_error(&why) == Some(Errno::NOENT) => {}
-            Err(_) => return self.grounds.present_parent(path),
+        if let Ok(folder) = self.grounds.parent(path)? {
+            return Ok(folder);
         }
         let ground = self.grounds.of(path)?;
         let (mut missing, mut reached) = (Vec::new(), None);
@@ -294,6 +316,11 @@ impl Step {
             What::Doomed => {}
             What::Mode(mode) => {
                 let _ = twice(|| self.ground.folder(&self.path)?.set_mode(mode));
+            }
+            What::Touched(identity, modified) => {
+                if is_at(&parent, name, identity) {
+                    let _ = twice(|| parent.set_modified(name, modified));
+                }
             }
         }
     }

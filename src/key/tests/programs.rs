@@ -3,7 +3,8 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::key::program::unreadable;
+use crate::key::content::Links;
+use crate::key::program::{examine, unreadable};
 use crate::key::resolve_program;
 use crate::model::{Digest, Program, Request};
 
@@ -179,6 +180,27 @@ fn a_large_binary_that_was_seen_before_is_not_even_opened() {
         // Read, it would be seen that this is none: what is neither a binary nor a script is run by a shell.
         assert_eq!(command.watched.len(), watched, "{binary}");
         assert_eq!(command.watched[0].digest, Digest::of(b"told"));
+    }
+}
+
+#[test]
+fn what_a_program_is_is_remembered_beside_its_digest() {
+    let world = World::new();
+    let later = crate::sys::clock::now() + 3_600_000_000_000;
+    for (head, binary) in [("#!/bin/sh\n", false), ("\x7fELF", true), ("plain", false)] {
+        let mut content = head.as_bytes().to_vec();
+        content.resize(1 << 17, b'#');
+        let path = world.write("large", &content);
+        let known = vec![(crate::sys::stamp::of(&path).unwrap(), Digest::of(&content))];
+        // A script must never be taken for a binary, whose interpreters are not looked for.
+        for (memory, told) in [
+            (Memory::default(), vec![binary]),
+            (Memory { known, ..Memory::default() }, if binary { vec![true] } else { vec![] }),
+        ] {
+            examine(&path, Links::Refused, None, &memory, later).unwrap();
+            let remembered: Vec<bool> = memory.told.borrow().iter().map(|(_, seen)| seen.binary).collect();
+            assert_eq!(remembered, told, "{head}");
+        }
     }
 }
 

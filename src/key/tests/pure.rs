@@ -59,6 +59,7 @@ fn nothing_may_be_left_in_the_folders() {
         |w| fs::rename(w.path("there/g"), w.path("there/h")).unwrap(),
         // As if something had been made and removed again.
         |w| fs::File::open(w.path("there")).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap(),
+        |w| fs::File::open(w.path("deep/er")).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap(),
         |w| fs::File::open(w.root()).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap(),
     ];
     for (number, change) in changes.iter().enumerate() {

@@ -203,4 +203,44 @@ mod tests {
         let expected = format!("it does not list call {}", keys[8].0.short());
         assert_eq!(world.store.catalogue_fault().unwrap(), Some(expected));
     }
+
+    #[test]
+    fn a_call_that_is_listed_and_gone_is_found() {
+        let world = World::new();
+        let keys = ["a", "b"].map(|name| world.record(call(name)).key);
+        world.store.catalogue().unwrap();
+        let file = world.store.folder().join(call_name(&keys[0]));
+        fs::remove_file(&file).unwrap();
+        // Its folder must not look as if something had changed in it.
+        let modified = crate::sys::stamp::of(file.parent().unwrap()).unwrap().modified;
+        let settle = "INSERT INTO shard (shard, modified) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET modified = excluded.modified";
+        let shard = i64::from(keys[0].0.0[0]);
+        assert_eq!(world.store.live().ok().unwrap().execute(settle, [shard, modified]).unwrap(), 1);
+        let expected = format!("it lists call {}, which is gone", keys[0].0.short());
+        assert_eq!(world.store.catalogue_fault().unwrap(), Some(expected));
+    }
+
+    #[test]
+    fn only_damage_is_a_fault_of_the_catalogue() {
+        use rusqlite::ffi;
+        let world = World::new();
+        for (code, is_fault) in [(ffi::SQLITE_CORRUPT, true), (ffi::SQLITE_NOTADB, true), (ffi::SQLITE_FULL, false)] {
+            let error = || rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            let answer = fault_or_failure(&world.store.own_catalogue().unwrap(), error());
+            assert_eq!(answer.ok(), is_fault.then(|| Some(error().to_string())), "{code}");
+        }
+    }
+
+    #[test]
+    fn an_index_that_is_not_that_of_its_table_is_found() {
+        let world = World::new();
+        world.record(call("a"));
+        world.store.catalogue().unwrap();
+        let connection = rusqlite::Connection::open(world.store.folder().join(super::super::FILE)).unwrap();
+        connection.pragma_update(None, "writable_schema", true).unwrap();
+        let change = "UPDATE sqlite_schema SET sql = replace(sql, '(started)', '(stopped)') WHERE type = 'index'";
+        assert!(connection.execute(change, []).unwrap() > 0);
+        drop(connection);
+        assert!(world.store.catalogue_fault().unwrap().is_some_and(|why| why.contains("index")));
+    }
 }

@@ -343,4 +343,20 @@ mod tests {
             assert_eq!(Column::named(name), None, "{name}");
         }
     }
+
+    #[test]
+    fn a_flag_is_told_in_words() {
+        let bound = Column::named("bound").unwrap();
+        for (number, word) in [(0, "no"), (1, "yes")] {
+            assert_eq!(bound.fact(ValueRef::Integer(number)), Ok(Fact::Text(word.to_owned())));
+        }
+        assert!(!bound.is_optional() && Column::named("git_branch").unwrap().is_optional());
+    }
+
+    #[test]
+    fn neighbours_are_the_next_before_and_behind() {
+        let question = with_neighbours("one");
+        assert_eq!(question.matches("< one\n                ORDER BY near.key DESC").count(), 1, "{question}");
+        assert_eq!(question.matches("> one\n                ORDER BY near.key ASC").count(), 1, "{question}");
+    }
 }

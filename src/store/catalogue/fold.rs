@@ -4,9 +4,9 @@
 //! in it. What happened to them, the journal says: hits, misses, calls that were replaced. So a journal line that
 //! was lost costs a count and never a call.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Take};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
@@ -62,6 +62,7 @@ pub(super) fn fold(
             transaction.rollback()?;
             // What was taken in of it is forgotten.
             fold.forget();
+            fold.ends = ends(store);
             continue;
         }
         if books == Books::Kept {
@@ -78,6 +79,9 @@ const LONGEST: u64 = 64 << 10;
 
 struct Fold<'store> {
     store: &'store Store,
+    /// Where the journals ended before the first call was read, by their inodes. What follows is for the next time: it may
+    /// tell of a call whose file became another after it was read here.
+    ends: HashMap<u64, u64>,
     ids: Ids,
     /// Calls that were read just now.
     fresh: HashSet<Key>,
@@ -89,7 +93,7 @@ struct Fold<'store> {
 
 impl<'store> Fold<'store> {
     fn new(store: &'store Store) -> Fold<'store> {
-        Fold { store, ids: Ids::default(), fresh: HashSet::new(), unread: 0, version: None }
+        Fold { store, ends: ends(store), ids: Ids::default(), fresh: HashSet::new(), unread: 0, version: None }
     }
 
     /// Begins to write. Others may have written since the last time, and even put another catalogue in the place of this
@@ -168,22 +172,24 @@ impl<'store> Fold<'store> {
     /// Reads what was appended to a journal.
     fn journal(&mut self, transaction: &Transaction, name: &str) -> rusqlite::Result<()> {
         let Ok(Some((mut file, inode))) = journal::open(&self.store.folder, name) else { return Ok(()) };
+        // One that was begun meanwhile has none.
+        let Some(end) = self.ends.get(&inode).copied() else { return Ok(()) };
         let Some(head) = journal::head(&file) else { return Ok(()) };
         let mut known = transaction.prepare_cached("SELECT read FROM journal WHERE inode = ?1 AND head = ?2")?;
         let read: Option<i64> = known.query_row(params![number(inode), head], |row| row.get(0)).optional()?;
         let start = read.map_or(0, |read| read.max(0) as u64);
-        if file.metadata().map_or(0, |metadata| metadata.len()) <= start || file.seek(SeekFrom::Start(start)).is_err() {
+        if end <= start || file.seek(SeekFrom::Start(start)).is_err() {
             return Ok(());
         }
-        let end = start + self.lines(transaction, file)?;
+        let end = start + self.lines(transaction, file.take(end - start))?;
         let save = "INSERT INTO journal (inode, head, read) VALUES (?1, ?2, ?3)
             ON CONFLICT (inode) DO UPDATE SET head = excluded.head, read = excluded.read";
         transaction.execute(save, params![number(inode), head, number(end)]).map(drop)
     }
 
     /// Takes in whole lines; gives their length in bytes. A line without an end may still get one.
-    fn lines(&mut self, transaction: &Transaction, file: File) -> rusqlite::Result<u64> {
-        let mut reader = BufReader::with_capacity(1 << 16, file);
+    fn lines(&mut self, transaction: &Transaction, journal: Take<File>) -> rusqlite::Result<u64> {
+        let mut reader = BufReader::with_capacity(1 << 16, journal);
         let (mut line, mut taken) = (Vec::new(), 0);
         while reader.by_ref().take(LONGEST).read_until(b'\n', &mut line).is_ok_and(|length| length > 0)
             && (line.ends_with(b"\n") || line.len() as u64 == LONGEST)
@@ -288,6 +294,16 @@ impl<'store> Fold<'store> {
     }
 }
 
+/// Where the journals end now, by their inodes.
+fn ends(store: &Store) -> HashMap<u64, u64> {
+    // The current one first: it may take the place of the other in between, and is then met again.
+    let end = |name| {
+        let (file, inode) = journal::open(&store.folder, name).ok()??;
+        Some((inode, file.metadata().ok()?.len()))
+    };
+    [journal::CURRENT, journal::OLD].into_iter().filter_map(end).collect()
+}
+
 fn keys_in(folder: &Folder, shard: u8, name: &str) -> std::io::Result<HashSet<Key>> {
     let names = folder.names(name)?;
     let key = |name: Vec<u8>| format!("{shard:02x}{}", String::from_utf8(name).ok()?).parse().ok().map(Key);
@@ -329,6 +345,7 @@ fn count(transaction: &Transaction, count: &Count) -> rusqlite::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::fs;
     use std::io::Write;
 
@@ -370,6 +387,63 @@ mod tests {
         assert_eq!(statistics(&world.store.catalogue().unwrap()), expected);
         hit();
         assert_eq!(statistics(&world.store.catalogue().unwrap())[0], line("hit", "cc", 2, 10));
+    }
+
+    #[test]
+    fn what_is_told_of_a_call_after_it_was_read_is_not_lost() {
+        let world = World::new();
+        let stored = world.record(call("a"));
+        let tagged = Cell::new(false);
+        drop(world.store.catalogue().unwrap());
+        let mut connection = Connection::open(world.store.folder().join("index.sqlite")).unwrap();
+        // Read by a line of the journal, or because it is new.
+        for (name, told) in [("first", true), ("second", false)] {
+            if told {
+                world.store.note(&Event::Tagged { key: stored.key });
+            } else {
+                connection.execute("DELETE FROM call", []).unwrap();
+                connection.execute("DELETE FROM shard", []).unwrap();
+            }
+            tagged.set(false);
+            let tag = |done: u64, _: u64| {
+                if done == 256 && !tagged.replace(true) {
+                    assert_eq!(
+                        world.store.tag(&stored.key, |tags| drop(tags.insert(name.into(), "1".into()))),
+                        Ok(true)
+                    );
+                }
+            };
+            fold(&mut connection, &world.store, Books::Kept, &tag).unwrap();
+            assert!(tagged.get());
+            fold(&mut connection, &world.store, Books::Kept, &|_, _| {}).unwrap();
+            let names = world.store.catalogue().unwrap().tag_names(&Selection::default()).unwrap();
+            assert!(names.iter().any(|found| found == name), "{name}: {names:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_changed_a_while_ago_is_known_again() {
+        let world = World::new();
+        let file = world.store.folder().join(call_name(&world.record(call("a")).key));
+        let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(99);
+        File::open(file.parent().unwrap()).unwrap().set_modified(long_ago).unwrap();
+        let catalogue = world.store.catalogue().unwrap();
+        let known: i64 = catalogue.connection.query_row("SELECT count(*) FROM shard", [], |row| row.get(0)).unwrap();
+        assert_eq!(known, 1);
+    }
+
+    #[test]
+    fn bytes_that_were_stored_and_copied_are_counted() {
+        let world = World::new();
+        let (key, name, why) = (call("a").key, "cc".to_owned(), "no-call".to_owned());
+        world.store.note(&Event::Stored { key, bytes: 7, name: name.clone(), why });
+        world.store.note(&Event::Copied { key, bytes: 9, name });
+        let catalogue = world.store.catalogue().unwrap();
+        let bytes = |event: &str| -> i64 {
+            let question = "SELECT sum(bytes) FROM statistic WHERE event = ?1";
+            catalogue.connection.query_row(question, [event], |row| row.get(0)).unwrap()
+        };
+        assert_eq!((bytes("stored"), bytes("copied")), (7, 9));
     }
 
     #[test]

@@ -211,4 +211,23 @@ mod tests {
             assert!(catalogue.connection.execute(statement, []).is_err(), "{statement}");
         }
     }
+
+    #[test]
+    fn a_stack_has_at_most_as_many_caches_as_can_be_asked_at_once() {
+        let worlds: Vec<World> = (0..=super::MOST).map(|_| World::new()).collect();
+        let stack = |count: usize| opened(&worlds[0]).in_front_of(worlds[1..count].iter().map(opened).collect());
+        assert!(stack(super::MOST).catalogue().is_ok_and(|catalogue| catalogue.is_up_to_date()));
+        let refused = stack(super::MOST + 1).catalogue().unwrap_err().to_string();
+        assert_eq!(refused, "a stack has at most 10 caches");
+    }
+
+    #[test]
+    fn catalogues_with_the_same_numbers_are_not_apart() {
+        let worlds = [World::new(), World::new()];
+        worlds.iter().for_each(|world| drop(world.record(call("a"))));
+        let catalogue = |world: &World| opened(world).own_catalogue().unwrap();
+        let [one, other] = worlds.each_ref().map(catalogue);
+        assert!(super::are_apart(&[one], &other).unwrap());
+        assert!(!super::are_apart(&[catalogue(&worlds[0]), other], &catalogue(&worlds[1])).unwrap());
+    }
 }

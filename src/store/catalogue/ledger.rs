@@ -311,4 +311,25 @@ mod tests {
             assert!(fault(store).unwrap().is_some(), "{number}");
         }
     }
+
+    #[test]
+    fn the_ledger_of_a_newer_fleche_is_told() {
+        for (format, is_newer) in [(0, false), (FORMAT, false), (FORMAT + 1, true)] {
+            let mut value = Writer::new();
+            value.number(format);
+            let value = value.into_bytes();
+            let read = line((b"format", &value));
+            assert_eq!(matches!(read, Err(Malformed::NEWER)), is_newer, "{format}");
+            assert_eq!(matches!(read, Ok(Line::Nothing)), !is_newer, "{format}");
+        }
+    }
+
+    #[test]
+    fn the_ledger_of_a_group_is_no_larger_than_it_ever_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = crate::store::testing::shared(&folder);
+        let file = std::fs::File::create(store.folder().join(FILE)).unwrap();
+        file.set_len(LARGEST_SHARED + 1).unwrap();
+        assert_eq!(fault(&store).unwrap(), Some(format!("it has {} bytes", LARGEST_SHARED + 1)));
+    }
 }

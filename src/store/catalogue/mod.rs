@@ -441,7 +441,8 @@ mod tests {
         let expected = known(&world.store.catalogue().unwrap());
         let file = world.store.folder().join(FILE);
         let whole = fs::read(&file).unwrap();
-        let harms: [&dyn Fn(); 5] = [
+        let elsewhere = world.store.folder().join("elsewhere");
+        let harms: [&dyn Fn(); 6] = [
             &|| fs::write(&file, "not a database, but long enough to be read as one").unwrap(),
             &|| fs::write(&file, &whole[..1000]).unwrap(),
             &|| fs::write(&file, [&whole[..100], &vec![0xff; whole.len() - 100]].concat()).unwrap(),
@@ -450,12 +451,86 @@ mod tests {
                 fs::remove_file(&file).unwrap();
                 fs::create_dir(&file).unwrap();
             },
+            &|| {
+                fs::rename(&file, &elsewhere).unwrap();
+                std::os::unix::fs::symlink("elsewhere", &file).unwrap();
+            },
         ];
         for (number, harm) in harms.iter().enumerate() {
             harm();
             assert_eq!(known(&world.store.catalogue().unwrap()), expected, "{number}");
-            assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+            let found = fs::symlink_metadata(&file).unwrap();
+            assert_eq!((found.is_file(), found.permissions().mode() & 0o777), (true, 0o600), "{number}");
         }
+    }
+
+    #[test]
+    fn a_catalogue_whose_answer_is_damaged_is_put_aside_when_it_is_closed() {
+        let world = world_of(&["a"]);
+        let file = world.store.folder().join(FILE);
+        for (error, is_damaged) in [
+            (rusqlite::Error::IntegralValueOutOfRange(0, 0), true),
+            (rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), None), true),
+            (rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_FULL), None), false),
+        ] {
+            let catalogue = world.store.catalogue().unwrap();
+            catalogue.failed(error);
+            assert!(file.exists());
+            drop(catalogue);
+            assert_eq!(file.exists(), !is_damaged);
+        }
+    }
+
+    #[test]
+    fn a_catalogue_that_cannot_be_written_now_is_left_and_one_in_memory_answers() {
+        let world = world_of(&["a"]);
+        world.store.catalogue().unwrap();
+        let file = world.store.folder().join(FILE);
+        let mut bytes = fs::read(&file).unwrap();
+        // The version for writers: SQLite only reads what a later one than it knows is for.
+        bytes[18] = 3;
+        fs::write(&file, &bytes).unwrap();
+        world.record(call("b"));
+        assert_eq!(known(&world.store.catalogue().unwrap()).len(), 2);
+        assert!(world.store.reindex(&|_, _| {}).is_err());
+        assert!(fs::read(&file).unwrap() == bytes);
+        assert!(!world.store.folder().join("quarantine").exists());
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_told() {
+        let world = World::new();
+        let mut catalogue = world.store.catalogue().unwrap();
+        let told = [0, 1, 2].map(|unread| {
+            catalogue.unread = unread;
+            catalogue.check_complete().map_err(|why| why.to_string())
+        });
+        assert_eq!(told[0], Ok(()));
+        assert!(told[1].as_ref().is_err_and(|why| why.starts_with("1 call ")), "{told:?}");
+        assert!(told[2].as_ref().is_err_and(|why| why.starts_with("2 calls ")), "{told:?}");
+    }
+
+    #[test]
+    fn a_call_that_was_rewritten_by_one_who_died_is_read_again() {
+        let world = world_of(&["a"]);
+        known(&world.store.catalogue().unwrap());
+        let mut changed = call("a");
+        changed.tags.insert("more".into(), "yes".into());
+        let mut recording = world.store.recording().unwrap();
+        // Without the line that follows it.
+        recording.place(&changed, crate::store::Durability::Buffered, None).unwrap();
+        drop(recording);
+        let known_now = known(&world.store.catalogue().unwrap());
+        remove_index(&world);
+        assert_eq!(known_now, known(&world.store.catalogue().unwrap()));
+        assert_eq!(known_now[0].last(), Some(&Fact::Text("yes".into())));
+    }
+
+    #[test]
+    fn a_file_system_that_is_not_known_is_not_local() {
+        let path = Path::new("/proc");
+        let directory = rustix::fs::open(path, rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
+        assert!(!is_local(&Folder::new(path.to_owned(), directory)));
     }
 
     #[test]
@@ -546,5 +621,65 @@ mod tests {
         }
         let each = (size() - before) / 199;
         assert!(each < 1000, "{each} bytes");
+    }
+
+    #[test]
+    fn what_has_no_tables_of_ours_is_not_current() {
+        let world = world_of(&["a"]);
+        world.store.catalogue().unwrap();
+        assert!(schema::is_current(&world.store.connected().unwrap()).unwrap());
+        assert!(!schema::is_current(&Connection::open_in_memory().unwrap()).unwrap());
+    }
+
+    #[test]
+    fn a_glance_shows_keys_as_long_as_they_are_typed_and_names() {
+        let world = world_of(&["a", "b"]);
+        assert!(peek::Peek::open(&world.store.folder().join("nowhere")).is_none());
+        world.store.catalogue().unwrap();
+        let peek = peek::Peek::open(world.store.folder()).unwrap();
+        assert_eq!(peek.names(), ["cc"]);
+        let key = call("a").key.to_string();
+        for (typed, shown) in [(1, 12), (12, 12), (13, 64), (64, 64)] {
+            let found = peek.calls(&key[..typed]);
+            assert!(found.iter().any(|(found, _)| *found == key[..shown]), "{typed}: {found:?}");
+        }
+        assert_eq!(peek.calls("").len(), 2);
+        assert_eq!(peek.calls(&key[..4].to_uppercase()), peek.calls(&key[..4]));
+        for odd in ["x", "é", &key[..10].replace(&key[..1], "-"), &format!("{key}0")] {
+            assert_eq!(peek.calls(odd), [], "{odd}");
+        }
+    }
+
+    #[test]
+    fn values_are_known_by_the_calls_that_name_them() {
+        let world = world_of(&["a"]);
+        let (named, empty) = (crate::model::Digest::of(b"out\n"), crate::model::Digest::of(b""));
+        let asked = |digest: &crate::model::Digest| {
+            let catalogue = world.store.catalogue().unwrap();
+            let prefix = digest.hex()[..8].parse().unwrap();
+            (catalogue.names_value(digest).unwrap(), catalogue.values_with_prefix(&prefix).unwrap().len())
+        };
+        assert_eq!(asked(&named), (true, 1));
+        assert_eq!(asked(&crate::model::Digest::of(b"other")), (false, 0));
+        // Listed where a stream was empty, and always to be had.
+        assert_eq!(asked(&empty), (true, 0));
+        let mut silent = call("b");
+        silent.outcome.stdout = Some(crate::model::Content::inline(Vec::new()));
+        world.record(silent);
+        assert_eq!(asked(&empty), (true, 1));
+    }
+
+    #[test]
+    fn the_oldest_use_is_that_of_a_call() {
+        let world = World::new();
+        let oldest = || world.store.catalogue().unwrap().oldest_use().unwrap();
+        assert_eq!(oldest(), None);
+        for (name, seconds) in [("a", 500), ("b", 400), ("c", 600)] {
+            world.record(call(name));
+            let file = world.store.folder().join(crate::store::folder::call_name(&call(name).key));
+            let then = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
+            fs::File::open(file).unwrap().set_modified(then).unwrap();
+        }
+        assert_eq!(oldest(), Some(400_000_000_000));
     }
 }

@@ -11,7 +11,6 @@ use rusqlite::{Connection, OpenFlags, Params, Row};
 use super::FILE;
 use super::column::command_line_of;
 use super::prefixes::filled;
-use crate::model::Prefix;
 use crate::store::Store;
 
 /// Calls that a shell is offered; nobody reads more.
@@ -52,17 +51,13 @@ impl Peek {
 
     /// The keys that begin with `typed`, shortened where that is enough, and their commands; the latest first.
     pub fn calls(&self, typed: &str) -> Vec<(String, String)> {
-        let is_prefix = typed.len() < Prefix::SHORTEST || typed.parse::<Prefix>().is_ok();
-        if !is_prefix || !typed.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Vec::new();
-        }
+        let (Some(first), Some(last)) = (filled(typed, '0'), filled(typed, 'f')) else { return Vec::new() };
         // What nobody began to type would have the whole range sorted, where the index by time has the answer.
         let condition = if typed.is_empty() { "?1 <= ?2" } else { "key BETWEEN ?1 AND ?2" };
         let question = format!(
             "SELECT lower(hex(key)), {} FROM call WHERE {condition} ORDER BY started DESC LIMIT ?3",
             super::column::COMMAND_LINE
         );
-        let (Some(first), Some(last)) = (filled(typed, '0'), filled(typed, 'f')) else { return Vec::new() };
         let length = if typed.len() > SHORT { 64 } else { SHORT };
         self.list(&question, (first.0, last.0, MOST), |row| {
             let (key, line): (String, Option<String>) = (row.get(0)?, row.get(1)?);

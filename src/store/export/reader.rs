@@ -220,7 +220,7 @@ impl<R: Read> Importer<R> {
 }
 
 /// Refuses a call that is not what it says it is, or that says what cannot be.
-fn check(Parcel { call, path_set, .. }: &Parcel) -> Result<(), String> {
+pub(super) fn check(Parcel { call, path_set, .. }: &Parcel) -> Result<(), String> {
     let observations = Observation::key_bytes(&call.observations);
     let root = call.root.as_os_str().as_encoded_bytes();
     let name = call.root.file_name().unwrap_or_default().as_encoded_bytes();

@@ -254,3 +254,115 @@ fn a_call_that_lost_a_value_is_left_out() {
     assert_eq!(taken(&to.store, &exporter.end().unwrap()).0, [Verdict::Stored]);
     assert!(Path::exists(&to.value_file(&own(&whole))));
 }
+
+#[test]
+fn more_parts_of_a_command_than_any_has_are_refused() {
+    let room = || crate::store::frame::Bounds::FOREIGN.room();
+    for (number, is_read) in [(MOST_TOLD, true), (MOST_TOLD + 1, false)] {
+        let mut parcel = parcel(&call("a"));
+        parcel.told = (0..number).map(|number| (number.to_string(), "x".to_owned())).collect();
+        let read = Parcel::decode(&parcel.encode(), &mut room());
+        assert_eq!(read, if is_read { Ok(parcel) } else { Err(Malformed::TOO_MUCH) });
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_from_one_of_something_else() {
+    struct Broken;
+    impl std::io::Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::PermissionDenied.into())
+        }
+    }
+    let why = Importer::begin(Broken, 0).err().unwrap().to_string();
+    assert!(why.starts_with("cannot read the exported file"), "{why}");
+}
+
+/// The parts of a file that holds `call` and this value, without an end.
+fn parts(call: &Call, value: &[u8]) -> Vec<u8> {
+    let whole = forged(call, &[value]);
+    whole[MAGIC.len()..whole.len() - 9 - 32].to_vec()
+}
+
+fn ended(parts: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = [MAGIC.to_vec(), parts.concat(), vec![Part::End as u8]].concat();
+    bytes.extend_from_slice(&32u64.to_le_bytes());
+    let digest = blake3::hash(&bytes);
+    bytes.extend_from_slice(digest.as_bytes());
+    bytes
+}
+
+#[test]
+fn what_belongs_to_a_refused_call_is_passed_over() {
+    let content = Content { digest: Digest::of(b"value"), length: 5, inline: None };
+    let good = with_output("a", content.clone());
+    let mut bad = with_output("b", content);
+    bad.cwd = "relative".into();
+    let to = World::new();
+    let (verdicts, read) = taken(&to.store, &ended(&[parts(&bad, b"value"), parts(&good, b"value")]));
+    let refused = Verdict::Refused("its folders are not absolute".to_owned());
+    assert_eq!((verdicts, read.is_ok()), (vec![refused, Verdict::Stored], true));
+}
+
+#[test]
+fn a_value_has_as_many_bytes_as_are_taken_or_is_refused() {
+    let content = Content { digest: Digest::of(b"value"), length: 5, inline: None };
+    let call = with_output("a", content);
+    for (most, verdict) in [(5, Verdict::Stored), (4, Verdict::Refused("a value has 5 bytes".to_owned()))] {
+        let to = World::new();
+        let bytes = forged(&call, &[b"value"]);
+        let mut importer = Importer::begin(&bytes[..], most).unwrap();
+        let parcel = importer.next_call().unwrap().unwrap().unwrap();
+        assert_eq!(importer.store(&parcel, &to.store, Existing::Kept).unwrap(), verdict);
+    }
+}
+
+#[test]
+fn a_call_has_as_many_bytes_as_are_taken_or_is_passed_over() {
+    let most = frame::Bounds::PARCEL.most as usize;
+    for (length, is_read) in [(most, true), (most + 1, false)] {
+        let mut part = vec![Part::Call as u8];
+        part.extend_from_slice(&(length as u64).to_le_bytes());
+        part.resize(part.len() + length, 0);
+        let bytes = ended(&[part]);
+        let mut importer = Importer::begin(&bytes[..], 0).unwrap();
+        match importer.next_call() {
+            Err(why) => assert!(is_read && why.to_string().contains("is damaged"), "{why}"),
+            Ok(Some(Err(why))) => assert!(!is_read && why.contains("33554433 bytes"), "{why}"),
+            Ok(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_call_looks_nowhere_but_where_its_key_tells() {
+    let seen = |path: &str| Observation {
+        path: path.into(),
+        facet: crate::model::Facet::Whole,
+        state: crate::model::State::Absent,
+        stamp: None,
+    };
+    let made = |observations: &[&str], remembered: &[&str]| {
+        let mut call = call("a");
+        call.observations = observations.iter().map(|path| seen(path)).collect();
+        call.key = Key::of(&call.command, &Observation::key_bytes(&call.observations), None);
+        let path_set = Some(remembered.iter().map(|path| seen(path)).collect());
+        super::reader::check(&Parcel { call, path_set, told: Vec::new() })
+    };
+    let elsewhere = Err("it looks where its key does not tell of".to_owned());
+    assert_eq!(made(&["a", "b"], &["b"]), Ok(()));
+    assert_eq!(made(&["b", "a"], &[]), elsewhere);
+    assert_eq!(made(&["a", "a"], &[]), elsewhere);
+    assert_eq!(made(&["a", "b"], &["c"]), elsewhere);
+}
+
+#[test]
+fn an_output_outside_is_taken_if_it_was_asked_for() {
+    for (outputs, writable, is_taken) in [(0, 0, false), (1, 0, true), (0, 1, true), (1, 1, true)] {
+        let mut call = with_output("a", Content::inline(b"x".to_vec()));
+        call.outcome.outputs[0].path = "/elsewhere/out".into();
+        call.request.outputs = vec!["/elsewhere/out".into(); outputs];
+        call.request.watching.writable = vec!["/elsewhere".into(); writable];
+        assert_eq!(super::reader::check(&parcel(&call)).is_ok(), is_taken);
+    }
+}

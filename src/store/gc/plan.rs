@@ -149,6 +149,8 @@ mod tests {
         let gone = evictions(&Limits { max_age: Some(60), ..NONE }, 3, &calls);
         assert_eq!(gone.iter().map(|removal| &removal.thing).collect::<Vec<_>>(), [&Thing::Call(calls[0].key)]);
         assert_eq!(evictions(&NONE, u64::MAX, &calls), []);
+        assert_eq!(evictions(&Limits { max_age: Some(99), ..NONE }, 3, &calls).len(), 1);
+        assert_eq!(evictions(&Limits { max_age: Some(100), ..NONE }, 3, &calls), []);
     }
 
     #[test]

@@ -349,3 +349,58 @@ fn a_value_goes_with_the_last_call_that_names_it() {
     let calls: u64 = files(store, "calls").iter().map(|file| fs::metadata(file).unwrap().len()).sum();
     assert_eq!(catalogue.size().unwrap(), 60_000 + calls);
 }
+
+#[test]
+fn what_was_removed_in_all_is_the_sum() {
+    let mut all = Freed { calls: 1, values: 20, others: 300, bytes: 4000 };
+    all.add_all(&Freed { calls: 5, values: 60, others: 700, bytes: 8000 });
+    all.add_all(&Freed::default());
+    assert_eq!(all, Freed { calls: 6, values: 80, others: 1000, bytes: 12_000 });
+}
+
+#[test]
+fn what_was_touched_after_it_was_seen_is_left() {
+    let world = World::new();
+    let content = world.keep(&bytes(1));
+    let file = world.value_file(&content);
+    set_age(&file, 1);
+    let plan = world.store.gc_plan(&AT_ONCE, NOTHING).unwrap();
+    assert_eq!(plan.removals().len(), 1);
+    // A call that needs it is about to be stored, and no line tells of that yet.
+    world.keep(&bytes(1));
+    assert_eq!(world.store.collect(&plan, NOTHING).unwrap(), Freed::default());
+    assert!(file.exists());
+    assert_eq!(collect(&world.store, &AT_ONCE).values, 1);
+}
+
+#[test]
+fn what_calls_need_is_read_in_their_files() {
+    let world = World::new();
+    let stored = record(&world.store, "a", &BTreeSet::from([1])).unwrap();
+    let place = world.store.folder().join(call_name(&stored.key));
+    let whole = fs::read(&place).unwrap();
+    world.store.remove(&stored.key).unwrap();
+    let plan = world.store.gc_plan(&AT_ONCE, NOTHING).unwrap();
+    assert_eq!(plan.removals().len(), 2);
+    // As if it came from a backup, of which no line tells.
+    fs::create_dir_all(place.parent().unwrap()).unwrap();
+    fs::write(&place, whole).unwrap();
+    assert_eq!(world.store.collect(&plan, NOTHING).unwrap(), Freed::default());
+    all_replay(&world.store);
+    assert_eq!(world.store.path_sets(&stored.command).count(), 1);
+}
+
+#[test]
+fn a_private_folder_that_somebody_took_since_is_left() {
+    let world = World::new();
+    let name = world.store.private_folder().unwrap().path().to_owned();
+    fs::create_dir(&name).unwrap();
+    let plan = world.store.gc_plan(&AT_ONCE, NOTHING).unwrap();
+    assert_eq!(plan.removals().len(), 1);
+    let owner = fs::File::open(&name).unwrap();
+    rustix::fs::flock(&owner, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+    assert_eq!(world.store.collect(&plan, NOTHING).unwrap(), Freed::default());
+    assert!(name.exists());
+    drop(owner);
+    assert_eq!((world.store.collect(&plan, NOTHING).unwrap().others, name.exists()), (1, false));
+}

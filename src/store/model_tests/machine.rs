@@ -250,7 +250,10 @@ impl Machine {
                     ensure!(found == bytes, "value {value} has other bytes");
                     true
                 }
-                Ok(Value::Bytes(_)) => return Err(format!("value {value} is inline")),
+                Ok(Value::Bytes(found)) => {
+                    ensure!(found == bytes, "value {value} has other bytes");
+                    true
+                }
                 Err(_) => false,
             };
             let is_there = self.caches[at].plain.verified(value);

@@ -65,6 +65,8 @@ fn globs_take_what_matches_and_nothing_else() {
     assert_eq!(paths("sub/{c,deep/d}.o"), ["sub/c.o", "sub/deep/d.o"]);
     assert_eq!(paths("*.d"), ["e.o.d", "e.o.d/inside"]);
     assert_eq!(paths("sub/*"), ["sub/deep", "sub/c.o", "sub/deep/d.o"]);
+    assert_eq!(paths("*b/*.o"), ["sub/c.o"]);
+    assert_eq!(paths("*b/d*/*.o"), ["sub/deep/d.o"]);
     assert_eq!(paths("*.fleche*"), [""; 0]);
     assert_eq!(paths(".*"), [""; 0]);
     assert_eq!(paths("none*"), [""; 0]);
@@ -249,4 +251,66 @@ fn a_file_above_the_limit_is_too_large() {
     let collected = |most| collect(&places, &bounds(most), &nothing(), &nothing(), &shelf).map(|_| ());
     assert_eq!(collected(4), Err(Reason::TooLarge(4)));
     assert_eq!(collected(5), Ok(()));
+}
+
+#[test]
+fn where_not_all_was_seen_before_the_run_nothing_is_stored() {
+    let (world, shelf) = (World::new(), Memory::default());
+    world.write("a", "1").folder(&format!("d/{}", vec!["d"; 65].join("/")));
+    let places = world.places(&["d", "a"]);
+    let before = super::super::before::before(&places);
+    fs::remove_dir_all(world.at("d")).unwrap();
+    world.write("d/x", "x").write("a", "2");
+    let bounds = Bounds { before: &before, ended: i64::MAX, most: MOST, inputs: 0o777 };
+    let refused = collect(&places, &bounds, &nothing(), &nothing(), &shelf).unwrap_err().to_string();
+    assert!(refused.ends_with("is nested more than 64 folders deep"), "{refused}");
+}
+
+#[test]
+fn a_mode_that_this_run_gave_a_folder_is_stored() {
+    let (world, shelf) = (World::new(), Memory::default());
+    world.folder("d").mode("d", 0o755);
+    let places = world.places(&["d"]);
+    let before = super::super::before::before(&places);
+    let former = Former::known(|| Former::of([&[folder("d", 0o750)][..]]));
+    let bounds = Bounds { before: &before, ended: i64::MAX, most: MOST, inputs: 0o777 };
+    let collected = || collect(&places, &bounds, &former, &nothing(), &shelf).map(|outputs| told(&outputs));
+    let refused = collected().unwrap_err().to_string();
+    assert_eq!(refused, "output `d` kept a mode that no recorded run gave it");
+    world.mode("d", 0o700);
+    assert_eq!(collected().unwrap(), ["d folder 700"]);
+}
+
+#[test]
+fn what_a_killed_restore_left_is_removed_where_something_was_stored() {
+    let (world, shelf) = (World::new(), Memory::default());
+    let own = crate::sys::temporary::name().into_string().unwrap();
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    child.wait().unwrap();
+    let number = |process: u32| format!("-{process}-");
+    let dead = own.replace(&number(std::process::id()), &number(child.id()));
+    assert_ne!(own, dead);
+    for name in [&own, &dead] {
+        world.write(format!("out/{name}"), "half").write(format!("elsewhere/{name}"), "half");
+    }
+    world.write("out/a", "a");
+    assert_eq!(world.collect(&["out/a"], &shelf).len(), 1);
+    let left: Vec<PathBuf> = world.snapshot().into_keys().filter(|path| path.ends_with(&dead)).collect();
+    assert_eq!(left, [Path::new("elsewhere").join(&dead)]);
+    assert!(world.at(format!("out/{own}")).exists());
+}
+
+#[test]
+fn a_program_with_capabilities_is_refused() {
+    let (world, shelf) = (World::new(), Memory::default());
+    world.write("a", "x").mode("a", 0o755);
+    // To be bound to low ports, permitted; see capabilities(7).
+    let capability = [0, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let flags = rustix::fs::XattrFlags::empty();
+    if rustix::fs::setxattr(world.at("a"), c"security.capability", &capability, flags).is_err() {
+        return eprintln!("skipped: capabilities cannot be given here");
+    }
+    assert_eq!(world.refused(&["a"]), "output `a` has capabilities");
+    world.mode("a", 0o644);
+    assert_eq!(world.collect(&["a"], &shelf).len(), 1);
 }

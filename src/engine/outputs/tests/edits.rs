@@ -275,7 +275,7 @@ impl World {
         shelf: &Memory,
         policy: Mtime,
     ) -> Result<Restored, Reason> {
-        let inputs = Inputs { words: &[], observations };
+        let inputs = Inputs { words: &[], observations: &|| observations };
         restore(&self.watched(), outputs, shelf, policy, &nothing(), &inputs)
     }
 }

@@ -286,11 +286,13 @@ fn what_is_in_a_moved_folder_is_found_and_its_former_place_is_empty() {
 #[test]
 fn a_time_is_that_of_the_record_only_where_it_was_given() {
     let (world, copy, shelf) = (World::new(), World::new(), Memory::default());
-    world.write("moved", "0").touch("moved", 500);
-    copy.write("moved", "0");
+    world.write("moved", "0").touch("moved", 500).write("fresh", "0");
+    copy.write("moved", "0").write("fresh", "0");
     let mut edits = Edits::of(&world);
+    world.touch("fresh", clock::now());
     edits.write("given", "1", Look::Unread).date("given", 1_000).write("made", "2", Look::Unread);
     edits.write("later", "3", Look::Unread).date("later", 1_000).append("later", "+").rename("moved", "here");
+    edits.rename("fresh", "there");
     let outputs = edits.found(&shelf).unwrap();
     let dated: Vec<bool> = outputs
         .iter()
@@ -299,10 +301,10 @@ fn a_time_is_that_of_the_record_only_where_it_was_given() {
             _ => None,
         })
         .collect();
-    assert_eq!(dated, [true, true, false, false]);
+    assert_eq!(dated, [true, true, false, false, false]);
     for policy in [Mtime::Now, Mtime::Keep, Mtime::Recorded] {
         let before = clock::now();
-        copy.write("moved", "0");
+        copy.write("moved", "0").write("fresh", "0");
         // What is right but for its time is not left as it is.
         if policy == Mtime::Keep {
             copy.touch("given", 7);
@@ -314,4 +316,116 @@ fn a_time_is_that_of_the_record_only_where_it_was_given() {
             assert!(copy.modified("later") > before - 20_000_000);
         }
     }
+}
+
+#[test]
+fn a_place_outside_is_as_it_was_if_it_is_the_same_thing() {
+    let world = World::new();
+    world.folder("../outside/a").folder("../outside/b");
+    for path in ["a", "b"] {
+        world.mode(format!("../outside/{path}"), 0o755);
+    }
+    let outside = PathBuf::from(world.outside());
+    let found = |act: &dyn Fn(&mut Edits)| {
+        let mut edits = Edits::of(&world);
+        for path in ["a", "none"] {
+            edits.touch(format!("../outside/{path}")).made.changed = true;
+        }
+        edits.touch("../outside/none").before = Glimpse::Denied;
+        act(&mut edits);
+        edits.found(&Memory::default())
+    };
+    let written = Err(Reason::WrittenOutside(outside.join("a")));
+    // What is in a folder changes its time.
+    assert_eq!(found(&|_| _ = world.write("../outside/a/x", "x").touch("../outside/a", 5)), Ok(Vec::new()));
+    assert_eq!(found(&|_| _ = world.mode("../outside/a", 0o700)), written);
+    world.mode("../outside/a", 0o755);
+    let swap = |_: &mut Edits| {
+        for (from, to) in [("a", "c"), ("b", "a")] {
+            fs::rename(outside.join(from), outside.join(to)).unwrap();
+        }
+    };
+    assert_eq!(found(&swap), written);
+}
+
+#[test]
+fn what_lies_in_a_folder_that_came_from_somewhere_is_found_untouched() {
+    let world = World::new();
+    world.write("../outside/old/x", "1").write("../outside/old/deep/y", "2");
+    let mut edits = Edits::of(&world);
+    let made = &mut edits.touch("new").made;
+    (made.changed, made.own, made.moved_here) = (true, true, true);
+    edits.touch("new/x").made.changed = true;
+    fs::rename(Path::new(&world.outside()).join("old"), world.at("new")).unwrap();
+    edits.touch("new/x").before = Glimpse::Nothing;
+    for (path, mode) in [("new", 0o755), ("new/deep", 0o755), ("new/x", 0o644), ("new/deep/y", 0o644)] {
+        world.mode(path, mode);
+    }
+    let mut outputs = told(&edits.found(&Memory::default()).unwrap());
+    outputs.sort_unstable();
+    assert_eq!(outputs, ["new folder 755", "new/deep folder 755", "new/deep/y file 644 1", "new/x file 644 1"]);
+    // Seen by its own touch and in the folder, it has still one name.
+    fs::hard_link(world.at("new/x"), Path::new(&world.outside()).join("other")).unwrap();
+    assert_eq!(refused(&edits), "output `new/x` has another name as well, by a hard link");
+}
+
+#[test]
+fn what_cannot_be_looked_at_afterwards_is_refused() {
+    let world = World::new();
+    let mut edits = Edits::of(&world);
+    let long = format!("{}/x", "x".repeat(300));
+    edits.touch(&long).made.changed = true;
+    assert!(refused(&edits).ends_with("cannot be used: file name too long"), "{}", refused(&edits));
+}
+
+#[test]
+fn what_is_no_file_and_gone_is_refused() {
+    let world = World::new();
+    rustix::fs::mkfifoat(rustix::fs::CWD, world.at("f"), rustix::fs::Mode::RWXU).unwrap();
+    let mut edits = Edits::of(&world);
+    edits.remove("f");
+    assert_eq!(refused(&edits), "output `f` was a FIFO and is gone");
+}
+
+#[test]
+fn a_link_has_the_time_of_its_making_or_one_that_it_was_given() {
+    let date = |world: &World, modified: i64| {
+        let times = crate::sys::beneath::modification(modified);
+        let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::utimensat(rustix::fs::CWD, world.at("l"), &times, flags).unwrap();
+    };
+    let found = |act: &dyn Fn(&World, &mut Edits)| {
+        let world = World::new();
+        world.link("l", "x");
+        date(&world, 500);
+        let mut edits = Edits::of(&world);
+        edits.touch("l").made.changed = true;
+        act(&world, &mut edits);
+        edits.found(&Memory::default()).map(|outputs| told(&outputs)).map_err(|why| why.to_string())
+    };
+    let link = || Ok(vec!["l link x".to_owned()]);
+    let given = Err("output `l` was given another time".to_owned());
+    assert_eq!(found(&|world, _| date(world, clock::now())), given);
+    assert_eq!(
+        found(&|world, edits| {
+            date(world, 1_000);
+            edits.touch("l").made.dated = true;
+        }),
+        link()
+    );
+    assert_eq!(
+        found(&|world, edits| {
+            date(world, clock::now());
+            edits.touch("l").made.own = true;
+        }),
+        link()
+    );
+    // Another one, that was moved there.
+    assert_eq!(
+        found(&|world, _| {
+            world.link("m", "x");
+            fs::rename(world.at("m"), world.at("l")).unwrap();
+        }),
+        link()
+    );
 }

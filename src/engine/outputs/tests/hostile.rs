@@ -47,6 +47,10 @@ fn paths_that_are_not_plain_are_refused_before_anything_is_touched() {
             refused(&world, &["a", "b"], &[shelf.file("first", "1"), output], &shelf);
         }
     }
+    for path in ["..", ".", "", "a/../../outside/x", "a/..", "./a", "a/./b", "a//b", "a/", "/", "//x", &nul] {
+        let why = refused(&world, &[], &[shelf.file(path, "evil")], &shelf);
+        assert!(why.ends_with("is not a path of plain names"), "{path}: {why}");
+    }
     assert_eq!(shelf.opened.get(), 0);
 }
 
@@ -98,6 +102,8 @@ fn records_that_contradict_themselves_are_refused() {
     let (world, shelf) = (World::new(), Memory::default());
     let x = || shelf.file("a/x", "1");
     refused(&world, &[], &[x(), x()], &shelf);
+    let three = [x(), shelf.file("b", "1"), x()];
+    assert!(refused(&world, &[], &three, &shelf).ends_with("`a/x` is recorded twice"));
     refused(&world, &[], &[link("a", "b"), x()], &shelf);
     refused(&world, &[], &[shelf.file("a", "1"), x()], &shelf);
     refused(&world, &[], &[absent("a"), x()], &shelf);

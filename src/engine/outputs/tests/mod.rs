@@ -1,10 +1,12 @@
 //! Worlds in throw-away folders for the tests of collecting and restoring.
 
+mod bringing;
 mod collecting;
 mod edited;
 mod edits;
 mod finding;
 mod hostile;
+mod in_place;
 mod owned;
 mod replaying;
 mod restoring;
@@ -54,7 +56,7 @@ pub fn collect_at_all(places: &Places, shelf: &Memory) -> Result<Vec<Output>, Re
 }
 
 /// Nothing lies among inputs.
-pub const NO_INPUTS: Inputs = Inputs { words: &[], observations: &[] };
+pub const NO_INPUTS: Inputs = Inputs { words: &[], observations: &|| &[] };
 
 /// No former call made anything.
 pub fn nothing() -> Known<'static> {

@@ -36,6 +36,18 @@ fn a_replay_removes_what_former_calls_made_and_names_the_rest() {
         restored.warnings,
         ["left in `out/`, because no recorded run made it: `out/a`, `out/kept/x`, `out/new/empty`, and 2 more"]
     );
+    let three = |path: &str| {
+        fs::remove_file(world.at(path)).unwrap();
+        let warnings = world.restore_after(&["out/"], &b, &shelf, &[&a, &b]).unwrap().warnings;
+        world.write(path, "z");
+        warnings
+    };
+    fs::remove_file(world.at("out/y")).unwrap();
+    assert_eq!(
+        three("out/z"),
+        ["left in `out/`, because no recorded run made it: `out/a`, `out/kept/x`, `out/new/empty`"]
+    );
+    world.write("out/y", "y");
     let left: Vec<PathBuf> = world.snapshot().into_keys().collect();
     let expected = ["out", "out/a", "out/b", "out/kept", "out/kept/x", "out/new", "out/new/empty", "out/y", "out/z"];
     assert_eq!(left, expected.map(PathBuf::from));

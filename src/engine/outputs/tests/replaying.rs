@@ -74,7 +74,7 @@ fn records_of_other_places_are_refused() {
     assert_eq!(shelf.opened.get(), 0);
     let allowed = Places::watched(&[], &[outside.clone().into()], &world.root(), &world.root()).unwrap();
     let known = [content(&beside, 0o644, "user's")];
-    let inputs = Inputs { words: &[], observations: &known };
+    let inputs = Inputs { words: &[], observations: &|| &known };
     let record = [shelf.file(&format!("{outside}/y"), "1"), absent(&beside)];
     restore(&allowed, &record, &shelf, Mtime::Now, &nothing(), &inputs).unwrap();
     assert_eq!(fs::read(world.at("../outside/y")).unwrap(), b"1");
@@ -84,7 +84,7 @@ fn records_of_other_places_are_refused() {
     world.link("../trap", "outside");
     let record =
         [shelf.file(world.at("../outside/z").to_str().unwrap().replace("root/../outside", "trap").as_str(), "")];
-    let inputs = Inputs { words: &[], observations: &[] };
+    let inputs = Inputs { words: &[], observations: &|| &[] };
     let why = restore(&trap.unwrap(), &record, &shelf, Mtime::Now, &nothing(), &inputs).unwrap_err().to_string();
     assert!(why.contains("lies behind the symbolic link"), "{why}");
 }
@@ -145,6 +145,24 @@ fn a_given_time_is_no_other_file_s() {
     world.replay(&[given, made], &[], &shelf).unwrap();
     assert_eq!(world.modified("given"), 7);
     assert!(world.modified("made") > 7);
+}
+
+#[test]
+fn a_link_gets_the_time_that_it_was_given_unless_it_has_it() {
+    let (world, shelf) = (World::new(), Memory::default());
+    world.link("l", "x");
+    let mut given = link("l", "x");
+    if let OutputKind::Link { dated, .. } = &mut given.kind {
+        *dated = Some(1_000);
+    }
+    let inode = || fs::symlink_metadata(world.at("l")).unwrap().ino();
+    let former = inode();
+    world.replay(std::slice::from_ref(&given), &[], &shelf).unwrap();
+    assert_eq!(world.modified("l"), 1_000);
+    let made = inode();
+    assert_ne!(made, former);
+    world.replay(&[given], &[], &shelf).unwrap();
+    assert_eq!(inode(), made);
 }
 
 #[test]
@@ -284,7 +302,7 @@ fn a_check_says_what_a_replay_would() {
     let (world, shelf) = (World::new(), Memory::default());
     let (record, known) = scene(&world, &shelf);
     let check = |known: &[Observation]| {
-        let inputs = Inputs { words: &[], observations: known };
+        let inputs = Inputs { words: &[], observations: &|| known };
         check(&world.watched(), &record, &shelf, Mtime::Now, &nothing(), &inputs)
     };
     let before = world.snapshot();

@@ -257,3 +257,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_stranger_below_an_input_folder_is_looked_for_in_the_outputs_there() {
+    let (world, shelf) = (World::new(), Memory::default());
+    world.write("src/out/a", "1");
+    let outputs = world.collect(&["src/out"], &shelf);
+    world.write("src/out/b", "2").write("src/out/sub/c", "3");
+    let state = crate::model::State::Folder { mode: 0o755 };
+    let seen = |path: &str| {
+        [crate::model::Observation { path: path.into(), facet: Default::default(), state: state.clone(), stamp: None }]
+    };
+    for (path, is_restored) in
+        [("src", false), (".", false), ("src/out/sub", false), ("src/out/below", true), ("other", true)]
+    {
+        let seen = seen(path);
+        let inputs = Inputs { words: &[], observations: &|| &seen };
+        let restored = restore(&world.places(&["src/out"]), &outputs, &shelf, Mtime::Now, &nothing(), &inputs);
+        assert_eq!(restored.is_ok(), is_restored, "{path} {restored:?}");
+    }
+}
+
+#[test]
+fn a_folder_that_nobody_may_enter_is_restored() {
+    let (world, shelf) = (World::new(), Memory::default());
+    for mode in [0, 0o500, 0o755] {
+        let path = format!("d{mode}");
+        world.restore(&[], &[folder(&path, mode)], &shelf).unwrap();
+        assert_eq!(fs::metadata(world.at(&path)).unwrap().mode() & 0o777, mode);
+        world.mode(&path, 0o755);
+    }
+}

@@ -1,5 +1,8 @@
 //! A restore that fails at any step leaves everything as it was.
 
+use super::super::fault::{CHANGED_MEANWHILE, Fault};
+use super::super::ground::Grounds;
+use super::super::transaction::Transaction;
 use super::*;
 
 /// The places of [`scene`] that hold something of the user's.
@@ -180,4 +183,66 @@ fn modes_that_were_set_are_set_back() {
     let things: Vec<String> =
         world.snapshot().into_iter().map(|(path, thing)| format!("{} {thing}", path.display())).collect();
     assert_eq!(things, ["a 120777 moved", "b 40705 ", "moved 40750 "]);
+}
+
+#[test]
+fn one_file_that_was_changed_meanwhile_is_replaced_only_if_it_is_named() {
+    for (word, is_replaced) in [("a.o", true), ("*.o", false)] {
+        let (world, shelf) = (World::new(), Memory::default());
+        world.write("a.o", "old").mode("a.o", 0o644);
+        let former = [shelf.file("a.o", "old")];
+        let path = world.at("a.o");
+        *shelf.meanwhile.borrow_mut() = Some((0, Box::new(move || fs::write(&path, "edited").unwrap())));
+        let restored = world.restore_after(&[word], &[shelf.file("a.o", "new")], &shelf, &[&former]);
+        assert_eq!(restored.is_ok(), is_replaced, "{word} {restored:?}");
+        assert_eq!(fs::read(world.at("a.o")).unwrap(), if is_replaced { &b"new"[..] } else { b"edited" });
+    }
+}
+
+/// A transaction that has put a file in the place of `a`, over what was there.
+fn put<'a>(places: &'a Places, world: &World) -> Result<Transaction<'a>, Fault> {
+    let present = crate::sys::stamp::of_link(&world.at("a")).ok();
+    put_over(places, present.as_ref())
+}
+
+fn put_over<'a>(places: &'a Places, present: Option<&crate::model::Stamp>) -> Result<Transaction<'a>, Fault> {
+    let path = Path::new("a");
+    let mut transaction = Transaction::new(Grounds::new(places));
+    let (name, mut file) = transaction.stage(path, 0o600)?;
+    file.write_all(b"ours").unwrap();
+    let staged = Transaction::staged(path, name, &rustix::fs::fstat(&file).unwrap());
+    transaction.put(&staged, present)?;
+    Ok(transaction)
+}
+
+#[test]
+fn what_somebody_put_there_since_is_not_taken_away() {
+    let world = World::new();
+    let places = world.places(&["a"]);
+    for before in [None, Some("1")] {
+        let _ = fs::remove_file(world.at("a"));
+        before.map(|text| world.write("a", text));
+        drop(put(&places, &world).unwrap());
+        assert_eq!(fs::read_to_string(world.at("a")).ok().as_deref(), before);
+        let transaction = put(&places, &world).unwrap();
+        assert_eq!(fs::read(world.at("a")).unwrap(), b"ours");
+        world.write("b", "theirs");
+        fs::rename(world.at("b"), world.at("a")).unwrap();
+        drop(transaction);
+        assert_eq!(fs::read(world.at("a")).unwrap(), b"theirs");
+        assert_eq!(world.snapshot().len(), 1);
+    }
+}
+
+#[test]
+fn what_appeared_or_vanished_has_changed() {
+    let world = World::new();
+    let places = world.places(&["a"]);
+    world.write("a", "theirs");
+    let seen = crate::sys::stamp::of_link(&world.at("a")).unwrap();
+    let changed = || Some(Fault::new(Path::new("a"), CHANGED_MEANWHILE));
+    assert_eq!(put_over(&places, None).err(), changed());
+    fs::remove_file(world.at("a")).unwrap();
+    assert_eq!(put_over(&places, Some(&seen)).err(), changed());
+    assert_eq!(world.snapshot().len(), 0);
 }

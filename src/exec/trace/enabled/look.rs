@@ -8,7 +8,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, openat};
 
 use crate::model::{Digest, Glimpse};
 pub use crate::sys::look::entries;
-use crate::sys::{clock, look, stamp};
+use crate::sys::{clock, hash, look, stamp};
 
 /// What is at a path, a link not followed. Where that cannot be known, the command that looks there finds nothing either.
 pub fn glimpse(path: &Path) -> Glimpse {
@@ -48,7 +48,7 @@ pub fn image(path: &Path, seen: &Glimpse, buffer: &mut Vec<u8>) -> io::Result<Di
     let Glimpse::Something { stamp: seen, .. } = seen else { return Err(io::ErrorKind::NotFound.into()) };
     // Not to wait for a FIFO that has taken the file's place.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let mut file = File::from(openat(CWD, path, flags, Mode::empty())?);
+    let file = File::from(openat(CWD, path, flags, Mode::empty())?);
     let changed = || io::Error::other("it changes");
     if stamp::of_file(&file)? != *seen {
         return Err(changed());
@@ -56,20 +56,11 @@ pub fn image(path: &Path, seen: &Glimpse, buffer: &mut Vec<u8>) -> io::Result<Di
     if seen.size > MOST {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    buffer.resize(64 * 1024, 0);
-    let mut hasher = blake3::Hasher::new();
-    loop {
-        match file.read(buffer) {
-            Ok(0) => break,
-            Ok(read) => hasher.update(&buffer[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-    }
+    let (digest, _) = hash::whole(&file, seen.size, buffer)?;
     if stamp::of_file(&file)? != *seen {
         return Err(changed());
     }
-    Ok(hasher.finalize().into())
+    Ok(digest)
 }
 
 /// Whether `text` stands in the file at `path`, if it is one that can be read and is not too large for a source.
