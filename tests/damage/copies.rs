@@ -1,5 +1,6 @@
 //! Caches that were copied: in the middle of writes, to another place, with other times.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::process::Command;
 use std::sync::Mutex;
@@ -11,10 +12,11 @@ use crate::sweep::{each, is_long, tell};
 
 /// Processes that store at the same time.
 const STORING: usize = 8;
-/// Commands that are run with each backup: the last ones that had begun.
-const LAST: usize = 30;
+/// Commands that are run with each backup: of those that had begun before it the last ones, and of those that began meanwhile.
+const LAST: usize = 15;
 
-/// Backups that were taken while others store: what is replayed from one is right, the rest is run.
+/// Backups that were taken while others store: what is replayed from one is right, the rest is run. What was stored before a
+/// backup began is in it.
 #[test]
 fn a_backup_taken_in_the_middle_of_writes_is_right_or_misses() {
     let backups = if is_long() { 100 } else { 6 };
@@ -22,8 +24,8 @@ fn a_backup_taken_in_the_middle_of_writes_is_right_or_misses() {
     scene.world.script("say", "#!/bin/sh\necho \"$1\"; head -c 20000 /dev/zero; echo \"$1\" > \"made-$1\"\n");
     let number = AtomicUsize::new(0);
     let done = AtomicBool::new(false);
-    // Which commands had begun when a backup was complete: of the last ones it has all, a part or nothing.
-    let ends = Mutex::new(Vec::new());
+    let stored = Mutex::new(HashSet::new());
+    let mut taken = Vec::new();
     let (world, cache) = (&scene.world, scene.cache());
     let store = |number: &str, cache: &std::path::Path| {
         let made = format!("made-{number}");
@@ -39,21 +41,26 @@ fn a_backup_taken_in_the_middle_of_writes_is_right_or_misses() {
                     let number = number.fetch_add(1, Ordering::Relaxed).to_string();
                     let outcome = store(&number, &cache);
                     assert_eq!((outcome.code(), outcome.stdout == right(&number)), (0, true), "{}", outcome.stderr());
+                    stored.lock().unwrap().insert(number);
                 }
             });
         }
         for backup in 0..backups {
             let until = (backup + 1) * 12;
             crate::world::eventually("they store", || number.load(Ordering::Relaxed) > until);
+            let begun = number.load(Ordering::Relaxed);
+            let before = stored.lock().unwrap().clone();
             // What vanishes while it is copied is no reason to stop.
             let _ = Command::new("cp").arg("-a").arg(&cache).arg(copied(backup)).output().unwrap();
-            ends.lock().unwrap().push(number.load(Ordering::Relaxed));
+            taken.push((begun, before, number.load(Ordering::Relaxed)));
         }
         done.store(true, Ordering::Relaxed);
     });
     let (mut hits, mut runs) = (0, 0);
-    for (backup, end) in ends.into_inner().unwrap().into_iter().enumerate() {
-        for number in (end.saturating_sub(LAST)..end).map(|number| number.to_string()) {
+    for (backup, (begun, before, end)) in taken.into_iter().enumerate() {
+        let old = begun.saturating_sub(LAST)..begun;
+        let young = end.saturating_sub(LAST).max(begun)..end;
+        for number in old.chain(young).map(|number| number.to_string()) {
             for must_hit in [false, true] {
                 let made = world.path(format!("made-{number}"));
                 fs::remove_file(&made).unwrap();
@@ -64,6 +71,7 @@ fn a_backup_taken_in_the_middle_of_writes_is_right_or_misses() {
                 let is_hit = said.starts_with("fleche: hit ");
                 assert!(said.lines().count() == 1 && (is_hit || said.contains("; stored ")), "{said}");
                 assert!(is_hit || !must_hit, "not healed: {said}");
+                assert!(is_hit || !before.contains(&number), "stored before the backup: {said}");
                 hits += usize::from(is_hit && !must_hit);
                 runs += 1;
             }
