@@ -7,6 +7,7 @@
 //! at a place overlap each one knows. Only who runs inside of the command that was there first is part of it.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ pub struct Claim<'store> {
     deed: Deed,
     places: Vec<Digest>,
     /// Where the journal ended before, for who runs and has the locks.
-    since: Option<Mark>,
+    since: Option<io::Result<Mark>>,
     /// Whether somebody was there already.
     was_met: bool,
 }
@@ -114,12 +115,13 @@ impl Claim<'_> {
 
     /// Whether somebody else wrote to one of the places, or may have, since they were claimed.
     pub fn was_shared(&self) -> bool {
-        let Some(mut since) = self.since else { return false };
+        let Some(since) = &self.since else { return false };
         if self.was_met {
             return true;
         }
-        // Where too much happened nobody knows.
-        let Some(lines) = since.read_on(&self.store.folder) else { return true };
+        // Where too much happened, or the journal cannot be read, nobody knows.
+        let Ok(mut since) = since.as_ref().copied() else { return true };
+        let Ok(Some(lines)) = since.read_on(&self.store.folder) else { return true };
         let is_mine = |event| matches!(event, Event::Contested { place } if self.places.contains(&place));
         journal::events(&lines).any(|(_, event)| is_mine(event))
     }
@@ -209,7 +211,7 @@ mod tests {
         assert!(run.was_shared());
         drop(run);
         let replay = second.claim_to_replay(&places(&["/a"]));
-        let end = journal::end(&world.store.folder);
+        let end = journal::end(&world.store.folder).unwrap();
         drop(third.claim_to_replay(&places(&["/a"])));
         assert!(journal::since(&world.store.folder, end).is_empty(), "replays tell each other");
         assert!(world.store.claim_to_run(&places(&["/a"])).was_shared());

@@ -100,8 +100,8 @@ struct Wait<'store> {
     file: Arc<File>,
     byte: u64,
     command: &'store CommandDigest,
-    /// Where the journal ended when the wait began.
-    journal: Mark,
+    /// Where the journal ended when the wait began; `None` where it cannot be read.
+    journal: Option<Mark>,
     /// Which file held the command's path sets when the wait began: storing a call replaces it.
     paths: Option<u64>,
     began: u64,
@@ -115,7 +115,7 @@ enum Outcome {
 
 impl<'store> Wait<'store> {
     fn new(store: &'store Store, file: Arc<File>, command: &'store CommandDigest) -> Wait<'store> {
-        let (journal, paths) = (journal::end(&store.folder), paths_inode(store, command));
+        let (journal, paths) = (journal::end(&store.folder).ok(), paths_inode(store, command));
         Wait { store, file, byte: byte_of(command), command, journal, paths, began: clock::monotonic() }
     }
 
@@ -188,7 +188,8 @@ impl<'store> Wait<'store> {
     }
 
     fn was_not_stored(&self) -> bool {
-        let appended = journal::since(&self.store.folder, self.journal);
+        let Some(since) = self.journal else { return false };
+        let appended = journal::since(&self.store.folder, since);
         journal::events(&appended)
             .any(|(_, event)| matches!(event, Event::NotStored { command, .. } if command == *self.command))
     }

@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::Store;
 use super::folder::{Folder, Opened, read_at};
+use crate::error::Error;
 use crate::model::{CommandDigest, Event, Key};
 
 /// The journal that is written.
@@ -53,23 +54,22 @@ struct Journal {
 }
 
 impl Journal {
-    /// The journal that is called `name` now; what cannot be read is not seen.
-    fn open(folder: &Folder, name: &str) -> Option<Journal> {
-        let (file, _) = open(folder, name).ok()??;
-        let (metadata, head) = (file.metadata().ok()?, head(&file));
-        Some(Journal { identity: Identity { inode: metadata.ino(), head }, length: metadata.len(), file })
+    /// The journal that is called `name` now; `None` where there is none.
+    fn open(folder: &Folder, name: &str) -> io::Result<Option<Journal>> {
+        let Some((file, _)) = open(folder, name)? else { return Ok(None) };
+        let (metadata, head) = (file.metadata()?, head(&file)?);
+        let identity = Identity { inode: metadata.ino(), head };
+        Ok(Some(Journal { identity, length: metadata.len(), file }))
     }
 
     /// The whole lines from `start` on. A line without an end may still get one.
-    fn lines(&mut self, start: u64) -> Vec<u8> {
+    fn lines(&mut self, start: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        if self.file.seek(SeekFrom::Start(start)).is_ok() {
-            // What cannot be read was not seen.
-            let _ = self.file.read_to_end(&mut bytes);
-        }
+        self.file.seek(SeekFrom::Start(start))?;
+        self.file.read_to_end(&mut bytes)?;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         bytes.truncate(whole);
-        bytes
+        Ok(bytes)
     }
 }
 
@@ -82,17 +82,21 @@ impl Mark {
         })
     }
 
-    /// The lines that were appended since, as far as they can be read; goes on behind them. The journal may have been
-    /// renamed once meanwhile: `None` where it was twice, so that nobody knows what is missing.
-    pub fn read_on(&mut self, folder: &Folder) -> Option<Vec<u8>> {
+    /// The lines that were appended since; goes on behind them. The journal may have been renamed once meanwhile: `None`
+    /// where it was twice, so that nobody knows what is missing.
+    ///
+    /// # Errors
+    ///
+    /// Where a journal cannot be read.
+    pub fn read_on(&mut self, folder: &Folder) -> io::Result<Option<Vec<u8>>> {
         // In this order: one that is renamed in between is found under the one name or the other.
-        let current = Journal::open(folder, CURRENT);
-        let before = Journal::open(folder, OLD);
+        let current = Journal::open(folder, CURRENT)?;
+        let before = Journal::open(folder, OLD)?;
         let has_head = self.journal.is_some_and(|marked| marked.head.is_some());
         let (mut bytes, start) = match (&current, before) {
             (Some(current), _) if has_head && self.is_in(current) => (Vec::new(), self.offset),
             (_, Some(mut before)) if has_head && self.is_in(&before) => {
-                let bytes = before.lines(self.offset);
+                let bytes = before.lines(self.offset)?;
                 self.offset += bytes.len() as u64;
                 self.before = Some(before.identity);
                 (bytes, 0)
@@ -102,15 +106,15 @@ impl Mark {
                 let is_same = current.as_ref().is_some_and(|current| self.is_in(current));
                 (Vec::new(), if is_same { self.offset } else { 0 })
             }
-            _ => return None,
+            _ => return Ok(None),
         };
         if let Some(mut current) = current {
-            let more = current.lines(start);
+            let more = current.lines(start)?;
             self.journal = Some(current.identity);
             self.offset = start + more.len() as u64;
             bytes.extend(more);
         }
-        Some(bytes)
+        Ok(Some(bytes))
     }
 }
 
@@ -120,27 +124,32 @@ pub(super) fn append(folder: &Folder, time: i64, event: &Event) -> io::Result<()
 }
 
 /// Where the journal ends now.
-pub(super) fn end(folder: &Folder) -> Mark {
+///
+/// # Errors
+///
+/// Where a journal cannot be read: whoever took that for none would later see all of it as new.
+pub(super) fn end(folder: &Folder) -> io::Result<Mark> {
+    let identity_of = |name| Ok::<_, io::Error>(Journal::open(folder, name)?.map(|journal| journal.identity));
     loop {
-        let before = Journal::open(folder, OLD).map(|before| before.identity);
-        let current = Journal::open(folder, CURRENT);
+        let before = identity_of(OLD)?;
+        let current = Journal::open(folder, CURRENT)?;
         // Else one became the other in between.
-        if before == Journal::open(folder, OLD).map(|before| before.identity) {
+        if before == identity_of(OLD)? {
             let (journal, offset) = current.map_or((None, 0), |current| (Some(current.identity), current.length));
-            return Mark { journal, offset, before };
+            return Ok(Mark { journal, offset, before });
         }
     }
 }
 
 /// What was appended since `mark`, as far as it can be read; the journal may have been renamed meanwhile.
 pub(super) fn since(folder: &Folder, mut mark: Mark) -> Vec<u8> {
-    mark.read_on(folder).unwrap_or_default()
+    mark.read_on(folder).ok().flatten().unwrap_or_default()
 }
 
 /// The first bytes of a journal; `None` where there are too few to know it again.
-pub(super) fn head(file: &File) -> Option<[u8; HEAD]> {
+pub(super) fn head(file: &File) -> io::Result<Option<[u8; HEAD]>> {
     let mut head = [0; HEAD];
-    (read_at(file, &mut head, 0).ok()? == HEAD).then_some(head)
+    Ok((read_at(file, &mut head, 0)? == HEAD).then_some(head))
 }
 
 impl Store {
@@ -182,6 +191,11 @@ pub(super) fn open(folder: &Folder, name: &str) -> io::Result<Option<(File, u64)
         }
         Opened::Absent | Opened::Wrong(_) => Ok(None),
     }
+}
+
+/// The failure of who must know all that the journal tells.
+pub(super) fn unreadable(why: io::Error) -> Error {
+    Error::failure("the journal of the cache cannot be read").because(why)
 }
 
 /// The line of an event, newline included.
@@ -326,9 +340,9 @@ mod tests {
         let expected = |bytes: &[u8]| -> Vec<_> {
             bytes.iter().map(|byte| Event::Evicted { key: Key(Digest([*byte; 32])) }).collect()
         };
-        let start = end(folder);
+        let start = end(folder).unwrap();
         note(1);
-        let mark = end(folder);
+        let mark = end(folder).unwrap();
         note(2);
         assert_eq!((seen(start), seen(mark)), (expected(&[1, 2]), expected(&[2])));
         let rotate = || {
@@ -339,7 +353,8 @@ mod tests {
         note(3);
         assert_eq!(seen(mark), expected(&[2, 3]));
         let mut reader = mark;
-        let mut read_on = || reader.read_on(folder).map(|bytes| events(&bytes).map(|(_, event)| event).collect());
+        let mut read_on =
+            || reader.read_on(folder).unwrap().map(|bytes| events(&bytes).map(|(_, event)| event).collect());
         assert_eq!(read_on(), Some(expected(&[2, 3])));
         assert_eq!(read_on(), Some(vec![]));
         note(4);
@@ -361,31 +376,31 @@ mod tests {
         let note = |byte: u8| world.store.note(&Event::Evicted { key: Key(Digest([byte; 32])) });
         let place = |name: &str| world.store.folder().join(name);
         note(1);
-        let mut mark = end(folder);
+        let mut mark = end(folder).unwrap();
         // In place of two rotations after which the number comes again: emptied and begun anew.
         std::fs::write(place(CURRENT), "").unwrap();
         std::fs::write(place(OLD), line(1, &Event::Evicted { key: Key(Digest([2; 32])) })).unwrap();
         note(3);
-        assert_eq!(mark.read_on(folder), None);
+        assert_eq!(mark.read_on(folder).unwrap(), None);
         // One that was empty has no head: the one before it tells.
         std::fs::write(place(CURRENT), "").unwrap();
-        let mut empty = end(folder);
+        let mut empty = end(folder).unwrap();
         note(4);
-        assert!(empty.clone().read_on(folder).is_some_and(|bytes| events(&bytes).count() == 1));
+        assert!(empty.clone().read_on(folder).unwrap().is_some_and(|bytes| events(&bytes).count() == 1));
         std::fs::write(place(OLD), line(1, &Event::Evicted { key: Key(Digest([5; 32])) })).unwrap();
-        assert_eq!(empty.read_on(folder), None);
+        assert_eq!(empty.read_on(folder).unwrap(), None);
     }
 
     #[test]
     fn a_line_without_an_end_is_read_when_it_has_one() {
         let world = World::new();
         let folder = &world.store.folder;
-        let mut mark = end(folder);
+        let mut mark = end(folder).unwrap();
         let whole = line(1, &Event::Evicted { key: Key(Digest([1; 32])) });
         let mut file = folder.open_to_append(CURRENT).unwrap();
         file.write_all(&[whole.as_bytes(), &whole.as_bytes()[..30]].concat()).unwrap();
-        assert_eq!(mark.read_on(folder).as_deref(), Some(whole.as_bytes()));
+        assert_eq!(mark.read_on(folder).unwrap().as_deref(), Some(whole.as_bytes()));
         file.write_all(&whole.as_bytes()[30..]).unwrap();
-        assert_eq!(mark.read_on(folder).as_deref(), Some(whole.as_bytes()));
+        assert_eq!(mark.read_on(folder).unwrap().as_deref(), Some(whole.as_bytes()));
     }
 }

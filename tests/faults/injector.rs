@@ -142,8 +142,11 @@ struct Task {
     pending: Option<Pending>,
 }
 
+/// What is done at the exit of a call.
 enum Pending {
     Result(i64),
+    /// An argument, by its index, becomes what it was at the entry.
+    Argument(usize, u64),
     Kill,
 }
 
@@ -331,6 +334,9 @@ impl<'a> Tracer<'a> {
                 Some(Pending::Result(result)) => {
                     let _ = registers::set_result(pid, result);
                 }
+                Some(Pending::Argument(index, was)) => {
+                    let _ = registers::set_argument(pid, index, was);
+                }
                 Some(Pending::Kill) => kill(pid),
                 None => {}
             },
@@ -371,6 +377,7 @@ impl<'a> Tracer<'a> {
 
     /// Makes a call fail; false if that cannot be done.
     fn strike(&mut self, pid: pid_t, blow: Blow, met: &Met) -> bool {
+        let with = |index, value| registers::set_argument(pid, index, value).map(|was| Pending::Argument(index, was));
         let pending = match blow {
             Blow::KillBefore => {
                 kill(pid);
@@ -378,11 +385,14 @@ impl<'a> Tracer<'a> {
             }
             Blow::KillAfter => Pending::Kill,
             Blow::Short => {
-                let Some(index) = met.shape.length_argument() else { return false };
-                return registers::set_argument(pid, index, 1).is_ok();
+                let Some(Ok(pending)) = met.shape.length_argument().map(|index| with(index, 1)) else { return false };
+                pending
             }
             // This one fails by telling where the end is, as it does when it is asked for nothing.
-            Blow::Error(_) if met.shape.name == "brk" => return registers::set_argument(pid, 0, 0).is_ok(),
+            Blow::Error(_) if met.shape.name == "brk" => {
+                let Ok(pending) = with(0, 0) else { return false };
+                pending
+            }
             Blow::Error(number) => {
                 // What is closed is closed, whatever the answer.
                 if met.shape.name != "close" && registers::skip(pid).is_err() {

@@ -57,9 +57,14 @@ pub fn skip(pid: pid_t) -> io::Result<()> {
     set_number(pid)
 }
 
-/// Changes an argument of the call at whose entry the process is stopped.
-pub fn set_argument(pid: pid_t, index: usize, value: u64) -> io::Result<()> {
-    change(pid, |registers| *argument(registers, index) = value)
+/// Changes an argument of the call at whose entry or exit the process is stopped, and returns what it was.
+///
+/// A call leaves its arguments in their registers, and who made it may go on with them: what was changed at the entry is to
+/// be changed back at the exit.
+pub fn set_argument(pid: pid_t, index: usize, value: u64) -> io::Result<u64> {
+    let mut was = value;
+    change(pid, |registers| was = mem::replace(argument(registers, index), value))?;
+    Ok(was)
 }
 
 /// Changes the result of the call at whose exit the process is stopped.

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Take};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Take};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
@@ -36,7 +36,7 @@ pub(super) enum Books {
 }
 
 /// Reads what is new in the store into the catalogue; shows how many of the folders of calls were compared. Gives how many
-/// calls, or folders of them, could not be read.
+/// calls, folders of them or journals could not be read.
 pub(super) fn fold(
     connection: &mut Connection,
     store: &Store,
@@ -62,7 +62,7 @@ pub(super) fn fold(
             transaction.rollback()?;
             // What was taken in of it is forgotten.
             fold.forget();
-            fold.ends = ends(store);
+            fold.ends = ends(store).ok();
             continue;
         }
         if books == Books::Kept {
@@ -79,13 +79,13 @@ const LONGEST: u64 = 64 << 10;
 
 struct Fold<'store> {
     store: &'store Store,
-    /// Where the journals ended before the first call was read, by their inodes. What follows is for the next time: it may
-    /// tell of a call whose file became another after it was read here.
-    ends: HashMap<u64, u64>,
+    /// Where the journals ended before the first call was read, by their inodes; `None` where a journal could not be read.
+    /// What follows is for the next time: it may tell of a call whose file became another after it was read here.
+    ends: Option<HashMap<u64, u64>>,
     ids: Ids,
     /// Calls that were read just now.
     fresh: HashSet<Key>,
-    /// How many calls, or folders of them, could not be read now, and perhaps can be another time.
+    /// How many calls, folders of them or journals could not be read now, and perhaps can be another time.
     unread: u64,
     /// What SQLite calls the catalogue's state, as others left it; see [`Fold::transaction`].
     version: Option<i64>,
@@ -93,7 +93,7 @@ struct Fold<'store> {
 
 impl<'store> Fold<'store> {
     fn new(store: &'store Store) -> Fold<'store> {
-        Fold { store, ends: ends(store), ids: Ids::default(), fresh: HashSet::new(), unread: 0, version: None }
+        Fold { store, ends: ends(store).ok(), ids: Ids::default(), fresh: HashSet::new(), unread: 0, version: None }
     }
 
     /// Begins to write. Others may have written since the last time, and even put another catalogue in the place of this
@@ -171,14 +171,21 @@ impl<'store> Fold<'store> {
 
     /// Reads what was appended to a journal.
     fn journal(&mut self, transaction: &Transaction, name: &str) -> rusqlite::Result<()> {
-        let Ok(Some((mut file, inode))) = journal::open(&self.store.folder, name) else { return Ok(()) };
+        let (Some(ends), Ok(found)) = (&self.ends, headed(&self.store.folder, name)) else {
+            self.unread += 1;
+            return Ok(());
+        };
+        let Some((mut file, inode, head)) = found else { return Ok(()) };
         // One that was begun meanwhile has none.
-        let Some(end) = self.ends.get(&inode).copied() else { return Ok(()) };
-        let Some(head) = journal::head(&file) else { return Ok(()) };
+        let Some(end) = ends.get(&inode).copied() else { return Ok(()) };
         let mut known = transaction.prepare_cached("SELECT read FROM journal WHERE inode = ?1 AND head = ?2")?;
         let read: Option<i64> = known.query_row(params![number(inode), head], |row| row.get(0)).optional()?;
         let start = read.map_or(0, |read| read.max(0) as u64);
-        if end <= start || file.seek(SeekFrom::Start(start)).is_err() {
+        if end <= start {
+            return Ok(());
+        }
+        if file.seek(SeekFrom::Start(start)).is_err() {
+            self.unread += 1;
             return Ok(());
         }
         let end = start + self.lines(transaction, file.take(end - start))?;
@@ -187,13 +194,18 @@ impl<'store> Fold<'store> {
         transaction.execute(save, params![number(inode), head, number(end)]).map(drop)
     }
 
-    /// Takes in whole lines; gives their length in bytes. A line without an end may still get one.
+    /// Takes in whole lines, as far as they can be read; gives their length in bytes. A line without an end may still get one.
     fn lines(&mut self, transaction: &Transaction, journal: Take<File>) -> rusqlite::Result<u64> {
         let mut reader = BufReader::with_capacity(1 << 16, journal);
         let (mut line, mut taken) = (Vec::new(), 0);
-        while reader.by_ref().take(LONGEST).read_until(b'\n', &mut line).is_ok_and(|length| length > 0)
-            && (line.ends_with(b"\n") || line.len() as u64 == LONGEST)
-        {
+        loop {
+            let Ok(length) = reader.by_ref().take(LONGEST).read_until(b'\n', &mut line) else {
+                self.unread += 1;
+                break;
+            };
+            if length == 0 || !(line.ends_with(b"\n") || line.len() as u64 == LONGEST) {
+                break;
+            }
             if let Some((time, event)) = journal::event(&line[..line.len() - 1]) {
                 self.event(transaction, time, &event)?;
             }
@@ -295,13 +307,21 @@ impl<'store> Fold<'store> {
 }
 
 /// Where the journals end now, by their inodes.
-fn ends(store: &Store) -> HashMap<u64, u64> {
+fn ends(store: &Store) -> io::Result<HashMap<u64, u64>> {
+    let mut ends = HashMap::new();
     // The current one first: it may take the place of the other in between, and is then met again.
-    let end = |name| {
-        let (file, inode) = journal::open(&store.folder, name).ok()??;
-        Some((inode, file.metadata().ok()?.len()))
-    };
-    [journal::CURRENT, journal::OLD].into_iter().filter_map(end).collect()
+    for name in [journal::CURRENT, journal::OLD] {
+        if let Some((file, inode)) = journal::open(&store.folder, name)? {
+            ends.insert(inode, file.metadata()?.len());
+        }
+    }
+    Ok(ends)
+}
+
+/// A journal with its inode and what it is known by; `None` where there is none, or too little in it.
+fn headed(folder: &Folder, name: &str) -> io::Result<Option<(File, u64, [u8; journal::HEAD])>> {
+    let Some((file, inode)) = journal::open(folder, name)? else { return Ok(None) };
+    Ok(journal::head(&file)?.map(|head| (file, inode, head)))
 }
 
 fn keys_in(folder: &Folder, shard: u8, name: &str) -> std::io::Result<HashSet<Key>> {

@@ -70,7 +70,7 @@ pub struct Catalogue {
     /// Whether a question met damage.
     damaged: Cell<bool>,
     state: State,
-    /// How many calls, or folders of them, could not be read when it was opened.
+    /// How many calls, folders of them or journals could not be read when it was opened.
     unread: u64,
     /// By which name other connections of this process find it, if it has no file.
     shared: Option<String>,
@@ -127,7 +127,25 @@ impl Store {
         self.catalogue_within(PATIENCE)
     }
 
-    /// The same, waiting so long for others who write it.
+    /// The same with all calls and all that had happened, for who acts on it.
+    ///
+    /// # Errors
+    ///
+    /// Where a newer fleche made it; where some of the calls cannot be read.
+    pub(super) fn complete_catalogue(&self) -> Result<Catalogue, Error> {
+        self.complete_catalogue_within(PATIENCE)
+    }
+
+    fn complete_catalogue_within(&self, patience: Duration) -> Result<Catalogue, Error> {
+        let mut catalogue = self.catalogue_within(patience)?;
+        if !catalogue.is_up_to_date() {
+            catalogue = self.catalogue_in_memory()?;
+        }
+        catalogue.check_complete()?;
+        Ok(catalogue)
+    }
+
+    /// The catalogue of this very store, waiting so long for others who write it.
     fn catalogue_within(&self, patience: Duration) -> Result<Catalogue, Error> {
         if self.access == Access::ReadOnly {
             return self.catalogue_in_memory();
@@ -299,10 +317,9 @@ impl Catalogue {
     pub fn check_complete(&self) -> Result<(), Error> {
         match self.unread {
             0 => Ok(()),
-            1 => Err(Error::failure("1 call or folder of calls cannot be read").hint("fleche verify")),
-            some => {
-                Err(Error::failure(format!("{some} calls or folders of calls cannot be read")).hint("fleche verify"))
-            }
+            1 => Err(Error::failure("1 call, folder of calls or journal cannot be read").hint("fleche verify")),
+            some => Err(Error::failure(format!("{some} calls, folders of calls or journals cannot be read"))
+                .hint("fleche verify")),
         }
     }
 
@@ -506,8 +523,8 @@ mod tests {
             catalogue.check_complete().map_err(|why| why.to_string())
         });
         assert_eq!(told[0], Ok(()));
-        assert!(told[1].as_ref().is_err_and(|why| why.starts_with("1 call ")), "{told:?}");
-        assert!(told[2].as_ref().is_err_and(|why| why.starts_with("2 calls ")), "{told:?}");
+        assert!(told[1].as_ref().is_err_and(|why| why.starts_with("1 call,")), "{told:?}");
+        assert!(told[2].as_ref().is_err_and(|why| why.starts_with("2 calls,")), "{told:?}");
     }
 
     #[test]
@@ -563,6 +580,8 @@ mod tests {
         let catalogue = world.store.catalogue_within(Duration::ZERO).unwrap();
         assert_eq!((known(&catalogue), catalogue.is_up_to_date()), (before, false));
         assert!(catalogue.connection.execute("DELETE FROM call", []).is_err());
+        let complete = world.store.complete_catalogue_within(Duration::ZERO).unwrap();
+        assert_eq!((known(&complete).len(), complete.is_up_to_date()), (2, true));
         drop(writing);
         assert_eq!(known(&world.store.catalogue().unwrap()).len(), 2);
         // One without tables has no answer.

@@ -204,17 +204,16 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Where the catalogue, a call or a folder of the store cannot be read.
+    /// Where the catalogue, the journal, a call or a folder of the store cannot be read.
     pub fn gc_plan(&self, limits: &Limits, progress: Progress) -> Result<Plan, Error> {
         let now = clock::now();
         if self.access == Access::ReadWrite {
             // A journal that is not there yet could come and go unnoticed.
             let _ = self.folder.open_to_append(journal::CURRENT);
         }
-        let since = journal::end(&self.folder);
-        let catalogue = self.own_catalogue()?;
-        // Nobody knows how large those are that cannot be read, nor what they need.
-        catalogue.check_complete()?;
+        let since = journal::end(&self.folder).map_err(journal::unreadable)?;
+        // Nobody knows how large calls are that cannot be read, nor what they need.
+        let catalogue = self.complete_catalogue()?;
         let mut removals = Vec::new();
         if limits.max_size.is_some() || limits.max_age.is_some() || limits.max_entries.is_some() {
             let count = catalogue.count(&super::Selection::default())?;

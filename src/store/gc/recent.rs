@@ -49,7 +49,8 @@ impl<'store> Recent<'store> {
 
     /// Reads on in the journal, which others may write meanwhile: what they append is read the next time.
     pub fn read_on(&mut self) -> Result<(), Error> {
-        let Some(bytes) = self.read.read_on(&self.store.folder) else {
+        let appended = self.read.read_on(&self.store.folder).map_err(journal::unreadable)?;
+        let Some(bytes) = appended else {
             return Err(Error::failure("too much happened to the cache meanwhile").hint("fleche gc"));
         };
         for (_, event) in journal::events(&bytes) {
