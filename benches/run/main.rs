@@ -7,6 +7,7 @@ mod crowd;
 mod inputs;
 mod large;
 mod outputs;
+mod peers;
 mod process;
 mod questions;
 mod race;
@@ -26,7 +27,7 @@ use clap::{Parser, ValueEnum};
 use report::Report;
 use world::{Build, World};
 
-/// Time fleche against starting `/bin/true`, `cat` and bkt.
+/// Time fleche against starting `/bin/true`, `cat`, `cp`, a loop of lstat(2), and other caches.
 #[derive(Parser)]
 #[command(name = "cargo bench --", bin_name = "cargo bench --")]
 struct Options {
@@ -79,6 +80,8 @@ enum Group {
     Large,
     /// Hits with a thousand outputs
     Outputs,
+    /// Hits of ccache, sccache, turbo and joblib, as far as they are installed, and hits of fleche in their place
+    Peers,
     /// Questions to a million calls; takes several minutes and 9 GB, and is left out unless it is named
     Questions,
 }
@@ -172,6 +175,7 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     watch::measure(&bench, &mut report)?;
     inputs::measure(&bench, &mut report)?;
     outputs::measure(&bench, &mut report)?;
+    peers::measure(&bench, &mut report)?;
     if bench.options.only.contains(&Group::Questions) {
         questions::measure(&bench, &mut report)?;
     }
@@ -198,9 +202,14 @@ fn introduce(bench: &Bench, parent: &Path) {
     for build in &bench.builds {
         println!("{}: {}, {}", build.label, first_line(&build.path, "--version"), build.path.display());
     }
-    if let Some(bkt) = &bench.bkt {
-        println!("bkt:     {}", first_line(bkt, "--version"));
-    }
+    let others = ["bkt", "ccache", "sccache", "turbo", "git", "b3sum", "gcc", "python3", "strace"];
+    let found = others.iter().filter_map(|name| Some((name, on_path(name)?)));
+    let told = found.map(|(name, path)| match first_line(&path, "--version") {
+        // Some say only the number.
+        number if number.starts_with(|first: char| first.is_ascii_digit()) => format!("{name} {number}"),
+        line => line,
+    });
+    println!("others:  {}", told.collect::<Vec<_>>().join(", "));
     println!();
 }
 

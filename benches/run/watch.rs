@@ -196,7 +196,7 @@ fn remove(name: &str) -> io::Result<()> {
 }
 
 /// C that keeps a compiler busy, with the headers that most programs include.
-fn source(name: &str, functions: usize) -> String {
+pub fn source(name: &str, functions: usize) -> String {
     let headers = ["stdio", "stdlib", "string", "math", "errno", "unistd", "signal", "sys/stat", "sys/types", "time"];
     let mut text = String::new();
     for header in headers {

@@ -198,13 +198,8 @@ pub struct Observed {
 impl Cache {
     /// Runs `words` once, to look at what it does.
     pub fn observe(&self, words: &[OsString]) -> Result<Observed, Box<dyn Error>> {
-        let split = |entry: &OsString| {
-            let text = entry.to_str().unwrap_or_default();
-            text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
-        };
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).env_clear().envs(self.environment.iter().filter_map(split));
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child =
+            self.command(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let mut hasher = blake3::Hasher::new();
         let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
         if let Some(stdout) = &mut stdout {
@@ -224,6 +219,25 @@ impl Cache {
             return Ok(observed);
         }
         Err(format!("{words:?} ended with {} and said `{}`", observed.status, observed.stderr).into())
+    }
+
+    /// What `words` print, which must succeed.
+    pub fn output(&self, words: &[OsString]) -> Result<String, Box<dyn Error>> {
+        let output = self.command(words).stdin(Stdio::null()).output()?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(format!("{words:?} ended with {}", output.status).into())
+    }
+
+    fn command(&self, words: &[OsString]) -> Command {
+        let split = |entry: &OsString| {
+            let text = entry.to_str().unwrap_or_default();
+            text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
+        };
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).env_clear().envs(self.environment.iter().filter_map(split));
+        command
     }
 
     /// Has `build` record the command, and makes sure that from now on it is a hit with the right output.

@@ -129,6 +129,12 @@ impl Proven {
         Ok((observations, stamps))
     }
 
+    /// How many paths were looked at anew.
+    #[cfg(test)]
+    pub fn anew(&self) -> usize {
+        self.anew.len()
+    }
+
     /// The inventory with what was found now, if so much was looked at anew that the next look is worth it.
     pub fn renewed(&self) -> Option<Inventory> {
         /// Writing all costs as much as reading so small a part of it.

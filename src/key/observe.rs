@@ -131,6 +131,12 @@ impl Observed {
         matches!(self.how, How::Proven(_))
     }
 
+    /// How many paths had to be looked at anew, if it was found by holding what was known against it.
+    #[cfg(test)]
+    pub fn looked_anew(&self) -> Option<usize> {
+        if let How::Proven(proven) = &self.how { Some(proven.anew()) } else { None }
+    }
+
     /// Looks at what only a run can change; to be called just before it.
     pub fn guard(&self) {
         let now = clock::now();

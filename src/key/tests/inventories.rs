@@ -166,6 +166,34 @@ fn whatever_is_edited_what_is_known_leads_to_what_is_there() {
     assert!(proven.get() * 3 > all.get() && proven.get() < all.get(), "{} of {}", proven.get(), all.get());
 }
 
+#[test]
+fn what_is_as_it_was_is_not_looked_at_anew() {
+    let world = World::new();
+    world.folder("tree/folder");
+    for file in ["tree/file", "tree/folder/file", "beside"] {
+        fs::write(world.path(file), "x").unwrap();
+    }
+    for (target, link) in
+        [("file", "to-file"), ("../beside", "out"), ("folder", "to-folder"), ("nowhere", "to-nothing")]
+    {
+        world.link(target, &format!("tree/{link}"));
+    }
+    apply(&world, &Edit::Fifo("fifo".into()));
+    let request = request(&["-i", "tree"]);
+    let looked = |request: &Request, inventory: &Option<Inventory>| look(&world, request, inventory.clone()).unwrap();
+    let inventory = looked(&request, &None).inventory_in_time();
+    assert_eq!(looked(&request, &inventory).looked_anew(), Some(0));
+    // A file that was written into, alone and behind its link, and a mode.
+    tick(&world);
+    fs::write(world.path("tree/file"), "y").unwrap();
+    assert_eq!(looked(&request, &inventory).looked_anew(), Some(2));
+    apply(&world, &Edit::Mode("folder/file".into(), 0o600));
+    assert_eq!(looked(&request, &inventory).looked_anew(), Some(3));
+    apply(&world, &Edit::Mode("folder".into(), 0o700));
+    let known = looked(&request, &inventory);
+    assert_eq!((known.looked_anew(), told(&known)), (Some(5), told(&looked(&request, &None))));
+}
+
 /// What the law meets seldom.
 #[test]
 fn what_lies_where_no_folder_was_read_is_looked_at() {
