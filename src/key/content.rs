@@ -2,16 +2,12 @@
 
 use std::fs::File;
 use std::io;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use rustix::fs::{FileType, Mode, OFlags};
 
 use crate::model::{Digest, Stamp};
-use crate::sys::{hash, stamp};
+use crate::sys::{hash, stamp, threads};
 
 /// Files up to this size, in bytes, are hashed sooner than remembered digests are asked for.
 pub const SMALL: u64 = 64 << 10;
@@ -127,60 +123,10 @@ pub struct Job {
 pub fn see_all(jobs: &[Job], now: i64) -> Vec<io::Result<Seen>> {
     let is_much = jobs.len() > MANY
         || (jobs.len() > 1 && jobs.iter().filter_map(|job| Some(job.found?.size)).sum::<u64>() > MUCH);
-    let processors = if is_much { thread::available_parallelism().map_or(1, NonZero::get) } else { 1 };
+    let processors = if is_much { threads::processors() } else { 1 };
     let threads = if jobs.len() > WORTH_A_DISK { processors.max(READS) } else { processors };
-    match threads.min(jobs.len()) {
-        0 | 1 => Pool::new(jobs, now).alone(),
-        threads => Pool::new(jobs, now).together(threads),
-    }
-}
-
-/// Jobs that threads take from, one after the other.
-struct Pool<'a> {
-    jobs: &'a [Job],
-    now: i64,
-    next: AtomicUsize,
-    done: Mutex<Vec<(usize, io::Result<Seen>)>>,
-}
-
-impl<'a> Pool<'a> {
-    fn new(jobs: &'a [Job], now: i64) -> Pool<'a> {
-        Pool { jobs, now, next: AtomicUsize::new(0), done: Mutex::new(Vec::new()) }
-    }
-
-    fn alone(self) -> Vec<io::Result<Seen>> {
-        self.work();
-        self.results()
-    }
-
-    /// Where a thread cannot be made (a limit on processes, no memory), the others do its work.
-    fn together(self, threads: usize) -> Vec<io::Result<Seen>> {
-        thread::scope(|scope| {
-            for _ in 1..threads {
-                if thread::Builder::new().spawn_scoped(scope, || self.work()).is_err() {
-                    break;
-                }
-            }
-            self.work();
-        });
-        self.results()
-    }
-
-    fn work(&self) {
-        let (mut buffer, mut mine) = (Vec::new(), Vec::new());
-        loop {
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(job) = self.jobs.get(number) else { break };
-            mine.push((number, see(&job.path, job.links, job.found, self.now, &mut buffer)));
-        }
-        self.done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).append(&mut mine);
-    }
-
-    fn results(self) -> Vec<io::Result<Seen>> {
-        let mut done = self.done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        done.sort_by_key(|(number, _)| *number);
-        done.into_iter().map(|(_, result)| result).collect()
-    }
+    let seen = |buffer: &mut Vec<u8>, job: &Job| see(&job.path, job.links, job.found, now, buffer);
+    threads::share(jobs, 1, threads, Vec::new, |buffer, jobs| jobs.iter().map(|job| seen(buffer, job)).collect())
 }
 
 #[cfg(test)]
@@ -304,6 +250,5 @@ mod tests {
             }
         }
         assert!(see_all(&[], FUTURE).is_empty());
-        assert_eq!(Pool::new(&jobs, FUTURE).together(7).len(), 300);
     }
 }

@@ -13,7 +13,7 @@ use crate::model::{
     Block, Coded, Command, Digest, Facet, Inventory, Malformed, Names, Observation, Room, Stamp, StampMemory, State,
     Walked, Writer,
 };
-use crate::sys::stamp;
+use crate::sys::{stamp, threads};
 
 use super::inputs::{Candidate, Glance};
 use super::look::{self, Sight, Subject};
@@ -22,6 +22,8 @@ use super::walk::{self, Trail};
 
 /// One thread looks at so many blocks sooner than a second one is started.
 const FEW_BLOCKS: usize = 2;
+/// Blocks that a thread takes at a time: enough of them are in the same folders.
+const BLOCKS: usize = 4;
 
 /// What was found where an inventory tells, without reading what is proven.
 #[derive(Debug)]
@@ -77,10 +79,15 @@ pub fn check(inventory: Inventory, root: &Path, memory: &dyn StampMemory, now: i
         return None;
     }
     let numbers: Vec<usize> = inventory.blocks().collect();
-    let blocks = look::shared_above(FEW_BLOCKS, &numbers, |numbers| {
-        let mut glances = Glances::below(root);
-        numbers.iter().map(|number| glances.block(inventory.block(*number).ok()?)).collect()
-    });
+    let threads = if numbers.len() > FEW_BLOCKS { look::threads() } else { 1 };
+    let glance = |glances: &mut Glances, number: &usize| glances.block(inventory.block(*number).ok()?);
+    let blocks = threads::share(
+        &numbers,
+        BLOCKS,
+        threads,
+        || Glances::below(root),
+        |glances, numbers| numbers.iter().map(|number| glance(glances, number)).collect(),
+    );
     let blocks = blocks.into_iter().collect::<Option<Vec<Glanced>>>()?;
     let sights = look_anew(&blocks, root, memory, now)?;
     let (mut sights, mut anew, mut pieces, mut count) = (sights.into_iter(), Vec::new(), Vec::new(), 0);

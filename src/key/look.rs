@@ -3,12 +3,11 @@
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use rustix::fs::FileType;
 
 use crate::model::{Observation, Remembered, Stamp, StampMemory, State};
-use crate::sys::stamp;
+use crate::sys::{stamp, threads};
 
 use super::ObserveError;
 use super::content::{self, Job, Links, Seen};
@@ -17,6 +16,8 @@ use super::place::is_nothing;
 
 /// More paths than this are worth a second thread.
 const MANY: usize = 512;
+/// Paths that a thread takes at a time: enough of them are neighbours.
+const PART: usize = 256;
 /// Looking at paths gains nothing from more threads than this: the kernel's own locks are in the way.
 const THREADS: usize = 4;
 
@@ -111,28 +112,13 @@ pub fn each<T: Sync, R: Send>(items: &[T], look: impl Fn(&T) -> R + Sync) -> Vec
 
 /// The same, where `look` looks at a share of them in one go: at all, unless there are many.
 pub fn shared<T: Sync, R: Send>(items: &[T], look: impl Fn(&[T]) -> Vec<R> + Sync) -> Vec<R> {
-    shared_above(MANY, items, look)
+    let threads = if items.len() > MANY { threads() } else { 1 };
+    threads::share(items, PART, threads, || (), |(), share| look(share))
 }
 
-/// The same, where more than `few` are many.
-pub fn shared_above<T: Sync, R: Send>(few: usize, items: &[T], look: impl Fn(&[T]) -> Vec<R> + Sync) -> Vec<R> {
-    if items.len() <= few {
-        return look(items);
-    }
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
-    let mut shares = items.chunks(items.len().div_ceil(threads));
-    let look = &look;
-    thread::scope(|scope| {
-        let mine = shares.next().unwrap_or_default();
-        let others: Vec<_> =
-            shares.map(|share| (share, thread::Builder::new().spawn_scoped(scope, move || look(share)))).collect();
-        let mut all = look(mine);
-        for (share, thread) in others {
-            // Where no thread could be made, its share is done here.
-            all.extend(thread.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(|| look(share)));
-        }
-        all
-    })
+/// How many threads look at many things.
+pub fn threads() -> usize {
+    threads::processors().min(THREADS)
 }
 
 fn glimpse(subject: &Subject) -> io::Result<Glimpse> {

@@ -179,6 +179,10 @@ pub fn observe(
         let how = How::Proven(Box::new(proven));
         return Ok(Observed { seen: OnceCell::new(), how, folders: Vec::new(), guarded: OnceCell::new() });
     }
+    if is_wide {
+        // Where they lead decides what is left out.
+        apart_from.iter().for_each(|folder| gathering.trail.borrow_mut().link(folder));
+    }
     gathering.gather(request).map_err(named)?;
     let Gathering { candidates, folders, trail, .. } = gathering;
     let present = candidates.iter().filter(|candidate| !matches!(candidate.found, Glance::Nothing)).count();

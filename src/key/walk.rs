@@ -109,7 +109,7 @@ impl Trail {
         }
     }
 
-    /// Notes a link and where it leads.
+    /// Notes what may be a link, and where it leads.
     pub fn link(&mut self, link: &Path) {
         self.links.push(end_of(link));
     }

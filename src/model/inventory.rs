@@ -18,7 +18,7 @@ pub struct Inventory {
     blocks: Vec<(Range<usize>, Digest)>,
     /// The folders that were gone through, absolute.
     pub folders: Vec<Walked>,
-    /// The links that were met.
+    /// The links that were met, and the folders that are left out, which may be behind links.
     pub links: Vec<Ended>,
 }
 
@@ -41,12 +41,12 @@ pub struct Names {
     sum: u128,
 }
 
-/// A link that was met.
+/// A path that may be a link, and was followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// Its absolute path.
     pub link: PathBuf,
-    /// The path to which it led, without links; `None` where there was nothing.
+    /// The path to which it led, free of links; `None` where there was nothing.
     pub end: Option<PathBuf>,
     /// Whether that was a folder.
     pub is_folder: bool,

@@ -281,7 +281,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::model::Digest;
+    use crate::model::{Digest, Observation};
     use crate::store::testing::{World, call, cuts_and_flips};
 
     /// How many things are in quarantine.
@@ -336,6 +336,20 @@ mod tests {
             assert!(matches!(world.store.call(&stored.key), Err(Reason::Damaged(_))), "{number}");
             assert_eq!(quarantined(&world), number + 1);
         }
+    }
+
+    #[test]
+    fn what_many_paths_observed_is_read_again_with_the_call() {
+        let world = World::new();
+        let mut large = call("a");
+        let seen = |number: usize| Observation {
+            path: format!("source/of/{number:05}").into(),
+            ..large.observations[0].clone()
+        };
+        large.observations = (0..5000).map(seen).collect();
+        assert!(!large.encode_apart().1.is_empty());
+        let stored = world.record(large);
+        assert_eq!(world.store.call(&stored.key), Ok(Some(stored)));
     }
 
     #[test]

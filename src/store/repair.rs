@@ -118,7 +118,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::model::{Call, Content, Output, OutputKind};
+    use crate::model::{Call, Content, Key, Output, OutputKind};
     use crate::store::testing::{World, call};
     use crate::store::{Durability, Recording};
 
@@ -142,6 +142,25 @@ mod tests {
         let set = crate::store::testing::path_set(&stored);
         recording.store(&stored, Durability::Buffered, Some(set)).unwrap();
         (stored, content)
+    }
+
+    #[test]
+    fn a_value_in_the_file_of_its_call_is_what_its_digest_says() {
+        let world = World::new();
+        let (mut stored, _) = record(world.store.recording().unwrap(), &world, "a", b"small");
+        assert!(faults(&world).is_empty());
+        let OutputKind::File { content, .. } = &mut stored.outcome.outputs[0].kind else { panic!("{stored:?}") };
+        assert!(content.inline.is_some());
+        content.inline = Some(b"large".to_vec());
+        world.store.recording().unwrap().place(&stored, Durability::Buffered, None).unwrap();
+        let told: Vec<(Trouble, Option<Key>)> = faults(&world).into_iter().map(|f| (f.trouble, f.call)).collect();
+        assert_eq!(told, [(Trouble::Damaged, Some(stored.key))]);
+    }
+
+    #[test]
+    fn folders_are_named_as_they_lie_below_the_cache() {
+        let named = [Subject::Folder("values", None), Subject::Folder("values", Some(0xa)), Subject::Ledger];
+        assert_eq!(named.map(|subject| subject.folder()), [Some("values".into()), Some("values/0a".into()), None]);
     }
 
     fn quarantined(world: &World) -> usize {

@@ -82,3 +82,22 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{World, call};
+
+    #[test]
+    fn what_only_members_have_that_are_not_written_is_told() {
+        let (front, back) = (World::new(), World::new());
+        let (both, behind, neither) = (front.record(call("both")), back.record(call("behind")), call("neither"));
+        back.record(call("both"));
+        let read_only = Store::open_read_only(back.store.folder()).unwrap();
+        let stack = Store::open(front.store.folder()).unwrap().in_front_of(vec![read_only]);
+        let removed = |key: &Key| stack.everywhere(key, |member| member.remove(key));
+        assert!(matches!(removed(&behind.key), Err(Reason::ReadOnly)));
+        assert!(matches!(removed(&both.key), Ok(true)), "one of them had it and could be written");
+        assert!(matches!(removed(&neither.key), Ok(false)));
+    }
+}

@@ -3,7 +3,6 @@
 //! Not mmap: it is slower for one pass, and a file that shrinks meanwhile kills the process by SIGBUS.
 
 use std::io;
-use std::num::NonZero;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -133,7 +132,7 @@ fn in_subtrees(file: BorrowedFd, length: u64) -> io::Result<Option<Digest>> {
     let size = length.div_ceil(SUBTREES).next_power_of_two().max(SUBTREE);
     let count = length.div_ceil(size);
     let subtrees = Subtrees { file, length, size, next: AtomicU64::new(0) };
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS).min(count as usize);
+    let threads = super::threads::processors().min(THREADS).min(count as usize);
     let shares = thread::scope(|scope| {
         // Where no thread can be had, those that there are do it all.
         let spawn = |_| thread::Builder::new().spawn_scoped(scope, || subtrees.share()).ok();

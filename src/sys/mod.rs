@@ -30,4 +30,5 @@ pub mod signal;
 pub mod socket;
 pub mod stamp;
 pub mod temporary;
+pub mod threads;
 pub mod tracee;

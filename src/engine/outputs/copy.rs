@@ -151,6 +151,9 @@ mod tests {
         let to = folder.path().join("to");
         copy_by_hand(&from, &File::create(&to).unwrap(), 0..length).unwrap();
         assert_eq!(fs::metadata(&to).unwrap().len(), length);
+        // From somewhere on, so that what is left is less than where that ends.
+        assert!(copy_in_kernel(&from, &File::create(&to).unwrap(), 10..length).unwrap() <= length);
+        assert!(fs::metadata(&to).unwrap().len() <= length);
         for start in [0, length - 1, length, 4 << 20] {
             let found = data(&from, start, 8 << 20);
             assert!(found.is_none_or(|data| data.start >= start && data.end <= 8 << 20), "{start}");

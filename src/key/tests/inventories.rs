@@ -208,6 +208,8 @@ fn what_lies_where_no_folder_was_read_is_looked_at() {
         (words, vec![folder("a"), link("b", "a/l")], vec![write("a/l")]),
         (words, vec![folder("a"), link("b", "l")], vec![folder("l"), write("l/x")]),
         (&["-i", "tree/*/*"], vec![write("a/b"), link("l", "../beside")], vec![Edit::Beside]),
+        // Now the folder that is left out is there.
+        (&["-i", "tree", "-x", "b"], vec![folder("b")], vec![link("b/l", "../a")]),
         (&["-i", "tree/*/*"], vec![Edit::Beside, link("l", "../beside"), write("a/b")], vec![Edit::Beside]),
     ];
     for (number, (words, before, between)) in scenes.into_iter().enumerate() {

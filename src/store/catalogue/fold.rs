@@ -421,6 +421,7 @@ mod tests {
             if told {
                 world.store.note(&Event::Tagged { key: stored.key });
             } else {
+                world.store.note(&Event::Evicted { key: Key(Digest([9; 32])) });
                 connection.execute("DELETE FROM call", []).unwrap();
                 connection.execute("DELETE FROM shard", []).unwrap();
             }

@@ -231,3 +231,31 @@ impl Spelt {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_leaves_calls_out_chooses() {
+        let all = Selection::default;
+        assert!(!all().chooses());
+        for selection in [
+            Selection { conditions: vec![Condition::Where("1".into())], ..all() },
+            Selection { unique: Some(Column::BuiltIn(&crate::store::BUILT_IN[0])), ..all() },
+            Selection { skip: 1, ..all() },
+            Selection { limit: Some(1), ..all() },
+        ] {
+            assert!(selection.chooses(), "{selection:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_meant_as_it_was_typed_or_where_it_is() {
+        let question = PathQuestion { given: b"src/a.c".to_vec(), absolute: b"/work/src/a.c".to_vec() };
+        let means = |held: &str, root: &str| question.means(Path::new(held), Path::new(root));
+        assert!(means("src/a.c", "/other"), "as it was typed");
+        assert!(means("a.c", "/work/src") && means("/work/src/a.c", "/other"), "where it is");
+        assert!(!means("a.c", "/work") && !means("src/b.c", "/work"));
+    }
+}

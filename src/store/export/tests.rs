@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::reader::check;
 use super::*;
 use crate::error::Error;
 use crate::model::{CommandDigest, Content, Digest, Key, Output, OutputKind};
@@ -25,6 +26,23 @@ fn with_output(name: &str, content: Content) -> Call {
     made.outcome.outputs.push(Output { path: "out".into(), kind });
     made.key = Key::of(&made.command, &Observation::key_bytes(&made.observations), None);
     made
+}
+
+/// A call that is bound to its root, or to the name of that, comes as one that is bound to nothing.
+#[test]
+fn calls_that_are_bound_to_their_place_come_back() {
+    let (from, to) = (World::new(), World::new());
+    let mut made = recorded(&from, "a", 10);
+    let root = made.root.clone();
+    let name = root.file_name().unwrap().as_encoded_bytes();
+    for bound in [None, Some(name), Some(root.as_os_str().as_encoded_bytes())] {
+        made.key = Key::of(&made.command, &Observation::key_bytes(&made.observations), bound);
+        assert_eq!(check(&parcel(&made)), Ok(()), "{bound:?}");
+        let (verdicts, read) = taken(&to.store, &exported(&from, &[made.clone()]));
+        assert!(matches!(verdicts[..], [Verdict::Stored]) && read.is_ok(), "{bound:?} {verdicts:?}");
+    }
+    made.key = Key::of(&made.command, &Observation::key_bytes(&made.observations), Some(b"elsewhere"));
+    assert!(check(&parcel(&made)).is_err());
 }
 
 fn parcel(call: &Call) -> Parcel {

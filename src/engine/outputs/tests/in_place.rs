@@ -78,6 +78,20 @@ fn what_is_not_as_a_new_file_would_be_is_written_anew_or_refused() {
 }
 
 #[test]
+fn a_file_that_only_a_glob_names_is_replaced_if_it_has_the_right_bytes() {
+    for (bytes, is_restored) in [("same", true), ("else", false)] {
+        let (world, shelf) = (World::new(), Memory::default());
+        world.write("f", "same");
+        let outputs = world.collect(&["*"], &shelf);
+        world.write("f", bytes);
+        // It is not as a new one would be.
+        setxattr(world.at("f"), "user.note", b"x", XattrFlags::empty()).unwrap();
+        let restored = restore(&world.places(&["*"]), &outputs, &shelf, Mtime::Now, &nothing(), &NO_INPUTS);
+        assert_eq!(restored.is_ok(), is_restored, "{bytes}: {restored:?}");
+    }
+}
+
+#[test]
 fn a_file_that_is_left_may_have_other_names_and_one_that_is_given_a_time_may_not() {
     for (time, is_restored) in [(5, true), (6, false)] {
         let (world, shelf) = (World::new(), Memory::default());
