@@ -46,14 +46,15 @@ impl Args {
     ///
     /// # Errors
     ///
-    /// Where keys and filters are both given, where a key is unknown or ambiguous, and, of kind `No`, where no call
-    /// matches the filters.
+    /// Where keys and filters are both given, where a key is unknown or ambiguous, where it is not known which calls there are
+    /// that the filters may match, and, of kind `No`, where no call matches them.
     pub fn calls(self, store: &Store, catalogue: &Catalogue) -> Result<Chosen> {
         let filter = self.filter.filter()?;
         if self.keys.is_empty() {
             if filter.is_empty() {
                 return Ok(Chosen::Everything);
             }
+            catalogue.check_complete()?;
             let keys = catalogue.keys(&filter.resolve(store, catalogue)?)?;
             return if keys.is_empty() { Err(none()) } else { Ok(Chosen::These(keys)) };
         }

@@ -315,7 +315,7 @@ impl Catalogue {
     ///
     /// Where some could not be read when it was opened.
     pub fn check_complete(&self) -> Result<(), Error> {
-        match self.unread {
+        match self.parts.iter().map(|part| part.unread).sum::<u64>() + self.unread {
             0 => Ok(()),
             1 => Err(Error::failure("1 call, folder of calls or journal cannot be read").hint("fleche verify")),
             some => Err(Error::failure(format!("{some} calls, folders of calls or journals cannot be read"))
