@@ -66,12 +66,18 @@ impl Way {
         self
     }
 
-    /// `build`, which is told what `flags` say of the command and has recorded it.
-    fn recorded(bench: &Bench, build: &Build, flags: &[&str], command: &[&str]) -> Result<Way, Box<dyn Error>> {
+    /// `build`, which is told what `flags` say of the command and has recorded it where nothing was `made` yet.
+    fn recorded(
+        bench: &Bench,
+        build: &Build,
+        flags: &[&str],
+        command: &[&str],
+        made: &str,
+    ) -> Result<Way, Box<dyn Error>> {
         let how = if flags.is_empty() { "watched" } else { "declared" };
         let words = [&[build.path.to_str().ok_or("a path that is no text")?, "run"], flags, &["--"], command].concat();
         let way = Way::new(bench, &format!("{}, {how}", build.label), words_of(&words));
-        way.cache.record_words(&way.words)?;
+        way.cache.record_words_after(&way.words, || if made.is_empty() { Ok(()) } else { remove(made) })?;
         Ok(Way { is_fleche: true, ..way })
     }
 }
@@ -138,8 +144,8 @@ fn compiler(bench: &Bench, report: &mut Report) -> Result<(), Box<dyn Error>> {
         ways.push(way);
     }
     for build in &bench.builds {
-        ways.push(Way::recorded(bench, build, &[], &command)?);
-        ways.push(Way::recorded(bench, build, &["-i", "unit.c", "-o", "unit.o"], &command)?);
+        ways.push(Way::recorded(bench, build, &[], &command, case.made)?);
+        ways.push(Way::recorded(bench, build, &["-i", "unit.c", "-o", "unit.o"], &command, case.made)?);
     }
     let done = hits(bench, report, &case, &ways);
     drop(server);
@@ -208,9 +214,9 @@ fn task(bench: &Bench, report: &mut Report) -> Result<(), Box<dyn Error>> {
         ways.push(way);
     }
     for build in &bench.builds {
-        ways.push(Way::recorded(bench, build, &[], &command)?);
+        ways.push(Way::recorded(bench, build, &[], &command, case.made)?);
         let flags = ["-i", "packages/one/src", "-o", "packages/one/dist"];
-        ways.push(Way::recorded(bench, build, &flags, &command)?);
+        ways.push(Way::recorded(bench, build, &flags, &command, case.made)?);
     }
     hits(bench, report, &case, &ways)
 }
@@ -243,7 +249,7 @@ fn function(bench: &Bench, report: &mut Report) -> Result<(), Box<dyn Error>> {
         report.skip("joblib", "python3 cannot import joblib");
     }
     for build in &bench.builds {
-        ways.push(Way::recorded(bench, build, &["-i", "bare.py"], &command)?);
+        ways.push(Way::recorded(bench, build, &["-i", "bare.py"], &command, case.made)?);
     }
     hits(bench, report, &case, &ways)
 }

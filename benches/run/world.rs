@@ -253,9 +253,19 @@ impl Cache {
 
     /// Has `words`, those of `fleche run`, record their command, and makes sure that from now on it is a hit.
     pub fn record_words(&self, words: &[OsString]) -> Result<(), Box<dyn Error>> {
+        self.record_words_after(words, || Ok(()))
+    }
+
+    /// The same, where something has to be done before each run.
+    pub fn record_words_after(
+        &self,
+        words: &[OsString],
+        before: impl Fn() -> io::Result<()>,
+    ) -> Result<(), Box<dyn Error>> {
         let mut verbose = words.to_vec();
         verbose.insert(2, "-v".into());
         for needle in ["; stored ", "fleche: hit "] {
+            before()?;
             let said = self.succeed(&verbose)?.stderr;
             if !said.contains(needle) {
                 return Err(format!("{verbose:?} said `{said}` and not `{needle}`").into());
