@@ -4,13 +4,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 
 use blake3::Hasher;
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 use rustix::io::{pread, retry_on_intr};
 
+use super::threads;
 use crate::model::Digest;
 
 /// From this size in bytes on several threads share the work.
@@ -119,60 +118,27 @@ fn read_some(file: BorrowedFd, buffer: &mut [u8], offset: u64) -> io::Result<usi
     Ok(retry_on_intr(|| pread(file, &mut *buffer, offset))?)
 }
 
-/// A large file, of whose subtrees each thread takes the next.
-struct Subtrees<'a> {
-    file: BorrowedFd<'a>,
-    length: u64,
-    /// Bytes of each but the last.
-    size: u64,
-    next: AtomicU64,
-}
-
+/// The digest by subtrees, of which each thread takes the next; `None` where the file has fewer bytes.
 fn in_subtrees(file: BorrowedFd, length: u64) -> io::Result<Option<Digest>> {
     let size = length.div_ceil(SUBTREES).next_power_of_two().max(SUBTREE);
-    let count = length.div_ceil(size);
-    let subtrees = Subtrees { file, length, size, next: AtomicU64::new(0) };
-    let threads = super::threads::processors().min(THREADS).min(count as usize);
-    let shares = thread::scope(|scope| {
-        // Where no thread can be had, those that there are do it all.
-        let spawn = |_| thread::Builder::new().spawn_scoped(scope, || subtrees.share()).ok();
-        let others: Vec<_> = (1..threads).map_while(spawn).collect();
-        let mut shares = vec![subtrees.share()];
-        shares
-            .extend(others.into_iter().map(|other| other.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))));
-        shares
-    });
-    let mut values = vec![ChainingValue::default(); count as usize];
-    for share in shares {
-        let Some(share) = share? else { return Ok(None) };
-        for (number, value) in share {
-            values[number as usize] = value;
-        }
-    }
+    let starts: Vec<u64> = (0..length.div_ceil(size)).map(|number| number * size).collect();
+    let value = |buffer: &mut Vec<u8>, start: u64| {
+        let mut hasher = Hasher::new();
+        hasher.set_input_offset(start);
+        let is_there = feed(&mut hasher, file, buffer, start..length.min(start + size))?;
+        Ok(is_there.then(|| hasher.finalize_non_root()))
+    };
+    let threads = threads::processors().min(THREADS);
+    let values = threads::share(
+        &starts,
+        1,
+        threads,
+        || vec![0; CHUNK],
+        |buffer, starts| starts.iter().map(|start| value(buffer, *start)).collect(),
+    );
+    let Some(values) = values.into_iter().collect::<io::Result<Option<Vec<ChainingValue>>>>()? else { return Ok(None) };
     let (left, right) = values.split_at(left_of(values.len()));
     Ok(Some(merge_subtrees_root(&merge(left), &merge(right), Mode::Hash).into()))
-}
-
-impl Subtrees<'_> {
-    /// Hashes one after the other until none is left; `None` where the file ends too early.
-    fn share(&self) -> io::Result<Option<Vec<(u64, ChainingValue)>>> {
-        let mut buffer = vec![0; CHUNK];
-        let mut done = Vec::new();
-        loop {
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
-            let start = number.saturating_mul(self.size);
-            if start >= self.length {
-                return Ok(Some(done));
-            }
-            let mut hasher = Hasher::new();
-            hasher.set_input_offset(start);
-            let range = start..self.length.min(start + self.size);
-            if !feed(&mut hasher, self.file, &mut buffer, range)? {
-                return Ok(None);
-            }
-            done.push((number, hasher.finalize_non_root()));
-        }
-    }
 }
 
 fn merge(subtrees: &[ChainingValue]) -> ChainingValue {
