@@ -122,6 +122,8 @@ pub struct Store {
     limits: CacheLimits,
     /// Whether it fell on this process to see to that.
     is_due: AtomicBool,
+    /// Whether it has waited for others who write the catalogue for as long as it waits, in vain.
+    has_waited: AtomicBool,
 }
 
 impl Store {
@@ -138,6 +140,7 @@ impl Store {
             session: None,
             limits: CacheLimits::default(),
             is_due: AtomicBool::new(false),
+            has_waited: AtomicBool::new(false),
         }
     }
 

@@ -72,7 +72,7 @@ fn draw(seed: u64, transitions: u64, done: &AtomicU64) -> Result<u64, String> {
 #[test]
 fn the_store_is_a_map() {
     let seed = number("FLECHE_SEED").unwrap_or(SEED);
-    let transitions = if std::env::var_os("FLECHE_LONG").is_some() { 10 * TRANSITIONS } else { TRANSITIONS };
+    let transitions = if crate::laws::are_long() { 10 * TRANSITIONS } else { TRANSITIONS };
     let done = AtomicU64::new(0);
     // Two at a time, each with a seed of its own, so that one seed always draws the same.
     let results: Vec<Result<u64, String>> = std::thread::scope(|scope| {

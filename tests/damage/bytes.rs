@@ -4,9 +4,10 @@ use std::fmt::{self, Display};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::form::of_form;
 use crate::harm::Bytes;
 use crate::scene::{LARGE, Scene, WAYS, Way};
-use crate::sweep::{each, is_long, is_one_in, sample};
+use crate::sweep::{each, is_one_in, sample};
 
 /// A damage to the bytes of a file.
 struct Step {
@@ -55,7 +56,7 @@ fn steps() -> Vec<Step> {
     for (name, stride, find) in FILES {
         let length = fs::metadata(find(&scene)).unwrap().len() as usize;
         assert!(length > 0, "{name} is empty");
-        let stride = if is_long() { (*stride / 40).max(1) } else { *stride };
+        let stride = of_form(*stride, (*stride / 40).max(1));
         let flips = (0..length).step_by(stride).map(|at| Bytes::Flipped(at * 8 + at % 8));
         let cuts = (0..length).step_by(stride * 2).map(Bytes::Cut);
         let others = [Bytes::Appended(b"\0"), Bytes::Appended(b"x\n"), Bytes::Zeroed, Bytes::Doubled];

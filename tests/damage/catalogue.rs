@@ -4,9 +4,10 @@ use std::fmt::{self, Display};
 use std::fs;
 use std::path::Path;
 
+use crate::form::of_form;
 use crate::harm::{noise, rewrite};
 use crate::scene::{Scene, WAYS, Way};
-use crate::sweep::{each, is_long, is_one_in, sample, tell};
+use crate::sweep::{each, is_one_in, sample, tell};
 
 const PAGE: usize = 4096;
 /// Bytes before the first frame of a write-ahead log, and before the page in each of them.
@@ -133,7 +134,7 @@ fn a_flipped_byte_of_the_catalogue_is_found() {
     // Most of it is empty.
     let used = (0..bytes.len()).filter(|at| bytes[*at] != 0);
     let flip = |from| Step { file: index, harm: Harm::Flipped(1), from, to: from + 1 };
-    let steps: Vec<Step> = used.step_by(if is_long() { 7 } else { 307 }).map(flip).collect();
+    let steps: Vec<Step> = used.step_by(of_form(307, 7)).map(flip).collect();
     each("bytes of the catalogue", settled, &steps, is_right_or_told);
 }
 

@@ -7,8 +7,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::form::of_form;
 use crate::scene::{Scene, WAYS, Way, clear};
-use crate::sweep::{each, is_long, tell};
+use crate::sweep::{each, tell};
 
 /// Processes that store at the same time.
 const STORING: usize = 8;
@@ -19,7 +20,7 @@ const LAST: usize = 15;
 /// backup began is in it.
 #[test]
 fn a_backup_taken_in_the_middle_of_writes_is_right_or_misses() {
-    let backups = if is_long() { 100 } else { 6 };
+    let backups = of_form(6, 100);
     let scene = Scene::new();
     scene.world.script("say", "#!/bin/sh\necho \"$1\"; head -c 20000 /dev/zero; echo \"$1\" > \"made-$1\"\n");
     let number = AtomicUsize::new(0);

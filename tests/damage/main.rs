@@ -6,6 +6,9 @@ mod bytes;
 mod catalogue;
 mod copies;
 mod foreign;
+#[path = "../cli/form.rs"]
+#[allow(dead_code)]
+mod form;
 mod harm;
 mod kinds;
 mod many;

@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use crate::form::of_form;
 use crate::harm::{Bytes, rewrite};
-use crate::sweep::{is_long, tell};
+use crate::sweep::tell;
 use crate::world::{World, settle};
 
 /// So many that what they tell is apart from what a replay needs.
@@ -100,7 +101,7 @@ fn damage_to_many_inputs_is_not_replayed() {
     let wide = Wide::new();
     let [_, (look, former), (call, call_bytes), (same, latter)] = &wide.files[..] else { unreachable!() };
     assert!(look == same && former != latter);
-    let count = if is_long() { 1500 } else { 40 };
+    let count = of_form(40, 1500);
     let places = |length: usize| {
         let near = [0, 7, 8, 40, 47, 48, 100].into_iter();
         near.chain((0..count).map(move |number| number * (length - 1) / count)).chain([length - 1])

@@ -6,20 +6,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::form::{Progress, is_long, of_form, part};
 use crate::scene::Scene;
 
 const THREADS: usize = 2;
 /// Failures that are told in full.
 const TOLD: usize = 12;
 
-/// Whether everything is to be damaged and not only a sample.
-pub fn is_long() -> bool {
-    std::env::var_os("FLECHE_LONG").is_some_and(|long| long == "1")
-}
-
 /// Every `short`th of these, or all of them in the long form.
 pub fn sample<T>(all: impl IntoIterator<Item = T>, short: usize) -> Vec<T> {
-    all.into_iter().step_by(if is_long() { 1 } else { short }).collect()
+    all.into_iter().step_by(of_form(short, 1)).collect()
 }
 
 /// Whether this step is one of about so many of which more is asked; all of them are in the long form. The same ones each time.
@@ -33,6 +29,8 @@ pub fn is_one_in(many: u32, step: &impl Display) -> bool {
 #[track_caller]
 pub fn each<T: Sync + Display>(what: &str, make: fn() -> Scene, steps: &[T], check: impl Fn(&Scene, &T) + Sync) {
     assert!(!steps.is_empty(), "{what}: there is nothing to do");
+    let steps = part(steps.iter().collect());
+    let progress = Progress::new(what, steps.len());
     let (next, processes) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -45,6 +43,7 @@ pub fn each<T: Sync + Display>(what: &str, make: fn() -> Scene, steps: &[T], che
                     if let Err(panic) = checked {
                         failures.lock().unwrap().push(format!("{step}: {}", text(&*panic)));
                     }
+                    progress.step();
                 }
                 processes.fetch_add(scene.processes(), Ordering::Relaxed);
             });

@@ -3,10 +3,11 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::form::of_form;
 use crate::injector::Fault;
 use crate::operations::{Leftovers, OPERATIONS, Operation};
 use crate::random::Random;
-use crate::steps::{Form, form, steps};
+use crate::steps;
 use crate::sweep::{Expected, leftovers};
 use crate::ward::Ward;
 
@@ -49,10 +50,10 @@ fn a_fault_while_another_one_is_mended_loses_nothing_either() {
 fn pairs(operation: &Operation, tally: &Mutex<Tally>) {
     let ward = Ward::new(operation.prepare);
     let expected = operation.expected(&ward);
-    let all = steps(&operation.calls(&ward, &expected), Form::Long).chosen;
+    let all = steps::all(&operation.calls(&ward, &expected));
     let number = OPERATIONS.iter().position(|other| other.name == operation.name).unwrap();
     let mut random = Random::new(SEED + number as u64);
-    for _ in 0..(if form() == Form::Long { LONG } else { SHORT }) {
+    for _ in 0..of_form(SHORT, LONG) {
         let (first, second) = (all[random.below(all.len())], all[random.below(all.len())]);
         let result = pair(operation, &ward, &expected, first, second);
         let mut tally = tally.lock().unwrap();

@@ -3,16 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::calls::{Effect, Kind};
+use crate::form::{is_long, part};
 use crate::injector::{Blow, Call, Extent, Fault};
-
-/// How much is tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// Kills wherever the world outside of the process has changed since the last one, and some of the errors.
-    Short,
-    /// Everything.
-    Long,
-}
 
 /// Errors that the short form takes of each operation.
 pub const ERRORS_OF_EACH: usize = 32;
@@ -21,8 +13,6 @@ pub const ERRORS_OF_EACH: usize = 32;
 pub struct Steps {
     pub chosen: Vec<Fault>,
     pub of: usize,
-    /// How many of those that are chosen are kills.
-    pub kills: usize,
 }
 
 const ERRORS: [Blow; 9] = [
@@ -37,24 +27,46 @@ const ERRORS: [Blow; 9] = [
     Blow::Error(libc::EAGAIN),
 ];
 
-/// The form that the environment asks for.
-pub fn form() -> Form {
-    if std::env::var_os("FLECHE_LONG").is_some_and(|value| value == "1") { Form::Long } else { Form::Short }
+/// Every step for what an operation did in a run without a fault.
+pub fn all(calls: &[Call]) -> Vec<Fault> {
+    let mut kills: Vec<Fault> = calls.iter().map(|call| kill(call, Blow::KillBefore)).collect();
+    kills.extend(last_kill(calls));
+    kills.extend(errors(calls));
+    kills
 }
 
-/// The steps for what an operation did in a run without a fault.
+/// The steps that the form takes: in the long one all of them, or a part; in the short one kills wherever the world outside
+/// of the process has changed since the last one, and some of the errors.
 ///
 /// A process that is killed before a call that changes nothing leaves what it leaves when it is killed before the next one:
 /// the short form passes over the former.
-pub fn steps(calls: &[Call], form: Form) -> Steps {
-    let (mut kills, mut errors) = (Vec::new(), Vec::new());
+pub fn chosen(calls: &[Call]) -> Steps {
+    let all = all(calls);
+    let of = all.len();
+    if is_long() {
+        return Steps { chosen: part(all), of };
+    }
+    let alters = |call: &&Call| call.met.effect == Effect::Alters;
+    let mut chosen: Vec<Fault> = calls.iter().filter(alters).map(|call| kill(call, Blow::KillBefore)).collect();
+    chosen.extend(last_kill(calls));
+    chosen.extend(spread(errors(calls)).into_iter().take(ERRORS_OF_EACH));
+    Steps { chosen, of }
+}
+
+fn kill(call: &Call, blow: Blow) -> Fault {
+    Fault { place: call.place, blow, extent: Extent::Once }
+}
+
+/// After the last change, too.
+fn last_kill(calls: &[Call]) -> Option<Fault> {
+    calls.iter().rfind(|call| call.met.effect == Effect::Alters).map(|last| kill(last, Blow::KillAfter))
+}
+
+fn errors(calls: &[Call]) -> Vec<Fault> {
+    let mut errors = Vec::new();
     for call in calls {
-        let fault = |blow, extent| Fault { place: call.place, blow, extent };
-        if form == Form::Long || call.met.effect == Effect::Alters {
-            kills.push(fault(Blow::KillBefore, Extent::Once));
-        }
         for blow in ERRORS.into_iter().filter(|blow| blow.suits(&call.met)) {
-            errors.push(fault(blow, Extent::Once));
+            errors.push(Fault { place: call.place, blow, extent: Extent::Once });
             // Were a program or an input gone for good, the bare command would not find it either.
             let goes_on = match call.met.kind {
                 Kind::Stream => blow == Blow::Short,
@@ -62,22 +74,11 @@ pub fn steps(calls: &[Call], form: Form) -> Steps {
                 _ => true,
             };
             if goes_on {
-                errors.push(fault(blow, Extent::FromHereOn));
+                errors.push(Fault { place: call.place, blow, extent: Extent::FromHereOn });
             }
         }
     }
-    // After the last change, too.
-    if let Some(last) = calls.iter().rfind(|call| call.met.effect == Effect::Alters) {
-        kills.push(Fault { place: last.place, blow: Blow::KillAfter, extent: Extent::Once });
-    }
-    let of = kills.len() + errors.len();
-    let kills_chosen = kills.len();
-    if form == Form::Short {
-        errors = spread(errors);
-        errors.truncate(ERRORS_OF_EACH);
-    }
-    kills.extend(errors);
-    Steps { chosen: kills, of, kills: kills_chosen }
+    errors
 }
 
 /// The same, so that what comes first is of every sort, and each sort from all over the run.

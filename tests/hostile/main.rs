@@ -3,6 +3,9 @@
 
 mod canary;
 mod forgery;
+#[path = "../cli/form.rs"]
+#[allow(dead_code)]
+mod form;
 mod imports;
 mod outcomes;
 mod path_sets;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::canary;
-use crate::tally;
+use crate::form::of_form;
 use crate::world::World;
 
 /// At least so many swaps, and so many runs meanwhile, in the short form and in the long one.
@@ -66,7 +66,7 @@ fn race(swapped: &str) -> (u64, u64, u64) {
     symlink(&outside, &trap).unwrap();
     let before = canary::exactly(&outside);
     let only_read = words.map(|word| if word == "on" { "read-only" } else { word });
-    let goal = RUNS[usize::from(tally::is_long())];
+    let goal = of_form(RUNS[0], RUNS[1]);
     let mut runs = 0;
     let swaps = while_swapping(&swapped, &trap, |swaps| {
         while runs < goal || swaps() < SWAPS {

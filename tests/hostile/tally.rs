@@ -7,11 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// As many as the machines that run this have processors.
 const THREADS: usize = 2;
 
-/// Whether the long form is wanted.
-pub fn is_long() -> bool {
-    std::env::var_os("FLECHE_LONG").is_some_and(|value| value == "1")
-}
-
 /// Takes each of `steps`, all of which must succeed: a step that fails does not keep the others from being taken.
 #[track_caller]
 pub fn each<T: Sync>(what: &str, steps: &[T], name: impl Fn(&T) -> String + Sync, take: impl Fn(&T) + Sync) {

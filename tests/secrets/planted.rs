@@ -5,12 +5,13 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use crate::form::of_form;
 use crate::others::{OTHER, OWNER, Town, mode, own, picture};
 use crate::tell;
 
 /// How often a cache is made; the other user plants many times as often.
 fn rounds() -> usize {
-    if std::env::var_os("FLECHE_LONG").is_some() { 3000 } else { 80 }
+    of_form(80, 3000)
 }
 
 /// Makes the calling thread, and no other, act as this user.

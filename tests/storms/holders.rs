@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Child;
 
-use crate::of_form;
+use crate::form::{Progress, of_form, part};
 use crate::starter::{ended, on_two_threads};
 use crate::world::{Session, World};
 
@@ -187,7 +187,12 @@ fn whoever_is_held_up_at_any_stage_holds_up_nobody() {
             steps.extend([End::Killed, End::Stopped].map(|end| (*name, *words, stage, end)));
         }
     }
-    on_two_threads(&steps, |(name, words, stage, end)| step(name, words, *stage, *end));
+    let steps = part(steps);
+    let progress = Progress::new("holders", steps.len());
+    on_two_threads(&steps, |(name, words, stage, end)| {
+        step(name, words, *stage, *end);
+        progress.step();
+    });
     println!(
         "holders: {} steps (every stage with FLECHE_LONG), each of which held its process, 0 failures",
         steps.len()

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::of_form;
+use crate::form::of_form;
 use crate::world::{Outcome, Session, World};
 
 /// How many run commands at the same time.

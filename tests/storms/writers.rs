@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::of_form;
+use crate::form::of_form;
 use crate::starter::all_at_once;
 use crate::world::{Outcome, World};
 

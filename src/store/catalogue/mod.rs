@@ -27,6 +27,7 @@ use std::cell::Cell;
 use std::mem;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rusqlite::functions::FunctionFlags;
@@ -54,6 +55,8 @@ const FILE: &str = "index.sqlite";
 const FILES: [&str; 4] = [FILE, "index.sqlite-wal", "index.sqlite-shm", "index.sqlite-journal"];
 /// How long a question waits for another one that writes.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it does once it has waited for all of that: a file system may have no locks.
+const LEFT_PATIENCE: Duration = Duration::from_millis(100);
 
 /// `f_type` of file systems on which processes can share memory, as WAL needs it: ext2 to 4, XFS, Btrfs, tmpfs, F2FS,
 /// ZFS, overlay, bcachefs, ramfs. On all others, known or not, a rollback journal is used.
@@ -124,7 +127,23 @@ impl Store {
 
     /// The catalogue of this very store.
     pub(super) fn own_catalogue(&self) -> Result<Catalogue, Error> {
-        self.catalogue_within(PATIENCE)
+        if self.access == Access::ReadOnly {
+            return self.catalogue_in_memory();
+        }
+        match self.catalogue_in_file() {
+            // To read all files again because of somebody who writes would take longer than that.
+            Err(Trouble::Sql(error)) if is_contended(&error) => {
+                self.has_waited.store(true, Ordering::Relaxed);
+                self.catalogue_as_left().ok().flatten().map_or_else(|| self.catalogue_in_memory(), Ok)
+            }
+            Err(Trouble::Sql(error)) if is_of_the_moment(&error) => self.catalogue_in_memory(),
+            Err(Trouble::Sql(_)) => {
+                put_aside(&self.folder);
+                self.catalogue_in_file().or_else(|_| self.catalogue_in_memory())
+            }
+            Err(Trouble::Newer) => Err(self.unopened(Trouble::Newer)),
+            Ok(catalogue) => Ok(catalogue),
+        }
     }
 
     /// The same with all calls and all that had happened, for who acts on it.
@@ -133,11 +152,7 @@ impl Store {
     ///
     /// Where a newer fleche made it; where some of the calls cannot be read.
     pub(super) fn complete_catalogue(&self) -> Result<Catalogue, Error> {
-        self.complete_catalogue_within(PATIENCE)
-    }
-
-    fn complete_catalogue_within(&self, patience: Duration) -> Result<Catalogue, Error> {
-        let mut catalogue = self.catalogue_within(patience)?;
+        let mut catalogue = self.own_catalogue()?;
         if !catalogue.is_up_to_date() {
             catalogue = self.catalogue_in_memory()?;
         }
@@ -145,38 +160,15 @@ impl Store {
         Ok(catalogue)
     }
 
-    /// The catalogue of this very store, waiting so long for others who write it.
-    fn catalogue_within(&self, patience: Duration) -> Result<Catalogue, Error> {
-        if self.access == Access::ReadOnly {
-            return self.catalogue_in_memory();
-        }
-        match self.catalogue_in_file(patience) {
-            // To read all files again because of somebody who writes would take longer than that.
-            Err(Trouble::Sql(error)) if is_contended(&error) => {
-                self.catalogue_as_left(patience).ok().flatten().map_or_else(|| self.catalogue_in_memory(), Ok)
-            }
-            Err(Trouble::Sql(error)) if is_of_the_moment(&error) => self.catalogue_in_memory(),
-            Err(Trouble::Sql(_)) => {
-                put_aside(&self.folder);
-                self.catalogue_in_file(patience).or_else(|_| self.catalogue_in_memory())
-            }
-            Err(Trouble::Newer) => Err(self.unopened(Trouble::Newer)),
-            Ok(catalogue) => Ok(catalogue),
-        }
-    }
-
-    fn catalogue_in_file(&self, patience: Duration) -> Result<Catalogue, Trouble> {
-        let connection = self.live()?;
-        connection.busy_timeout(patience)?;
-        let mut catalogue = self.prepared(connection, Books::Kept)?;
+    fn catalogue_in_file(&self) -> Result<Catalogue, Trouble> {
+        let mut catalogue = self.prepared(self.live()?, Books::Kept)?;
         catalogue.folder = Some(self.folder.clone());
         Ok(catalogue)
     }
 
     /// The catalogue's file as it was left, only to be read; `None` where it has no tables that could be.
-    fn catalogue_as_left(&self, patience: Duration) -> rusqlite::Result<Option<Catalogue>> {
+    fn catalogue_as_left(&self) -> rusqlite::Result<Option<Catalogue>> {
         let mut connection = self.connected()?;
-        connection.busy_timeout(patience)?;
         if !schema::is_current(&connection)? {
             return Ok(None);
         }
@@ -195,6 +187,9 @@ impl Store {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(self.file(), flags)?;
         set_limits(&connection)?;
+        if self.has_waited.load(Ordering::Relaxed) {
+            connection.busy_timeout(LEFT_PATIENCE)?;
+        }
         Ok(connection)
     }
 
@@ -272,7 +267,6 @@ fn set_limits(connection: &Connection) -> rusqlite::Result<()> {
 
 /// A connection whose database has the tables of this version.
 fn laid_out(mut connection: Connection, journal_mode: &str, synchronous: &str) -> Result<Connection, Trouble> {
-    set_limits(&connection)?;
     schema::check(&connection)?;
     connection.pragma_update(None, "journal_mode", journal_mode)?;
     connection.pragma_update(None, "synchronous", synchronous)?;
@@ -577,10 +571,16 @@ mod tests {
         world.record(call("b"));
         let mut other = Connection::open(world.store.folder().join(FILE)).unwrap();
         let writing = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
-        let catalogue = world.store.catalogue_within(Duration::ZERO).unwrap();
+        let patience = || {
+            let connection = world.store.connected().unwrap();
+            connection.pragma_query_value(None, "busy_timeout", |row| row.get::<_, i64>(0)).unwrap()
+        };
+        assert_eq!(patience(), PATIENCE.as_millis() as i64);
+        let catalogue = world.store.catalogue().unwrap();
+        assert_eq!(patience(), LEFT_PATIENCE.as_millis() as i64, "it waits once");
         assert_eq!((known(&catalogue), catalogue.is_up_to_date()), (before, false));
         assert!(catalogue.connection.execute("DELETE FROM call", []).is_err());
-        let complete = world.store.complete_catalogue_within(Duration::ZERO).unwrap();
+        let complete = world.store.complete_catalogue().unwrap();
         assert_eq!((known(&complete).len(), complete.is_up_to_date()), (2, true));
         drop(writing);
         assert_eq!(known(&world.store.catalogue().unwrap()).len(), 2);
@@ -588,7 +588,7 @@ mod tests {
         remove_index(&world);
         let mut other = Connection::open(world.store.folder().join(FILE)).unwrap();
         let _writing = other.transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive).unwrap();
-        assert!(!matches!(world.store.catalogue_as_left(Duration::ZERO), Ok(Some(_))));
+        assert!(!matches!(world.store.catalogue_as_left(), Ok(Some(_))));
     }
 
     #[test]

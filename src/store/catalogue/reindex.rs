@@ -11,7 +11,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::fold::{Books, fold};
-use super::{Progress, Store, Trouble, is_of_the_moment, laid_out, put_aside};
+use super::{Progress, Store, Trouble, is_of_the_moment, laid_out, put_aside, set_limits};
 use crate::error::Error;
 use crate::store::Access;
 use crate::sys::clock;
@@ -38,6 +38,7 @@ impl Store {
             drop(self.old()?);
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(place.path(), flags)?;
+            set_limits(&connection)?;
             // Nobody needs it after a crash.
             let mut new = laid_out(connection, "DELETE", "OFF")?;
             fold(&mut new, self, Books::Copied, progress)?;
