@@ -60,7 +60,9 @@ mod made {
         put("stamp", "one", &fuzzing::stamp_bytes(&stamp, &Remembered { digest: Digest::of(b"x"), binary: true }))?;
         let (body, blocks) = inventory(stamp).encode();
         put("inventory", "one", &[&(body.len() as u16).to_le_bytes(), &body[..], &blocks].concat())?;
-        put("inventory", "block", &blocks)?;
+        // The number of devices, of which there is one, and of stamps, which have 36 bytes each.
+        let stamps = 16 + 8 + 36 * whole().len() as u16;
+        put("inventory", "block", &[&stamps.to_le_bytes()[..], &blocks].concat())?;
         for (number, text) in CONFIGURATIONS.iter().enumerate() {
             put("configuration", &number.to_string(), text.as_bytes())?;
         }
@@ -135,7 +137,7 @@ mod made {
 
     fn call(name: &str, observations: Vec<Observation>) -> Call {
         let command = CommandDigest::of_parts(name.as_bytes());
-        let key = Key::of(&command, &Observation::key_bytes(&observations), None);
+        let key = Key::of(&command, &Observation::digests(&observations), None);
         Call {
             key,
             command,

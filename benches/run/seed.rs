@@ -60,7 +60,7 @@ fn call(number: u64) -> Call {
         [source.as_str(), "include/config.h", "include/list.h", "include/types.h"].map(observation).into();
     let words = ["cc", "-O2", "-g", "-Wall", "-c", &source];
     Call {
-        key: Key::of(&command, &Observation::key_bytes(&observations), None),
+        key: Key::of(&command, &Observation::digests(&observations), None),
         command,
         grade: Grade::Declared,
         bound: false,

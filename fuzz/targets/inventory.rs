@@ -5,16 +5,23 @@
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use fleche::model::{Block, Digest, Facet, Inventory, Observation, Room};
 use fleche_fuzz::{bounded, comes_back};
 use libfuzzer_sys::fuzz_target;
 
-/// One of which the first two bytes say how long what proves all is.
-fn decode(bytes: &[u8]) -> Option<Inventory> {
+/// Two parts, of which the first two bytes say how long the first one is.
+fn parts(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk()?;
-    let body = 2..2 + usize::from(u16::from_le_bytes(*length)).min(rest.len());
-    Inventory::decode(bytes.to_vec(), body, &mut Room::of(Room::FOREIGN)).ok()
+    Some(rest.split_at(usize::from(u16::from_le_bytes(*length)).min(rest.len())))
+}
+
+/// What proves all, and the blocks.
+fn decode(bytes: &[u8]) -> Option<Inventory> {
+    let (body, blocks) = parts(bytes)?;
+    let range = 0..blocks.len() as u64;
+    Inventory::decode(body, Arc::new(blocks.to_vec()), range, &mut Room::of(Room::FOREIGN)).ok()
 }
 
 fn encode(inventory: &Inventory) -> Vec<u8> {
@@ -23,9 +30,10 @@ fn encode(inventory: &Inventory) -> Vec<u8> {
     [&length[..], &body, &blocks].concat()
 }
 
-/// What is in a block, with which no digest is wrong.
+/// What is in a block, with which no digest is wrong: its stamps, and what was observed.
 fn observed(bytes: &[u8]) -> Option<Vec<Observation>> {
-    let block = Block::decode(bytes).ok()?;
+    let (stamps, observed) = parts(bytes)?;
+    let block = Block::decode(stamps, observed).ok()?;
     let mut all = Vec::new();
     let read = block.read(&mut |seen| {
         let path = OsStr::from_bytes(seen.path).into();

@@ -192,7 +192,12 @@ pub struct Keys<'a> {
 impl<'a> Keys<'a> {
     /// Those of `command` with `observations`.
     pub fn new(command: &'a Command, observations: &[Observation]) -> Keys<'a> {
-        Keys { command, base: KeyBase::of(&command.digest, &[Observation::key_bytes(observations)]) }
+        Keys { command, base: KeyBase::of(&command.digest, &Observation::digests(observations)) }
+    }
+
+    /// The same in the formats before the present one.
+    pub fn of_former_format(command: &'a Command, observations: &[Observation]) -> Keys<'a> {
+        Keys { command, base: KeyBase::of_bytes(&command.digest, &Observation::key_bytes(observations)) }
     }
 
     /// The key of the call that is bound like this.

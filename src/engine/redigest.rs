@@ -129,7 +129,7 @@ fn binding(call: &Call, command: &Command, format: u32, secret: &[u8; 32]) -> Re
     }
     former.digest = Part::digest(&former.parts);
     if former.digest == call.command {
-        let keys = Keys::new(&former, &call.observations);
+        let keys = Keys::of_former_format(&former, &call.observations);
         let found =
             [Binding::Free, Binding::Name, Binding::Root].into_iter().find(|binding| keys.of(*binding) == call.key);
         return found.ok_or_else(|| "its key is not that of its record".to_owned());

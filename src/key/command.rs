@@ -22,7 +22,7 @@ use super::volatile;
 
 /// The version of what is counted and how; raised with every change, so that no older call is found by a
 /// newer meaning.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Calls of formats before this one are not given keys of the present format. To be raised with [`FORMAT`] where a change
 /// makes doubtful what older calls recorded, and not only how they are named.

@@ -29,19 +29,11 @@ const BLOCKS: usize = 4;
 #[derive(Debug)]
 pub struct Proven {
     inventory: Inventory,
-    /// In key order.
-    pieces: Vec<Piece>,
+    /// As a key has them, see [`Observation::digests`].
+    digests: Vec<Digest>,
     /// What was looked at anew: its place among the observations, and what is there now.
     anew: Vec<(usize, Observation, Option<Stamp>)>,
     count: usize,
-}
-
-/// Observations as a key has them.
-#[derive(Debug)]
-enum Piece {
-    /// Some of a block of the inventory, by its number.
-    Known(usize, Range<usize>),
-    Anew(Vec<u8>),
 }
 
 /// Which look it is, for which an inventory may be there: of `command`, whose declared words lead to `places`.
@@ -80,21 +72,23 @@ pub fn check(inventory: Inventory, root: &Path, memory: &dyn StampMemory, now: i
     }
     let numbers: Vec<usize> = inventory.blocks().collect();
     let threads = if numbers.len() > FEW_BLOCKS { look::threads() } else { 1 };
-    let glance = |glances: &mut Glances, number: &usize| glances.block(inventory.block(*number).ok()?);
     let blocks = threads::share(
         &numbers,
         BLOCKS,
         threads,
-        || Glances::below(root),
-        |glances, numbers| numbers.iter().map(|number| glance(glances, number)).collect(),
+        || (Glances::below(root), Vec::new()),
+        |(glances, buffer), numbers| {
+            let glance = |number: &usize| glances.block(inventory.block(*number, buffer).ok()?);
+            numbers.iter().map(glance).collect()
+        },
     );
     let blocks = blocks.into_iter().collect::<Option<Vec<Glanced>>>()?;
     let sights = look_anew(&blocks, root, memory, now)?;
-    let (mut sights, mut anew, mut pieces, mut count) = (sights.into_iter(), Vec::new(), Vec::new(), 0);
+    let (mut sights, mut anew, mut digests, mut count) = (sights.into_iter(), Vec::new(), Vec::new(), 0);
     for (number, block) in blocks.into_iter().enumerate() {
-        let mut from = 0;
+        let (mut from, mut now) = (0, Vec::new());
         for changed in block.changed {
-            pieces.push(Piece::Known(number, from..changed.range.start));
+            now.extend_from_slice(&block.observed[from..changed.range.start]);
             from = changed.range.end;
             let Sight { state, stamp, settled } = sights.next()?;
             if !is_alike(&state, &changed.was) {
@@ -102,23 +96,24 @@ pub fn check(inventory: Inventory, root: &Path, memory: &dyn StampMemory, now: i
             }
             let proof = stamp.filter(|_| settled);
             let seen = Observation { path: changed.path, facet: Facet::Whole, state, stamp: proof };
-            pieces.push(Piece::Anew(Observation::key_bytes(std::slice::from_ref(&seen))));
+            now.extend(Observation::key_bytes(std::slice::from_ref(&seen)));
             anew.push((count + changed.number, seen, stamp));
         }
-        pieces.push(Piece::Known(number, from..block.length));
+        digests.push(if from == 0 {
+            inventory.digest(number)?
+        } else {
+            now.extend_from_slice(&block.observed[from..]);
+            Digest::of(&now)
+        });
         count += block.count;
     }
-    Some(Proven { inventory, pieces, anew, count })
+    Some(Proven { inventory, digests, anew, count })
 }
 
 impl Proven {
-    /// The observations as a key has them, in pieces.
-    pub fn observed(&self) -> Vec<&[u8]> {
-        let bytes_of = |piece| match piece {
-            &Piece::Known(block, ref range) => &self.inventory.observed(block)[range.clone()],
-            Piece::Anew(bytes) => bytes.as_slice(),
-        };
-        self.pieces.iter().map(bytes_of).collect()
+    /// The observations as a key has them, see [`Observation::digests`].
+    pub fn digests(&self) -> &[Digest] {
+        &self.digests
     }
 
     /// All observations, and for each of them the stamp of its content, however young.
@@ -194,9 +189,10 @@ fn look_anew(blocks: &[Glanced], root: &Path, memory: &dyn StampMemory, now: i64
 struct Glanced {
     /// The observations that are not proven, in order.
     changed: Vec<Changed>,
-    /// How many there are in all, and how many bytes they have.
+    /// How many there are in all.
     count: usize,
-    length: usize,
+    /// All of them, as a key has them, where some are not proven.
+    observed: Vec<u8>,
 }
 
 struct Changed {
@@ -244,7 +240,8 @@ impl Glances {
             count += 1;
             ControlFlow::Continue(())
         });
-        matches!(read, Ok(ControlFlow::Continue(()))).then(|| Glanced { changed, count, length: block.observed.len() })
+        let observed = if changed.is_empty() { Vec::new() } else { block.observed.to_vec() };
+        matches!(read, Ok(ControlFlow::Continue(()))).then_some(Glanced { changed, count, observed })
     }
 
     fn is_proven(&mut self, seen: &Coded) -> Option<bool> {

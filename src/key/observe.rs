@@ -95,8 +95,8 @@ impl Observed {
     /// What the keys of `command` with these observations have in common.
     pub fn key_base(&self, command: &CommandDigest) -> KeyBase {
         match &self.how {
-            How::Proven(proven) => KeyBase::of(command, &proven.observed()),
-            How::Gathered(_) => KeyBase::of(command, &[Observation::key_bytes(self.observations())]),
+            How::Proven(proven) => KeyBase::of(command, proven.digests()),
+            How::Gathered(_) => KeyBase::of(command, &Observation::digests(self.observations())),
         }
     }
 

@@ -100,29 +100,35 @@ impl fmt::Display for CommandDigest {
 }
 
 impl Key {
-    /// The key of a command that made these observations (in their encoded form).
+    /// The key of a command that made observations of these digests, see [`Observation::digests`](super::Observation::digests).
     ///
     /// `bound_to` is the project root's path, or the name of its folder, when a result holds that, so that another
     /// checkout does not replay it.
-    pub fn of(command: &CommandDigest, observations: &[u8], bound_to: Option<&[u8]>) -> Key {
-        KeyBase::of(command, &[observations]).bound_to(bound_to)
+    pub fn of(command: &CommandDigest, observations: &[Digest], bound_to: Option<&[u8]>) -> Key {
+        KeyBase::of(command, observations).bound_to(bound_to)
     }
 }
 
-/// A command and what it observed: what its keys have in common, which may be many bytes.
+/// A command and what it observed: what its keys have in common.
 #[derive(Clone, Debug)]
 pub struct KeyBase(blake3::Hasher);
 
 impl KeyBase {
-    /// That of a command that made these observations (in their encoded form, which may be in pieces).
-    pub fn of(command: &CommandDigest, observations: &[impl AsRef<[u8]>]) -> KeyBase {
+    /// That of a command that made observations of these digests.
+    pub fn of(command: &CommandDigest, observations: &[Digest]) -> KeyBase {
         let mut hasher = blake3::Hasher::new_derive_key(KEY_CONTEXT);
         hasher.update(&command.0.0);
-        let length: usize = observations.iter().map(|piece| piece.as_ref().len()).sum();
-        hasher.update(&(length as u64).to_le_bytes());
-        for piece in observations {
-            hasher.update(piece.as_ref());
+        hasher.update(&(observations.len() as u64).to_le_bytes());
+        for digest in observations {
+            hasher.update(&digest.0);
         }
+        KeyBase(hasher)
+    }
+
+    /// That of a command that made these observations, in their encoded form: so keys were made up to format 2.
+    pub fn of_bytes(command: &CommandDigest, observations: &[u8]) -> KeyBase {
+        let mut hasher = blake3::Hasher::new_derive_key(KEY_CONTEXT);
+        hasher.update(&command.0.0).update(&(observations.len() as u64).to_le_bytes()).update(observations);
         KeyBase(hasher)
     }
 
@@ -221,16 +227,10 @@ mod tests {
     #[test]
     fn a_bound_key_is_another_key() {
         let command = CommandDigest::of_parts(b"x");
-        assert_ne!(Key::of(&command, b"", None), Key::of(&command, b"", Some(b"/a")));
-        assert_ne!(Key::of(&command, b"", Some(b"/b")), Key::of(&command, b"", Some(b"/a")));
-    }
-
-    #[test]
-    fn a_key_is_the_same_in_how_many_pieces_ever_its_observations_are() {
-        let command = CommandDigest::of_parts(b"x");
-        let base = KeyBase::of(&command, &["ab", "", "c"]);
-        for place in [None, Some(&b"/a"[..])] {
-            assert_eq!(base.bound_to(place), Key::of(&command, b"abc", place));
-        }
+        assert_ne!(Key::of(&command, &[], None), Key::of(&command, &[], Some(b"/a")));
+        assert_ne!(Key::of(&command, &[], Some(b"/b")), Key::of(&command, &[], Some(b"/a")));
+        // Nor is what it is bound to one digest more.
+        let digest = Digest::of(b"y");
+        assert_ne!(Key::of(&command, &[digest], None), Key::of(&command, &[], Some(&digest.0)));
     }
 }

@@ -1,9 +1,12 @@
 //! What a look at many declared inputs found, kept so that the next look only compares stamps, as git's index is.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::ops::{ControlFlow, Range};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::{Digest, Fields, Malformed, Observation, Reader, Room, Stamp, State, Writer};
 
@@ -12,14 +15,37 @@ use super::{Digest, Fields, Malformed, Observation, Reader, Room, Stamp, State, 
 pub struct Inventory {
     /// Which look it was: of which command, where.
     pub identity: Digest,
-    /// What holds the blocks; all of its file, where it was read.
-    bytes: Vec<u8>,
-    /// Where in the bytes each block is, and what proves it.
-    blocks: Vec<(Range<usize>, Digest)>,
+    /// What holds the blocks.
+    shelf: Arc<dyn Shelf>,
+    blocks: Vec<Extent>,
     /// The folders that were gone through, absolute.
     pub folders: Vec<Walked>,
     /// The links that were met, and the folders that are left out, which may be behind links.
     pub links: Vec<Ended>,
+}
+
+/// What holds the blocks of an inventory: memory, or a file of which each is read when it is needed.
+pub trait Shelf: fmt::Debug + Send + Sync {
+    /// The bytes of a range, which are in `buffer` then where they are not in memory; `None` where they cannot be read.
+    fn bytes<'a>(&'a self, range: Range<u64>, buffer: &'a mut Vec<u8>) -> Option<&'a [u8]>;
+}
+
+impl Shelf for Vec<u8> {
+    fn bytes<'a>(&'a self, range: Range<u64>, _buffer: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+        self.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
+    }
+}
+
+/// Where a block is, and what proves it.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    start: u64,
+    /// Bytes of its stamps, which come first, and of its observations.
+    stamps: u64,
+    observed: u64,
+    stamps_digest: Digest,
+    /// As in keys, see [`Observation::digests`].
+    observed_digest: Digest,
 }
 
 /// A folder that was gone through.
@@ -65,10 +91,11 @@ impl Names {
     }
 }
 
-/// Some of the observations of an inventory: all of whole paths, with stamps of files on one device.
+/// Some of the observations of an inventory, all of whole paths: those that have a digest of their own in a key.
 #[derive(Clone, Copy)]
 pub struct Block<'a> {
-    device: u64,
+    /// The devices on which files with stamps are, 8 bytes each.
+    devices: &'a [u8],
     stamps: &'a [u8],
     /// The observations, as a key has them.
     pub observed: &'a [u8],
@@ -87,21 +114,24 @@ pub struct Coded<'a> {
 }
 
 impl Inventory {
-    /// So many observations are looked at in one go.
-    pub const BLOCK: usize = 256;
-
     /// The inventory of these `observations`, which must be in key order, and of whole paths.
     pub fn of(identity: Digest, observations: &[Observation], folders: Vec<Walked>, links: Vec<Ended>) -> Inventory {
         let (mut bytes, mut blocks) = (Vec::with_capacity(observations.len() * 100), Vec::new());
-        let mut rest = observations;
-        while !rest.is_empty() {
-            let (some, others) = rest.split_at(Block::fit(rest));
-            let start = bytes.len();
-            Block::encode(some, &mut bytes);
-            blocks.push((start..bytes.len(), Digest::of(&bytes[start..])));
-            rest = others;
+        for group in observations.chunks(Observation::GROUP) {
+            let start = bytes.len() as u64;
+            let (stamps, observed) = (Block::encode_stamps(group), Observation::key_bytes(group));
+            for part in [&stamps, &observed] {
+                bytes.extend_from_slice(part);
+            }
+            blocks.push(Extent {
+                start,
+                stamps: stamps.len() as u64,
+                observed: observed.len() as u64,
+                stamps_digest: Digest::of(&stamps),
+                observed_digest: Digest::of(&observed),
+            });
         }
-        Inventory { identity, bytes, blocks, folders, links }
+        Inventory { identity, shelf: Arc::new(bytes), blocks, folders, links }
     }
 
     /// The numbers of the blocks, whose observations follow one another in key order.
@@ -109,21 +139,24 @@ impl Inventory {
         0..self.blocks.len()
     }
 
-    /// A block.
+    /// A block, which is in `buffer` then where it is not in memory.
     ///
     /// # Errors
     ///
     /// [`Malformed`]: it is not what was written.
-    pub fn block(&self, number: usize) -> Result<Block<'_>, Malformed> {
-        let (range, digest) = self.blocks.get(number).ok_or(Malformed("inventory"))?;
-        let bytes = &self.bytes[range.clone()];
-        if Digest::of(bytes) == *digest { Block::decode(bytes) } else { Err(Malformed("inventory: it is damaged")) }
+    pub fn block<'a>(&'a self, number: usize, buffer: &'a mut Vec<u8>) -> Result<Block<'a>, Malformed> {
+        const DAMAGED: Malformed = Malformed("inventory: it is damaged");
+        let extent = self.blocks.get(number).ok_or(Malformed("inventory"))?;
+        let bytes = self.shelf.bytes(extent.start..extent.end(), buffer).ok_or(DAMAGED)?;
+        let stamps = usize::try_from(extent.stamps).map_err(|_| DAMAGED)?;
+        let (stamps, observed) = bytes.split_at_checked(stamps).ok_or(DAMAGED)?;
+        let is_whole = Digest::of(stamps) == extent.stamps_digest && Digest::of(observed) == extent.observed_digest;
+        if is_whole { Block::decode(stamps, observed) } else { Err(DAMAGED) }
     }
 
-    /// What a block observed, if it was whole before.
-    pub fn observed(&self, number: usize) -> &[u8] {
-        let bytes = self.blocks.get(number).map_or(&b""[..], |(range, _)| &self.bytes[range.clone()]);
-        Block::decode(bytes).map_or(b"", |block| block.observed)
+    /// The digest that a key has of a block's observations.
+    pub fn digest(&self, number: usize) -> Option<Digest> {
+        self.blocks.get(number).map(|extent| extent.observed_digest)
     }
 
     /// All observations.
@@ -132,10 +165,10 @@ impl Inventory {
     ///
     /// [`Malformed`], also where there are more than there is room for.
     pub fn observations(&self, room: &mut Room) -> Result<Vec<Observation>, Malformed> {
-        let mut all = Vec::with_capacity(self.blocks.len() * Inventory::BLOCK);
+        let (mut all, mut buffer) = (Vec::new(), Vec::new());
         for number in self.blocks() {
             let mut fits = Ok(());
-            let _ = self.block(number)?.read(&mut |seen| {
+            let _ = self.block(number, &mut buffer)?.read(&mut |seen| {
                 fits = room.take::<Observation>(seen.range.len());
                 let path = path(seen.path);
                 all.push(Observation { path, facet: super::Facet::Whole, state: seen.state, stamp: seen.stamp });
@@ -146,15 +179,16 @@ impl Inventory {
         Ok(all)
     }
 
-    /// The bytes of its file: what proves all, and the blocks.
+    /// The bytes of its file: what proves all, and the blocks. One that cannot be read is missing, as what proves it tells.
     pub fn encode(&self) -> (Vec<u8>, Vec<u8>) {
-        let (mut writer, mut blocks) = (Writer::new(), Vec::with_capacity(self.bytes.len()));
+        let (mut writer, mut blocks, mut buffer) = (Writer::new(), Vec::new(), Vec::new());
         writer.field("look", &self.identity.0);
-        for (range, digest) in &self.blocks {
+        for extent in &self.blocks {
             let mut inner = Writer::new();
-            inner.raw(&digest.0).number(range.len() as u64);
+            inner.raw(&extent.stamps_digest.0).raw(&extent.observed_digest.0);
+            inner.number(extent.stamps).number(extent.observed);
             writer.field("block", &inner.into_bytes());
-            blocks.extend_from_slice(&self.bytes[range.clone()]);
+            blocks.extend_from_slice(self.shelf.bytes(extent.start..extent.end(), &mut buffer).unwrap_or_default());
         }
         for folder in &self.folders {
             writer.field("folder", &folder.encode());
@@ -165,26 +199,33 @@ impl Inventory {
         (writer.into_bytes(), blocks)
     }
 
-    /// Reads what [`encode`](Inventory::encode) wrote, of which what proves all is at `body` in `bytes`, and what comes behind
-    /// are the blocks. What is in those is proven and read when they are.
+    /// Reads what [`encode`](Inventory::encode) wrote: what proves all is `body`, and the blocks fill a range of a shelf. What is
+    /// in those is proven and read when they are.
     ///
     /// # Errors
     ///
     /// [`Malformed`]: it is something else, or holds too much.
-    pub fn decode(bytes: Vec<u8>, body: Range<usize>, room: &mut Room) -> Result<Inventory, Malformed> {
+    pub fn decode(
+        body: &[u8],
+        shelf: Arc<dyn Shelf>,
+        range: Range<u64>,
+        room: &mut Room,
+    ) -> Result<Inventory, Malformed> {
         let (mut identity, mut blocks, mut folders, mut links) = (None, Vec::new(), Vec::new(), Vec::new());
-        let mut end = body.end;
-        for field in Fields::of(bytes.get(body).ok_or(Malformed("inventory"))?) {
+        let mut end = range.start;
+        for field in Fields::of(body) {
             let (name, value) = field?;
             let mut reader = Reader::new(value);
             match name {
                 b"look" => identity = Some(Digest(reader.digest()?)),
                 b"block" => {
-                    room.take::<(Range<usize>, Digest)>(value.len())?;
-                    let (start, digest) = (end, Digest(reader.digest()?));
-                    let length = usize::try_from(reader.number()?).map_err(|_| Malformed("inventory"))?;
-                    end = start.checked_add(length).filter(|end| *end <= bytes.len()).ok_or(Malformed("inventory"))?;
-                    blocks.push((start..end, digest));
+                    room.take::<Extent>(value.len())?;
+                    let (stamps_digest, observed_digest) = (Digest(reader.digest()?), Digest(reader.digest()?));
+                    let (stamps, observed) = (reader.number()?, reader.number()?);
+                    let extent = Extent { start: end, stamps, observed, stamps_digest, observed_digest };
+                    let sum = end.checked_add(stamps).and_then(|sum| sum.checked_add(observed));
+                    end = sum.filter(|end| *end <= range.end).ok_or(Malformed("inventory"))?;
+                    blocks.push(extent);
                 }
                 b"folder" => {
                     room.take::<Walked>(value.len())?;
@@ -198,50 +239,54 @@ impl Inventory {
                 _ => return Err(Malformed::NEWER),
             }
         }
-        Ok(Inventory { identity: identity.ok_or(Malformed("inventory"))?, bytes, blocks, folders, links })
+        Ok(Inventory { identity: identity.ok_or(Malformed("inventory"))?, shelf, blocks, folders, links })
+    }
+}
+
+impl Extent {
+    fn end(&self) -> u64 {
+        self.start + self.stamps + self.observed
     }
 }
 
 impl<'a> Block<'a> {
-    /// Bytes of a stamp without its device. All of one are zero where there is none.
+    /// Bytes of a stamp: inode, size, both times, the mode and the number of the device. All are zero where there is none.
     const STAMP: usize = 36;
 
-    /// How many of `observations`, from the first on, make a block: as many as have stamps of one device.
-    fn fit(observations: &[Observation]) -> usize {
-        let mut device = None;
-        let is_beside =
-            |seen: &&Observation| seen.stamp.is_none_or(|stamp| *device.get_or_insert(stamp.device) == stamp.device);
-        observations.iter().take(Inventory::BLOCK).take_while(is_beside).count()
-    }
-
-    fn encode(observations: &[Observation], bytes: &mut Vec<u8>) {
-        let device = observations.iter().find_map(|seen| Some(seen.stamp?.device)).unwrap_or_default();
-        bytes.extend_from_slice(&device.to_le_bytes());
-        bytes.extend_from_slice(&(observations.len() as u64).to_le_bytes());
-        for seen in observations {
+    fn encode_stamps(observations: &[Observation]) -> Vec<u8> {
+        let stamps = || observations.iter().map(|seen| seen.stamp);
+        let devices: BTreeSet<u64> = stamps().flatten().map(|stamp| stamp.device).collect();
+        let mut bytes = Vec::with_capacity(16 + devices.len() * 8 + observations.len() * Block::STAMP);
+        for number in [devices.len() as u64, observations.len() as u64].iter().chain(&devices) {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        for stamp in stamps() {
             let none = Stamp { device: 0, inode: 0, size: 0, modified: 0, changed: 0, mode: 0 };
-            let Stamp { inode, size, modified, changed, mode, .. } = seen.stamp.unwrap_or(none);
+            let Stamp { device, inode, size, modified, changed, mode } = stamp.unwrap_or(none);
             for number in [inode, size, modified as u64, changed as u64] {
                 bytes.extend_from_slice(&number.to_le_bytes());
             }
-            bytes.extend_from_slice(&mode.to_le_bytes());
+            // Fewer devices than observations, and no more bits than these in a mode.
+            let device = devices.range(..device).count() as u16;
+            bytes.extend_from_slice(&(mode as u16).to_le_bytes());
+            bytes.extend_from_slice(&device.to_le_bytes());
         }
-        bytes.extend_from_slice(&Observation::key_bytes(observations));
+        bytes
     }
 
-    /// Reads the bytes of a block; its observations are read when they are gone through.
+    /// The block of these stamps, in their coded form, and observations; both are read when they are gone through.
     ///
     /// # Errors
     ///
     /// [`Malformed`].
-    pub fn decode(bytes: &'a [u8]) -> Result<Block<'a>, Malformed> {
+    pub fn decode(stamps: &'a [u8], observed: &'a [u8]) -> Result<Block<'a>, Malformed> {
         let number =
             |bytes: &'a [u8]| bytes.split_first_chunk().map(|(number, rest)| (u64::from_le_bytes(*number), rest));
-        let parts = number(bytes).and_then(|(device, rest)| {
+        let parts = number(stamps).and_then(|(devices, rest)| {
             let (count, rest) = number(rest)?;
+            let (devices, stamps) = rest.split_at_checked(usize::try_from(devices).ok()?.checked_mul(8)?)?;
             let length = usize::try_from(count).ok()?.checked_mul(Block::STAMP)?;
-            let (stamps, observed) = rest.split_at_checked(length)?;
-            Some(Block { device, stamps, observed })
+            (stamps.len() == length).then_some(Block { devices, stamps, observed })
         });
         parts.ok_or(Malformed("inventory"))
     }
@@ -272,21 +317,15 @@ impl<'a> Block<'a> {
     }
 
     fn stamp(&self, bytes: &[u8]) -> Option<Stamp> {
-        let (numbers, mode) = bytes.as_chunks();
-        let mode = u32::from_le_bytes(*mode.first_chunk()?);
-        let [inode, size, modified, changed] = numbers else { return None };
+        let (numbers, rest) = bytes.as_chunks();
+        let ([inode, size, modified, changed], &[a, b, c, d]) = (numbers, rest) else { return None };
         let number = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+        let (mode, device) = (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
+        let device = self.devices.as_chunks().0.get(usize::from(device)).map(number);
         let (modified, changed) = (number(modified) as i64, number(changed) as i64);
         // Whatever has a stamp has a type.
-        let is_there = mode != 0;
-        is_there.then(|| Stamp {
-            device: self.device,
-            inode: number(inode),
-            size: number(size),
-            modified,
-            changed,
-            mode,
-        })
+        let device = device.filter(|_| mode != 0)?;
+        Some(Stamp { device, inode: number(inode), size: number(size), modified, changed, mode: u32::from(mode) })
     }
 }
 
@@ -365,7 +404,7 @@ mod tests {
             state: State::File { mode: 0o644, digest: Digest::of(&[1]) },
             stamp: (!number.is_multiple_of(3)).then_some(stamp),
         };
-        let all: Vec<Observation> = (0..2 * Inventory::BLOCK + 1).map(seen).collect();
+        let all: Vec<Observation> = (0..2 * Observation::GROUP + 1).map(seen).collect();
         let folder = |stamp| Walked { path: "/r/src".into(), stamp, names: names(&[("a", 1)]) };
         let link = |end| Ended { link: "/r/l".into(), end, is_folder: true };
         let (folders, links) = (vec![folder(Some(stamp)), folder(None)], vec![link(None), link(Some("/".into()))]);
@@ -373,17 +412,19 @@ mod tests {
         assert_eq!(inventory.blocks(), 0..3);
         let (body, blocks) = inventory.encode();
         let read = |body: &[u8], blocks: &[u8], room| {
-            Inventory::decode([b"head", body, blocks].concat(), 4..4 + body.len(), &mut Room::of(room))
+            let shelf = [b"head", blocks].concat();
+            let end = shelf.len() as u64;
+            Inventory::decode(body, Arc::new(shelf), 4..end, &mut Room::of(room))
         };
         let decoded = read(&body, &blocks, Room::OWN).unwrap();
         assert_eq!(decoded, inventory);
         for inventory in [&inventory, &decoded] {
             assert_eq!(inventory.observations(&mut Room::of(Room::OWN)).as_ref(), Ok(&all));
             assert_eq!(inventory.observations(&mut Room::of(1000)), Err(Malformed::TOO_MUCH));
-            let observed = inventory.blocks().flat_map(|number| inventory.observed(number).to_vec());
-            assert_eq!(observed.collect::<Vec<u8>>(), Observation::key_bytes(&all));
-            assert_eq!(inventory.block(2).map(|block| block.count()).ok(), Some(1));
-            assert!(inventory.block(3).is_err() && inventory.observed(3).is_empty());
+            let digests = inventory.blocks().map(|number| inventory.digest(number).unwrap());
+            assert_eq!(digests.collect::<Vec<Digest>>(), Observation::digests(&all));
+            assert_eq!(inventory.block(2, &mut Vec::new()).map(|block| block.count()).ok(), Some(1));
+            assert!(inventory.block(3, &mut Vec::new()).is_err() && inventory.digest(3).is_none());
         }
         assert_eq!(read(&body, &blocks, body.len() / 2), Err(Malformed::TOO_MUCH));
         assert_eq!(read(&body, &blocks[1..], Room::OWN), Err(Malformed("inventory")));
@@ -392,15 +433,20 @@ mod tests {
             flipped[at] ^= 1;
             let flipped = read(&body, &flipped, Room::OWN).unwrap();
             assert_eq!(flipped.observations(&mut Room::of(Room::OWN)), Err(Malformed("inventory: it is damaged")));
-            assert_eq!(flipped.blocks().filter(|number| flipped.block(*number).is_err()).count(), 1);
+            assert_eq!(flipped.blocks().filter(|number| flipped.block(*number, &mut Vec::new()).is_err()).count(), 1);
         }
         // What else must hold is not known.
         let mut writer = Writer::new();
         writer.raw(&body).field("more", b"");
         assert_eq!(read(&writer.into_bytes(), &blocks, Room::OWN), Err(Malformed::NEWER));
         assert_eq!(read(b"", &blocks, Room::OWN), Err(Malformed("inventory")));
-        let outside = usize::MAX..usize::MAX;
-        assert_eq!(Inventory::decode(body, outside, &mut Room::of(Room::OWN)), Err(Malformed("inventory")));
+        for outside in [u64::MAX..u64::MAX, 0..0] {
+            let read = Inventory::decode(&body, Arc::new(blocks.clone()), outside, &mut Room::of(Room::OWN));
+            assert_eq!(read, Err(Malformed("inventory")));
+        }
+        // What the shelf does not have.
+        let read = Inventory::decode(&body, Arc::new(Vec::new()), 0..u64::MAX, &mut Room::of(Room::OWN)).unwrap();
+        assert_eq!(read.observations(&mut Room::of(Room::OWN)), Err(Malformed("inventory: it is damaged")));
     }
 
     #[test]
@@ -421,19 +467,34 @@ mod tests {
 
     #[test]
     fn a_block_that_says_more_than_it_holds_is_malformed() {
-        let block = |count: u64, stamps: usize, observed: &[u8]| {
-            let mut bytes = [[0; 8], count.to_le_bytes()].concat();
-            bytes.resize(16 + stamps * Block::STAMP, 0);
-            bytes.extend_from_slice(observed);
+        let coded = |devices: u64, count: u64, length: usize| {
+            let mut bytes = [devices.to_le_bytes(), count.to_le_bytes()].concat();
+            bytes.resize(16 + length, 0);
             bytes
         };
         // An empty path, at which nothing is.
-        let read = |bytes: &[u8]| Block::decode(bytes)?.read(&mut |_| ControlFlow::Continue(()));
-        assert_eq!(read(&block(2, 2, &[0, 0, 0, 0])), Ok(ControlFlow::Continue(())));
-        for bytes in [block(2, 2, &[0, 0, 0]), block(2, 2, &[0, 0, 0, 0, 0]), block(u64::MAX, 2, &[]), block(2, 1, &[])]
-        {
-            assert!(read(&bytes).is_err());
+        let read =
+            |stamps: &[u8], observed: &[u8]| Block::decode(stamps, observed)?.read(&mut |_| ControlFlow::Continue(()));
+        let two = 2 * Block::STAMP;
+        for (devices, length) in [(0, two), (1, 8 + two)] {
+            let stamps = coded(devices, 2, length);
+            assert_eq!(read(&stamps, &[0; 4]), Ok(ControlFlow::Continue(())));
+            assert!(read(&stamps, &[0; 3]).is_err() && read(&stamps, &[0; 5]).is_err());
         }
-        assert!(read(&[0; 15]).is_err());
+        let most = u64::MAX;
+        for (devices, count, length) in [(0, most, two), (most, 2, two), (0, 2, two - 1), (0, 2, two + 1), (1, 2, two)]
+        {
+            assert!(read(&coded(devices, count, length), &[0; 4]).is_err(), "{devices} {count} {length}");
+        }
+        assert!(read(&[0; 15], &[]).is_err());
+        // A stamp of a device that is not told of is none.
+        let mut stamps = coded(0, 1, Block::STAMP);
+        stamps[16 + 32] = 1;
+        let mut seen = Vec::new();
+        let _ = Block::decode(&stamps, &[0; 2]).unwrap().read(&mut |one| {
+            seen.push(one.stamp);
+            ControlFlow::Continue(())
+        });
+        assert_eq!(seen, [None]);
     }
 }

@@ -286,6 +286,15 @@ pub struct Observation {
 }
 
 impl Observation {
+    /// So many observations have a digest of their own in a key: many are digested by several threads, and of those that are
+    /// known to be as they were only the digests are needed.
+    pub const GROUP: usize = 256;
+
+    /// What counts of `observations` in a key: digests of paths and states, in order, of [`GROUP`](Observation::GROUP) at a time.
+    pub fn digests(observations: &[Observation]) -> Vec<Digest> {
+        observations.chunks(Observation::GROUP).map(|group| Digest::of(&Observation::key_bytes(group))).collect()
+    }
+
     /// The part of `observations` that counts in a key: paths and states, in order.
     pub fn key_bytes(observations: &[Observation]) -> Vec<u8> {
         let mut writer = Writer::with_capacity(observations.len() * 64);

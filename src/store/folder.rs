@@ -194,13 +194,7 @@ impl Folder {
             Ok(length) if length <= most => length,
             _ => return Ok(Found::Wrong(format!("it has {} bytes", stat.st_size))),
         };
-        let mut bytes = Vec::new();
-        read_to(&file, &mut bytes, length.min(beginning))?;
-        if length > beginning {
-            let end = needed(&bytes).map_or(length, |needed| needed.min(length));
-            read_to(&file, &mut bytes, end)?;
-        }
-        Ok(Found::Bytes(bytes, stat))
+        Ok(Found::Bytes(self::beginning(&file, length, beginning, needed)?, stat))
     }
 
     /// What is in a file of less than `most` bytes, which its reader must be able to tell from anything else: one open,
@@ -444,6 +438,23 @@ pub(super) fn is_folder(stat: &Stat) -> bool {
 /// Whether the umask, which cannot be another for this process alone, makes files that their owner may not use.
 fn takes_from_owner() -> bool {
     identity::umask() & PRIVATE_FOLDER.as_raw_mode() != 0
+}
+
+/// The beginning of a file of `length` bytes, as far as it is needed: where it has more than `beginning` bytes, `needed` says by
+/// those how far that is, or nothing if it is all.
+pub(super) fn beginning(
+    file: &File,
+    length: u64,
+    beginning: u64,
+    needed: impl FnOnce(&[u8]) -> Option<u64>,
+) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read_to(file, &mut bytes, length.min(beginning))?;
+    if length > beginning {
+        let end = needed(&bytes).map_or(length, |needed| needed.min(length));
+        read_to(file, &mut bytes, end)?;
+    }
+    Ok(bytes)
 }
 
 /// Reads on until there are at least `length` bytes, or the file ends.

@@ -2,10 +2,17 @@
 //!
 //! They lie beside the stamps of large files and are, like those, no part of any call: what is lost is looked at again.
 
-use super::folder::Found;
-use super::frame::{self, Kind, Parts};
+use std::fs::File;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::folder::{self, Opened};
+use super::frame::{self, Kind};
 use super::{Access, Store};
-use crate::model::{Digest, Inventory};
+use crate::model::{Digest, Inventory, Shelf};
+
+/// So many bytes are read at once: all of an inventory of a thousand paths.
+const BEGINNING: u64 = 128 << 10;
 
 impl Store {
     /// Remembers what a look found, in place of what the same look found before. What cannot be written is not remembered.
@@ -22,12 +29,35 @@ impl Store {
 
     pub(super) fn own_inventory(&self, identity: &Digest) -> Option<Inventory> {
         let bounds = self.folder.bounds();
-        let Found::Bytes(bytes, _) = self.folder.read(&name(identity), bounds.most).ok()? else { return None };
-        let Parts { body, appendix } = frame::open_parts(Kind::Inventory, &bytes).ok()?;
-        let end = bytes.len() - appendix.len();
-        let body = end - body.len()..end;
-        let inventory = Inventory::decode(bytes, body, &mut bounds.room()).ok()?;
+        let Opened::File(file, stat) = self.folder.open(&name(identity)).ok()? else { return None };
+        let length = u64::try_from(stat.st_size).ok().filter(|length| *length <= bounds.most)?;
+        let beginning = folder::beginning(&file, length, BEGINNING, frame::before_appendix).ok()?;
+        let parts = frame::open_parts(Kind::Inventory, &beginning).ok()?;
+        let blocks = frame::before_appendix(&beginning)?..length;
+        // It is read while the file's beginning is on its way to the shelf.
+        let body = parts.body.to_vec();
+        let shelf = Arc::new(Opening { beginning, file });
+        let inventory = Inventory::decode(&body, shelf, blocks, &mut bounds.room()).ok()?;
         (inventory.identity == *identity).then_some(inventory)
+    }
+}
+
+/// The file of an inventory: what there is of its beginning, and the rest to be read when it is needed.
+#[derive(Debug)]
+struct Opening {
+    beginning: Vec<u8>,
+    file: File,
+}
+
+impl Shelf for Opening {
+    fn bytes<'a>(&'a self, range: Range<u64>, buffer: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+        let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
+        if let known @ Some(_) = self.beginning.get(start..end) {
+            return known;
+        }
+        buffer.resize(end.checked_sub(start)?, 0);
+        let filled = folder::read_at(&self.file, buffer, range.start).ok()?;
+        (filled == buffer.len()).then_some(&**buffer)
     }
 }
 

@@ -9,11 +9,12 @@ use std::cell::UnsafeCell;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Memory that is handed out front to back; what does not fit comes from [`System`].
+/// Memory that is handed out front to back; what does not fit comes from [`System`], and where that has none, from a reserve
+/// behind it: two thirds of all, so that who watches a command can let it end.
 ///
 /// Freeing the last block gives it back and the last block grows in place; freeing any other block does nothing,
-/// so the arena is for programs that end soon or whose large blocks are larger than a quarter of it.
-pub struct Arena<const SIZE: usize = { 512 * 1024 }> {
+/// so the arena is for programs that end soon or whose large blocks are larger than a quarter of what is handed out at first.
+pub struct Arena<const SIZE: usize = { 3 * 512 * 1024 }> {
     memory: UnsafeCell<Memory<SIZE>>,
     /// Offset of the first byte that was not handed out.
     next: AtomicUsize,
@@ -26,8 +27,10 @@ struct Memory<const SIZE: usize>([u8; SIZE]);
 unsafe impl<const SIZE: usize> Sync for Arena<SIZE> {}
 
 impl<const SIZE: usize> Arena<SIZE> {
+    /// Where the reserve begins.
+    const ORDINARY: usize = SIZE / 3;
     /// Larger blocks come from the system, so that they can be given back to it.
-    const LARGE: usize = SIZE / 4;
+    const LARGE: usize = Self::ORDINARY / 4;
 
     /// An arena of which nothing was handed out; as a `static` it lies in `.bss` and costs nothing until touched.
     pub const fn new() -> Arena<SIZE> {
@@ -44,18 +47,25 @@ impl<const SIZE: usize> Arena<SIZE> {
         (offset < SIZE).then_some(offset)
     }
 
-    /// Takes a piece off the front; `None` when it does not fit.
+    /// Takes a piece off the front; `None` when it is better had from the system.
     fn take(&self, layout: Layout) -> Option<*mut u8> {
-        if layout.size() > Self::LARGE || layout.align() > align_of::<Memory<SIZE>>() {
+        if layout.size() > Self::LARGE { None } else { self.take_before(Self::ORDINARY, layout) }
+    }
+
+    /// What the system gave, or a piece of the reserve, if it had nothing.
+    fn or_reserve(&self, given: *mut u8, layout: Layout) -> *mut u8 {
+        if given.is_null() { self.take_before(SIZE, layout).unwrap_or(given) } else { given }
+    }
+
+    /// Takes a piece off the front that ends before `most`; `None` when it does not fit.
+    fn take_before(&self, most: usize, layout: Layout) -> Option<*mut u8> {
+        if layout.align() > align_of::<Memory<SIZE>>() {
             return None;
         }
         let mut next = self.next.load(Ordering::Relaxed);
         loop {
             let offset = next.next_multiple_of(layout.align());
-            let end = offset + layout.size();
-            if end > SIZE {
-                return None;
-            }
+            let end = offset.checked_add(layout.size()).filter(|end| *end <= most)?;
             // Acquire and release: a block that another thread gave back is no longer written by it.
             match self.next.compare_exchange_weak(next, end, Ordering::AcqRel, Ordering::Relaxed) {
                 // SAFETY: `offset + size <= SIZE`, so the pointer stays within `memory`.
@@ -68,7 +78,8 @@ impl<const SIZE: usize> Arena<SIZE> {
     /// Moves the end of the block at `offset` from `old` to `new` bytes; fails if it is not the last one.
     fn resize_last(&self, offset: usize, old: usize, new: usize) -> bool {
         let end = offset + new;
-        end <= SIZE && self.next.compare_exchange(offset + old, end, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        let most = if offset + old <= Self::ORDINARY { Self::ORDINARY } else { SIZE };
+        end <= most && self.next.compare_exchange(offset + old, end, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -85,21 +96,22 @@ unsafe impl<const SIZE: usize> GlobalAlloc for Arena<SIZE> {
         match self.take(layout) {
             Some(block) => block,
             // SAFETY: the same layout, by the caller's contract.
-            None => unsafe { System.alloc(layout) },
+            None => self.or_reserve(unsafe { System.alloc(layout) }, layout),
         }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        match self.take(layout) {
-            Some(block) => {
-                // What was given back and handed out again is not zero any more.
-                // SAFETY: the block has `size` bytes.
-                unsafe { ptr::write_bytes(block, 0, layout.size()) };
-                block
-            }
+        let block = match self.take(layout) {
+            Some(block) => block,
             // SAFETY: the same layout, by the caller's contract.
-            None => unsafe { System.alloc_zeroed(layout) },
+            None => self.or_reserve(unsafe { System.alloc_zeroed(layout) }, layout),
+        };
+        if self.offset(block).is_some() {
+            // What was given back and handed out again is not zero any more.
+            // SAFETY: the block has `size` bytes.
+            unsafe { ptr::write_bytes(block, 0, layout.size()) };
         }
+        block
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
@@ -113,25 +125,31 @@ unsafe impl<const SIZE: usize> GlobalAlloc for Arena<SIZE> {
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let Some(offset) = self.offset(block) else {
-            // SAFETY: not the arena's, so it came from the system with this layout.
-            return unsafe { System.realloc(block, layout, size) };
-        };
-        let grows_here = size <= Self::LARGE && self.resize_last(offset, layout.size(), size);
-        if grows_here || size <= layout.size() {
-            return block;
-        }
         // SAFETY: the size fits by the caller's contract, the alignment is that of a valid layout.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
-        // SAFETY: both blocks have at least the smaller of both sizes and do not overlap.
-        unsafe {
-            let moved = self.alloc(wanted);
-            if !moved.is_null() {
-                ptr::copy_nonoverlapping(block, moved, layout.size());
+        let moved = if let Some(offset) = self.offset(block) {
+            let grows_here = size <= Self::LARGE && self.resize_last(offset, layout.size(), size);
+            if grows_here || size <= layout.size() {
+                return block;
+            }
+            // SAFETY: the layout is valid and not empty, as the block's.
+            unsafe { self.alloc(wanted) }
+        } else {
+            // SAFETY: not the arena's, so it came from the system with this layout.
+            let resized = unsafe { System.realloc(block, layout, size) };
+            if !resized.is_null() {
+                return resized;
+            }
+            self.or_reserve(resized, wanted)
+        };
+        if !moved.is_null() {
+            // SAFETY: both blocks have at least the smaller of both sizes and do not overlap.
+            unsafe {
+                ptr::copy_nonoverlapping(block, moved, layout.size().min(size));
                 self.dealloc(block, layout);
             }
-            moved
         }
+        moved
     }
 }
 
@@ -139,7 +157,7 @@ unsafe impl<const SIZE: usize> GlobalAlloc for Arena<SIZE> {
 mod tests {
     use super::*;
 
-    type Small = Arena<4096>;
+    type Small = Arena<{ 3 * 4096 }>;
 
     fn layout(size: usize, align: usize) -> Layout {
         Layout::from_size_align(size, align).unwrap()
@@ -262,6 +280,25 @@ mod tests {
         // SAFETY: the layout is valid and not empty.
         let zeroed = unsafe { arena.alloc_zeroed(layout(100, 1)) };
         assert_eq!(Block(&arena, zeroed, layout(100, 1)).bytes(), [0; 100]);
+    }
+
+    #[test]
+    fn where_the_system_has_nothing_there_is_a_reserve() {
+        let arena = Small::new();
+        let blocks: Vec<Block> = (0..4).map(|number| Block::filled(&arena, 1000, number)).collect();
+        let from_system = Block::new(&arena, 1000, 1);
+        assert!(!from_system.is_inside());
+        assert_eq!(arena.or_reserve(from_system.1, layout(1000, 1)), from_system.1);
+        // Larger than what is handed out at first.
+        let reserved = |size| arena.or_reserve(ptr::null_mut(), layout(size, 8));
+        let mut block = Block(&arena, reserved(5000), layout(5000, 8));
+        assert!(block.is_inside());
+        block.bytes().fill(9);
+        block.resize(900);
+        block.resize(1000);
+        assert!(block.is_inside() && block.bytes() == [9; 1000]);
+        assert!(reserved(3 * 4096 - 4000 - 1000 + 1).is_null() && reserved(usize::MAX / 4).is_null());
+        drop((block, blocks));
     }
 
     #[test]

@@ -44,6 +44,7 @@ unsafe extern "C" {
 /// `arguments` must point to `count` strings that live as long as the process, as those of C's `main` do.
 pub unsafe fn start(count: c_int, arguments: *const *const c_char, run: fn(Vec<OsString>) -> i32) -> ! {
     guard_standard_descriptors();
+    share_heap();
     let count = usize::try_from(count).unwrap_or(0);
     ARGUMENTS.store(arguments.cast_mut(), Ordering::Relaxed);
     COUNT.store(count, Ordering::Relaxed);
@@ -53,6 +54,18 @@ pub unsafe fn start(count: c_int, arguments: *const *const c_char, run: fn(Vec<O
         .map(|argument| OsString::from_vec(argument.to_bytes().to_vec()))
         .collect();
     exit(catch_unwind(|| run(arguments)).unwrap_or(DEFECT))
+}
+
+/// Lets all threads have the C library's first heap.
+///
+/// That of GNU gives each thread a heap of its own, for four system calls and 128 MiB of addresses. Where the kernel refuses
+/// those, the thread gets nothing, though the first heap has room, and the process dies.
+fn share_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes numbers, and there is no other thread yet.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
 }
 
 /// The argument vector of the process, where [`start`] was given one, and its length.

@@ -1,6 +1,6 @@
 //! Keys of an older format are made anew, and those calls are found again.
 
-use fleche::model::{Call, CommandDigest, Digest, Event, Key, Observation, Part};
+use fleche::model::{Call, CommandDigest, Digest, Event, Key, KeyBase, Observation, Part};
 use fleche::store::{Durability, Store};
 
 use crate::world::{Session, World, search_path, tool, world};
@@ -103,7 +103,8 @@ fn aged_in_the_same_coding(world: &World, digest: Session, bound_to: Option<&[u8
     parts[0] = Part::open("format", "1");
     aged(world, |call, _| {
         call.command = Part::digest(&parts);
-        call.key = Key::of(&call.command, &Observation::key_bytes(&call.observations), bound_to);
+        let observations = Observation::key_bytes(&call.observations);
+        call.key = KeyBase::of_bytes(&call.command, &observations).bound_to(bound_to);
     })
 }
 

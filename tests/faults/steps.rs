@@ -49,8 +49,21 @@ pub fn chosen(calls: &[Call]) -> Steps {
     let alters = |call: &&Call| call.met.effect == Effect::Alters;
     let mut chosen: Vec<Fault> = calls.iter().filter(alters).map(|call| kill(call, Blow::KillBefore)).collect();
     chosen.extend(last_kill(calls));
-    chosen.extend(spread(errors(calls)).into_iter().take(ERRORS_OF_EACH));
+    let (worst, errors) = errors(calls).into_iter().partition::<Vec<Fault>, _>(is_among_the_worst);
+    chosen.extend(worst);
+    chosen.extend(spread(errors).into_iter().take(ERRORS_OF_EACH));
     Steps { chosen, of }
+}
+
+/// Whether it is one of those by which the long form found most: no memory any more, or nothing that can be done to outputs.
+fn is_among_the_worst(fault: &Fault) -> bool {
+    let Fault { place, blow, extent } = fault;
+    let is_for_good = *extent == Extent::FromHereOn;
+    match (place.kind, blow) {
+        (Kind::Memory, Blow::Error(libc::ENOMEM)) => is_for_good && place.index < 6,
+        (Kind::Output, Blow::Error(libc::EIO)) => is_for_good && place.index == 0,
+        _ => false,
+    }
 }
 
 fn kill(call: &Call, blow: Blow) -> Fault {

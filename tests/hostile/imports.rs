@@ -55,7 +55,7 @@ fn with(change: impl FnOnce(&mut Raw)) -> Vec<u8> {
 fn looking(observations: &[Observation]) -> Raw {
     let mut made = forgery::call(&honest().bytes());
     made.observations = observations.to_vec();
-    made.key = Key::of(&made.command, &Observation::key_bytes(observations), None);
+    made.key = Key::of(&made.command, &Observation::digests(observations), None);
     Raw::of(&made.encode())
 }
 

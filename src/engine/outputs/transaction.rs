@@ -199,7 +199,7 @@ impl<'a> Transaction<'a> {
         modes: &[(&Path, u32)],
         dated: &[(&Path, i64)],
     ) -> Vec<String> {
-        let mut told = Vec::new();
+        let (mut told, mut left) = (Vec::new(), Vec::new());
         for step in std::mem::take(&mut self.steps) {
             let parent = || step.ground.parent(&step.path);
             let (removed, path) = match &step.what {
@@ -210,9 +210,10 @@ impl<'a> Transaction<'a> {
                 _ => continue,
             };
             if removed.is_err() {
-                told.push(format!("cannot remove `{}`", path.display()));
+                left.push(path);
             }
         }
+        told.extend(of_all("cannot remove", &left));
         // Below before above.
         for path in emptied.iter().rev() {
             // One that is not empty, or gone, is as it should be.
@@ -220,20 +221,18 @@ impl<'a> Transaction<'a> {
                 let _ = twice(|| ground.parent(path)?.remove_folder(name(path)));
             }
         }
-        for (path, time) in dated {
+        let undated = dated.iter().filter(|(path, time)| {
             let ground = self.grounds.of(path).ok();
             let dated = ground.map(|ground| twice(|| ground.parent(path)?.set_modified(name(path), *time)));
-            if !matches!(dated, Some(Ok(()))) {
-                told.push(format!("cannot set the time of `{}`", path.display()));
-            }
-        }
-        for (path, mode) in modes {
+            !matches!(dated, Some(Ok(())))
+        });
+        told.extend(of_all("cannot set the time of", &undated.map(|(path, _)| path).collect::<Vec<_>>()));
+        let unset = modes.iter().filter(|(path, mode)| {
             let ground = self.grounds.of(path).ok();
             let set = ground.map(|ground| twice(|| ground.folder(path)?.set_mode(*mode)));
-            if !matches!(set, Some(Ok(()))) {
-                told.push(format!("cannot set the mode of `{}`", path.display()));
-            }
-        }
+            !matches!(set, Some(Ok(())))
+        });
+        told.extend(of_all("cannot set the mode of", &unset.map(|(path, _)| path).collect::<Vec<_>>()));
         told
     }
 
@@ -324,6 +323,13 @@ impl Step {
             }
         }
     }
+}
+
+/// One line on all `paths` of which something could not be done; none where there are none.
+fn of_all(cannot: &str, paths: &[impl AsRef<Path>]) -> Option<String> {
+    let (first, others) = paths.split_first()?;
+    let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+    Some(format!("{cannot} `{}`{others}", first.as_ref().display()))
 }
 
 /// Does what cannot be left undone a second time where it fails: what stays then lies among the user's files, and a file

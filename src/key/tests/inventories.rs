@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -125,7 +126,8 @@ fn compare(world: &World, request: &Request, edits: &[Edit]) -> Result<Option<bo
     let Ok(before) = look(world, request, None) else { return Ok(None) };
     let Some(inventory) = before.inventory_in_time() else { return Ok(None) };
     let (body, blocks) = inventory.encode();
-    let decoded = Inventory::decode([&body[..], &blocks].concat(), 0..body.len(), &mut Room::of(Room::OWN));
+    let range = 0..blocks.len() as u64;
+    let decoded = Inventory::decode(&body, Arc::new(blocks), range, &mut Room::of(Room::OWN));
     prop_assert_eq!(decoded.as_ref(), Ok(&inventory));
     tick(world);
     edits.iter().for_each(|edit| apply(world, edit));

@@ -221,7 +221,7 @@ impl<R: Read> Importer<R> {
 
 /// Refuses a call that is not what it says it is, or that says what cannot be.
 pub(super) fn check(Parcel { call, path_set, .. }: &Parcel) -> Result<(), String> {
-    let observations = Observation::key_bytes(&call.observations);
+    let observations = Observation::digests(&call.observations);
     let root = call.root.as_os_str().as_encoded_bytes();
     let name = call.root.file_name().unwrap_or_default().as_encoded_bytes();
     let is_own = |bound: Option<&[u8]>| Key::of(&call.command, &observations, bound) == call.key;

@@ -24,7 +24,7 @@ fn with_output(name: &str, content: Content) -> Call {
     let mut made = call(name);
     let kind = OutputKind::File { mode: 0o644, content, modified: 0, dated: false, kept: false };
     made.outcome.outputs.push(Output { path: "out".into(), kind });
-    made.key = Key::of(&made.command, &Observation::key_bytes(&made.observations), None);
+    made.key = Key::of(&made.command, &Observation::digests(&made.observations), None);
     made
 }
 
@@ -36,12 +36,12 @@ fn calls_that_are_bound_to_their_place_come_back() {
     let root = made.root.clone();
     let name = root.file_name().unwrap().as_encoded_bytes();
     for bound in [None, Some(name), Some(root.as_os_str().as_encoded_bytes())] {
-        made.key = Key::of(&made.command, &Observation::key_bytes(&made.observations), bound);
+        made.key = Key::of(&made.command, &Observation::digests(&made.observations), bound);
         assert_eq!(check(&parcel(&made)), Ok(()), "{bound:?}");
         let (verdicts, read) = taken(&to.store, &exported(&from, &[made.clone()]));
         assert!(matches!(verdicts[..], [Verdict::Stored]) && read.is_ok(), "{bound:?} {verdicts:?}");
     }
-    made.key = Key::of(&made.command, &Observation::key_bytes(&made.observations), Some(b"elsewhere"));
+    made.key = Key::of(&made.command, &Observation::digests(&made.observations), Some(b"elsewhere"));
     assert!(check(&parcel(&made)).is_err());
 }
 
@@ -363,7 +363,7 @@ fn a_call_looks_nowhere_but_where_its_key_tells() {
     let made = |observations: &[&str], remembered: &[&str]| {
         let mut call = call("a");
         call.observations = observations.iter().map(|path| seen(path)).collect();
-        call.key = Key::of(&call.command, &Observation::key_bytes(&call.observations), None);
+        call.key = Key::of(&call.command, &Observation::digests(&call.observations), None);
         let path_set = Some(remembered.iter().map(|path| seen(path)).collect());
         super::reader::check(&Parcel { call, path_set, told: Vec::new() })
     };

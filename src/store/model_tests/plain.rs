@@ -102,7 +102,7 @@ pub fn renamed(call: &Call, number: u8) -> Call {
     let state = Seen::File { mode: 0o644, digest: Digest::of(&[number]) };
     let observations = vec![Observation { path: path.into(), facet: Facet::Whole, state, stamp: None }];
     let command = command_digest(command_of(number));
-    let key = Key::of(&command, &Observation::key_bytes(&observations), None);
+    let key = Key::of(&command, &Observation::digests(&observations), None);
     Call { key, command, observations, ..call.clone() }
 }
 
