@@ -20,10 +20,12 @@ use super::look::{self, Sight, Subject};
 use super::place::is_nothing;
 use super::walk::{self, Trail};
 
-/// One thread looks at so many blocks sooner than a second one is started.
-const FEW_BLOCKS: usize = 2;
-/// Blocks that a thread takes at a time: enough of them are in the same folders.
-const BLOCKS: usize = 4;
+/// Folders that are looked at in one go, as the paths of a block are.
+const FOLDERS: usize = 256;
+/// One thread looks at so many parts sooner than a second one is started.
+const FEW_PARTS: usize = 2;
+/// Parts that a thread takes at a time: enough neighbours are in the same folders.
+const PARTS: usize = 1;
 
 /// What was found where an inventory tells, without reading what is proven.
 #[derive(Debug)]
@@ -65,24 +67,10 @@ pub fn take(identity: Digest, observations: &[Observation], mut trail: Trail, no
 
 /// Looks where `inventory` tells; `None` where it cannot be said that an ordinary look would find just these paths.
 pub fn check(inventory: Inventory, root: &Path, memory: &dyn StampMemory, now: i64) -> Option<Proven> {
-    if !look::each(&inventory.folders, is_same_folder).into_iter().all(|same| same)
-        || !inventory.links.iter().all(|link| walk::end_of(&link.link) == *link)
-    {
+    if !inventory.links.iter().all(|link| walk::end_of(&link.link) == *link) {
         return None;
     }
-    let numbers: Vec<usize> = inventory.blocks().collect();
-    let threads = if numbers.len() > FEW_BLOCKS { look::threads() } else { 1 };
-    let blocks = threads::share(
-        &numbers,
-        BLOCKS,
-        threads,
-        || (Glances::below(root), Vec::new()),
-        |(glances, buffer), numbers| {
-            let glance = |number: &usize| glances.block(inventory.block(*number, buffer).ok()?);
-            numbers.iter().map(glance).collect()
-        },
-    );
-    let blocks = blocks.into_iter().collect::<Option<Vec<Glanced>>>()?;
+    let blocks = glanced(&inventory, root)?;
     let sights = look_anew(&blocks, root, memory, now)?;
     let (mut sights, mut anew, mut digests, mut count) = (sights.into_iter(), Vec::new(), Vec::new(), 0);
     for (number, block) in blocks.into_iter().enumerate() {
@@ -108,6 +96,33 @@ pub fn check(inventory: Inventory, root: &Path, memory: &dyn StampMemory, now: i
         count += block.count;
     }
     Some(Proven { inventory, digests, anew, count })
+}
+
+/// Looks at all folders and blocks, with several threads if there are many; `None` where a folder holds other names, or a block
+/// cannot be read.
+fn glanced(inventory: &Inventory, root: &Path) -> Option<Vec<Glanced>> {
+    enum Part<'a> {
+        Folders(&'a [Walked]),
+        Block(usize),
+    }
+    let folders = inventory.folders.chunks(FOLDERS).map(Part::Folders);
+    let parts: Vec<Part> = folders.chain(inventory.blocks().map(Part::Block)).collect();
+    let threads = if parts.len() > FEW_PARTS { look::threads() } else { 1 };
+    let looked = threads::share(
+        &parts,
+        PARTS,
+        threads,
+        || (Glances::below(root), Vec::new()),
+        |(glances, buffer), parts| {
+            let look = |part: &Part| match part {
+                Part::Folders(folders) => folders.iter().all(is_same_folder).then_some(None),
+                Part::Block(number) => glances.block(inventory.block(*number, buffer).ok()?).map(Some),
+            };
+            parts.iter().map(look).collect()
+        },
+    );
+    let looked: Option<Vec<Option<Glanced>>> = looked.into_iter().collect();
+    Some(looked?.into_iter().flatten().collect())
 }
 
 impl Proven {

@@ -288,7 +288,7 @@ pub struct Observation {
 impl Observation {
     /// So many observations have a digest of their own in a key: many are digested by several threads, and of those that are
     /// known to be as they were only the digests are needed.
-    pub const GROUP: usize = 256;
+    pub const GROUP: usize = 512;
 
     /// What counts of `observations` in a key: digests of paths and states, in order, of [`GROUP`](Observation::GROUP) at a time.
     pub fn digests(observations: &[Observation]) -> Vec<Digest> {

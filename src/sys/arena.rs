@@ -48,16 +48,19 @@ impl<const SIZE: usize> Arena<SIZE> {
     }
 
     /// Takes a piece off the front; `None` when it is better had from the system.
+    #[inline]
     fn take(&self, layout: Layout) -> Option<*mut u8> {
         if layout.size() > Self::LARGE { None } else { self.take_before(Self::ORDINARY, layout) }
     }
 
-    /// What the system gave, or a piece of the reserve, if it had nothing.
+    /// What the system gave, or a piece of the reserve, if it had nothing. Apart, so that what comes before stays small.
+    #[cold]
     fn or_reserve(&self, given: *mut u8, layout: Layout) -> *mut u8 {
         if given.is_null() { self.take_before(SIZE, layout).unwrap_or(given) } else { given }
     }
 
     /// Takes a piece off the front that ends before `most`; `None` when it does not fit.
+    #[inline]
     fn take_before(&self, most: usize, layout: Layout) -> Option<*mut u8> {
         if layout.align() > align_of::<Memory<SIZE>>() {
             return None;
