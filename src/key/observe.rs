@@ -86,8 +86,7 @@ impl Observed {
 
     fn seen(&self) -> &(Vec<Observation>, Vec<Option<Stamp>>) {
         self.seen.get_or_init(|| match &self.how {
-            // All of it was read once.
-            How::Proven(proven) => proven.observations().unwrap_or_default(),
+            How::Proven(proven) => proven.observations().unwrap_or_else(|_| lost()),
             How::Gathered(_) => Default::default(),
         })
     }
@@ -301,10 +300,20 @@ pub fn confirm(
     }
     let after =
         observe(request, command, &mut || before.observations().to_vec(), memory, apart_from).map_err(reason)?;
+    if after.seen() == &lost() {
+        return Err(Reason::StoreUnusable("what is known of many inputs cannot be read any more".to_owned()));
+    }
     if let Some(path) = first_difference(before, &after) {
         return Err(Reason::InputChanged(path));
     }
     Ok(after)
+}
+
+/// What stands for observations that were proven and cannot be read once more: something that is nowhere, so that no call with
+/// it answers to anything.
+fn lost() -> (Vec<Observation>, Vec<Option<Stamp>>) {
+    let nowhere = Observation { path: PathBuf::new(), facet: Facet::Whole, state: State::Special(0), stamp: None };
+    (vec![nowhere], vec![None])
 }
 
 /// The path of the first difference between two looks at the same command.

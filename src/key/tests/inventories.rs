@@ -2,15 +2,17 @@
 
 use std::cell::Cell;
 use std::fs;
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use super::world::{Memory, World, request, shown};
-use crate::key::{ObserveError, Observed, observe};
-use crate::model::{CommandDigest, Inventory, Observation, Request, Room};
+use crate::key::{ObserveError, Observed, confirm, observe};
+use crate::model::{CommandDigest, Digest, Fields, Inventory, Key, Observation, Request, Room, Shelf, Writer};
 use crate::sys::stamp;
 
 #[derive(Clone, Debug)]
@@ -105,6 +107,81 @@ fn requests() -> Vec<Request> {
 fn look(world: &World, request: &Request, inventory: Option<Inventory>) -> Result<Observed, ObserveError> {
     let memory = Memory { inventory, ..Memory::default() };
     observe(request, &world.command(request), &mut Vec::new, &memory, &[world.path("tree/b/l")])
+}
+
+/// What can be read so often, and not once more.
+#[derive(Debug)]
+struct Failing {
+    bytes: Vec<u8>,
+    left: AtomicUsize,
+}
+
+impl Shelf for Failing {
+    fn bytes<'a>(&'a self, range: Range<u64>, buffer: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        left.ok().and_then(|_| self.bytes.bytes(range, buffer))
+    }
+}
+
+#[test]
+fn what_was_proven_and_cannot_be_read_once_more_answers_for_nothing() {
+    let (world, request) = (World::new(), request(&["-i", "tree"]));
+    ["a", "b"].iter().for_each(|name| drop(world.write(format!("tree/{name}"), name)));
+    tick(&world);
+    let before = look(&world, &request, None).unwrap();
+    let (body, bytes) = before.inventory_in_time().unwrap().encode();
+    let known = |times| {
+        let range = 0..bytes.len() as u64;
+        let shelf = Failing { bytes: bytes.clone(), left: AtomicUsize::new(times) };
+        Inventory::decode(&body, Arc::new(shelf), range, &mut Room::of(Room::OWN)).unwrap()
+    };
+    let confirmed = |times| {
+        let memory = Memory { inventory: Some(known(times)), ..Memory::default() };
+        confirm(&request, &world.command(&request), &before, &memory, &[world.path("tree/b/l")])
+    };
+    // Not at all: an ordinary look. Once: it is proven, and then lost.
+    assert!(confirmed(0).is_ok_and(|after| !after.is_proven()));
+    let refused = confirmed(1).unwrap_err().to_string();
+    assert!(refused.ends_with("what is known of many inputs cannot be read any more"), "{refused}");
+    let after = confirmed(2).unwrap();
+    assert!(after.is_proven());
+    assert_eq!(Observation::digests(after.observations()), Observation::digests(before.observations()));
+    let lost = look(&world, &request, Some(known(1))).unwrap();
+    assert!(lost.is_proven() && lost.inventory().is_none());
+    let keys = |digests: &[Digest]| Key::of(&CommandDigest::of_parts(b"c"), digests, None);
+    assert_ne!(keys(&Observation::digests(lost.observations())), keys(&[]));
+    assert_ne!(lost.observations(), before.observations());
+}
+
+#[test]
+fn blocks_that_are_no_groups_prove_nothing() {
+    let (world, request) = (World::new(), request(&["-i", "tree"]));
+    ["a", "b"].iter().for_each(|name| drop(world.write(format!("tree/{name}"), name)));
+    tick(&world);
+    let one = look(&world, &request, None).unwrap().inventory_in_time().unwrap();
+    let all = one.observations(&mut Room::of(Room::OWN)).unwrap();
+    assert!(look(&world, &request, Some(one.clone())).unwrap().is_proven());
+    // As one of a fleche would be that makes smaller groups.
+    let halves = all
+        .chunks(all.len() / 2 + 1)
+        .map(|half| Inventory::of(one.identity, half, one.folders.clone(), one.links.clone()).encode());
+    let (bodies, blocks): (Vec<Vec<u8>>, Vec<Vec<u8>>) = halves.unzip();
+    let told = one.folders.len() + one.links.len();
+    let fields = |body: &[u8], range: Range<usize>| {
+        let mut writer = Writer::new();
+        let fields = Fields::of(body).map(Result::unwrap).collect::<Vec<_>>();
+        let end = range.end.min(fields.len());
+        fields[range.start..end].iter().for_each(|(name, value)| {
+            writer.field(std::str::from_utf8(name).unwrap(), value);
+        });
+        writer.into_bytes()
+    };
+    let body = [fields(&bodies[0], 0..2), fields(&bodies[1], 1..2), fields(&bodies[0], 2..2 + told)].concat();
+    let (blocks, mut room) = (blocks.concat(), Room::of(Room::OWN));
+    let end = blocks.len() as u64;
+    let smaller = Inventory::decode(&body, Arc::new(blocks), 0..end, &mut room).unwrap();
+    assert_eq!(smaller.observations(&mut room).as_ref(), Ok(&all));
+    assert!(!look(&world, &request, Some(smaller)).unwrap().is_proven());
 }
 
 /// Waits until the clock by which files are stamped has gone on.
