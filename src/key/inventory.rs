@@ -24,8 +24,6 @@ use super::walk::{self, Trail};
 const FOLDERS: usize = 256;
 /// One thread looks at so many parts sooner than a second one is started.
 const FEW_PARTS: usize = 2;
-/// Parts that a thread takes at a time: enough neighbours are in the same folders.
-const PARTS: usize = 1;
 
 /// What was found where an inventory tells, without reading what is proven.
 #[derive(Debug)]
@@ -115,7 +113,7 @@ fn glanced(inventory: &Inventory, root: &Path) -> Option<Vec<Glanced>> {
     let threads = if parts.len() > FEW_PARTS { look::threads() } else { 1 };
     let looked = threads::share(
         &parts,
-        PARTS,
+        1,
         threads,
         || (Glances::below(root), Vec::new()),
         |(glances, buffer), parts| {

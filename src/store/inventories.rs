@@ -32,12 +32,10 @@ impl Store {
         let Opened::File(file, stat) = self.folder.open(&name(identity)).ok()? else { return None };
         let length = u64::try_from(stat.st_size).ok().filter(|length| *length <= bounds.most)?;
         let beginning = folder::beginning(&file, length, BEGINNING, frame::before_appendix).ok()?;
-        let parts = frame::open_parts(Kind::Inventory, &beginning).ok()?;
-        let blocks = frame::before_appendix(&beginning)?..length;
-        // It is read while the file's beginning is on its way to the shelf.
-        let body = parts.body.to_vec();
         let shelf = Arc::new(Opening { beginning, file });
-        let inventory = Inventory::decode(&body, shelf, blocks, &mut bounds.room()).ok()?;
+        let parts = frame::open_parts(Kind::Inventory, &shelf.beginning).ok()?;
+        let blocks = frame::before_appendix(&shelf.beginning)?..length;
+        let inventory = Inventory::decode(parts.body, shelf.clone(), blocks, &mut bounds.room()).ok()?;
         (inventory.identity == *identity).then_some(inventory)
     }
 }

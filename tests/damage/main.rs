@@ -7,11 +7,12 @@ mod catalogue;
 mod copies;
 mod foreign;
 #[path = "../cli/form.rs"]
-#[allow(dead_code)]
 mod form;
 mod harm;
 mod kinds;
 mod many;
+#[path = "../cli/parts.rs"]
+mod parts;
 mod places;
 mod questions;
 mod rights;

@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::form::{Progress, is_long, of_form, part};
+use crate::form::{is_long, of_form};
+use crate::parts::{Progress, part};
 use crate::scene::Scene;
 
 const THREADS: usize = 2;

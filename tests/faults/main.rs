@@ -2,12 +2,13 @@
 
 mod calls;
 mod compound;
-#[allow(dead_code)]
 #[path = "../cli/form.rs"]
 mod form;
 mod injector;
 mod limits;
 mod operations;
+#[path = "../cli/parts.rs"]
+mod parts;
 mod power_cut;
 mod random;
 mod registers;

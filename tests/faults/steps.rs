@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::calls::{Effect, Kind};
-use crate::form::{is_long, part};
+use crate::form::is_long;
 use crate::injector::{Blow, Call, Extent, Fault};
+use crate::parts::part;
 
 /// Errors that the short form takes of each operation.
 pub const ERRORS_OF_EACH: usize = 32;

@@ -6,9 +6,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::calls::Kind;
-use crate::form::{Progress, of_form};
+use crate::form::of_form;
 use crate::injector::{Blow, Call, Extent, Fault, Report};
 use crate::operations::{self, Aim, Bare, Leftovers, Operation, State, as_bare, nothing_lost};
+use crate::parts::Progress;
 use crate::steps::{self, Steps};
 use crate::ward::Ward;
 use crate::world::Outcome;

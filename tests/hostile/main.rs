@@ -4,7 +4,6 @@
 mod canary;
 mod forgery;
 #[path = "../cli/form.rs"]
-#[allow(dead_code)]
 mod form;
 mod imports;
 mod outcomes;

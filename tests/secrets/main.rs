@@ -6,7 +6,6 @@ mod canary;
 mod catalogue;
 mod forgotten;
 #[path = "../cli/form.rs"]
-#[allow(dead_code)]
 mod form;
 mod modes;
 mod others;

@@ -5,7 +5,8 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Child;
 
-use crate::form::{Progress, of_form, part};
+use crate::form::of_form;
+use crate::parts::{Progress, part};
 use crate::starter::{ended, on_two_threads};
 use crate::world::{Session, World};
 
