@@ -53,8 +53,18 @@ impl<const SIZE: usize> Arena<SIZE> {
         if layout.size() > Self::LARGE { None } else { self.take_before(Self::ORDINARY, layout) }
     }
 
-    /// What the system gave, or a piece of the reserve, if it had nothing. Apart, so that what comes before stays small.
+    /// A block of the system's, or of the reserve. Apart, so that what comes before it stays small.
+    ///
+    /// # Safety
+    /// As `GlobalAlloc::alloc`.
     #[cold]
+    #[inline(never)]
+    unsafe fn beyond(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the same layout, by the caller's contract.
+        self.or_reserve(unsafe { System.alloc(layout) }, layout)
+    }
+
+    /// What the system gave, or a piece of the reserve, if it had nothing.
     fn or_reserve(&self, given: *mut u8, layout: Layout) -> *mut u8 {
         if given.is_null() { self.take_before(SIZE, layout).unwrap_or(given) } else { given }
     }
@@ -99,7 +109,7 @@ unsafe impl<const SIZE: usize> GlobalAlloc for Arena<SIZE> {
         match self.take(layout) {
             Some(block) => block,
             // SAFETY: the same layout, by the caller's contract.
-            None => self.or_reserve(unsafe { System.alloc(layout) }, layout),
+            None => unsafe { self.beyond(layout) },
         }
     }
 
