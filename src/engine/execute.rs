@@ -13,6 +13,7 @@ use super::beyond::Beyond;
 use super::explain;
 use super::isolation::Enclosure;
 use super::lookup::{Freshness, Sought};
+use super::nested;
 use super::outputs::{self, Before};
 use super::recognise::check_writable;
 use super::record::{Capture, record};
@@ -172,15 +173,18 @@ impl super::Run<'_> {
             }
         }
         drop(lock);
+        if run.trace.as_ref().is_some_and(|trace| nested::left_due(trace, store)) {
+            store.leave_due();
+        }
         look_after(store);
         Ok(run.status)
     }
 }
 
-/// Keeps the cache within its limits in the background, if the lot fell on this run. A forked process shares our locks, so
-/// it opens the cache anew.
+/// Keeps the cache within its limits in the background, if the lot fell on this run or on one that is nested in it. A forked
+/// process shares our locks, so it opens the cache anew.
 pub fn look_after(store: &Store) {
-    if store.is_due() {
+    if store.is_due() && !nested::leave_due(store) {
         // Where no process can be made, the lot will fall on another run.
         let _ = exec::background(None, || {
             if let Ok(own) = store.reopened() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use crate::exec::trace::nested;
 use crate::key;
-use crate::model::{Account, Answer, Cache, Facet, Output, OutputKind, Reason, Trail};
+use crate::model::{Account, Answer, Cache, Facet, Output, OutputKind, Reason, Trace, Trail};
 use crate::store::Store;
 
 use super::lookup::Sought;
@@ -24,6 +24,17 @@ pub fn introduce(caches: &[Cache]) -> bool {
 /// From now on what this run looks at itself does not count; where the watcher could not do that, too much counts.
 pub fn exempt() {
     nested::exempt();
+}
+
+/// Leaves it to the run in whose command this one is to look after the store, as what a command leaves behind it keeps that
+/// from being stored; whether there is one.
+pub fn leave_due(store: &Store) -> bool {
+    nested::leave_due(store.folder())
+}
+
+/// Whether a run in a command left it to look after the store.
+pub fn left_due(trace: &Trace, store: &Store) -> bool {
+    !trace.due.is_empty() && store.folder().canonicalize().is_ok_and(|folder| trace.due.contains(&folder))
 }
 
 /// What the watcher was told of a call that is about to be replayed. Unless it [`holds`](Telling::holds), that is taken back.

@@ -3,7 +3,7 @@
 //! A system call is seen when it is entered: what is at its paths is looked at before the command can touch it, and
 //! whether the call succeeds is told only by a look after the run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -22,6 +22,9 @@ pub struct Trace {
     /// Whether a path led from the root to something that is neither below it nor of the system: another root may have another
     /// thing there.
     pub leaves_root: bool,
+    /// The folders of the stores that runs in it would have looked after, had that not left processes behind: for the
+    /// outermost run alone.
+    pub due: BTreeSet<PathBuf>,
 }
 
 /// A path that was touched.

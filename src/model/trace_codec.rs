@@ -268,6 +268,7 @@ mod tests {
             ],
             stdin_used: true,
             leaves_root: true,
+            ..Trace::default()
         };
         let bytes = trace.encode();
         assert_eq!(Trace::decode(&bytes), Ok(trace));

@@ -120,7 +120,7 @@ pub struct Store {
     session: Option<String>,
     /// What it is kept within, by those who store in it.
     limits: CacheLimits,
-    /// Whether it fell on this process to see to that.
+    /// Whether it is on this process to see to that.
     is_due: AtomicBool,
     /// Whether it has waited for others who write the catalogue for as long as it waits, in vain.
     has_waited: AtomicBool,

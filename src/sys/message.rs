@@ -35,10 +35,12 @@ pub enum Verb {
     Collect = 6,
     /// What was collected is to be written here.
     Fetch = 7,
+    /// The store in this folder is to be looked after when the command is over: its processes may leave nobody behind.
+    Due = 8,
 }
 
-const VERBS: [Verb; 7] =
-    [Verb::Apart, Verb::Exempt, Verb::Account, Verb::Refuse, Verb::Scope, Verb::Collect, Verb::Fetch];
+const VERBS: [Verb; 8] =
+    [Verb::Apart, Verb::Exempt, Verb::Account, Verb::Refuse, Verb::Scope, Verb::Collect, Verb::Fetch, Verb::Due];
 
 /// What a process tells its watcher, as far as registers go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -63,7 +63,7 @@ fn carried_on(lines: &[String], variables: impl Fn(&str) -> Vec<(&'static str, S
     };
     assert_eq!(run("0"), 3);
     let (binary, carried) = (fs::read(world.path("demo")).unwrap(), fs::read(world.path("calls.fleche")).unwrap());
-    fs::remove_dir_all(world.cache()).unwrap();
+    world.remove_cache();
     for made in ["demo", "main.o", "list.o"] {
         fs::remove_file(world.path(made)).unwrap();
     }

@@ -40,6 +40,7 @@ fn world() -> (World, Vec<String>) {
         let words = ["run", "--pure", "-p", project, "-t", "odd=$(touch x)", "--", "printf", word];
         assert_eq!(world.fleche(words).run().code(), 0);
     }
+    world.is_alone();
     let keys = world.fleche(["query"]).run().stdout();
     let keys: Vec<String> = keys.lines().map(|line| line[..12].to_owned()).collect();
     assert_eq!(keys.len(), 2);
@@ -143,6 +144,7 @@ fn a_locked_catalogue_is_read_without_waiting() {
 }
 
 fn everything(world: &World) -> Vec<String> {
+    world.is_alone();
     let mut names: Vec<String> = walkdir::WalkDir::new(world.cache())
         .into_iter()
         .map(|entry| entry.unwrap().into_path().display().to_string())

@@ -12,6 +12,7 @@ fn ask(world: &World, options: &[&str]) -> Outcome {
 
 /// All files of a folder of the cache.
 fn files(world: &World, folder: &str) -> Vec<PathBuf> {
+    world.is_alone();
     let entries = walkdir::WalkDir::new(world.cache().join(folder)).into_iter().filter_map(Result::ok);
     let mut files: Vec<_> =
         entries.filter(|entry| entry.file_type().is_file()).map(|entry| entry.into_path()).collect();

@@ -54,6 +54,7 @@ fn no_cache_is_made_for_it() {
     assert!(!world.home().join(".cache").exists());
     // The key is the same once there is a cache, with a secret of its own.
     world.fleche(["run", "-i", "input", "--", "./tool"]).prints("out\n");
+    world.is_alone();
     let before = everything(&world.cache());
     assert_eq!(key(&world, &[]), first);
     assert_eq!(piped(&world), of_input);

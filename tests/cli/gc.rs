@@ -36,6 +36,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// Removes the calls of the tool with this file as its argument, and nothing that they name.
 fn forget(world: &World, name: &str) {
+    world.is_alone();
     let keys = world.fleche(["query", "--arg", &format!("1={name}")]).run().stdout();
     for key in keys.lines() {
         fs::remove_file(world.cache().join("calls").join(&key[..2]).join(&key[2..])).unwrap();

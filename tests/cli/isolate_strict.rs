@@ -177,7 +177,7 @@ fn an_ordinary_user_is_confined_as_well() {
     let secret = world.root().join("secret");
     fs::write(&secret, "secret\n").unwrap();
     world.give_away();
-    let _ = fs::remove_dir_all(world.cache());
+    world.remove_cache();
     let line = format!("id -u; cat in > out; cat {}", secret.display());
     let words = ["run", "--isolate=strict", "-i", "in", "-o", "out", "--", "/bin/sh", "-c", &line];
     let outcome = world.program(world.root().join("fleche"), words).by_somebody().run();

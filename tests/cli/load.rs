@@ -61,7 +61,7 @@ fn a_value_is_printed_by_its_digest() {
 fn how_the_streams_are_connected_now_does_not_matter() {
     let (world, _) = world();
     for how in [">log 2>&1", ">log 2>other", ">log"] {
-        fs::remove_dir_all(world.cache()).unwrap();
+        world.remove_cache();
         let line = COMMAND.join(" ");
         world.shell(&format!("fleche run --cache-exit 3 {line} {how}")).run();
         assert!(world.shell(&format!("fleche load {line} | head -c 1")).run().stdout().starts_with('a'), "{how}");

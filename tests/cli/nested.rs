@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::world::{World, search_path};
+use crate::world::{World, eventually, search_path};
 
 /// What became of the runs that one line led to, in the order in which they ended.
 #[track_caller]
@@ -88,6 +88,32 @@ fn what_an_inner_hit_did_not_read_counts_all_the_same() {
             run(&world, &second, BOTH_STORED, "of\n");
         }
     }
+}
+
+#[test]
+fn what_the_inner_one_stores_keeps_the_cache_within_its_limits_and_the_outer_one_from_nothing() {
+    let world = World::new();
+    let config = world.home().join(".config/fleche/config.toml");
+    let count = || world.fleche(["query", "--count"]).run().stdout().trim().parse::<usize>().unwrap();
+    // A hundredth of the limit or more is looked after for sure; what the outer one adds hardly ever is.
+    let inner = |number: usize| format!("fleche run --pure -- seq {number} 60000 > /dev/null");
+    for number in 0..40 {
+        world.shell(&inner(number)).prints("");
+    }
+    world.write(&config, "[caches.local]\nmax-size = \"5MiB\"\n");
+    assert_eq!(count(), 40);
+    run(&world, &inner(40), BOTH_STORED, "");
+    eventually("a cache within its limits", || count() < 30);
+    world.is_alone();
+    // Three levels: it is the outermost that nobody watches.
+    fs::remove_file(&config).unwrap();
+    for number in 41..80 {
+        world.shell(&inner(number)).prints("");
+    }
+    world.write(&config, "[caches.local]\nmax-size = \"5MiB\"\n");
+    assert!(count() > 40);
+    run(&world, &format!("fleche run -- sh -c '{}'", inner(80)), &["stored", "stored", "stored"], "");
+    eventually("a cache within its limits", || count() < 30);
 }
 
 #[test]

@@ -286,6 +286,7 @@ fn mode_off_touches_no_cache() {
 fn mode_read_only_replays_and_writes_nothing() {
     let world = world("cat input");
     says(&world, &[], "1\n", "");
+    world.is_alone();
     let before = listing(&world.cache());
     says(&world, &["-v", "--mode", "read-only"], "1\n", HIT);
     assert_eq!(world.executions("tool"), 1);
@@ -342,7 +343,7 @@ fn tags_come_from_flags_and_variables() {
     let world = world("echo out");
     let tags = |options: &[&str], variables: &[(&str, &str)]| {
         // A call that is stored anew would keep those that it had.
-        let _ = fs::remove_dir_all(world.cache());
+        world.remove_cache();
         let session = tool(&world, options);
         variables.iter().fold(session, |session, (name, value)| session.env(name, value)).prints("out\n");
         let tags = shown(&world, &tool_key(&world, &[]))["tags"].clone();

@@ -13,6 +13,7 @@ fn world() -> World {
     world.fleche(["run", "--pure", "--", "echo", "whole"]).prints("whole\n");
     world.fleche(["run", "--pure", "--", "echo", "broken"]).prints("broken\n");
     let key = world.fleche(["query", "--only", "--arg", "broken"]).run().stdout();
+    world.is_alone();
     let file = world.cache().join("calls").join(&key[..2]).join(key[2..].trim());
     let mut bytes = fs::read(&file).unwrap();
     bytes[20] ^= 1;
@@ -24,6 +25,7 @@ fn world() -> World {
 
 /// Every file of the cache with its bytes, the catalogue left out.
 fn files(world: &World) -> BTreeMap<PathBuf, Vec<u8>> {
+    world.is_alone();
     let entries = walkdir::WalkDir::new(world.cache()).into_iter().map(|entry| entry.unwrap().into_path());
     let is_kept =
         |path: &PathBuf| path.is_file() && !path.file_name().unwrap().to_str().unwrap().starts_with("index.sqlite");

@@ -132,7 +132,7 @@ fn a_call_of_a_project_stays_where_its_result_belongs() {
         redigest(&world).prints(&format!("{former}\t{now}\n"));
         let is_hit = |checkout: &str| fleche(&["run", "-v"], checkout).run().stderr().starts_with("fleche: hit");
         assert_eq!(checkouts.map(is_hit), hits, "{line}");
-        std::fs::remove_dir_all(world.cache()).unwrap();
+        world.remove_cache();
     }
 }
 

@@ -104,6 +104,7 @@ fn a_read_only_cache_refuses_every_road() {
     let key = with(&world, "team", &["query"]).run().stdout().trim().to_owned();
     let team = world.root().join("team");
     // What `query` keeps for questions.
+    world.is_alone();
     let before = state(&team);
     let refused: [&[&str]; 8] = [
         &["tag", &key, "a=b"],

@@ -52,6 +52,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 /// The one file below a folder of the cache.
 #[track_caller]
 fn only_file(world: &World, folder: &str) -> PathBuf {
+    world.is_alone();
     let mut files = files(&world.cache().join(folder));
     assert_eq!(files.len(), 1, "{files:?}");
     files.remove(0)
@@ -162,6 +163,7 @@ fn a_folder_of_something_else_is_left_alone() {
 fn a_newer_cache_is_left_alone() {
     let world = world();
     as_bare(&world, tool(&world));
+    world.is_alone();
     fs::rename(world.cache().join("layout-1"), world.cache().join("layout-999")).unwrap();
     let before = files(&world.cache());
     unusable(&world, &format!("a newer fleche made `{}`", world.cache().display()));
@@ -433,7 +435,7 @@ fn the_whole_cache_may_be_removed_at_any_time() {
     for executions in 1..4 {
         as_bare(&world, tool(&world));
         assert_eq!(world.executions("tool"), executions);
-        fs::remove_dir_all(world.cache()).unwrap();
+        world.remove_cache();
     }
     world.fleche(["table"]).ends(1, "", "fleche: no call matches\n");
 }

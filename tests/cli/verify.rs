@@ -17,6 +17,7 @@ fn world() -> World {
 fn run(world: &World) {
     let _ = fs::remove_file(world.path("large"));
     world.fleche(["run", "-i", "input", "-o", "large", "--", "./tool"]).prints("1\n");
+    world.is_alone();
     assert_eq!(fs::metadata(world.path("large")).unwrap().len(), 30_000);
 }
 

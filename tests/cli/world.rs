@@ -55,6 +55,28 @@ impl World {
         self.home().join(".cache/fleche")
     }
 
+    /// Waits until no process works in this world any more: what a run that was killed still does, or one on which the lot
+    /// fell to look after its cache, is of no account to what is asked next.
+    pub fn is_alone(&self) {
+        let root = self.root();
+        let is_here = |entry: std::io::Result<fs::DirEntry>| {
+            entry
+                .and_then(|entry| fs::read_link(entry.path().join("cwd")))
+                .is_ok_and(|folder| folder.starts_with(&root))
+        };
+        let is_nobody_here = || !fs::read_dir("/proc").unwrap().any(is_here);
+        // Twice: what was listed may have left its work to a child that was not.
+        eventually("every process ends", || is_nobody_here() && is_nobody_here());
+    }
+
+    /// Removes the cache, if there is one.
+    pub fn remove_cache(&self) {
+        self.is_alone();
+        if self.cache().exists() {
+            fs::remove_dir_all(self.cache()).unwrap();
+        }
+    }
+
     /// Gives the world to an ordinary user, whom [`Session::by_somebody`] makes of root: root may read
     /// and write everything, and so cannot be refused anything.
     ///

@@ -208,6 +208,7 @@ impl Scene {
 
     /// Makes the cache what it was.
     pub fn restore(&self) {
+        self.world.is_alone();
         clear(&self.cache());
         copy(&self.pristine(), &self.cache(), self);
     }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::calls::Ground;
 use crate::form::is_long;
 use crate::injector::{self, Fault, Report};
-use crate::world::{Outcome, Session, World, eventually, settle};
+use crate::world::{Outcome, Session, World, settle};
 
 /// A world and the state that it begins with.
 pub struct Ward {
@@ -77,19 +77,8 @@ impl Ward {
     /// Runs fleche with a fault, or without.
     pub fn struck(&self, mut session: Session, fault: Option<Fault>) -> Report {
         let report = injector::run(session.command(), &self.ground(), fault);
-        self.is_alone();
+        self.world.is_alone();
         report
-    }
-
-    /// What a command whose fleche was killed still does is of no account to the next one.
-    fn is_alone(&self) {
-        let root = self.world.root();
-        let is_here = |entry: io::Result<fs::DirEntry>| {
-            entry
-                .and_then(|entry| fs::read_link(entry.path().join("cwd")))
-                .is_ok_and(|folder| folder.starts_with(&root))
-        };
-        eventually("every process ends", || !fs::read_dir("/proc").unwrap().any(is_here));
     }
 
     /// The files of commands.

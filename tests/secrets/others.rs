@@ -197,6 +197,7 @@ fn a_folder_that_others_had_their_hands_on_is_not_used() {
     for (what, harm, said) in HARMS {
         let Some(town) = Town::new("a folder of others") else { return };
         harm(&town, &town.cache(OWNER));
+        town.world.is_alone();
         let homes = || [OWNER, OTHER].map(|user| picture(&town.home(user)));
         let (before, bare) = (homes(), bare(&town, OWNER));
         assert_eq!((bare.code(), bare.stdout().as_str()), (3, "1\n"));
@@ -307,6 +308,7 @@ fn root_leaves_nothing_in_a_users_home() {
         if has_cache {
             assert_eq!(town.by(OWNER, &RUN).run().code(), 3);
         }
+        town.world.is_alone();
         let (before, bare) = (picture(&town.home(OWNER)), bare(&town, 0));
         for words in [
             &RUN[..],

@@ -62,6 +62,7 @@ fn a_cache_that_is_made_beside_another_user_is_ones_own() {
     let lure = town.home(OTHER).join("lure");
     assert_eq!(town.by(OTHER, &["run", "--cache", lure.to_str().unwrap(), "--pure", "--", "true"]).run().code(), 0);
     mode(&lure, 0o777);
+    town.world.is_alone();
     let (before, place) = ([&precious, &lure].map(|path| picture(path)), shared.join("cache"));
     let (stop, planted, refused) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
@@ -85,6 +86,7 @@ fn a_cache_that_is_made_beside_another_user_is_ones_own() {
                 && std::os::unix::fs::MetadataExt::uid(&found) == OWNER
             {
                 assert!(found.is_dir(), "{found:?}");
+                town.world.is_alone();
                 let _ = fs::remove_dir_all(&place);
             }
         }

@@ -80,6 +80,7 @@ fn with_rights_of_its_own_fleche_goes_by_nothing_that_its_caller_says() {
         let theirs = town.cache(OTHER);
         let (poisoned, theirs) = (poisoned.to_str().unwrap(), theirs.to_str().unwrap());
         let fleche = fleche.to_str().unwrap();
+        town.world.is_alone();
         let before = [OWNER, OTHER].map(|user| picture(&town.home(user)));
         let work = picture(&town.world.work());
         for words in [

@@ -271,7 +271,7 @@ fn killed_while_storing(stage: &Stage) -> Done {
     let mut kills = 0;
     for (calls, most) in [("renameat,renameat2", 8), ("unlinkat", 3), ("write", 12)] {
         for at in 1..=most {
-            fs::remove_dir_all(stage.world.cache()).ok();
+            stage.world.remove_cache();
             let inject = format!("inject={calls}:signal=SIGKILL:when={at}");
             let words = ["-qq", "-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", &inject, fleche];
             let mut session = stage.with_secrets(stage.world.program("strace", words));
@@ -467,6 +467,7 @@ fn housekeeping(stage: &Stage) -> Done {
 /// A call that is put aside, and the catalogue as well.
 fn damaged(stage: &Stage) -> Done {
     declared(stage, &[]);
+    stage.world.is_alone();
     let calls = walkdir::WalkDir::new(stage.world.cache().join("calls"));
     let call = calls.into_iter().flatten().find(|entry| entry.file_type().is_file()).unwrap().into_path();
     let mut bytes = fs::read(&call).unwrap();

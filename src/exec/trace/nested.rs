@@ -40,6 +40,11 @@ pub fn refuse() {
     message::tell(Verb::Refuse, &[]);
 }
 
+/// Leaves it to the outermost run to look after the store in `folder`, which must be absolute; whether somebody heard it.
+pub fn leave_due(folder: &Path) -> bool {
+    message::tell(Verb::Due, folder.as_os_str().as_bytes()).is_some()
+}
+
 /// The folder that the bytes of a message name, without links if it is there.
 pub fn folder(bytes: &[u8]) -> Option<PathBuf> {
     let path = Path::new(OsStr::from_bytes(bytes));
@@ -231,7 +236,7 @@ mod tests {
             touched: [("/a".into(), touch(&["b", "scratch"])), ("/a/scratch".into(), touch(&[]))].into(),
             refusals: vec![Reason::Network("inet".into()), Reason::LeftBehind],
             stdin_used: true,
-            leaves_root: false,
+            ..Trace::default()
         };
         let trace = of_interest(&watch, trace);
         assert_eq!((trace.touched.len(), trace.stdin_used, trace.refusals), (1, false, vec![Reason::LeftBehind]));

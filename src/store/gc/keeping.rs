@@ -5,6 +5,7 @@
 //! of the limit. So on average there is one look for each hundredth, however many processes store, and what one misses the
 //! next one finds. The lot is the call's own key, which is as good as random.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::fs::statvfs;
@@ -47,13 +48,18 @@ impl Store {
     /// Draws the lot for a call that was stored and added so many bytes.
     pub(in crate::store) fn draw(&self, key: &Key, added: u64) {
         if self.is_drawn(key, added) {
-            self.is_due.store(true, std::sync::atomic::Ordering::Relaxed);
+            self.leave_due();
         }
     }
 
-    /// Whether the lot fell on this process to [`look after`](Store::look_after) the cache.
+    /// Whether it is on this process to [`look after`](Store::look_after) the cache, by lot or because it was left to it.
     pub fn is_due(&self) -> bool {
-        self.is_due.load(std::sync::atomic::Ordering::Relaxed)
+        self.is_due.load(Ordering::Relaxed)
+    }
+
+    /// Leaves it to this process to look after the cache.
+    pub fn leave_due(&self) {
+        self.is_due.store(true, Ordering::Relaxed);
     }
 
     fn is_drawn(&self, key: &Key, added: u64) -> bool {

@@ -4,8 +4,9 @@
 //! an account of what that would have looked at and left. Where it runs the command, that is watched as all the others are,
 //! and what it and all that it starts do is noted a second time, in a scope that the nested run collects in the end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -47,6 +48,8 @@ pub struct Nest {
     strangers: HashMap<i32, u64>,
     /// In which scopes threads are, by the owners, and since when that is known.
     members: HashMap<i32, (Vec<i32>, u64)>,
+    /// The stores that nested runs left to be looked after.
+    due: BTreeSet<PathBuf>,
     /// Whether the filter tells of the use of descriptor 0.
     stdin: Descriptor0,
 }
@@ -88,13 +91,14 @@ impl Nest {
             exempt: Vec::new(),
             strangers: HashMap::new(),
             members: HashMap::new(),
+            due: BTreeSet::new(),
             stdin,
         }
     }
 
     /// Gives up what was seen.
     pub fn take_trace(&mut self) -> Trace {
-        self.all.take_trace()
+        Trace { due: std::mem::take(&mut self.due), ..self.all.take_trace() }
     }
 
     /// Looks at nothing any more.
@@ -219,6 +223,9 @@ impl Nest {
             Verb::Apart => {
                 let folder = super::super::nested::folder(bytes)?;
                 self.observers().for_each(|observer| observer.leave_apart(&folder));
+            }
+            Verb::Due => {
+                self.due.insert(super::super::nested::folder(bytes)?);
             }
             Verb::Exempt => {
                 if !self.exempt.iter().any(|owner| owner.process == process.id() && owner.lives()) {
