@@ -58,11 +58,15 @@ mod made {
         put("ledger", "all", &ledger())?;
         let stamp = stamp(3);
         put("stamp", "one", &fuzzing::stamp_bytes(&stamp, &Remembered { digest: Digest::of(b"x"), binary: true }))?;
-        let (body, blocks) = inventory(stamp).encode();
-        put("inventory", "one", &[&(body.len() as u16).to_le_bytes(), &body[..], &blocks].concat())?;
-        // The number of devices, of which there is one, and of stamps, which have 36 bytes each.
-        let stamps = 16 + 8 + 36 * whole().len() as u16;
-        put("inventory", "block", &[&stamps.to_le_bytes()[..], &blocks].concat())?;
+        for (name, observations) in [("one", whole()), ("plain", plain())] {
+            let (body, blocks) = inventory(stamp, &observations).encode();
+            put("inventory", name, &[&(body.len() as u16).to_le_bytes(), &body[..], &blocks].concat())?;
+            let [outline, stamps, _] = lengths(&body).expect("it has one group");
+            if outline > 0 {
+                put("inventory", &format!("{name}-outline"), &blocks[..outline])?;
+            }
+            put("inventory", &format!("{name}-block"), &[&(stamps as u16).to_le_bytes(), &blocks[outline..]].concat())?;
+        }
         for (number, text) in CONFIGURATIONS.iter().enumerate() {
             put("configuration", &number.to_string(), text.as_bytes())?;
         }
@@ -83,7 +87,15 @@ mod made {
         Stamp { device: 1, inode: number, size: 3, modified: -4, changed: 5, mode: 0o100_644 }
     }
 
-    fn inventory(stamp: Stamp) -> Inventory {
+    /// The lengths of the parts of an inventory's first group, in bytes.
+    fn lengths(body: &[u8]) -> Result<[usize; 3], Malformed> {
+        let group = Fields::of(body).flatten().find(|(name, _)| *name == b"group");
+        let mut reader = Reader::new(group.ok_or(Malformed("inventory"))?.1);
+        let mut length = || reader.digest().and_then(|_| reader.number()).map(|length| length as usize);
+        Ok([length()?, length()?, length()?])
+    }
+
+    fn inventory(stamp: Stamp, observations: &[Observation]) -> Inventory {
         let mut names = Names::default();
         names.add("a.c".as_ref(), 0o100_000);
         let folders = vec![
@@ -94,7 +106,7 @@ mod made {
             Ended { link: "/root/l".into(), end: Some("/root/src".into()), is_folder: true },
             Ended { link: "/root/m".into(), end: None, is_folder: false },
         ];
-        Inventory::of(Digest::of(b"look"), &whole(), folders, links)
+        Inventory::of(Digest::of(b"look"), observations, folders, links)
     }
 
     fn observations() -> Vec<Observation> {
@@ -133,6 +145,16 @@ mod made {
             .into_iter()
             .map(|(path, state)| Observation { path: path.into(), facet: Facet::Whole, state, stamp: Some(stamp(1)) })
             .collect()
+    }
+
+    /// Of these an outline tells.
+    fn plain() -> Vec<Observation> {
+        let folder =
+            Observation { path: "src".into(), facet: Facet::Whole, state: State::Folder { mode: 0o755 }, stamp: None };
+        let mut all: Vec<Observation> =
+            whole().into_iter().filter(|seen| !matches!(seen.state, State::Link { .. })).collect();
+        all.insert(1, folder);
+        all
     }
 
     fn call(name: &str, observations: Vec<Observation>) -> Call {
@@ -278,6 +300,7 @@ mod made {
             ],
             stdin_used: true,
             leaves_root: true,
+            ..Trace::default()
         }
     }
 

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use fleche::model::{Block, Digest, Facet, Inventory, Observation, Room};
+use fleche::model::{Block, Digest, Facet, Inventory, Observation, Outline, Room, Stamp};
 use fleche_fuzz::{bounded, comes_back};
 use libfuzzer_sys::fuzz_target;
 
@@ -44,11 +44,26 @@ fn observed(bytes: &[u8]) -> Option<Vec<Observation>> {
     matches!(read, Ok(ControlFlow::Continue(()))).then_some(all)
 }
 
+/// What is found along an outline, with which no digest is wrong, where each path is a file as large as it is long.
+fn found(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (mut found, mut count) = (Vec::new(), 0);
+    let outline = Outline::decode(bytes).ok()?;
+    let most = outline.count();
+    let is_whole = outline.follow(&mut found, &mut |path| {
+        count += 1;
+        let size = path.len() as u64;
+        Some(Some(Stamp { device: 1, inode: 2, size, modified: 3, changed: 4, mode: 0o100_644 }))
+    });
+    assert!(count <= most);
+    is_whole.ok().filter(|is_whole| *is_whole).map(|_| found)
+}
+
 fuzz_target!(|bytes: &[u8]| {
     if let Some(inventory) = bounded(bytes, 256, || decode(bytes)) {
         comes_back(&inventory, encode, decode);
         let _ = bounded(bytes, 256, || inventory.observations(&mut Room::of(Room::FOREIGN)));
     }
+    let _ = bounded(bytes, 256, || found(bytes));
     if let Some(all) = bounded(bytes, 256, || observed(bytes)) {
         let inventory = Inventory::of(Digest::of(b"look"), &all, Vec::new(), Vec::new());
         assert_eq!(inventory.observations(&mut Room::of(Room::OWN)), Ok(all));

@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, readlinkat, statat};
 use rustix::io::Errno;
+use rustix::process::chdir;
 
 use crate::model::{
-    Block, Coded, Command, Digest, Facet, Inventory, Malformed, Names, Observation, Room, Stamp, StampMemory, State,
-    Walked, Writer,
+    Coded, Command, Digest, Facet, Inventory, Malformed, Names, Observation, Room, Stamp, StampMemory, State, Walked,
+    Writer,
 };
-use crate::sys::{stamp, threads};
+use crate::sys::stamp;
+use crate::sys::threads::{self, Own};
 
 use super::inputs::{Candidate, Glance};
 use super::look::{self, Sight, Subject};
@@ -111,15 +113,15 @@ fn glanced(inventory: &Inventory, root: &Path) -> Option<Vec<Glanced>> {
     let folders = inventory.folders.chunks(FOLDERS).map(Part::Folders);
     let parts: Vec<Part> = folders.chain(inventory.blocks().map(Part::Block)).collect();
     let threads = if parts.len() > FEW_PARTS { look::threads() } else { 1 };
-    let looked = threads::share(
+    let looked = threads::share_apart(
         &parts,
         1,
         threads,
-        || (Glances::below(root), Vec::new()),
-        |(glances, buffer), parts| {
+        |own| Glances::below(root, own),
+        |glances, parts| {
             let look = |part: &Part| match part {
                 Part::Folders(folders) => folders.iter().all(is_same_folder).then_some(None),
-                Part::Block(number) => glances.block(inventory.block(*number, buffer).ok()?).map(Some),
+                Part::Block(number) => glances.block(inventory, *number).map(Some),
             };
             parts.iter().map(look).collect()
         },
@@ -160,8 +162,13 @@ impl Proven {
         /// Writing all costs as much as reading so small a part of it.
         const PART: usize = 32;
         let proven = self.anew.iter().filter(|(_, seen, _)| seen.stamp.is_some()).count();
-        if proven * PART < self.count {
-            return None;
+        if proven * PART < self.count { None } else { self.latest() }
+    }
+
+    /// The inventory with all that was found now.
+    pub fn latest(&self) -> Option<Inventory> {
+        if self.anew.is_empty() {
+            return Some(self.inventory.clone());
         }
         let (observations, _) = self.observations().ok()?;
         let Inventory { identity, folders, links, .. } = &self.inventory;
@@ -224,30 +231,64 @@ struct Changed {
 
 /// Glances at paths in key order: neighbours from the folder that they are in.
 struct Glances {
-    /// The root, to look at what is below it from there.
-    base: Option<OwnedFd>,
-    /// The latest folder, how many paths in it were glanced at one after the other, and itself from then on that it is worth it.
-    folder: Vec<u8>,
-    run: usize,
-    opened: Option<OwnedFd>,
+    /// For parts of the inventory, and for what was found.
+    buffer: Vec<u8>,
+    found: Vec<u8>,
+    place: Place,
 }
 
-/// What lstat(2) said.
-enum Found {
-    Nothing,
-    Something(Stamp),
+/// From where it is looked at a path.
+struct Place {
+    root: PathBuf,
+    /// The same, opened, to look at what is below it from there.
+    base: Option<OwnedFd>,
+    own: Own,
+    /// The latest folder, and how many paths in it were glanced at one after the other.
+    folder: Vec<u8>,
+    run: usize,
+    near: Near,
+}
+
+/// How to come to what is in the latest folder sooner than from the root.
+enum Near {
+    /// Not at all: too few paths are in it.
+    No,
+    Opened(OwnedFd),
+    /// It is the working directory of this thread, which costs less than a descriptor does.
+    Here,
 }
 
 impl Glances {
-    fn below(root: &Path) -> Glances {
-        Glances { base: open(CWD, root.as_os_str()), folder: Vec::new(), run: 0, opened: None }
+    fn below(root: &Path, own: Own) -> Glances {
+        let base = open(CWD, root.as_os_str());
+        let place = Place { root: root.to_owned(), base, own, folder: Vec::new(), run: 0, near: Near::No };
+        Glances { buffer: Vec::new(), found: Vec::new(), place }
     }
 
     /// What of a block is proven; `None` where it cannot be read, or something cannot be looked at.
-    fn block(&mut self, block: Block) -> Option<Glanced> {
+    fn block(&mut self, inventory: &Inventory, number: usize) -> Option<Glanced> {
+        let Glances { buffer, found, place } = self;
+        let outline = inventory.outline(number, buffer).ok()?;
+        let is_outlined = outline.is_some();
+        if let Some(outline) = outline {
+            let count = outline.count();
+            let mut look = |path: &[u8]| place.glance(path).ok();
+            if !outline.follow(found, &mut look).ok()? {
+                return None;
+            }
+            if inventory.proves(number, found) {
+                return Some(Glanced { changed: Vec::new(), count, observed: Vec::new() });
+            }
+        }
+        let block = inventory.block(number, buffer).ok()?;
+        let mut records = block.records(found);
         let (mut changed, mut count) = (Vec::new(), 0);
         let read = block.read(&mut |seen| {
-            match self.is_proven(&seen) {
+            let proven = match is_outlined {
+                true => Some(records.next() == Some(seen.record)),
+                false => place.is_proven(&seen),
+            };
+            match proven {
                 None => return ControlFlow::Break(()),
                 Some(true) => {}
                 Some(false) => {
@@ -261,10 +302,11 @@ impl Glances {
         let observed = if changed.is_empty() { Vec::new() } else { block.observed.to_vec() };
         matches!(read, Ok(ControlFlow::Continue(()))).then_some(Glanced { changed, count, observed })
     }
+}
 
+impl Place {
     fn is_proven(&mut self, seen: &Coded) -> Option<bool> {
-        let found = self.glance(seen.path).ok()?;
-        let Found::Something(now) = found else { return Some(seen.state == State::Absent) };
+        let Some(now) = self.glance(seen.path).ok()? else { return Some(seen.state == State::Absent) };
         let mode = State::permissions(now.mode);
         Some(match (&seen.state, FileType::from_raw_mode(now.mode)) {
             (State::File { .. }, FileType::RegularFile) => seen.stamp == Some(now),
@@ -291,8 +333,8 @@ impl Glances {
         })
     }
 
-    /// Looks at a path as a key has it.
-    fn glance(&mut self, path: &[u8]) -> Result<Found, Errno> {
+    /// What lstat(2) says of a path as a key has it; `None` where nothing is.
+    fn glance(&mut self, path: &[u8]) -> Result<Option<Stamp>, Errno> {
         /// Opening a folder costs as much as two or three walks to it.
         const FEW: usize = 3;
         let (folder, name) = path.split_at(memchr::memrchr(b'/', path).map_or(0, |slash| slash + 1));
@@ -301,22 +343,31 @@ impl Glances {
         } else {
             self.folder.clear();
             self.folder.extend_from_slice(folder);
-            (self.run, self.opened) = (0, None);
+            (self.run, self.near) = (0, Near::No);
         }
         let base = self.base.as_ref().ok_or(Errno::NOENT)?;
         if self.run == FEW && !folder.is_empty() {
-            self.opened = open(base.as_fd(), OsStr::from_bytes(folder));
+            self.near = near(&self.root, base, OsStr::from_bytes(folder), self.own);
         }
-        let found = match &self.opened {
-            Some(opened) => statat(opened, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW),
-            None => statat(base, OsStr::from_bytes(path), AtFlags::SYMLINK_NOFOLLOW),
+        let (path, name) = (OsStr::from_bytes(path), OsStr::from_bytes(name));
+        let found = match &self.near {
+            Near::No => statat(base, path, AtFlags::SYMLINK_NOFOLLOW),
+            Near::Opened(opened) => statat(opened, name, AtFlags::SYMLINK_NOFOLLOW),
+            Near::Here => statat(CWD, name, AtFlags::SYMLINK_NOFOLLOW),
         };
         match found {
-            Ok(found) => Ok(Found::Something(stamp::from_stat(&found))),
-            Err(error) if is_nothing(&error.into()) => Ok(Found::Nothing),
+            Ok(found) => Ok(Some(stamp::from_stat(&found))),
+            Err(error) if is_nothing(&error.into()) => Ok(None),
             Err(error) => Err(error),
         }
     }
+}
+
+fn near(root: &Path, base: &OwnedFd, folder: &OsStr, own: Own) -> Near {
+    if own == Own::Directory && chdir(root.join(folder)).is_ok() {
+        return Near::Here;
+    }
+    open(base.as_fd(), folder).map_or(Near::No, Near::Opened)
 }
 
 fn open(from: impl AsFd, folder: &OsStr) -> Option<OwnedFd> {

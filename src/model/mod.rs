@@ -42,7 +42,7 @@ pub use differing::differing_parts;
 pub use digest::{CommandDigest, Content, Digest, Key, KeyBase, Prefix};
 pub use event::Event;
 pub use fact::Fact;
-pub use inventory::{Block, Coded, Ended, Inventory, Names, Shelf, Walked};
+pub use inventory::{Block, Coded, Ended, Inventory, Names, Outline, Shelf, Walked};
 pub use isolation::Isolation;
 pub use kept::{Keeper, Kept};
 pub use metadata::{Metadata, Usage};

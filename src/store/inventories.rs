@@ -104,7 +104,10 @@ mod tests {
             std::fs::write(&file, bytes).unwrap();
             // Who looks where it tells is told of the rest.
             let read = world.store.inventory(&inventory.identity);
-            let read = read.and_then(|inventory| inventory.observations(&mut Room::of(Room::OWN)).ok());
+            let read = read.and_then(|inventory| {
+                inventory.outline(0, &mut Vec::new()).ok()?;
+                inventory.observations(&mut Room::of(Room::OWN)).ok()
+            });
             assert_eq!(read, None, "{number}");
         }
     }

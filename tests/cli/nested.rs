@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::world::{World, eventually, search_path};
+use crate::world::{World, eventually, search_path, settle};
 
 /// What became of the runs that one line led to, in the order in which they ended.
 #[track_caller]
@@ -114,6 +114,28 @@ fn what_the_inner_one_stores_keeps_the_cache_within_its_limits_and_the_outer_one
     assert!(count() > 40);
     run(&world, &format!("fleche run -- sh -c '{}'", inner(80)), &["stored", "stored", "stored"], "");
     eventually("a cache within its limits", || count() < 30);
+}
+
+/// Threads that look from working directories of their own.
+#[test]
+fn what_an_inner_run_looks_at_in_many_folders_counts() {
+    let world = World::new();
+    for folder in 0..30 {
+        for file in 0..60 {
+            world.write(format!("tree/{folder}/{file}"), format!("{folder}\n"));
+        }
+    }
+    let inner = "fleche run -i tree -- sh -c 'cat tree/7/*' | sort -u";
+    settle(&world.path("tree/29/59"));
+    world.shell(inner).prints("7\n");
+    run(&world, inner, INNER_HIT, "7\n");
+    run(&world, inner, OUTER_HIT, "7\n");
+    // One that the command did not read: the inner run's key has it.
+    world.write("tree/20/30", "other\n");
+    run(&world, inner, BOTH_STORED, "7\n");
+    run(&world, inner, OUTER_HIT, "7\n");
+    fs::remove_file(world.path("tree/29/1")).unwrap();
+    run(&world, inner, BOTH_STORED, "7\n");
 }
 
 #[test]

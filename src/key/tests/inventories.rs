@@ -12,7 +12,7 @@ use proptest::test_runner::TestRunner;
 
 use super::world::{Memory, World, request, shown};
 use crate::key::{ObserveError, Observed, confirm, observe};
-use crate::model::{CommandDigest, Digest, Fields, Inventory, Key, Observation, Request, Room, Shelf, Writer};
+use crate::model::{CommandDigest, Digest, Fields, Inventory, Key, Observation, Reader, Request, Room, Shelf, Writer};
 use crate::sys::stamp;
 
 #[derive(Clone, Debug)]
@@ -177,7 +177,13 @@ fn blocks_that_are_no_groups_prove_nothing() {
         writer.into_bytes()
     };
     let body = [fields(&bodies[0], 0..2), fields(&bodies[1], 1..2), fields(&bodies[0], 2..2 + told)].concat();
-    let (blocks, mut room) = (blocks.concat(), Room::of(Room::OWN));
+    // All outlines come first.
+    let outline = |body: &[u8]| {
+        let mut group = Reader::new(Fields::of(body).nth(1).unwrap().unwrap().1);
+        group.digest().and_then(|_| group.number()).unwrap() as usize
+    };
+    let parts: Vec<_> = bodies.iter().zip(&blocks).map(|(body, blocks)| blocks.split_at(outline(body))).collect();
+    let (blocks, mut room) = ([parts[0].0, parts[1].0, parts[0].1, parts[1].1].concat(), Room::of(Room::OWN));
     let end = blocks.len() as u64;
     let smaller = Inventory::decode(&body, Arc::new(blocks), 0..end, &mut room).unwrap();
     assert_eq!(smaller.observations(&mut room).as_ref(), Ok(&all));
