@@ -68,8 +68,15 @@ enum How {
     /// By going through what it names. With the identity of the look, the time of its beginning and the way, if many paths were
     /// found.
     Gathered(Option<(Digest, i64, Trail)>),
-    /// By holding what was known against it.
-    Proven(Box<Proven>),
+    /// By holding what was known against it; which the store knows, or only this process does.
+    Proven(Box<Proven>, Knower),
+}
+
+/// Who knew what was held against what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Knower {
+    Store,
+    Process,
 }
 
 impl Observed {
@@ -86,7 +93,7 @@ impl Observed {
 
     fn seen(&self) -> &(Vec<Observation>, Vec<Option<Stamp>>) {
         self.seen.get_or_init(|| match &self.how {
-            How::Proven(proven) => proven.observations().unwrap_or_else(|_| lost()),
+            How::Proven(proven, _) => proven.observations().unwrap_or_else(|_| lost()),
             How::Gathered(_) => Default::default(),
         })
     }
@@ -94,7 +101,7 @@ impl Observed {
     /// What the keys of `command` with these observations have in common.
     pub fn key_base(&self, command: &CommandDigest) -> KeyBase {
         match &self.how {
-            How::Proven(proven) => KeyBase::of(command, proven.digests()),
+            How::Proven(proven, _) => KeyBase::of(command, proven.digests()),
             How::Gathered(_) => KeyBase::of(command, &Observation::digests(self.observations())),
         }
     }
@@ -102,12 +109,20 @@ impl Observed {
     /// What is worth remembering for the next look at the same paths, if these are many and it is not remembered yet.
     pub fn inventory(&self) -> Option<Inventory> {
         match &self.how {
-            How::Proven(proven) => proven.renewed(),
+            How::Proven(proven, Knower::Store) => proven.renewed(),
+            How::Proven(proven, Knower::Process) => proven.latest(),
             How::Gathered(way) => {
                 let (identity, began, trail) = way.as_ref().filter(|_| self.observations().len() >= MANY)?;
                 inventory::take(*identity, self.observations(), trail.clone(), *began)
             }
         }
+    }
+
+    /// What another look in this process can be held against, if the store does not know it: a folder that is too young to prove
+    /// its names may be old enough by then.
+    fn inventory_of_process(&self) -> Option<Inventory> {
+        let gathered = matches!(self.how, How::Gathered(_)).then(|| self.inventory()).flatten();
+        gathered.filter(|inventory| inventory.folders.iter().all(|folder| folder.stamp.is_some()))
     }
 
     /// The same however few there are, as if all stamps were old by now.
@@ -117,7 +132,7 @@ impl Observed {
         let aged = |(seen, stamp): (&Observation, &Option<Stamp>)| Observation { stamp: *stamp, ..seen.clone() };
         let aged: Vec<Observation> = observations.iter().zip(stamps).map(aged).collect();
         match &self.how {
-            How::Proven(_) => None,
+            How::Proven(..) => None,
             How::Gathered(way) => {
                 way.as_ref().and_then(|(id, _, trail)| inventory::take(*id, &aged, trail.clone(), i64::MAX))
             }
@@ -127,13 +142,13 @@ impl Observed {
     /// Whether it was found by holding what was known against it.
     #[cfg(test)]
     pub fn is_proven(&self) -> bool {
-        matches!(self.how, How::Proven(_))
+        matches!(self.how, How::Proven(..))
     }
 
     /// How many paths had to be looked at anew, if it was found by holding what was known against it.
     #[cfg(test)]
     pub fn looked_anew(&self) -> Option<usize> {
-        if let How::Proven(proven) = &self.how { Some(proven.anew()) } else { None }
+        if let How::Proven(proven, _) = &self.how { Some(proven.anew()) } else { None }
     }
 
     /// Looks at what only a run can change; to be called just before it.
@@ -168,14 +183,32 @@ pub fn observe(
     memory: &dyn StampMemory,
     apart_from: &[PathBuf],
 ) -> Result<Observed, ObserveError> {
+    observe_again(request, command, None, known, memory, apart_from)
+}
+
+/// The same, where this process may have an inventory of its `last` look.
+fn observe_again(
+    request: &Request,
+    command: &Command,
+    last: Option<Inventory>,
+    known: &mut dyn FnMut() -> Vec<Observation>,
+    memory: &dyn StampMemory,
+    apart_from: &[PathBuf],
+) -> Result<Observed, ObserveError> {
     let now = clock::now();
     let named = |error: ObserveError| error.below(&command.root);
     let mut gathering = begin(request, command, apart_from).map_err(named)?;
     let is_wide = !request.pure && gathering.is_wide();
     let identity = is_wide.then(|| inventory::identity(command, gathering.places(), apart_from));
-    let known_inventory = identity.and_then(|identity| memory.inventory(&identity));
-    if let Some(proven) = known_inventory.and_then(|known| inventory::check(known, &command.root, memory, now)) {
-        let how = How::Proven(Box::new(proven));
+    let inventory = identity.and_then(|identity| match last.filter(|last| last.identity == identity) {
+        Some(last) => Some((last, Knower::Process)),
+        None => memory.inventory(&identity).map(|inventory| (inventory, Knower::Store)),
+    });
+    let proven = inventory.and_then(|(inventory, knower)| {
+        let proven = inventory::check(inventory, &command.root, memory, now)?;
+        Some(How::Proven(Box::new(proven), knower))
+    });
+    if let Some(how) = proven {
         return Ok(Observed { seen: OnceCell::new(), how, folders: Vec::new(), guarded: OnceCell::new() });
     }
     if is_wide {
@@ -298,8 +331,8 @@ pub fn confirm(
     for watched in &command.watched {
         confirm_watched(watched, &command.stdin, rustix::stdio::stdin(), memory)?;
     }
-    let after =
-        observe(request, command, &mut || before.observations().to_vec(), memory, apart_from).map_err(reason)?;
+    let (last, mut known) = (before.inventory_of_process(), || before.observations().to_vec());
+    let after = observe_again(request, command, last, &mut known, memory, apart_from).map_err(reason)?;
     if after.seen() == &lost() {
         return Err(Reason::StoreUnusable("what is known of many inputs cannot be read any more".to_owned()));
     }

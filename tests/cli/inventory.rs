@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use crate::world::World;
+use crate::world::{World, settle};
 
 /// More than are worth an inventory, in a few folders.
 const FILES: usize = 400;
@@ -103,6 +103,52 @@ fn whatever_changes_among_many_inputs_is_seen() {
     assert!(!is_hit(&world));
     world.write("tree/y", "y\n");
     assert!(is_hit(&world));
+}
+
+/// The second look of a run is held against its first one, if that has old stamps only.
+#[test]
+fn whatever_changes_among_many_inputs_meanwhile_keeps_a_run_from_being_stored() {
+    let world = World::new();
+    let changes = [
+        ("echo other > f7", "f7"),
+        ("touch -d @1 f8", "f8"),
+        ("touch more", "more"),
+        ("rm f9", "f9"),
+        ("mv f10 f1x", "f10"),
+        ("chmod 600 f11", "f11"),
+        ("rm f12; ln -s f13 f12", "f12"),
+        ("chmod 700 .", ""),
+        ("rm link; ln -s f1 link", "link"),
+        ("touch ignored.o", "none"),
+        (":", "none"),
+    ];
+    for number in 0..changes.len() {
+        for file in 0..FILES {
+            world.write(format!("tree{number}/sub/f{file}"), "1\n");
+        }
+    }
+    // Of a link more has to be asked than of files: only one tree has one.
+    let linked = changes.iter().position(|(_, changed)| *changed == "link").unwrap();
+    symlink("f0", world.path(format!("tree{linked}/sub/link"))).unwrap();
+    settle(&world.path(format!("tree{linked}/sub/link")));
+    for (number, (change, changed)) in changes.iter().enumerate() {
+        let (tree, line) = (format!("tree{number}"), format!("cd tree{number}/sub; {change}"));
+        let run = || world.fleche(["run", "-v", "-i", &tree, "-x", "*.o", "--", "sh", "-c", &line]).run().stderr();
+        let (said, looks) = (run(), || {
+            let all = walkdir::WalkDir::new(world.cache().join("stamps")).into_iter().map(Result::unwrap);
+            all.filter(|entry| entry.file_name().to_str().unwrap().starts_with("look-")).count()
+        });
+        if *changed == "none" {
+            assert!(said.contains("; stored"), "{change}: {said}");
+            assert_eq!(looks(), if *change == ":" { 2 } else { 1 }, "{change}");
+            assert!(run().contains(": hit "), "{change}");
+        } else {
+            let place = format!("{tree}/sub/{changed}");
+            let told = format!("; not stored: input `{}` changed while it ran\n", place.trim_end_matches('/'));
+            assert!(said.ends_with(&told), "{change}: {said}");
+            assert_eq!(looks(), 0, "{change}");
+        }
+    }
 }
 
 #[test]
