@@ -17,8 +17,9 @@ const TRIES: usize = 2;
 const MANY: usize = 64;
 /// More files than this are worth so many threads as keep a disk busy that has to be waited for.
 const WORTH_A_DISK: usize = 512;
-/// So many reads at a time keep a disk busy; where nothing has to be waited for, they cost next to nothing.
-const READS: usize = 16;
+/// So many reads at a time keep a disk busy (with 16 a first look at 100,000 files took an eighth longer, with 64 as long);
+/// where nothing has to be waited for, they cost next to nothing.
+const READS: usize = 48;
 /// More bytes than this are worth a second thread.
 const MUCH: u64 = 8 << 20;
 
