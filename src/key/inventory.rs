@@ -277,6 +277,8 @@ impl Glances {
                 return None;
             }
             if inventory.proves(number, found) {
+                // Who needs what was observed must be able to read it: damage is for an ordinary look to mend.
+                inventory.block(number, buffer).ok()?;
                 return Some(Glanced { changed: Vec::new(), count, observed: Vec::new() });
             }
         }

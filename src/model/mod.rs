@@ -29,6 +29,7 @@ mod sink;
 mod trace;
 mod trace_codec;
 mod unobserved;
+mod walked;
 mod words;
 mod written;
 
@@ -42,7 +43,7 @@ pub use differing::differing_parts;
 pub use digest::{CommandDigest, Content, Digest, Key, KeyBase, Prefix};
 pub use event::Event;
 pub use fact::Fact;
-pub use inventory::{Block, Coded, Ended, Inventory, Names, Outline, Shelf, Walked};
+pub use inventory::{Block, Coded, Inventory, Outline, Shelf};
 pub use isolation::Isolation;
 pub use kept::{Keeper, Kept};
 pub use metadata::{Metadata, Usage};
@@ -58,5 +59,6 @@ pub use request::{
 pub use sink::Sink;
 pub use trace::{Glimpse, Listing, Made, Seen, Touch, Trace};
 pub use unobserved::{SYSTEM, UNOBSERVED, UNOBSERVED_VERSION};
+pub use walked::{Ended, Names, Walked};
 pub use words::{command_line, is_harmful, quoted, shell_line};
 pub use written::{is_compilable_glob, parse_size, parse_tag};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::{Digest, Glimpse, Listing, Made, Malformed, Reader, Reason, Seen, Stamp, Touch, Trace, Writer};
 
 impl Trace {
-    /// The trace as bytes.
+    /// The trace as bytes, but for what only the outermost run needs to know.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
         writer

@@ -66,6 +66,7 @@ pub fn share_apart<T: Sync, S, R: Send>(
 }
 
 /// Gives this thread, which must have been made for it, a working directory of its own.
+/// A filter of a container may refuse the call; those of systemd allow it with the others for processes.
 fn go_apart() -> Own {
     // SAFETY: from now on the working directory and the umask of this thread are copies.
     match unsafe { libc::unshare(libc::CLONE_FS) } {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
 
 use crate::world::{World, settle};
 
@@ -105,49 +106,103 @@ fn whatever_changes_among_many_inputs_is_seen() {
     assert!(is_hit(&world));
 }
 
+/// What is done in a folder of a tree, and at which name it is seen; nothing is seen of what is left out.
+const CHANGES: [(&str, Option<&str>); 12] = [
+    ("echo other > f7", Some("f7")),
+    ("touch -d @1 f8", Some("f8")),
+    ("echo 2 > f5; touch -d @1000000000 f5", Some("f5")),
+    ("touch more", Some("more")),
+    ("rm f9", Some("f9")),
+    ("mv f10 f1x", Some("f10")),
+    ("chmod 600 f11", Some("f11")),
+    ("rm f12; ln -s f13 f12", Some("f12")),
+    ("rm f14; mkdir f14", Some("f14")),
+    ("chmod 700 .", Some("")),
+    ("touch ignored.o", None),
+    (":", None),
+];
+
+/// A tree for each change, of files that are all of one time, and all so old that their stamps are trusted.
+fn old_trees(world: &World, files: usize) {
+    for number in 0..CHANGES.len() {
+        for file in 0..files {
+            world.write(format!("tree{number}/{}/f{file}", if file < 50 { "sub" } else { "other" }), "1\n");
+        }
+    }
+    world.shell("find . -name 'f*' -exec touch -d @1000000000 {} +").prints("");
+    settle(&world.path(format!("tree{}/other/f{}", CHANGES.len() - 1, files - 1)));
+}
+
+/// The files in which a look is remembered.
+fn looks(world: &World) -> Vec<PathBuf> {
+    let all = walkdir::WalkDir::new(world.cache().join("stamps")).into_iter().map(|entry| entry.unwrap().into_path());
+    all.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("look-")).collect()
+}
+
+#[test]
+fn whatever_changes_among_many_old_inputs_is_seen() {
+    let world = World::new();
+    // Three groups: two threads look at them.
+    old_trees(&world, 1100);
+    for (number, (change, changed)) in CHANGES.iter().enumerate() {
+        let tree = format!("tree{number}");
+        let run = || world.fleche(["run", "-v", "-i", &tree, "-x", "*.o", "--", "ls", &tree]).run().stderr();
+        assert!(run().contains("; stored"), "{change}");
+        assert!(run().contains(": hit "), "{change}");
+        world.shell(&format!("cd {tree}/sub; {change}")).prints("");
+        let said = run();
+        // A time is no content.
+        let is_same = changed.is_none() || *change == "touch -d @1 f8";
+        assert_eq!(said.contains(": hit "), is_same, "{change}: {said}");
+        let told = format!(
+            "`{tree}/sub{}{}",
+            if changed.is_some_and(str::is_empty) { "" } else { "/" },
+            changed.unwrap_or("")
+        );
+        assert!(is_same || said.contains(&told), "{change}: {said}");
+    }
+}
+
+#[test]
+fn damage_to_what_is_known_of_many_inputs_is_mended_by_the_next_hit() {
+    let world = World::new();
+    old_trees(&world, FILES);
+    let run = || world.fleche(["run", "-v", "-i", "tree0", "--", "ls", "tree0"]).run().stderr();
+    assert!(run().contains("; stored"));
+    let look = looks(&world).remove(0);
+    let whole = fs::read(&look).unwrap();
+    for part in 1..20 {
+        let mut bytes = whole.clone();
+        bytes[whole.len() * part / 20] ^= 1;
+        fs::write(&look, bytes).unwrap();
+        assert!(run().contains(": hit "), "{part}");
+        assert!(fs::read(&look).unwrap() == whole, "{part}");
+    }
+}
+
 /// The second look of a run is held against its first one, if that has old stamps only.
 #[test]
 fn whatever_changes_among_many_inputs_meanwhile_keeps_a_run_from_being_stored() {
     let world = World::new();
-    let changes = [
-        ("echo other > f7", "f7"),
-        ("touch -d @1 f8", "f8"),
-        ("touch more", "more"),
-        ("rm f9", "f9"),
-        ("mv f10 f1x", "f10"),
-        ("chmod 600 f11", "f11"),
-        ("rm f12; ln -s f13 f12", "f12"),
-        ("chmod 700 .", ""),
-        ("rm link; ln -s f1 link", "link"),
-        ("touch ignored.o", "none"),
-        (":", "none"),
-    ];
-    for number in 0..changes.len() {
-        for file in 0..FILES {
-            world.write(format!("tree{number}/sub/f{file}"), "1\n");
-        }
-    }
-    // Of a link more has to be asked than of files: only one tree has one.
-    let linked = changes.iter().position(|(_, changed)| *changed == "link").unwrap();
-    symlink("f0", world.path(format!("tree{linked}/sub/link"))).unwrap();
-    settle(&world.path(format!("tree{linked}/sub/link")));
-    for (number, (change, changed)) in changes.iter().enumerate() {
+    old_trees(&world, FILES);
+    let mut stored = 0;
+    for (number, (change, changed)) in CHANGES.iter().enumerate() {
         let (tree, line) = (format!("tree{number}"), format!("cd tree{number}/sub; {change}"));
         let run = || world.fleche(["run", "-v", "-i", &tree, "-x", "*.o", "--", "sh", "-c", &line]).run().stderr();
-        let (said, looks) = (run(), || {
-            let all = walkdir::WalkDir::new(world.cache().join("stamps")).into_iter().map(Result::unwrap);
-            all.filter(|entry| entry.file_name().to_str().unwrap().starts_with("look-")).count()
-        });
-        if *changed == "none" {
-            assert!(said.contains("; stored"), "{change}: {said}");
-            assert_eq!(looks(), if *change == ":" { 2 } else { 1 }, "{change}");
-            assert!(run().contains(": hit "), "{change}");
-        } else {
-            let place = format!("{tree}/sub/{changed}");
-            let told = format!("; not stored: input `{}` changed while it ran\n", place.trim_end_matches('/'));
-            assert!(said.ends_with(&told), "{change}: {said}");
-            assert_eq!(looks(), 0, "{change}");
+        let said = run();
+        match changed {
+            Some(name) => {
+                let place = format!("{tree}/sub/{name}");
+                let told = format!("; not stored: input `{}` changed while it ran\n", place.trim_end_matches('/'));
+                assert!(said.ends_with(&told), "{change}: {said}");
+            }
+            None => {
+                stored += 1;
+                assert!(said.contains("; stored"), "{change}: {said}");
+                assert!(run().contains(": hit "), "{change}");
+            }
         }
+        assert_eq!(looks(&world).len(), stored, "{change}");
     }
 }
 
