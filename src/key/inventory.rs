@@ -234,11 +234,11 @@ struct Glances {
     /// For parts of the inventory, and for what was found.
     buffer: Vec<u8>,
     found: Vec<u8>,
-    place: Place,
+    place: Vantage,
 }
 
 /// From where it is looked at a path.
-struct Place {
+struct Vantage {
     root: PathBuf,
     /// The same, opened, to look at what is below it from there.
     base: Option<OwnedFd>,
@@ -261,7 +261,7 @@ enum Near {
 impl Glances {
     fn below(root: &Path, own: Own) -> Glances {
         let base = open(CWD, root.as_os_str());
-        let place = Place { root: root.to_owned(), base, own, folder: Vec::new(), run: 0, near: Near::No };
+        let place = Vantage { root: root.to_owned(), base, own, folder: Vec::new(), run: 0, near: Near::No };
         Glances { buffer: Vec::new(), found: Vec::new(), place }
     }
 
@@ -271,18 +271,16 @@ impl Glances {
         let outline = inventory.outline(number, buffer).ok()?;
         let is_outlined = outline.is_some();
         if let Some(outline) = outline {
-            let count = outline.count();
             let mut look = |path: &[u8]| place.glance(path).ok();
             if !outline.follow(found, &mut look).ok()? {
                 return None;
             }
-            if inventory.proves(number, found) {
-                // Who needs what was observed must be able to read it: damage is for an ordinary look to mend.
-                inventory.block(number, buffer).ok()?;
-                return Some(Glanced { changed: Vec::new(), count, observed: Vec::new() });
-            }
         }
+        // Who needs what was observed must be able to read it, be it proven or not: damage is for an ordinary look to mend.
         let block = inventory.block(number, buffer).ok()?;
+        if is_outlined && block.is_as(found) {
+            return Some(Glanced { changed: Vec::new(), count: block.count(), observed: Vec::new() });
+        }
         let mut records = block.records(found);
         let (mut changed, mut count) = (Vec::new(), 0);
         let read = block.read(&mut |seen| {
@@ -306,7 +304,7 @@ impl Glances {
     }
 }
 
-impl Place {
+impl Vantage {
     fn is_proven(&mut self, seen: &Coded) -> Option<bool> {
         let Some(now) = self.glance(seen.path).ok()? else { return Some(seen.state == State::Absent) };
         let mode = State::permissions(now.mode);

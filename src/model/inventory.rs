@@ -64,7 +64,7 @@ struct Part {
 }
 
 /// The paths of a block of which lstat(2) alone tells what is observed there. What it says now is coded as the stamps of the
-/// block are, and [`Inventory::proves`] that all is as it was.
+/// block are, and compared with those at once: see [`Block::is_as`].
 pub struct Outline<'a> {
     /// The devices on which files are, in order; 0 where only modes are told.
     devices: Vec<u64>,
@@ -133,11 +133,6 @@ impl Inventory {
         }
         let bytes = self.shelf.bytes(part.range(), buffer).filter(|bytes| part.is(bytes)).ok_or(DAMAGED)?;
         Outline::decode(bytes).map(Some)
-    }
-
-    /// Whether what was `found` along the outline of a block is what was there when the block was made.
-    pub fn proves(&self, number: usize, found: &[u8]) -> bool {
-        self.blocks.get(number).is_some_and(|extent| extent.stamps.is(found))
     }
 
     /// A block, which is in `buffer` then where it is not in memory.
@@ -421,9 +416,20 @@ impl<'a> Block<'a> {
         parts.ok_or(Malformed("inventory"))
     }
 
+    /// Whether what was `found` along its outline is what was there when it was made.
+    pub fn is_as(&self, found: &[u8]) -> bool {
+        let (devices, stamps) = self.parted(found);
+        devices == self.devices && stamps == self.stamps
+    }
+
     /// Of what was `found` along its outline, what belongs to one observation after the other.
     pub fn records<'f>(&self, found: &'f [u8]) -> impl Iterator<Item = &'f [u8]> {
-        found.get(16 + self.devices.len()..).unwrap_or_default().chunks_exact(Block::RECORD)
+        self.parted(found).1.chunks_exact(Block::RECORD)
+    }
+
+    /// The devices and the records in what was found; their numbers, which come first, are told by the lengths.
+    fn parted<'f>(&self, found: &'f [u8]) -> (&'f [u8], &'f [u8]) {
+        found.get(16..).and_then(|rest| rest.split_at_checked(self.devices.len())).unwrap_or_default()
     }
 
     /// How many observations it holds.
@@ -476,16 +482,8 @@ impl PartialEq for Inventory {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
-
     use super::*;
     use crate::model::{Facet, Names};
-
-    fn names(all: &[(&str, u32)]) -> Names {
-        let mut names = Names::default();
-        all.iter().for_each(|(name, kind)| names.add(OsStr::new(name), *kind));
-        names
-    }
 
     #[test]
     fn an_inventory_comes_back_and_takes_no_more_than_its_room() {
@@ -494,10 +492,13 @@ mod tests {
             path: format!("src/{number:04}").into(),
             facet: Facet::Whole,
             state: State::File { mode: 0o644, digest: Digest::of(&[1]) },
-            stamp: Some(stamp),
+            // Of the last group there is no outline.
+            stamp: (number < 2 * Observation::GROUP).then_some(stamp),
         };
         let all: Vec<Observation> = (0..2 * Observation::GROUP + 1).map(seen).collect();
-        let folder = |stamp| Walked { path: "/r/src".into(), stamp, names: names(&[("a", 1)]) };
+        let mut names = Names::default();
+        names.add("a".as_ref(), 1);
+        let folder = |stamp| Walked { path: "/r/src".into(), stamp, names };
         let link = |end| Ended { link: "/r/l".into(), end, is_folder: true };
         let (folders, links) = (vec![folder(Some(stamp)), folder(None)], vec![link(None), link(Some("/".into()))]);
         let inventory = Inventory::of(Digest::of(b"look"), &all, folders, links);
@@ -558,7 +559,7 @@ mod tests {
         };
         assert_eq!(outline.follow(&mut bytes, &mut look), Ok(true));
         assert_eq!(paths.len(), count);
-        Some((paths, inventory.proves(0, &bytes)))
+        Some((paths, inventory.block(0, &mut buffer).unwrap().is_as(&bytes)))
     }
 
     #[test]
