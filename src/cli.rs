@@ -7,8 +7,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueH
 
 use crate::cmd::quick::{self, Beside};
 use crate::cmd::{
-    bind, call, completions, config, contains, digest, evict, expand, explain, export, gc, graph, import, load, query,
-    redigest, reindex, rerun, run, shell, show, shrink, stats, table, tag, transfer, verify,
+    bind, call, completions, config, contains, digest, evict, expand, explain, export, gc, graph, import, load, pull,
+    push, query, redigest, reindex, remote, rerun, run, shell, show, shrink, stats, table, tag, transfer, verify,
 };
 use crate::error::{Kind, Result};
 use crate::ui::{Talk, choose_color};
@@ -61,6 +61,9 @@ enum Commands {
     Transfer(Box<transfer::Args>),
     Export(Box<export::Args>),
     Import(import::Args),
+    Push(Box<push::Args>),
+    Pull(pull::Args),
+    Remote(remote::Args),
     Graph(Box<graph::Args>),
     Stats(Box<stats::Args>),
     Load(Box<load::Args>),
@@ -168,6 +171,9 @@ pub fn run(mut arguments: Vec<OsString>) -> i32 {
         Commands::Transfer(args) => transfer::run(*args, &talk),
         Commands::Export(args) => export::run(*args, &talk),
         Commands::Import(args) => import::run(args, &talk),
+        Commands::Push(args) => push::run(*args, &talk),
+        Commands::Pull(args) => pull::run(&args, &talk),
+        Commands::Remote(args) => remote::run(&args, &talk),
         Commands::Graph(args) => graph::run(*args),
         Commands::Stats(args) => stats::run(*args),
         Commands::Load(args) => load::run(*args, &talk),

@@ -101,7 +101,7 @@ fn is_harmless(text: &str) -> bool {
 }
 
 fn peek() -> Option<Peek> {
-    Peek::open(&super::caches().ok()?.ok()?.first()?.folder)
+    Peek::open(&super::caches().ok()?.ok()?.first()?.folder()?.folder)
 }
 
 fn candidate(value: &str, help: &str) -> CompletionCandidate {

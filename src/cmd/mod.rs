@@ -22,12 +22,15 @@ pub mod gc;
 pub mod graph;
 pub mod import;
 pub mod load;
+pub mod pull;
+pub mod push;
 pub mod query;
 pub mod quick;
 mod recheck;
 mod recognise;
 pub mod redigest;
 pub mod reindex;
+pub mod remote;
 pub mod rerun;
 mod rules;
 pub mod run;
@@ -47,7 +50,7 @@ use std::ffi::OsStr;
 use crate::config as configured;
 use crate::engine::{Caches, Mode};
 use crate::error::{Error, Result};
-use crate::model::{Cache, CacheAccess};
+use crate::model::{Cache, CacheAccess, Member};
 use crate::store::{Purpose, Store};
 use crate::ui::{self, Talk};
 
@@ -85,7 +88,7 @@ fn read_only() -> Error {
 /// The cache that is written, if it may not be.
 fn read_only_cache() -> Result<Option<Cache>> {
     let first = configured::stack()?.ok().and_then(|stack| stack.into_iter().next());
-    Ok(first.filter(|cache| cache.access == CacheAccess::ReadOnly))
+    Ok(first.and_then(|member| member.folder().cloned()).filter(|cache| cache.access == CacheAccess::ReadOnly))
 }
 
 /// The mode in which the cache can be used that is written.
@@ -162,5 +165,5 @@ fn caches() -> Result<Caches> {
 
 /// The one cache that goes by this word, a name or a folder, which was given to a flag of this name.
 fn named_store(word: &OsStr, flag: &'static str, purpose: Purpose) -> Result<Store> {
-    open_stack(configured::cache(word, flag)?.map(|cache| vec![cache]), purpose)
+    open_stack(configured::cache(word, flag)?.map(|cache| vec![Member::Folder(cache)]), purpose)
 }

@@ -305,6 +305,7 @@ pub(super) fn tell(talk: &Talk, told: &Told) {
             None => talk.detail(&format!("not cached: {reason}")),
         },
         Told::Warning(text) => talk.warn(text),
+        Told::Unshared { cache, why } => talk.detail(&format!("the cache `{cache}` is of no use: {why}")),
         Told::Kept(folder) => talk.warn(&format!("its private folder is kept: `{}`", folder.display())),
         Told::Audited(audit) => audit::lines(audit, talk.is_verbose()).iter().for_each(|line| talk.warn(line)),
         Told::Hit { key, saved } => talk.detail(&format!("hit {} (saved {})", key.0.short(), ui::duration(*saved))),

@@ -74,6 +74,11 @@ pub fn caches() -> Option<OsString> {
     env::var_os("FLECHE_CACHE").filter(|words| !words.is_empty() && !entry::is_secure())
 }
 
+/// `FLECHE_SIGNING_KEY`: the key itself, as systems that run tests hand secrets out.
+pub fn signing_key() -> Option<String> {
+    variable("FLECHE_SIGNING_KEY").map(|key| key.trim().to_owned())
+}
+
 /// `FLECHE_MODE`.
 pub fn mode() -> Option<String> {
     variable("FLECHE_MODE")

@@ -9,9 +9,10 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{CACHE, EXCLUSIVE, FLAGS, Key, RULE, TABLES, TOP};
+use super::keys::{CACHE, EXCLUSIVE, FLAGS, Key, REMOTE, RULE, TABLES, TOP};
 use super::place::{Fault, Lines, Place, listed, nearest};
-use super::rule::Matching;
+use super::settings::words;
+use crate::model::Matching;
 
 /// Whose file it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +150,7 @@ impl Reading<'_> {
                 self.fault(name.span(), format!("`{text}` cannot be the name of a cache"), Some(hint.to_owned()));
                 continue;
             }
-            let settings = self.table(in_order(table), &[CACHE], Part::Cache);
+            let settings = self.table(in_order(table), &[CACHE, REMOTE], Part::Cache);
             let place = self.lines.place(name.span().start);
             self.file.caches.insert(text.to_owned(), (place, settings));
         }
@@ -163,7 +164,7 @@ impl Reading<'_> {
         let found = settings.iter().position(|setting| setting.name == "match").map(|at| settings.remove(at));
         match found {
             Some(found) => {
-                self.file.rules.push(Rule { matching: Matching::of(&found.value), table: settings, place });
+                self.file.rules.push(Rule { matching: Matching::of(words(&found.value)), table: settings, place });
             }
             None if self.faults.len() == faults => {
                 self.faults.push(place.fault("this rule lacks `match`", Some("match = [\"cc\", \"*\"]".to_owned())));
@@ -228,6 +229,11 @@ impl Reading<'_> {
             }
             "path" => "a project cannot say where a cache is: a checkout could bring a poisoned one along",
             "shared" => "a project cannot share a cache of yours",
+            "url" => "a project cannot say where a cache is: a checkout could have what you make sent elsewhere",
+            "namespace" | "trusted-keys" => {
+                "a project cannot say who is believed: a checkout could bring forged calls along"
+            }
+            "signing-key" | "upload" => "a project cannot say what is put into a store that others use",
             "access" if value == "read-write" => "a project can only take the right to write away",
             "cache" if holds(&|word| word.contains('/')) => {
                 "a project can only name caches, not folders: a checkout could bring a poisoned one along"
@@ -296,7 +302,9 @@ impl Part {
             Part::Top if is_among(FLAGS) => format!("`{name}` can stand in [defaults] and in [[command]]"),
             Part::Defaults if is_among(TOP) => format!("`{name}` can stand at the top of the file"),
             Part::Defaults if is_among(RULE) => format!("`{name}` can stand in [[command]]"),
-            _ if is_among(CACHE) && self != Part::Cache => format!("`{name}` can stand in [caches.NAME]"),
+            _ if (is_among(CACHE) || is_among(REMOTE)) && self != Part::Cache => {
+                format!("`{name}` can stand in [caches.NAME]")
+            }
             _ => {
                 let tables = TABLES.iter().copied().filter(|_| self == Part::Top);
                 match nearest(name, known().chain(tables.clone())) {

@@ -59,6 +59,35 @@ pub const CACHE: &[Key] = &[
     key("max-entries", Kind::Number, "100000", "How many calls there may be"),
 ];
 
+/// Those of a `[caches.NAME]` that many machines share.
+pub const REMOTE: &[Key] = &[
+    key(
+        "url",
+        Kind::Url,
+        "\"file:///mnt/fleche\"",
+        "A store that many machines share, in the place of a folder; only in your own file",
+    ),
+    usually("namespace", Kind::Name, "\"main\"", "Whose calls are read and written there: a level of trust"),
+    key(
+        "trusted-keys",
+        Kind::Words,
+        "[\"ci.pub\"]",
+        "Public keys, or files that hold them: who signs with another one is not believed; only in your own file",
+    ),
+    key(
+        "signing-key",
+        Kind::Text,
+        "\"ci.key\"",
+        "The file of the key that own calls are signed with; only in your own file. FLECHE_SIGNING_KEY says otherwise",
+    ),
+    key(
+        "upload",
+        Kind::Globs,
+        "[\"cc *\"]",
+        "Globs of command lines: the calls of no others are put there; only in your own file",
+    ),
+];
+
 /// Those of a rule that say when it holds and where its calls are.
 pub const RULE: &[Key] = &[
     key(
@@ -155,7 +184,8 @@ pub const FLAGS: &[Key] = &[
 ];
 
 /// Two keys of which only one can hold.
-pub const EXCLUSIVE: &[[&str; 2]] = &[["pure", "inputs"], ["pure", "outputs"], ["stdin", "stdin-from"]];
+pub const EXCLUSIVE: &[[&str; 2]] =
+    &[["pure", "inputs"], ["pure", "outputs"], ["stdin", "stdin-from"], ["path", "url"]];
 
 /// Those whose words are paths, seen from the folder of a project's file.
 pub const PATHS: &[&str] = &["inputs", "outputs", "allow-write", "stdin-from"];
@@ -169,7 +199,7 @@ mod tests {
 
     #[test]
     fn every_name_that_is_spoken_of_is_a_key() {
-        let names: Vec<&str> = FLAGS.iter().map(|key| key.name).collect();
+        let names: Vec<&str> = FLAGS.iter().chain(CACHE).chain(REMOTE).map(|key| key.name).collect();
         assert!(EXCLUSIVE.iter().flatten().all(|name| names.contains(name)));
         assert!(PATHS.iter().chain(PATHS_OR_NAMES).all(|name| names.contains(name)));
     }

@@ -32,6 +32,10 @@ pub enum Kind {
     Stack,
     /// An absolute path, or one that begins with `~/`.
     Path,
+    /// Where a store beyond this machine is.
+    Url,
+    /// A name of letters, digits and `_-.`.
+    Name,
     /// A size in bytes.
     Size,
     /// A size in bytes, or a part of the file system.
@@ -94,6 +98,11 @@ impl Kind {
                 true => Ok(json!(path)),
                 false => Err(wrong()),
             }),
+            Kind::Url => text().and_then(|url| match SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
+                true => Ok(json!(url)),
+                false => Err(wrong()),
+            }),
+            Kind::Name => text().and_then(|name| if is_name(name) { Ok(json!(name)) } else { Err(wrong()) }),
             Kind::Size => text().and_then(|size| parse_size(size).map(|_| json!(size)).map_err(|_| wrong())),
             Kind::Room => text().and_then(|room| parse_room(room).map(|_| json!(room)).ok_or_else(wrong)),
             Kind::Time => {
@@ -146,6 +155,8 @@ impl Kind {
             Kind::Match => "a list of globs, one for each word of the command".to_owned(),
             Kind::Stack => "the name of a cache, or a list of names".to_owned(),
             Kind::Path => "a path that is absolute or begins with ~/".to_owned(),
+            Kind::Url => format!("a URL that begins with {}", listed(SCHEMES.iter().copied())),
+            Kind::Name => "a name of letters, digits and `_-.`".to_owned(),
             Kind::Size => "a size, such as \"10MiB\"".to_owned(),
             Kind::Room => "a size, such as \"10GiB\", or a part of the file system, such as \"10%\"".to_owned(),
             Kind::Time => "a time, such as \"10m\" or \"30d\"".to_owned(),
@@ -168,6 +179,8 @@ impl Kind {
             Kind::Match => json!({"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1}),
             Kind::Stack => json!({"anyOf": [{"type": "string", "minLength": 1}, Kind::Match.schema()]}),
             Kind::Path => like("^(/|~/)"),
+            Kind::Url => like(&format!("^({})", SCHEMES.join("|"))),
+            Kind::Name => like("^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}$"),
             Kind::Size => like(SIZE),
             Kind::Room => like(&format!("{SIZE}|^(100|[0-9]{{1,2}})(\\.[0-9]+)?%$")),
             Kind::Time => like(TIME),
@@ -180,6 +193,15 @@ impl Kind {
             }),
         }
     }
+}
+
+/// How URLs of stores beyond this machine begin.
+const SCHEMES: &[&str] = &["file:///"];
+
+/// Whether this can name a cache, or a part of a store: it is no path, and needs no quotes.
+pub fn is_name(text: &str) -> bool {
+    let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+    is_plain && (1..=64).contains(&text.len()) && !text.starts_with('.')
 }
 
 /// Sizes as [`parse_size`] reads them.

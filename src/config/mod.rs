@@ -12,7 +12,6 @@ mod keys;
 mod kind;
 mod place;
 mod report;
-mod rule;
 mod ruling;
 mod schema;
 mod settings;
@@ -24,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
-use crate::model::{Cache, Reason};
+use crate::model::{Cache, Member, Reason, Remote};
 use crate::sys::entry;
 
 pub use discovery::check;
@@ -33,6 +32,7 @@ pub use environment::{
     user_file,
 };
 pub use file::{Origin, Setting};
+pub use kind::is_name;
 pub use place::Fault;
 pub use report::{Line, lines};
 pub use ruling::Ruling;
@@ -93,7 +93,7 @@ pub fn rule_caches(setting: &Setting) {
 ///
 /// What makes no sense in a file, a cache that is nowhere described. The inner error is why there is nowhere to keep
 /// anything, which is no reason not to run a command.
-pub fn stack() -> Result<std::result::Result<Vec<Cache>, Reason>> {
+pub fn stack() -> Result<std::result::Result<Vec<Member>, Reason>> {
     if entry::is_secure() {
         return Ok(Err(foreign_rights()));
     }
@@ -112,7 +112,7 @@ pub fn chosen_stack() -> Result<Option<OsString>> {
         return Ok(None);
     }
     let stack = settings()?.stack(&wanted)?.unwrap_or_default();
-    let words: Vec<&[u8]> = stack.iter().map(|cache| cache.word().as_bytes()).collect();
+    let words: Vec<&[u8]> = stack.iter().map(|member| member.word().as_bytes()).collect();
     Ok((!words.is_empty()).then(|| OsString::from_vec(words.join(&b','))))
 }
 
@@ -127,9 +127,42 @@ pub fn cache(word: &OsStr, flag: &'static str) -> Result<std::result::Result<Cac
         return Ok(Err(foreign_rights()));
     }
     let wanted = Wanted { words: vec![PathBuf::from(word)], by: Asker::Caller(flag) };
-    let stack = settings()?.stack(&wanted)?;
-    let unusable = || Reason::StoreUnusable("there is no cache".to_owned());
-    Ok(stack.and_then(|stack| stack.into_iter().next().ok_or_else(unusable)))
+    settings()?.folder(&wanted)
+}
+
+/// The store beyond this machine of this name, which was given to this flag; without one, all those of the stack.
+///
+/// # Errors
+///
+/// Where the configuration is wrong or has none of this name, where the stack has none, and where fleche was started with
+/// another user's rights.
+pub fn remotes(name: Option<&str>, flag: &'static str) -> Result<Vec<Remote>> {
+    if entry::is_secure() {
+        return Err(Error::failure(foreign_rights().to_string()));
+    }
+    if let Some(name) = name {
+        return settings()?.remote(name, &Asker::Caller(flag)).map(|remote| vec![remote]);
+    }
+    let members = settings()?.stack(&wanted()?)?.unwrap_or_default();
+    let remotes: Vec<Remote> = members.into_iter().filter_map(Member::into_remote).collect();
+    match remotes.is_empty() {
+        true => Err(Error::usage("no cache beyond this machine is in use").hint("cache = [\"local\", \"team\"]")),
+        false => Ok(remotes),
+    }
+}
+
+/// The folder in which the user's own file of configuration is, or would be.
+///
+/// # Errors
+///
+/// Where there is none.
+pub fn folder() -> Result<PathBuf> {
+    let path = match user_file() {
+        UserFile::Usual(path) | UserFile::Named(path) => path,
+        UserFile::None => return Err(Error::failure("there is no file of configuration")),
+    };
+    let folder = path.parent().map(PathBuf::from).unwrap_or_default();
+    std::path::absolute(folder).map_err(|why| Error::failure("where the file of configuration is").because(why))
 }
 
 /// Why a program that was started with another user's rights goes by no cache, whatever variables and flags say: its caller

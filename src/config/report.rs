@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::error::Result;
 
 use super::environment;
-use super::keys::{CACHE, FLAGS};
+use super::keys::{CACHE, FLAGS, REMOTE};
 use super::place::Place;
 use super::settings::{Asker, LOCAL, Settings};
 use super::wanted;
@@ -90,12 +90,16 @@ fn stack(settings: &Settings) -> Result<Line> {
 }
 
 fn cache(settings: &Settings, name: &str) -> Vec<Line> {
-    let lines = CACHE.iter().filter_map(|key| {
+    let is_remote = settings.of_cache(name, "url").is_some();
+    let keys = CACHE.iter().chain(REMOTE.iter().filter(|_| is_remote));
+    let lines = keys.filter_map(|key| {
         let (value, source) = match settings.of_cache(name, key.name) {
             Some(setting) => (setting.value.clone(), Source::File(setting.place.clone())),
             None if key.name == "path" && name == LOCAL => {
                 (json!(environment::cache_folder().ok()?.to_string_lossy()), Source::Usual)
             }
+            None if key.name == "access" && is_remote => (json!("read-only"), Source::Usual),
+            None if key.name == "shared" && is_remote => return None,
             None => (json!(key.usual?.trim_matches('"')), Source::Usual),
         };
         Some(Line { table: format!("caches.{name}"), key: key.name.to_owned(), value, source })

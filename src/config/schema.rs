@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{CACHE, EXCLUSIVE, FLAGS, Key, RULE, TOP};
+use super::keys::{CACHE, EXCLUSIVE, FLAGS, Key, REMOTE, RULE, TOP};
 
 /// The schema: draft 2020-12.
 pub fn schema() -> Value {
@@ -18,7 +18,7 @@ pub fn schema() -> Value {
             json!({
                 "type": "object",
                 "propertyNames": {"pattern": "^[A-Za-z0-9_.-]+$"},
-                "additionalProperties": table(properties(CACHE.iter())),
+                "additionalProperties": table(properties(CACHE.iter().chain(REMOTE))),
             }),
             "Caches by their names; `local` is always there",
         ),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::model::{Cache, CacheAccess, CacheLimits, Reason, Sharing};
+use crate::model::{Cache, CacheAccess, CacheLimits, KeySource, Matching, Member, Reason, Remote, Sharing};
 
 use super::environment;
 use super::file::{File, Setting};
@@ -15,6 +15,13 @@ use super::place::{Fault, listed, nearest};
 
 /// The cache that is always there.
 pub const LOCAL: &str = "local";
+/// The part of a shared store that is used where nobody says which.
+const NAMESPACE: &str = "main";
+
+/// Whether a key stands there itself, and not the file that holds it.
+fn is_literal_key(word: &str) -> bool {
+    word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
 
 /// The files that are gone by, the nearest first and the user's own last.
 #[derive(Debug, Default)]
@@ -94,18 +101,106 @@ impl Settings {
     /// # Errors
     ///
     /// One that is not described. The inner error is why there is nowhere to keep anything.
-    pub fn stack(&self, wanted: &Wanted) -> Result<std::result::Result<Vec<Cache>, Reason>> {
-        let mut stack: Vec<Cache> = Vec::with_capacity(wanted.words.len());
+    pub fn stack(&self, wanted: &Wanted) -> Result<std::result::Result<Vec<Member>, Reason>> {
+        let mut stack: Vec<Member> = Vec::with_capacity(wanted.words.len());
         for word in &wanted.words {
-            let found = match self.cache(word, &wanted.by)? {
-                Ok(cache) => cache,
+            let found = match self.member(word, &wanted.by)? {
+                Ok(member) => member,
                 Err(reason) => return Ok(Err(reason)),
             };
-            if stack.iter().all(|cache| cache.folder != found.folder) {
+            if let (true, Member::Remote(remote)) = (stack.is_empty(), &found) {
+                let message = format!("cache `{}` cannot be the first one, which is written", remote.name);
+                return Err(wanted.by.fault(message, format!("\"local\", \"{}\"", remote.name)));
+            }
+            let is_there = stack.iter().any(|member| match (member, &found) {
+                (Member::Folder(one), Member::Folder(other)) => one.folder == other.folder,
+                (one, other) => one == other,
+            });
+            if !is_there {
                 stack.push(found);
             }
         }
         Ok(Ok(stack))
+    }
+
+    /// The one folder that is asked for. The inner error is why there is none.
+    ///
+    /// # Errors
+    ///
+    /// One that is not described, or is no folder.
+    pub fn folder(&self, wanted: &Wanted) -> Result<std::result::Result<Cache, Reason>> {
+        let unusable = || Reason::StoreUnusable("there is no cache".to_owned());
+        let Some(word) = wanted.words.first() else { return Ok(Err(unusable())) };
+        match self.member(word, &wanted.by)? {
+            Err(reason) => Ok(Err(reason)),
+            Ok(Member::Folder(cache)) => Ok(Ok(cache)),
+            Ok(Member::Remote(remote)) => {
+                let message = format!("cache `{}` is no folder", remote.name);
+                Err(wanted.by.fault(message, format!("fleche push {0}, fleche pull {0}", remote.name)))
+            }
+        }
+    }
+
+    /// The store beyond this machine that is called so.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none of this name.
+    pub fn remote(&self, name: &str, by: &Asker) -> Result<Remote> {
+        if self.of_cache(name, "url").is_none() {
+            let remotes: Vec<&str> =
+                self.names().into_iter().filter(|name| self.of_cache(name, "url").is_some()).collect();
+            let hint = match remotes.is_empty() {
+                true => "[caches.team] with `url = ...` in ~/.config/fleche/config.toml".to_owned(),
+                false => format!("known are {}", listed(remotes)),
+            };
+            return Err(by.fault(format!("no cache beyond this machine is called `{name}`"), hint));
+        }
+        self.described_remote(name, by)
+    }
+
+    fn described_remote(&self, name: &str, by: &Asker) -> Result<Remote> {
+        let setting = |key| self.of_cache(name, key);
+        let text = |key| setting(key).and_then(|setting| setting.value.as_str()).map(str::to_owned);
+        let list = |key| setting(key).map_or(Vec::new(), |setting| words(&setting.value).collect::<Vec<_>>());
+        // Files of keys stand beside the file that names them.
+        let beside = |key: &'static str, word: &str| -> Result<KeySource> {
+            if is_literal_key(word) {
+                return Ok(KeySource::Literal(word.to_owned()));
+            }
+            let missing = || by.fault(format!("where `{word}` is, nobody knows"), "an absolute path".to_owned());
+            let below = environment::below_home(word).ok_or_else(missing)?;
+            let folder = setting(key).and_then(|setting| setting.place.file.parent().map(Path::to_owned));
+            let path = folder.unwrap_or_default().join(below);
+            std::path::absolute(path).map(KeySource::File).map_err(|_| missing())
+        };
+        let signing = match environment::signing_key() {
+            Some(literal) => Some(KeySource::Literal(literal)),
+            None => text("signing-key").map(|word| beside("signing-key", &word)).transpose()?,
+        };
+        Ok(Remote {
+            name: name.to_owned(),
+            url: text("url").unwrap_or_default(),
+            access: match text("access").as_deref() {
+                Some("read-write") => CacheAccess::ReadWrite,
+                _ => CacheAccess::ReadOnly,
+            },
+            namespace: text("namespace").unwrap_or_else(|| NAMESPACE.to_owned()),
+            trusted: list("trusted-keys").iter().map(|word| beside("trusted-keys", word)).collect::<Result<_>>()?,
+            signing,
+            upload: list("upload")
+                .iter()
+                .map(|line| Matching::of(line.split_whitespace().map(str::to_owned)))
+                .collect(),
+        })
+    }
+
+    fn member(&self, word: &Path, by: &Asker) -> Result<std::result::Result<Member, Reason>> {
+        if let Some(name) = word.to_str().filter(|name| !self.files.is_empty() && self.of_cache(name, "url").is_some())
+        {
+            return self.described_remote(name, by).map(|remote| Ok(Member::Remote(Box::new(remote))));
+        }
+        Ok(self.cache(word, by)?.map(Member::Folder))
     }
 
     fn cache(&self, word: &Path, by: &Asker) -> Result<std::result::Result<Cache, Reason>> {
@@ -131,7 +226,7 @@ impl Settings {
                 Err(reason) => return Ok(Err(reason)),
             },
             None => {
-                let hint = format!("[caches.{name}] with `path = ...` in ~/.config/fleche/config.toml");
+                let hint = format!("[caches.{name}] with `path = ...` or `url = ...` in ~/.config/fleche/config.toml");
                 return Err(by.fault(format!("nobody says where the cache `{name}` is"), hint));
             }
         };

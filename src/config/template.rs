@@ -1,7 +1,7 @@
 //! A file of configuration in which everything is a comment, to begin with.
 
 use super::file::Origin;
-use super::keys::{CACHE, FLAGS, Key, RULE, TOP};
+use super::keys::{CACHE, FLAGS, Key, REMOTE, RULE, TOP};
 
 /// The file for a project, or the user's own.
 pub fn template(origin: Origin) -> String {
@@ -16,6 +16,10 @@ pub fn template(origin: Origin) -> String {
     let may = |key: &&Key| !(is_project && ["path", "shared"].contains(&key.name) || !is_project && key.name == "root");
     section(&mut text, "", TOP.iter().filter(may));
     section(&mut text, "[caches.local]", CACHE.iter().filter(may));
+    if !is_project {
+        let access = CACHE.iter().filter(|key| key.name == "access");
+        section(&mut text, "# A store that many machines share.\n[caches.team]", REMOTE.iter().chain(access));
+    }
     section(&mut text, "# For every command, where no rule says otherwise.\n[defaults]", FLAGS.iter());
     section(
         &mut text,

@@ -40,7 +40,7 @@ impl super::Run<'_> {
             Flight::Waited(lock) => (sought.again(store)?, why, Some(lock)),
         };
         // Between the first look and the lock another run may have stored the call.
-        if lock.is_some() && matches!(why.reason, Reason::NoCall | Reason::Expired) {
+        if lock.is_some() && is_missing(&why.reason) {
             match super::guarded(|| self.replay_if_stored(store, &sought, &mut lock)) {
                 Ok(ending) => return Ok(ending),
                 Err(Missed::Halted(halt)) => return Err(halt),
@@ -49,6 +49,18 @@ impl super::Run<'_> {
                 Err(Missed::Because(reason)) => why = Miss { reason, nearest: None },
             }
         }
+        let sought = match is_missing(&why.reason) && self.bring(store, &sought) {
+            false => sought,
+            true => {
+                let sought = sought.again(store)?;
+                match super::guarded(|| self.replay_if_stored(store, &sought, &mut lock)) {
+                    Ok(ending) => return Ok(ending),
+                    Err(Missed::Halted(halt)) => return Err(halt),
+                    Err(Missed::Because(reason)) => why = Miss { reason, nearest: None },
+                }
+                sought
+            }
+        };
         self.arguments.prepare()?;
         let enclosure = self.enclose(store, &sought)?;
         let given = Given { input: self.input.take(), enclosure };
@@ -155,6 +167,7 @@ impl super::Run<'_> {
                     since,
                     scattered: sought.scattered(store),
                 });
+                self.share(store, &key);
             }
             Err(reason) => {
                 // Before the lock goes, so that those who wait for it know that waiting does not help.
@@ -179,6 +192,11 @@ impl super::Run<'_> {
         look_after(store);
         Ok(run.status)
     }
+}
+
+/// Whether another cache may have what is missing.
+fn is_missing(why: &Reason) -> bool {
+    matches!(why, Reason::NoCall | Reason::Expired)
 }
 
 /// Keeps the cache within its limits in the background, if the lot fell on this run or on one that is nested in it. A forked

@@ -31,7 +31,7 @@ fn filled(store: &Store, sought: &Sought, owner: &Store, key: &Key) -> Result<()
 
 /// The call as this store would have recorded it: all that counted is known from the command that it answers, which is the
 /// same.
-fn known_here(call: Call, sought: &Sought, store: &Store) -> Result<Call, Reason> {
+pub(super) fn known_here(call: Call, sought: &Sought, store: &Store) -> Result<Call, Reason> {
     let command = sought.command;
     if call.command != command.digest {
         return Err(Reason::Internal);

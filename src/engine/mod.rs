@@ -29,6 +29,7 @@ mod record;
 mod redaction;
 mod redigest;
 mod replay;
+mod sharing;
 mod standard_input;
 mod transfer;
 mod watching;
@@ -42,7 +43,7 @@ use std::path::PathBuf;
 use crate::error::{Error, Result, cause};
 use crate::exec::{self, Launch, Place, StartError};
 use crate::key;
-use crate::model::{Answer, Cache, Call, Difference, Nearest, Program, Reason, Request};
+use crate::model::{Answer, Cache, Call, Difference, Member, Nearest, Program, Reason, Request};
 use crate::store::{FlightLock, Purpose, Store};
 use crate::sys::signal;
 
@@ -61,6 +62,7 @@ pub use policy::{Aftermath, Audited, Detail, MAX_ENTRY, MAX_INPUT, Mode, Nested,
 pub use recheck::{Rechecked, recheck};
 pub use recognise::{Recognised, recognise};
 pub use redigest::{Deed, Redigest, redigest};
+pub use sharing::{Sent, Shared, pull, send};
 pub use transfer::{Transferred, packed, settled, transfer};
 
 use again::Scene;
@@ -103,6 +105,13 @@ pub enum Told {
         key: crate::model::Key,
         /// Nanoseconds that the recorded run took.
         saved: u64,
+    },
+    /// A store beyond this machine was of no use.
+    Unshared {
+        /// What it is called.
+        cache: String,
+        /// Why.
+        why: String,
     },
     /// What it did beside what was declared.
     Audited(Box<Audit>),
@@ -175,7 +184,7 @@ struct Run<'a> {
 }
 
 /// The stack of caches that is used; or why there is none.
-pub type Caches = std::result::Result<Vec<Cache>, Reason>;
+pub type Caches = std::result::Result<Vec<Member>, Reason>;
 
 /// Replays the command or runs it and records what it did.
 ///
@@ -273,7 +282,7 @@ impl Run<'_> {
         }
     }
 
-    fn open_store(&self, caches: &[Cache]) -> std::result::Result<Store, Reason> {
+    fn open_store(&self, caches: &[Member]) -> std::result::Result<Store, Reason> {
         let purpose = if self.policy.mode == Mode::ReadOnly { Purpose::Read } else { Purpose::Write };
         let mut skipped = |cache: &Cache, reason: &Reason| {
             (self.tell)(Told::Warning(format!("the cache `{}` is not asked: {reason}", cache.name)));

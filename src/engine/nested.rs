@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use crate::exec::trace::nested;
 use crate::key;
-use crate::model::{Account, Answer, Cache, Facet, Output, OutputKind, Reason, Trace, Trail};
+use crate::model::{Account, Answer, Cache, Facet, Member, Output, OutputKind, Reason, Trace, Trail};
 use crate::store::Store;
 
 use super::lookup::Sought;
@@ -16,9 +16,9 @@ use super::{Missed, Policy};
 const STANDARD_INPUT: &str = "/dev/stdin";
 
 /// Tells the watcher of this run which folders are stores; whether there is one.
-pub fn introduce(caches: &[Cache]) -> bool {
+pub fn introduce(caches: &[Member]) -> bool {
     let tell = |cache: &Cache| nested::tell_apart(&absolute(&cache.folder).unwrap_or_else(|_| cache.folder.clone()));
-    caches.iter().map(tell).fold(false, |any, one| any | one)
+    caches.iter().filter_map(Member::folder).map(tell).fold(false, |any, one| any | one)
 }
 
 /// From now on what this run looks at itself does not count; where the watcher could not do that, too much counts.

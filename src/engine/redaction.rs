@@ -145,7 +145,7 @@ impl<'a> Redaction<'a> {
             Told::NotStored { why, reason, hint } => {
                 Told::NotStored { why: missed(why), reason: self.reason(reason), hint }
             }
-            other @ (Told::Kept(_) | Told::Hit { .. } | Told::Stale { .. }) => other,
+            other @ (Told::Kept(_) | Told::Hit { .. } | Told::Stale { .. } | Told::Unshared { .. }) => other,
         }
     }
 

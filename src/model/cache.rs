@@ -4,7 +4,72 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Matching;
+
 /// A member of a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Member {
+    /// A folder.
+    Folder(Cache),
+    /// A store that many machines use.
+    Remote(Box<Remote>),
+}
+
+impl Member {
+    /// The folder, if it is one.
+    pub fn folder(&self) -> Option<&Cache> {
+        match self {
+            Member::Folder(cache) => Some(cache),
+            Member::Remote(_) => None,
+        }
+    }
+
+    /// The store beyond this machine, if it is one.
+    pub fn into_remote(self) -> Option<Remote> {
+        match self {
+            Member::Folder(_) => None,
+            Member::Remote(remote) => Some(*remote),
+        }
+    }
+
+    /// How it is asked for: by its name, or by its folder where it has none.
+    pub fn word(&self) -> &OsStr {
+        match self {
+            Member::Folder(cache) => cache.word(),
+            Member::Remote(remote) => OsStr::new(&remote.name),
+        }
+    }
+}
+
+/// A store beyond this machine, in which a team shares calls: objects under names, on an engine that is there already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// What it is called.
+    pub name: String,
+    /// Where it is, such as `file:///mnt/shared`.
+    pub url: String,
+    /// Whether anything is put there.
+    pub access: CacheAccess,
+    /// Whose calls are read and written in it: a level of trust, such as `main` or `pull-request`.
+    pub namespace: String,
+    /// Whose signatures are believed.
+    pub trusted: Vec<KeySource>,
+    /// What own objects are signed with.
+    pub signing: Option<KeySource>,
+    /// The commands whose calls may be put there.
+    pub upload: Vec<Matching>,
+}
+
+/// Where a key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// As it is written: 64 hexadecimal digits.
+    Literal(String),
+    /// In a file, absolute.
+    File(PathBuf),
+}
+
+/// A folder that is a member of a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cache {
     /// What it is called; the folder itself for one that was given by its path.
@@ -20,8 +85,7 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// How it is asked for: by its name, or by its folder where it has none.
-    pub fn word(&self) -> &OsStr {
+    fn word(&self) -> &OsStr {
         if self.name.contains('/') { self.folder.as_os_str() } else { OsStr::new(&self.name) }
     }
 }

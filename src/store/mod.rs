@@ -35,9 +35,11 @@ mod misplaced;
 #[cfg(test)]
 mod model_tests;
 mod opening;
+mod outbox;
 mod pending;
 mod private;
 mod recording;
+mod remote;
 mod renaming;
 mod repair;
 mod resolve;
@@ -68,16 +70,18 @@ pub use export::{Exporter, Importer, Parcel, Verdict};
 pub use flight::{Flight, FlightLock};
 pub use gc::{Cause, Freed, Limits, Plan, Removal, Thing};
 pub use opening::Purpose;
+pub use outbox::Sender;
 pub use pending::Pending;
 pub use private::PrivateFolder;
 pub use recording::{Durability, Recording};
+pub use remote::{Failure, PublicKey, SigningKey, Tier};
 pub use resolve::Named;
 pub use spool::Spool;
 pub use value::Value;
 pub use verify::{Fault, Subject, Trouble};
 
 use crate::error::Error;
-use crate::model::{CacheLimits, Event, Key, Reason};
+use crate::model::{CacheLimits, Event, Key, Reason, Remote};
 use crate::sys::{clock, temporary};
 use folder::Folder;
 use opening::Terms;
@@ -116,6 +120,8 @@ pub struct Store {
     seen: Mutex<Option<(Key, i64)>>,
     /// The stores that are asked after this one, see [`stack`].
     behind: Vec<Store>,
+    /// Those beyond this machine, which are asked where none of these has an answer, see [`remote`].
+    remotes: Vec<Remote>,
     /// Where it is noted what a job uses, if that is wanted.
     session: Option<String>,
     /// What it is kept within, by those who store in it.
@@ -137,6 +143,7 @@ impl Store {
             recording: Mutex::default(),
             seen: Mutex::default(),
             behind: Vec::new(),
+            remotes: Vec::new(),
             session: None,
             limits: CacheLimits::default(),
             is_due: AtomicBool::new(false),

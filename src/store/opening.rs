@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::folder::{Folder, Found};
 use super::{Access, Store, unusable};
-use crate::model::{Cache, CacheAccess, Reason, Sharing};
+use crate::model::{Cache, CacheAccess, Member, Reason, Remote, Sharing};
 use crate::sys::identity;
 
 /// The version of the folder's layout. It stands in the name of an empty file, so that one look tells.
@@ -48,12 +48,12 @@ impl Store {
     ///
     /// As [`Store::open`], for the first one.
     pub fn open_stack(
-        caches: &[Cache],
+        caches: &[Member],
         purpose: Purpose,
         skipped: &mut dyn FnMut(&Cache, &Reason),
     ) -> Result<Store, Reason> {
-        let [first, others @ ..] = caches else {
-            return Err(Reason::StoreUnusable("no cache is named".to_owned()));
+        let [Member::Folder(first), others @ ..] = caches else {
+            return Err(Reason::StoreUnusable("no cache on this machine is named".to_owned()));
         };
         let store = match (purpose, first.access) {
             (Purpose::Write, CacheAccess::ReadWrite) => Store::open_on(&first.folder, Terms::of(first))?,
@@ -65,13 +65,17 @@ impl Store {
             _ => Store::member(first, purpose)?,
         };
         let mut behind = Vec::with_capacity(others.len());
-        for cache in others {
-            match Store::member(cache, purpose) {
-                Ok(store) => behind.push(store),
-                Err(reason) => skipped(cache, &reason),
+        let mut remotes = Vec::new();
+        for member in others {
+            match member {
+                Member::Remote(remote) => remotes.push(Remote::clone(remote)),
+                Member::Folder(cache) => match Store::member(cache, purpose) {
+                    Ok(store) => behind.push(store),
+                    Err(reason) => skipped(cache, &reason),
+                },
             }
         }
-        Ok(store.in_front_of(behind).within(&first.limits))
+        Ok(store.in_front_of(behind).sharing_with(remotes).within(&first.limits))
     }
 
     /// A cache that is there, or one in which nothing is.
@@ -556,7 +560,8 @@ mod tests {
     }
 
     fn stack(caches: &[Cache], purpose: Purpose) -> Result<Store, Reason> {
-        Store::open_stack(caches, purpose, &mut |_, _| {})
+        let members: Vec<Member> = caches.iter().cloned().map(Member::Folder).collect();
+        Store::open_stack(&members, purpose, &mut |_, _| {})
     }
 
     #[test]

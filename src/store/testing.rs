@@ -67,7 +67,7 @@ pub fn shared(folder: &tempfile::TempDir) -> Store {
         sharing: crate::model::Sharing::Group,
         limits: crate::model::CacheLimits::default(),
     };
-    Store::open_stack(&[group], super::Purpose::Write, &mut |_, _| {}).unwrap()
+    Store::open_stack(&[crate::model::Member::Folder(group)], super::Purpose::Write, &mut |_, _| {}).unwrap()
 }
 
 /// A call whose key, command and arguments are made from `name`.

@@ -41,6 +41,7 @@ mod readme;
 mod recheck;
 mod redigest;
 mod reindex;
+mod remote;
 mod replay;
 mod rerun;
 mod schema;

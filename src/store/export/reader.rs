@@ -103,6 +103,23 @@ impl<R: Read> Importer<R> {
     ///
     /// Where the file is cut short or damaged, and where the store cannot be written.
     pub fn store(&mut self, parcel: &Parcel, store: &Store, existing: Existing) -> Result<Verdict, Error> {
+        let mut gone = |content: &Content| Err(Reason::Damaged(format!("value {} is gone", content.digest.short())));
+        self.store_with(parcel, store, existing, Durability::Synced, &mut gone)
+    }
+
+    /// The same, where `apart` gets the values that neither follow nor are in the store.
+    ///
+    /// # Errors
+    ///
+    /// As [`store`](Importer::store).
+    pub(in crate::store) fn store_with(
+        &mut self,
+        parcel: &Parcel,
+        store: &Store,
+        existing: Existing,
+        durability: Durability,
+        apart: &mut dyn FnMut(&Content) -> Result<Pending, Reason>,
+    ) -> Result<Verdict, Error> {
         let unwritable = |reason: Reason| Error::failure(reason.to_string());
         let Parcel { call, path_set, .. } = parcel;
         let mut recording = store.recording().map_err(unwritable)?;
@@ -129,11 +146,17 @@ impl<R: Read> Importer<R> {
         if is_there {
             return Ok(Verdict::Present);
         }
-        if let Some(missing) = wanted.iter().find_map(|content| recording.adopt(content).err()) {
-            return Ok(Verdict::Refused(missing.to_string()));
+        for content in wanted {
+            let taken = match recording.adopt(content) {
+                Err(Reason::Damaged(_)) => apart(content).and_then(|pending| recording.keep_apart(pending, content)),
+                adopted => adopted,
+            };
+            if let Err(missing) = taken {
+                return Ok(Verdict::Refused(missing.to_string()));
+            }
         }
         let set = path_set.as_ref().map(|seen| PathSet { key: call.key, observations: seen.clone() });
-        recording.take_over(call, Durability::Synced, set).map_err(unwritable)?;
+        recording.take_over(call, durability, set).map_err(unwritable)?;
         Ok(Verdict::Stored)
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 
 use super::{MAGIC, Parcel, Part};
 use crate::error::Error;
-use crate::model::{Digest, Reason};
+use crate::model::{Content, Digest, Reason};
 use crate::store::frame::{self, Kind};
 use crate::store::{Store, Value};
 
@@ -39,8 +39,22 @@ impl<W: Write> Exporter<W> {
     /// In a reason: the store lacks a value, or has a damaged one, and the call is left out. Where the file cannot be
     /// written.
     pub fn add(&mut self, parcel: &Parcel, store: &Store) -> Result<Result<(), Reason>, Error> {
+        self.add_all_but(&|_| false, parcel, store)
+    }
+
+    /// The same without some of its values, which who reads the file has to have from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`add`](Exporter::add).
+    pub(in crate::store) fn add_all_but(
+        &mut self,
+        is_left_out: &dyn Fn(&Content) -> bool,
+        parcel: &Parcel,
+        store: &Store,
+    ) -> Result<Result<(), Reason>, Error> {
         let mut values: Vec<(Digest, Value)> = Vec::new();
-        for content in parcel.call.values().filter(|content| content.inline.is_none()) {
+        for content in parcel.call.values().filter(|content| content.inline.is_none() && !is_left_out(content)) {
             if self.written.contains(&content.digest) || values.iter().any(|(digest, _)| *digest == content.digest) {
                 continue;
             }

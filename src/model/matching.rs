@@ -1,17 +1,18 @@
-//! Of which commands a rule tells.
+//! Which commands are meant: a glob for each word of their command lines.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use globset::Glob;
-use serde_json::Value;
+
+use super::Argument;
 
 /// Stands for any number of words at the end.
 const REST: &str = "*";
 
 /// A glob for each word of a command.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Matching {
     words: Vec<String>,
     /// Whether more words may follow.
@@ -19,10 +20,9 @@ pub struct Matching {
 }
 
 impl Matching {
-    /// That of a list of globs, which were found to be well formed.
-    pub fn of(list: &Value) -> Matching {
-        let words = list.as_array().into_iter().flatten().filter_map(Value::as_str);
-        let mut words: Vec<String> = words.map(str::to_owned).collect();
+    /// That of globs which were found to be well formed.
+    pub fn of(globs: impl IntoIterator<Item = String>) -> Matching {
+        let mut words: Vec<String> = globs.into_iter().collect();
         let goes_on = words.last().is_some_and(|word| word == REST);
         if goes_on {
             words.pop();
@@ -34,9 +34,22 @@ impl Matching {
     ///
     /// The first glob is for the program: one without a slash may also match the name of its file.
     pub fn means(&self, argv: &[OsString]) -> bool {
+        self.fits(argv, |word| Some(word))
+    }
+
+    /// The same of a command that was recorded. What was redacted may be anything, which only a `*` means.
+    pub fn means_recorded(&self, argv: &[Argument]) -> bool {
+        self.fits(argv, |word| match word {
+            Argument::Clear(word) => Some(word),
+            Argument::Redacted => None,
+        })
+    }
+
+    fn fits<'w, W>(&self, argv: &'w [W], text: impl Fn(&'w W) -> Option<&'w OsString>) -> bool {
         let is_as_long = if self.goes_on { argv.len() >= self.words.len() } else { argv.len() == self.words.len() };
         is_as_long
             && self.words.iter().zip(argv).enumerate().all(|(at, (glob, word))| {
+                let Some(word) = text(word) else { return glob == REST };
                 let name = Path::new(word).file_name().filter(|_| at == 0 && !glob.contains('/'));
                 matches(glob, word) || name.is_some_and(|name| matches(glob, name))
             })
@@ -64,7 +77,7 @@ mod tests {
 
     fn means(globs: &[&str], argv: &[&str]) -> bool {
         let argv: Vec<OsString> = argv.iter().map(OsString::from).collect();
-        Matching::of(&serde_json::json!(globs)).means(&argv)
+        Matching::of(globs.iter().map(|glob| (*glob).to_owned())).means(&argv)
     }
 
     #[test]
@@ -98,7 +111,15 @@ mod tests {
     #[test]
     fn a_word_that_is_no_text_can_be_meant() {
         let argv = [OsString::from("cat"), OsStr::from_bytes(b"\xff.c").to_owned()];
-        assert!(Matching::of(&serde_json::json!(["cat", "*.c"])).means(&argv));
-        assert!(!Matching::of(&serde_json::json!(["cat", "x"])).means(&argv));
+        assert!(Matching::of(["cat", "*.c"].map(str::to_owned)).means(&argv));
+        assert!(!Matching::of(["cat", "x"].map(str::to_owned)).means(&argv));
+    }
+
+    #[test]
+    fn what_was_redacted_is_meant_by_a_star_alone() {
+        let argv = [Argument::Clear("curl".into()), Argument::Redacted];
+        let means = |globs: &[&str]| Matching::of(globs.iter().map(|glob| (*glob).to_owned())).means_recorded(&argv);
+        assert_eq!([means(&["curl", "*"]), means(&["curl", "*", "*"])], [true, false]);
+        assert_eq!([means(&["curl", "?*"]), means(&["curl", ""]), means(&["*"])], [false, false, true]);
     }
 }

@@ -1,0 +1,193 @@
+//! Sharing calls with other machines: what they made is taken over before a command is run, and what was made here is put
+//! where they look.
+//!
+//! What is taken over is stored in the first cache and replayed from there, like any other call: so a store beyond this
+//! machine can make a run slower, and nothing else.
+
+use std::ops::ControlFlow;
+
+use crate::error::{Error, Result};
+use crate::exec;
+use crate::key;
+use crate::model::{CacheAccess, Call, Key, Observation, Reason, Remote};
+use crate::store::{Failure, Parcel, SigningKey, Store, Tier};
+
+use super::filling::known_here;
+use super::lookup::{Binding, Keys, Sought};
+use super::transfer::{packed, settled};
+use super::{Mode, Told};
+
+/// The ways in which a call may be bound to its root.
+const BINDINGS: [Binding; 3] = [Binding::Free, Binding::Name, Binding::Root];
+
+/// What became of a call that was to be shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shared {
+    /// It is there now.
+    Published,
+    /// No rule says that it may be there.
+    Kept,
+    /// There is no such call here.
+    Gone,
+}
+
+/// How much was put there of what was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// All of it.
+    All,
+    /// Somebody had heard enough before.
+    InPart,
+    /// Another process does it.
+    ByAnother,
+}
+
+impl super::Run<'_> {
+    /// Takes over the call that answers the command from the first store beyond this machine that has it; whether one had.
+    pub(super) fn bring(&self, store: &Store, sought: &Sought) -> bool {
+        // A watched command must not be seen to use the network because of fleche.
+        if self.is_nested || self.policy.mode != Mode::On || !store.is_writable() {
+            return false;
+        }
+        store.remotes().iter().any(|remote| {
+            let brought = Tier::open(remote).map_err(|error| error.to_string()).and_then(|tier| {
+                super::guarded(|| Ok(brought(&tier, store, sought)))
+                    .unwrap_or(Err(Failure::Here(Reason::Internal)))
+                    .map_err(|failure| failure.to_string())
+            });
+            brought.unwrap_or_else(|why| {
+                (self.tell)(Told::Unshared { cache: remote.name.clone(), why });
+                false
+            })
+        })
+    }
+
+    /// Leaves a call that was just stored to be put into the stores beyond this machine that may have it, and sees to it.
+    pub(super) fn share(&self, store: &Store, key: &Key) {
+        if self.policy.mode == Mode::ReadOnly || !store.remotes().iter().any(is_written) {
+            return;
+        }
+        let Ok(Some(call)) = store.call(key) else { return };
+        let due: Vec<&Remote> = store.remotes().iter().filter(|remote| may_have(remote, &call)).collect();
+        due.iter().for_each(|remote| store.leave_for(&remote.name, key));
+        // What a watched command leaves behind keeps it from being stored: the next run that is none sends it.
+        if due.is_empty() || self.is_nested {
+            return;
+        }
+        // Where no process can be made, the next run sends it.
+        let _ = exec::background(None, || {
+            if let Ok(own) = store.reopened() {
+                due.iter().for_each(|remote| drop(send(remote, &own, &mut |_, _| ControlFlow::Continue(()))));
+            }
+        });
+    }
+}
+
+/// Whether anything is put there by runs.
+fn is_written(remote: &Remote) -> bool {
+    remote.access == CacheAccess::ReadWrite && !remote.upload.is_empty()
+}
+
+/// Whether a rule says that a call may be there.
+fn may_have(remote: &Remote, call: &Call) -> bool {
+    is_written(remote) && remote.upload.iter().any(|matching| matching.means_recorded(&call.argv))
+}
+
+/// Takes over what a store beyond this machine has for what is observed now.
+fn brought(tier: &Tier, store: &Store, sought: &Sought) -> std::result::Result<bool, Failure> {
+    let command = &sought.command.digest;
+    let settle = |parcel: Parcel| {
+        let call = known_here(parcel.call, sought, store)?;
+        Ok(Parcel { call, ..parcel })
+    };
+    let bring = |keys: &Keys| {
+        let own = BINDINGS.map(|binding| keys.of(binding));
+        tier.bring(&own[0], &|key| own.contains(key), &settle, store)
+    };
+    if !sought.request.is_watched() {
+        return bring(&sought.keys(store));
+    }
+    let Some(sets) = tier.path_sets(command)? else { return Ok(false) };
+    for seen in key::observed_now(&sets, &sought.command.root, store).flatten() {
+        let seen = sought.beside_declared(seen);
+        let keys = Keys::new(sought.command, &seen);
+        if BINDINGS.iter().any(|binding| sets.keys.contains(&keys.of(*binding))) && bring(&keys)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What a call is named after where nobody knows yet to what it is bound.
+fn name_of(call: &Call) -> Key {
+    Key::of(&call.command, &Observation::digests(&call.observations), None)
+}
+
+/// Puts a call into a store beyond this machine, if a rule allows it.
+///
+/// # Errors
+///
+/// Where that cannot be done.
+fn publish(
+    key: &Key,
+    store: &Store,
+    tier: &Tier,
+    remote: &Remote,
+    signing: &SigningKey,
+) -> std::result::Result<Shared, Failure> {
+    let Some(call) = store.call(key).map_err(Failure::Here)? else { return Ok(Shared::Gone) };
+    if !may_have(remote, &call) {
+        return Ok(Shared::Kept);
+    }
+    let at = name_of(&call);
+    let parcel = packed(call, store).map_err(Failure::Here)?;
+    tier.publish(&parcel, &at, store, signing).map(|()| Shared::Published)
+}
+
+/// Puts there what was left for a store beyond this machine, unless another process is at it, until `tell` has heard enough.
+///
+/// # Errors
+///
+/// Why the store cannot be used, or the first of its failures after which nothing more is tried. What was not put there stays
+/// in the outbox.
+pub fn send(
+    remote: &Remote,
+    store: &Store,
+    tell: &mut dyn FnMut(&Key, std::result::Result<Shared, &Failure>) -> ControlFlow<()>,
+) -> Result<Sent> {
+    let tier = Tier::open(remote)?;
+    let signing = tier.signing_key()?;
+    loop {
+        let Some(sender) = store.sender(&remote.name) else { return Ok(Sent::ByAnother) };
+        for key in store.outbox(&remote.name)? {
+            let published = publish(&key, store, &tier, remote, &signing);
+            let heard = tell(&key, published.as_ref().map(Shared::clone));
+            match published {
+                Ok(_) => store.taken_from(&remote.name, &key),
+                // What is damaged here is of use to nobody.
+                Err(Failure::Here(Reason::Damaged(_))) => store.taken_from(&remote.name, &key),
+                Err(failure) => {
+                    let message = format!("cannot put calls into the cache `{}`", remote.name);
+                    return Err(Error::failure(message).because(failure.to_string()));
+                }
+            }
+            if heard.is_break() {
+                return Ok(Sent::InPart);
+            }
+        }
+        drop(sender);
+        // Who stored a call meanwhile found somebody sending and left it to us.
+        if store.outbox(&remote.name)?.is_empty() {
+            return Ok(Sent::All);
+        }
+    }
+}
+
+/// Takes over a call as it lies in a store beyond this machine, for which nobody asked here yet.
+///
+/// # Errors
+///
+/// Where it cannot be had, is not believed, or cannot be kept here.
+pub fn pull(at: &Key, tier: &Tier, store: &Store) -> std::result::Result<bool, Failure> {
+    tier.bring(at, &|_| true, &|parcel| settled(parcel, store), store)
+}

@@ -1,0 +1,392 @@
+//! Stores beyond this machine, in which a team shares calls: objects under names, on an engine that is there already.
+//!
+//! | name | object |
+//! |---|---|
+//! | `v1/a/NAMESPACE/AB/KEY` | a call with its values of up to [`TOGETHER`] bytes, signed |
+//! | `v1/p/NAMESPACE/AB/COMMAND` | where a watched command looks, and which calls of it there are, signed |
+//! | `v1/b/AB/DIGEST.zst` | a larger value, which its digest proves |
+//!
+//! A call is named after the key that it would have if its result held no trace of where its root is; which one it is, its
+//! head tells. So one request finds it or finds that there is none. Of a watched command the second object is asked first,
+//! and tells which calls there are. There is no index, no lock and no lease: whatever is complete and rightly signed may be
+//! used, and the last writer wins. Who may write is decided by signatures (`signing`), and what is read is checked like the
+//! file of a stranger (`export`): a trusted key says who made it, not that it makes sense.
+
+mod engine;
+mod mount;
+mod object;
+mod signing;
+
+use std::fmt;
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+pub use signing::{PublicKey, SigningKey};
+
+use super::export::{Exporter, Importer, Parcel, Verdict};
+use super::frame::{self, Bounds};
+use super::{Durability, Existing, Store, Value};
+use crate::error::Error;
+use crate::model::{self, CacheAccess, CommandDigest, Content, Digest, Key, PathSet, PathSets, Reason, Sink};
+use engine::{Body, Engine};
+use mount::Mount;
+use object::{Expected, Head, Kind};
+
+/// Bytes of values that lie in one object with their call.
+pub const TOGETHER: u64 = 8 << 20;
+/// How hard objects are compressed: zstd's own default, at which it is faster than most networks.
+const LEVEL: i32 = 3;
+/// The memory that decompression may take, as a power of two in bytes.
+const WINDOW: u32 = 23;
+/// Bytes that are read at once.
+const CHUNK: usize = 256 << 10;
+
+/// Why a store beyond this machine was of no use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It does not answer, or not as it should.
+    Unreachable(String),
+    /// It does not let us.
+    Denied(String),
+    /// An object is not what it should be.
+    Wrong(String),
+    /// What came cannot be kept here.
+    Here(Reason),
+}
+
+impl Failure {
+    fn of_reading(why: io::Error) -> Failure {
+        Failure::Unreachable(crate::error::cause(&why))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Unreachable(why) | Failure::Denied(why) | Failure::Wrong(why) => f.write_str(why),
+            Failure::Here(reason) => reason.fmt(f),
+        }
+    }
+}
+
+/// A store beyond this machine, ready to be asked.
+pub struct Tier {
+    remote: model::Remote,
+    engine: Box<dyn Engine>,
+    trusted: Vec<PublicKey>,
+}
+
+impl Tier {
+    /// Reads the keys that are believed. Nobody is asked yet.
+    ///
+    /// # Errors
+    ///
+    /// Where a key cannot be read, nobody is believed, or the URL is none.
+    pub fn open(remote: &model::Remote) -> Result<Tier, Error> {
+        let Some(folder) = remote.url.strip_prefix("file://") else {
+            return Err(Error::usage(format!("`{}` is no URL of a store", remote.url)));
+        };
+        let engine = Box::new(Mount::new(Path::new(folder)));
+        let mut trusted = remote.trusted.iter().map(PublicKey::read).collect::<Result<Vec<_>, _>>()?;
+        // Who signs here believes himself; one whose key cannot be read still reads what others made.
+        if let Some(Ok(own)) = remote.signing.as_ref().map(SigningKey::read) {
+            trusted.push(own.public());
+        }
+        if trusted.is_empty() {
+            let message = format!("nobody is believed in the cache `{}`", remote.name);
+            return Err(Error::failure(message).hint("trusted-keys = [\"ci.pub\"], by `fleche remote key ci`"));
+        }
+        Ok(Tier { remote: remote.clone(), engine, trusted })
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.remote.name
+    }
+
+    /// The key that own objects are signed with.
+    ///
+    /// # Errors
+    ///
+    /// Where nothing may be put there, or there is no such key.
+    pub fn signing_key(&self) -> Result<SigningKey, Error> {
+        let may_not = |why: &str| Error::failure(format!("nothing is put into the cache `{}`: {why}", self.name()));
+        if self.remote.access == CacheAccess::ReadOnly {
+            return Err(may_not("it is read-only").hint("access = \"read-write\""));
+        }
+        let Some(source) = &self.remote.signing else {
+            return Err(may_not("it has no signing key").hint("signing-key = \"ci.key\", by `fleche remote key ci`"));
+        };
+        SigningKey::read(source)
+    }
+
+    /// What is remembered there of a command.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be asked, or what it says is not believed.
+    pub fn path_sets(&self, command: &CommandDigest) -> Result<Option<PathSets>, Failure> {
+        let Some(mut object) = self.engine.get(&self.object(Kind::PathSets, &command.0))? else { return Ok(None) };
+        let head = object::open(&mut object, &self.expected(Kind::PathSets, command.0))?;
+        let packed = object::body(&mut object, &head)?;
+        let mut bytes = Vec::new();
+        unpacked(&packed, Bounds::FOREIGN.most)?.read_to_end(&mut bytes).map_err(damaged)?;
+        let malformed = |why: String| Failure::Wrong(format!("what is remembered of a command: {why}"));
+        let body = frame::open(frame::Kind::PathSets, &bytes).map_err(|fault| malformed(told(fault)))?;
+        let mut sets = PathSets::decode(body, &mut Bounds::FOREIGN.room()).map_err(|why| malformed(why.to_string()))?;
+        if sets.command != *command {
+            return Err(malformed("it is another one".to_owned()));
+        }
+        // Whether it can be watched here, is found out here.
+        sets.unwatchable = None;
+        Ok(Some(sets))
+    }
+
+    /// Takes the call that is named `at` over into `store`, if it is one of those that are wanted. `settle` makes of it what
+    /// the store would have recorded itself.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be asked, what it says is not believed, or cannot be kept here.
+    pub fn bring(
+        &self,
+        at: &Key,
+        is_wanted: &dyn Fn(&Key) -> bool,
+        settle: &dyn Fn(Parcel) -> Result<Parcel, Reason>,
+        store: &Store,
+    ) -> Result<bool, Failure> {
+        let Some(mut object) = self.engine.get(&self.object(Kind::Record, &at.0))? else { return Ok(false) };
+        let head = object::open(&mut object, &self.expected(Kind::Record, at.0))?;
+        let Some(key) = head.key.filter(is_wanted) else { return Ok(false) };
+        let packed = object::body(&mut object, &head)?;
+        let damaged = |why: Error| Failure::Wrong(why.to_string());
+        let mut importer = Importer::begin(unpacked(&packed, object::LONGEST_BODY)?, TOGETHER).map_err(damaged)?;
+        let parcel = match importer.next_call().map_err(damaged)? {
+            Some(Ok(parcel)) => parcel,
+            Some(Err(why)) => return Err(Failure::Wrong(why)),
+            None => return Err(Failure::Wrong("there is no call in it".to_owned())),
+        };
+        if parcel.call.key != key {
+            return Err(Failure::Wrong("it holds another call than it says".to_owned()));
+        }
+        let parcel = settle(parcel).map_err(Failure::Here)?;
+        let mut failure = None;
+        let mut apart = |content: &Content| {
+            self.value(content, store).map_err(|why| {
+                let reason = Reason::Damaged(why.to_string());
+                failure = Some(why);
+                reason
+            })
+        };
+        let stored = importer.store_with(&parcel, store, Existing::Replaced, Durability::Buffered, &mut apart);
+        match (failure, stored.map_err(damaged)?) {
+            (Some(why), _) => Err(why),
+            (None, Verdict::Refused(why)) => Err(Failure::Wrong(why)),
+            (None, Verdict::Stored | Verdict::Present) => Ok(true),
+        }
+    }
+
+    /// Tells `each` what the calls there are named after, until it has heard enough.
+    ///
+    /// # Errors
+    ///
+    /// Where they cannot be listed.
+    pub fn names(&self, each: &mut dyn FnMut(&Key) -> ControlFlow<()>) -> Result<(), Failure> {
+        let prefix = format!("v1/{}/{}/", char::from(Kind::Record as u8), self.remote.namespace);
+        self.engine.list(&prefix, &mut |name| {
+            let last = name.rsplit('/').next().unwrap_or_default();
+            last.parse().map_or(ControlFlow::Continue(()), |digest| each(&Key(digest)))
+        })
+    }
+
+    /// Asks for an object that is not there, and, if objects may be put there, puts one, reads it and takes it away.
+    ///
+    /// # Errors
+    ///
+    /// What fails of that.
+    pub fn check(&self) -> Result<(), Error> {
+        let told = |doing: &str, failure: Failure| {
+            Error::failure(format!("cannot {doing} the cache `{}`", self.name())).because(failure.to_string())
+        };
+        let name = |digest: &Digest| format!("v1/check/{digest}");
+        let (key, digits) = SigningKey::generate()?;
+        let missing = name(&Digest(key.public().0));
+        self.engine.get(&missing).map_err(|failure| told("ask", failure))?;
+        if self.remote.access == CacheAccess::ReadOnly {
+            return Ok(());
+        }
+        self.signing_key()?;
+        let mine = name(&Digest::of(digits.as_bytes()));
+        self.engine.put(&mine, Body::Bytes(digits.as_bytes())).map_err(|failure| told("write", failure))?;
+        let mut read = Vec::new();
+        if let Some(object) = self.engine.get(&mine).map_err(|failure| told("read", failure))? {
+            let wanted = digits.len() as u64 + 1;
+            object.take(wanted).read_to_end(&mut read).map_err(|why| told("read", Failure::of_reading(why)))?;
+        }
+        let is_same = read == digits.as_bytes();
+        self.engine.remove(&mine).map_err(|failure| told("take anything away from", failure))?;
+        match is_same {
+            true => Ok(()),
+            false => Err(told("read", Failure::Wrong("what was put there is not what is there".to_owned()))),
+        }
+    }
+
+    /// A value that is an object of its own.
+    fn value(&self, content: &Content, store: &Store) -> Result<super::Pending, Failure> {
+        let missing = || Failure::Wrong(format!("value {} is not there", content.digest.short()));
+        let object = self.engine.get(&value_object(&content.digest))?.ok_or_else(missing)?;
+        let mut decoder = zstd::Decoder::new(object).map_err(damaged)?;
+        decoder.window_log_max(WINDOW).map_err(damaged)?;
+        let mut spool = store.spool(content.length);
+        // One byte more than there should be is too much, and ends it.
+        let mut left = content.length.saturating_add(1);
+        let mut chunk = Vec::new();
+        while left > 0 {
+            chunk.clear();
+            let read = (&mut decoder).take(left.min(CHUNK as u64)).read_to_end(&mut chunk).map_err(damaged)?;
+            if read == 0 {
+                break;
+            }
+            left -= read as u64;
+            chunk = spool.accept(chunk);
+        }
+        spool.finish().map_err(|reason| match reason {
+            Reason::TooLarge(_) => Failure::Wrong(format!("value {} is too long", content.digest.short())),
+            reason => Failure::Here(reason),
+        })
+    }
+
+    /// Puts a call of `store` there, named `at`: its larger values, then the call, then that it exists.
+    ///
+    /// # Errors
+    ///
+    /// Where that cannot be done; it may be there all the same.
+    pub fn publish(&self, parcel: &Parcel, at: &Key, store: &Store, key: &SigningKey) -> Result<(), Failure> {
+        let mut together = 0_u64;
+        let mut apart: Vec<&Content> = Vec::new();
+        for content in parcel.call.values().filter(|content| content.inline.is_none()) {
+            match together.checked_add(content.length).filter(|sum| *sum <= TOGETHER) {
+                Some(sum) => together = sum,
+                None if apart.iter().all(|other| other.digest != content.digest) => apart.push(content),
+                None => {}
+            }
+        }
+        for content in &apart {
+            self.publish_value(content, store)?;
+        }
+        let is_apart = |content: &Content| apart.iter().any(|other| other.digest == content.digest);
+        let packing = |why: Error| Failure::Here(Reason::StoreUnusable(why.to_string()));
+        let packer = zstd::Encoder::new(Vec::new(), LEVEL).map_err(|why| here(&why))?;
+        let mut exporter = Exporter::begin(packer).map_err(packing)?;
+        exporter.add_all_but(&is_apart, parcel, store).map_err(packing)?.map_err(Failure::Here)?;
+        let body = exporter.end().map_err(packing)?.finish().map_err(|why| here(&why))?;
+        let head = Head {
+            kind: Kind::Record,
+            namespace: self.remote.namespace.clone(),
+            at: at.0,
+            key: Some(parcel.call.key),
+            wall: parcel.call.metadata.usage.wall,
+            apart: apart.iter().map(|content| content.length).sum(),
+            length: body.len() as u64,
+            digest: Digest::of(&body),
+        };
+        self.engine.put(&self.object(Kind::Record, &at.0), Body::Bytes(&object::seal(&head, &body, key)))?;
+        // Where one looks whose inputs are declared, whoever asks for it says himself.
+        match &parcel.path_set {
+            Some(observations) if parcel.call.request.is_watched() => {
+                let set = PathSet { key: parcel.call.key, observations: observations.clone() };
+                self.publish_path_set(&parcel.call.command, set, key)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn publish_value(&self, content: &Content, store: &Store) -> Result<(), Failure> {
+        let name = value_object(&content.digest);
+        if self.engine.has(&name)? {
+            return Ok(());
+        }
+        let mut packer =
+            zstd::Encoder::new(store.temporary().map_err(|why| here(&why))?, LEVEL).map_err(|why| here(&why))?;
+        match store.value(content).map_err(Failure::Here)? {
+            Value::Bytes(bytes) => drop(io::copy(&mut bytes.as_slice(), &mut packer).map_err(|why| here(&why))?),
+            Value::File { mut file, .. } => drop(io::copy(&mut file, &mut packer).map_err(|why| here(&why))?),
+        }
+        let mut file = packer.finish().map_err(|why| here(&why))?;
+        io::Seek::rewind(&mut file).map_err(|why| here(&why))?;
+        self.engine.put(&name, Body::File(&mut file))
+    }
+
+    /// Adds a set to what is remembered there of a command. Of two that do so at once one is forgotten, until it is put there
+    /// again.
+    fn publish_path_set(&self, command: &CommandDigest, set: PathSet, key: &SigningKey) -> Result<(), Failure> {
+        let mut sets = match self.path_sets(command) {
+            Ok(sets) => sets.unwrap_or_else(|| PathSets::new(*command)),
+            Err(Failure::Wrong(_)) => PathSets::new(*command),
+            Err(failure) => return Err(failure),
+        };
+        sets.insert(set);
+        let framed = frame::seal(frame::Kind::PathSets, &sets.encode());
+        let body = zstd::encode_all(framed.as_slice(), LEVEL).map_err(|why| here(&why))?;
+        let head = Head {
+            kind: Kind::PathSets,
+            namespace: self.remote.namespace.clone(),
+            at: command.0,
+            key: None,
+            wall: 0,
+            apart: 0,
+            length: body.len() as u64,
+            digest: Digest::of(&body),
+        };
+        self.engine.put(&self.object(Kind::PathSets, &command.0), Body::Bytes(&object::seal(&head, &body, key)))
+    }
+
+    fn object(&self, kind: Kind, at: &Digest) -> String {
+        let digits = at.to_string();
+        format!("v1/{}/{}/{}/{digits}", char::from(kind as u8), self.remote.namespace, &digits[..2])
+    }
+
+    fn expected(&self, kind: Kind, at: Digest) -> Expected<'_> {
+        Expected { kind, namespace: &self.remote.namespace, at, trusted: &self.trusted }
+    }
+}
+
+impl Store {
+    /// The stores beyond this machine that are asked after it.
+    pub fn remotes(&self) -> &[model::Remote] {
+        &self.remotes
+    }
+
+    pub(super) fn sharing_with(mut self, remotes: Vec<model::Remote>) -> Store {
+        self.remotes = remotes;
+        self
+    }
+}
+
+fn value_object(digest: &Digest) -> String {
+    let digits = digest.to_string();
+    format!("v1/b/{}/{digits}.zst", &digits[..2])
+}
+
+/// What was compressed, at most so many bytes of it: what comes after them is cut off.
+fn unpacked(packed: &[u8], most: u64) -> Result<impl Read, Failure> {
+    let mut decoder = zstd::Decoder::with_buffer(packed).map_err(damaged)?;
+    decoder.window_log_max(WINDOW).map_err(damaged)?;
+    Ok(decoder.take(most))
+}
+
+fn damaged(why: io::Error) -> Failure {
+    Failure::Wrong(format!("it cannot be decompressed: {}", crate::error::cause(&why)))
+}
+
+fn here(why: &io::Error) -> Failure {
+    Failure::Here(Reason::StoreUnusable(crate::error::cause(why)))
+}
+
+fn told(fault: frame::Fault) -> String {
+    match fault {
+        frame::Fault::Damaged(why) => why,
+        frame::Fault::Newer => "a newer fleche wrote it".to_owned(),
+    }
+}

@@ -1,0 +1,183 @@
+//! Objects as files below a folder that many machines have mounted.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use walkdir::WalkDir;
+
+use super::Failure;
+use super::engine::{Body, Engine};
+
+/// What the names of files begin with that are not whole yet.
+const NEW: &str = ".new-";
+
+/// A folder.
+#[derive(Debug)]
+pub struct Mount {
+    folder: PathBuf,
+}
+
+impl Mount {
+    /// The store in `folder`, which must be there: a mount that is missing is not to be filled in its place.
+    pub fn new(folder: &Path) -> Mount {
+        Mount { folder: folder.to_owned() }
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        match fs::metadata(&self.folder) {
+            Ok(found) if found.is_dir() => Ok(()),
+            Ok(_) => Err(Failure::Unreachable(format!("`{}` is no folder", self.folder.display()))),
+            Err(why) => Err(failed(&self.folder, &why)),
+        }
+    }
+}
+
+impl Engine for Mount {
+    fn get(&self, name: &str) -> Result<Option<Box<dyn Read>>, Failure> {
+        let path = self.folder.join(name);
+        // Without waiting for a writer where it is a FIFO.
+        let flags = OFlags::NONBLOCK.bits() as i32;
+        match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+            Ok(file) if file.metadata().is_ok_and(|found| found.is_file()) => Ok(Some(Box::new(file))),
+            Ok(_) => Err(Failure::Wrong("it is no file".to_owned())),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => self.check().map(|()| None),
+            Err(why) => Err(failed(&path, &why)),
+        }
+    }
+
+    fn has(&self, name: &str) -> Result<bool, Failure> {
+        let path = self.folder.join(name);
+        match fs::symlink_metadata(&path) {
+            Ok(found) => Ok(found.is_file()),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => self.check().map(|()| false),
+            Err(why) => Err(failed(&path, &why)),
+        }
+    }
+
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<(), Failure> {
+        self.check()?;
+        for entry in WalkDir::new(self.folder.join(prefix)).sort_by_file_name() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                // Objects come and go while they are listed.
+                Err(why) if why.io_error().is_some_and(|why| why.kind() == io::ErrorKind::NotFound) => continue,
+                Err(why) => return Err(failed(&self.folder, &why.into())),
+            };
+            let is_whole =
+                entry.file_type().is_file() && !entry.file_name().as_encoded_bytes().starts_with(NEW.as_bytes());
+            let name = entry.path().strip_prefix(&self.folder).ok().and_then(Path::to_str).filter(|_| is_whole);
+            if name.is_some_and(|name| each(name).is_break()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> Result<(), Failure> {
+        let path = self.folder.join(name);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(()),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => self.check(),
+            Err(why) => Err(failed(&path, &why)),
+        }
+    }
+
+    fn put(&self, name: &str, body: Body) -> Result<(), Failure> {
+        self.check()?;
+        let path = self.folder.join(name);
+        let folder = path.parent().unwrap_or(&self.folder);
+        let write = || -> io::Result<()> {
+            fs::create_dir_all(folder)?;
+            // Under a name that no object has, and moved once it is whole.
+            let others = Permissions::from_mode(0o666);
+            let mut file = tempfile::Builder::new().prefix(NEW).permissions(others).tempfile_in(folder)?;
+            match body {
+                Body::Bytes(bytes) => file.write_all(bytes)?,
+                Body::File(from) => drop(io::copy(from, &mut file)?),
+            }
+            file.as_file().sync_all()?;
+            file.persist(&path)?;
+            Ok(())
+        };
+        write().map_err(|why| failed(&path, &why))
+    }
+}
+
+fn failed(path: &Path, why: &io::Error) -> Failure {
+    let told = format!("`{}`: {}", path.display(), crate::error::cause(why));
+    match why.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Failure::Denied(told),
+        _ => Failure::Unreachable(told),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(mount: &Mount, name: &str) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        mount.get(name).unwrap()?.read_to_end(&mut bytes).unwrap();
+        Some(bytes)
+    }
+
+    #[test]
+    fn an_object_is_there_once_it_is_whole_and_is_replaced_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = Mount::new(folder.path());
+        assert_eq!((read(&mount, "v1/a/x"), mount.has("v1/a/x").unwrap()), (None, false));
+        mount.put("v1/a/x", Body::Bytes(b"one")).unwrap();
+        assert_eq!((read(&mount, "v1/a/x"), mount.has("v1/a/x").unwrap()), (Some(b"one".to_vec()), true));
+        let mut two = tempfile::tempfile().unwrap();
+        two.write_all(b"two").unwrap();
+        io::Seek::rewind(&mut two).unwrap();
+        mount.put("v1/a/x", Body::File(&mut two)).unwrap();
+        assert_eq!(read(&mount, "v1/a/x"), Some(b"two".to_vec()));
+        assert_eq!(fs::read_dir(folder.path().join("v1/a")).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn what_is_whole_is_listed_and_can_be_taken_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = Mount::new(folder.path());
+        let listed = |most: usize| {
+            let mut names = Vec::new();
+            let heard = mount.list("v1/a/", &mut |name| {
+                names.push(name.to_owned());
+                if names.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            heard.map(|()| names)
+        };
+        assert_eq!(listed(9), Ok(Vec::new()));
+        for name in ["v1/a/y", "v1/a/x/z", "v1/b/w"] {
+            mount.put(name, Body::Bytes(b"one")).unwrap();
+        }
+        fs::write(folder.path().join("v1/a/.new-1"), "half").unwrap();
+        assert_eq!(listed(9), Ok(vec!["v1/a/x/z".to_owned(), "v1/a/y".to_owned()]));
+        assert_eq!(listed(1), Ok(vec!["v1/a/x/z".to_owned()]));
+        mount.remove("v1/a/y").unwrap();
+        mount.remove("v1/a/y").unwrap();
+        assert_eq!(listed(9), Ok(vec!["v1/a/x/z".to_owned()]));
+    }
+
+    #[test]
+    fn a_mount_that_is_missing_is_not_an_empty_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = Mount::new(&folder.path().join("mnt"));
+        assert!(matches!(missing.get("v1/a/x"), Err(Failure::Unreachable(_))));
+        assert!(matches!(missing.has("v1/a/x"), Err(Failure::Unreachable(_))));
+        assert!(matches!(missing.put("v1/a/x", Body::Bytes(b"")), Err(Failure::Unreachable(_))));
+        assert!(!folder.path().join("mnt").exists());
+    }
+
+    #[test]
+    fn what_is_no_file_is_no_object() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("v1/a/x")).unwrap();
+        assert!(matches!(Mount::new(folder.path()).get("v1/a/x"), Err(Failure::Wrong(_))));
+    }
+}

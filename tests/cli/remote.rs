@@ -1,0 +1,484 @@
+//! Stores that many machines share: two caches with one checkout each are two machines.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::world::{Session, World, eventually};
+
+/// Two machines, `one` and `other`, that share a store.
+struct Team {
+    world: World,
+}
+
+const TEAM: &str = "access = \"read-write\"\nupload = [\"*\"]\n";
+
+impl Team {
+    /// With these settings of the store.
+    fn with(settings: &str) -> Team {
+        let world = World::new();
+        let team = Team { world };
+        fs::create_dir(team.store()).unwrap();
+        let keys = team.world.home().join(".config/fleche");
+        team.world.fleche(["remote", "key", "ci"]).run().check(
+            0,
+            &format!("signing-key = \"{0}/ci.key\"\ntrusted-keys = [\"{0}/ci.pub\"]\n", keys.display()),
+            "",
+        );
+        team.configure(&format!("signing-key = \"ci.key\"\ntrusted-keys = [\"ci.pub\"]\n{settings}"));
+        for machine in ["one", "other"] {
+            team.world.write(format!("{machine}/fleche.toml"), "root = true\n");
+        }
+        team
+    }
+
+    fn new() -> Team {
+        Team::with(TEAM)
+    }
+
+    fn configure(&self, settings: &str) {
+        let text = format!("[caches.team]\nurl = \"file://{}\"\n{settings}", self.store().display());
+        self.world.write(self.world.home().join(".config/fleche/config.toml"), text);
+    }
+
+    fn store(&self) -> PathBuf {
+        self.world.root().join("store")
+    }
+
+    fn cache(&self, machine: &str) -> PathBuf {
+        self.world.root().join(format!("cache-{machine}"))
+    }
+
+    fn on(&self, machine: &str, words: &[&str]) -> Session {
+        let caches = format!("{},team", self.cache(machine).display());
+        self.world.fleche(words).env("FLECHE_CACHE", caches).current_dir(self.world.path(machine))
+    }
+
+    /// The same file for both, of the same age: for some programs that counts.
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let old = UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+        for machine in ["one", "other"] {
+            let path = self.world.write(format!("{machine}/{name}"), content.as_ref());
+            fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+        }
+    }
+
+    /// What a machine has stored is in the store once its outbox is empty.
+    fn is_sent(&self, machine: &str) {
+        let outbox = self.cache(machine).join("outbox");
+        let is_empty = |folder: &Path| fs::read_dir(folder).map_or(true, |mut found| found.next().is_none());
+        eventually("the outbox is empty", || {
+            let folders = fs::read_dir(&outbox).into_iter().flatten().map(|entry| entry.unwrap().path());
+            folders.filter(|path| path.is_dir()).all(|folder| is_empty(&folder))
+        });
+    }
+
+    /// The objects of a kind: `a`, `b` or `p`.
+    fn objects(&self, kind: &str) -> Vec<PathBuf> {
+        let all = walkdir::WalkDir::new(self.store().join("v1").join(kind)).sort_by_file_name().into_iter();
+        all.flatten().filter(|entry| entry.file_type().is_file()).map(|entry| entry.into_path()).collect()
+    }
+}
+
+/// A tool that copies what it reads, beside both checkouts.
+fn tool(team: &Team) -> String {
+    team.world.counted("tool", "cat in; echo aside >&2; cp in out").display().to_string()
+}
+
+#[test]
+fn what_one_machine_made_another_one_replays() {
+    let team = Team::new();
+    let tool = tool(&team);
+    team.write("in", "text\n");
+    let words = ["run", "-v", "-i", "in", "-o", "out", "--", &tool];
+    let stored = team.on("one", &words).run();
+    assert!(stored.stderr().contains("stored"), "{}", stored.stderr());
+    team.is_sent("one");
+    let replayed = team.on("other", &words).run();
+    assert_eq!((replayed.code(), replayed.stdout().as_str()), (0, "text\n"));
+    let told = replayed.stderr();
+    assert!(told.starts_with("fleche: hit ") && told.ends_with("aside\n"), "{told}");
+    assert_eq!((team.world.executions("tool"), team.world.read("other/out")), (1, "text\n".to_owned()));
+    // It has it now, without the store.
+    fs::remove_dir_all(team.store()).unwrap();
+    fs::remove_file(team.world.path("other/out")).unwrap();
+    team.on("other", &words[..].iter().copied().filter(|word| *word != "-v").collect::<Vec<_>>())
+        .ends(0, "text\n", "aside\n");
+    assert_eq!((team.world.executions("tool"), team.world.read("other/out")), (1, "text\n".to_owned()));
+}
+
+#[test]
+fn what_a_watched_command_found_is_looked_for_on_the_other_machine() {
+    let team = Team::new();
+    team.write("in", "first\n");
+    let script = "cat in; if [ -e more ]; then cat more; fi; cp in out";
+    let words = ["-v", "run", "--trace", "on", "--", "sh", "-c", script];
+    let watched = |machine: &str| {
+        let outcome = team.on(machine, &words).run();
+        (outcome.stdout(), outcome.stderr().contains("fleche: hit "))
+    };
+    assert_eq!(watched("one"), ("first\n".to_owned(), false));
+    team.is_sent("one");
+    assert_eq!(watched("other"), ("first\n".to_owned(), true));
+    assert_eq!(team.world.read("other/out"), "first\n");
+    // Another content is another call, and so is a file that was not there.
+    team.write("in", "second\n");
+    assert_eq!(watched("other"), ("second\n".to_owned(), false));
+    team.write("more", "more\n");
+    assert_eq!(watched("other"), ("second\nmore\n".to_owned(), false));
+    team.is_sent("other");
+    assert_eq!(watched("one"), ("second\nmore\n".to_owned(), true));
+    fs::remove_file(team.world.path("one/more")).unwrap();
+    assert_eq!(watched("one"), ("second\n".to_owned(), true));
+    assert_eq!((team.objects("p").len(), team.objects("a").len()), (1, 3));
+}
+
+#[test]
+fn large_values_are_objects_of_their_own() {
+    let team = Team::new();
+    let tool = team.world.counted("tool", "cat in; cat in in > twice; echo small > small").display().to_string();
+    // Not to be compressed to nothing.
+    let mut state = 7_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as u8
+    };
+    let bytes: Vec<u8> = (0..5 << 20).map(|_| next()).collect();
+    team.write("in", &bytes);
+    let words = ["run", "-i", "in", "-o", "twice", "-o", "small", "--", &tool];
+    team.on("one", &words).run();
+    team.is_sent("one");
+    let large = team.objects("b");
+    assert_eq!((team.objects("a").len(), large.len()), (1, 1));
+    let outcome = team.on("other", &words).run();
+    assert_eq!((outcome.code(), team.world.executions("tool")), (0, 1));
+    let same =
+        |machine: &str| fs::read(team.world.path(format!("{machine}/twice"))).unwrap() == [&bytes[..], &bytes].concat();
+    assert!(same("other") && team.world.read("other/small") == "small\n");
+    // A value that is not what its name says is not taken for it; nor is one that is cut short, or gone.
+    let whole = fs::read(&large[0]).unwrap();
+    let mut forged = zstd::encode_all(&vec![b'x'; 10 << 20][..], 3).unwrap();
+    for (runs, content) in [(2, Some(&forged.clone()[..])), (3, Some(&whole[..whole.len() / 2])), (4, None)] {
+        match content {
+            Some(bytes) => fs::write(&large[0], bytes).unwrap(),
+            None => fs::remove_file(&large[0]).unwrap(),
+        }
+        fs::remove_dir_all(team.cache("other")).unwrap();
+        fs::remove_file(team.world.path("other/twice")).unwrap();
+        let outcome = team.on("other", &words).run();
+        assert_eq!((outcome.code(), team.world.executions("tool")), (0, runs));
+        assert!(same("other"));
+        team.is_sent("other");
+    }
+    forged.clear();
+}
+
+#[test]
+fn whatever_is_in_the_store_the_command_does_what_it_does_bare() {
+    let team = Team::new();
+    let tool = tool(&team);
+    team.write("in", "text\n");
+    let declared = ["run", "-i", "in", "-o", "out", "--", &tool];
+    let watched = ["run", "--", "sh", "-c", "cat in; cp in out"];
+    team.on("one", &declared).run();
+    team.on("one", &watched).run();
+    team.is_sent("one");
+    let objects: Vec<(PathBuf, Vec<u8>)> = ["a", "p"]
+        .iter()
+        .flat_map(|kind| team.objects(kind))
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect();
+    assert_eq!(objects.len(), 3);
+    // Nothing is put there, so that what is tried stays.
+    team.configure("trusted-keys = [\"ci.pub\"]\n");
+    let check = |what: &str, path: &Path| {
+        for words in [&declared[..], &watched] {
+            let _ = fs::remove_dir_all(team.cache("other"));
+            let _ = fs::remove_file(team.world.path("other/out"));
+            let outcome = team.on("other", words).run();
+            assert_eq!((outcome.code(), outcome.stdout().as_str()), (0, "text\n"), "{what} {path:?}");
+            let stderr = if words[1] == "-i" { "aside\n" } else { "" };
+            assert_eq!(outcome.stderr(), stderr, "{what} {path:?}");
+            assert_eq!(team.world.read("other/out"), "text\n", "{what} {path:?}");
+        }
+    };
+    check("nothing", Path::new(""));
+    assert_eq!(team.world.executions("tool"), 1, "all is well before");
+    for (number, (path, whole)) in objects.iter().enumerate() {
+        let other = &objects[(number + 1) % objects.len()].1;
+        let flipped = |at: usize| {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 4;
+            bytes
+        };
+        let page = b"<!DOCTYPE html><html><body>Sign in</body></html>".repeat(50);
+        for (what, bytes) in [
+            ("empty", Vec::new()),
+            ("cut short", whole[..whole.len() - 1].to_vec()),
+            ("cut at half", whole[..whole.len() / 2].to_vec()),
+            ("its head flipped", flipped(30)),
+            ("its end flipped", flipped(whole.len() - 1)),
+            ("another object", other.clone()),
+            ("a page", page),
+            ("zeros", vec![0; 100_000]),
+            ("what no memory holds", [b"fleche object 1\n", &[0xff; 4][..]].concat()),
+        ] {
+            fs::write(path, bytes).unwrap();
+            check(what, path);
+        }
+        fs::remove_file(path).unwrap();
+        check("gone", path);
+        fs::create_dir(path).unwrap();
+        check("a folder", path);
+        fs::remove_dir(path).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        check("a pipe", path);
+        fs::remove_file(path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", path).unwrap();
+        check("a device", path);
+        fs::remove_file(path).unwrap();
+        fs::write(path, whole).unwrap();
+    }
+    fs::remove_dir_all(team.store()).unwrap();
+    check("the store is gone", &team.store());
+    fs::write(team.store(), "").unwrap();
+    check("the store is a file", &team.store());
+}
+
+#[test]
+fn only_who_is_trusted_is_believed_and_only_in_his_part() {
+    let team = Team::new();
+    let tool = tool(&team);
+    team.write("in", "text\n");
+    let words = ["run", "-i", "in", "-o", "out", "--", &tool];
+    team.on("one", &words).run();
+    team.is_sent("one");
+    team.world.fleche(["remote", "key", "stranger"]).run();
+    let ran = |settings: &str| {
+        team.configure(settings);
+        let _ = fs::remove_dir_all(team.cache("other"));
+        let before = team.world.executions("tool");
+        let outcome = team.on("other", &[&["-v"], &words[..]].concat()).run();
+        assert_eq!((outcome.code(), outcome.stdout().as_str()), (0, "text\n"));
+        (team.world.executions("tool") > before, outcome.stderr())
+    };
+    assert!(!ran("trusted-keys = [\"ci.pub\"]\n").0);
+    let digits = team.world.read(team.world.home().join(".config/fleche/ci.pub"));
+    let digits = digits.lines().last().unwrap();
+    assert!(!ran(&format!("trusted-keys = [\"{digits}\"]\n")).0, "a key may stand there itself");
+    let (is_run, told) = ran("trusted-keys = [\"stranger.pub\"]\n");
+    assert!(is_run && told.contains("which is not trusted"), "{told}");
+    assert!(ran("trusted-keys = [\"ci.pub\"]\nnamespace = \"pull-request\"\n").0);
+    let (is_run, told) = ran("");
+    assert!(is_run && told.contains("nobody is believed in the cache `team`"), "{told}");
+    let (is_run, told) = ran("trusted-keys = [\"missing.pub\"]\n");
+    assert!(is_run && told.contains("cannot read the public key"), "{told}");
+    // What is of another part is not believed in this one, whoever signed it.
+    let moved = team.store().join("v1/a/pull-request");
+    fs::rename(team.store().join("v1/a/main"), &moved).unwrap();
+    let (is_run, told) = ran("trusted-keys = [\"ci.pub\"]\nnamespace = \"pull-request\"\n");
+    assert!(is_run && told.contains("it is another object under this name"), "{told}");
+}
+
+#[test]
+fn nothing_is_put_there_that_no_rule_allows() {
+    let words = ["run", "-i", "in", "--", "cat", "in"];
+    for (settings, is_sent) in [
+        ("access = \"read-write\"\nupload = [\"cat *\"]\n", true),
+        ("access = \"read-write\"\nupload = [\"cc *\", \"cat in\"]\n", true),
+        ("access = \"read-write\"\nupload = [\"cc *\"]\n", false),
+        ("access = \"read-write\"\n", false),
+        ("upload = [\"cat *\"]\n", false),
+        ("access = \"read-only\"\nupload = [\"cat *\"]\n", false),
+    ] {
+        let team = Team::with(settings);
+        team.write("in", "text\n");
+        team.on("one", &words).prints("text\n");
+        team.is_sent("one");
+        assert_eq!(team.objects("a").len(), usize::from(is_sent), "{settings}");
+        // Nor if somebody asks for it.
+        let pushed = team.on("one", &["push", "--name", "cat"]).run();
+        assert_eq!(team.objects("a").len(), usize::from(is_sent), "{settings}");
+        if !is_sent {
+            assert!(!pushed.stderr().is_empty(), "{settings}");
+        }
+    }
+}
+
+#[test]
+fn no_secret_is_in_an_object() {
+    let team = Team::new();
+    let script = team.world.script("tool", "#!/bin/sh\necho $#\n").display().to_string();
+    team.write("in", "text\n");
+    let words = ["run", "-i", "in", "--redact-arg", "--token=*", "--", &script, "--token=canary-of-an-argument"];
+    team.on("one", &words).env("API_TOKEN", "canary-of-the-environment").prints("1\n");
+    team.is_sent("one");
+    let words = ["run", "-i", "in", "--", &script, "a word that is told"];
+    team.on("one", &words).env("API_TOKEN", "canary-of-the-environment").prints("1\n");
+    team.is_sent("one");
+    let objects = team.objects("a");
+    assert_eq!(objects.len(), 2);
+    let mut all = Vec::new();
+    for bytes in objects.iter().map(|path| fs::read(path).unwrap()) {
+        let packed = bytes.windows(4).position(|four| four == [0x28, 0xb5, 0x2f, 0xfd]).unwrap();
+        all.extend(zstd::decode_all(&bytes[packed..]).unwrap());
+        all.extend(bytes);
+    }
+    let holds = |needle: &str| all.windows(needle.len()).any(|some| some == needle.as_bytes());
+    assert!(holds("a word that is told"), "the search finds what is there");
+    let key = team.world.read(team.world.home().join(".config/fleche/ci.key"));
+    assert!(!holds("canary-of") && !holds(key.lines().last().unwrap()));
+}
+
+#[test]
+fn what_cannot_be_put_there_is_put_there_later() {
+    let team = Team::new();
+    let tool = tool(&team);
+    team.write("in", "text\n");
+    let words = ["run", "-i", "in", "-o", "out", "--", &tool];
+    let away = team.world.root().join("away");
+    fs::rename(team.store(), &away).unwrap();
+    team.on("one", &words).ends(0, "text\n", "aside\n");
+    let failed = team.on("one", &["push"]).run();
+    assert_eq!(failed.code(), 2);
+    assert!(failed.stderr().contains("cannot put calls into the cache `team`"), "{}", failed.stderr());
+    assert!(!team.store().exists(), "a mount that is missing is not filled in its place");
+    fs::rename(&away, team.store()).unwrap();
+    team.on("one", &["push", "--wait", "--deadline", "60s"]).ends(0, "", "");
+    assert_eq!(team.objects("a").len(), 1);
+    team.on("other", &words).ends(0, "text\n", "aside\n");
+    assert_eq!(team.world.executions("tool"), 1);
+}
+
+#[test]
+fn what_is_left_after_the_deadline_is_told() {
+    let team = Team::with("access = \"read-write\"\nupload = [\"cat *\"]\n");
+    for name in ["a", "b", "c"] {
+        team.write(name, name);
+        team.on("one", &["--cache", team.cache("one").to_str().unwrap(), "run", "-i", name, "--", "cat", name]).run();
+    }
+    assert!(team.objects("a").is_empty());
+    let told = team.on("one", &["push", "--deadline", "0s", "--name", "cat"]).run();
+    assert_eq!(told.code(), 1);
+    assert_eq!(told.stderr(), "fleche: 2 calls wait to be put into `team`\nhint: fleche push\n");
+    team.on("one", &["push"]).ends(0, "", "");
+    assert_eq!(team.objects("a").len(), 3);
+}
+
+#[test]
+fn all_calls_of_a_store_are_taken_over() {
+    let team = Team::new();
+    for name in ["a", "b", "c"] {
+        team.write(name, name);
+        team.on("one", &["run", "-i", name, "--", "cat", name]).prints(name);
+    }
+    team.is_sent("one");
+    team.on("other", &["pull"]).ends(0, "", "");
+    let broken = &team.objects("a")[0];
+    fs::write(broken, "nothing").unwrap();
+    let told = team.on("third", &["pull", "--from", "team"]).current_dir(team.world.path("one")).run();
+    assert_eq!(told.code(), 1);
+    assert!(
+        told.stderr().ends_with("is left out: it is cut short\nfleche: 1 call was not taken over\n"),
+        "{}",
+        told.stderr()
+    );
+    fs::remove_dir_all(team.store()).unwrap();
+    for name in ["a", "b", "c"] {
+        team.on("other", &["contains", "-i", name, "--", "cat", name]).ends(0, "", "");
+    }
+    let rows = team.on("other", &["query"]).run().stdout();
+    assert_eq!(rows.lines().count(), 3);
+}
+
+#[test]
+fn a_read_only_run_takes_nothing_over_and_a_nested_one_asks_nobody() {
+    let team = Team::new();
+    let tool = tool(&team);
+    team.write("in", "text\n");
+    let words = ["run", "-i", "in", "-o", "out", "--", &tool];
+    team.on("one", &words).run();
+    team.is_sent("one");
+    team.on("other", &words).env("FLECHE_MODE", "read-only").ends(0, "text\n", "aside\n");
+    assert_eq!(team.world.executions("tool"), 2);
+    assert!(!team.cache("other").exists());
+    let fleche = env!("CARGO_BIN_EXE_fleche");
+    let nested = [&["-v", "run", "--trace", "on", "--allow-write", "..", "--", fleche], &words[..]].concat();
+    let outcome = team.on("other", &nested).run();
+    assert_eq!((outcome.code(), outcome.stdout().as_str()), (0, "text\n"));
+    assert_eq!(team.world.executions("tool"), 3);
+}
+
+#[test]
+fn a_key_that_is_there_stays() {
+    let team = Team::new();
+    let key = team.world.home().join(".config/fleche/ci.key");
+    let before = fs::read(&key).unwrap();
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    let again = team.world.fleche(["remote", "key", "ci"]).run();
+    assert_eq!(again.code(), 2);
+    assert!(again.stderr().contains("ci.key"), "{}", again.stderr());
+    assert_eq!(fs::read(&key).unwrap(), before);
+    assert_eq!(team.world.fleche(["remote", "key", "../ci"]).run().code(), 2);
+}
+
+#[test]
+fn a_configuration_is_tried_before_it_is_relied_on() {
+    let team = Team::new();
+    let check = |settings: &str| {
+        team.configure(settings);
+        let outcome = team.on("one", &["remote", "check"]).run();
+        (outcome.code(), outcome.stdout(), outcome.stderr())
+    };
+    let both = "signing-key = \"ci.key\"\ntrusted-keys = [\"ci.pub\"]\n";
+    let line = |may: &str| format!("team\tfile://{}\tmain can be {may}\n", team.store().display());
+    assert_eq!(check(&format!("{both}{TEAM}")), (0, line("read and written"), String::new()));
+    assert_eq!(check(both), (0, line("read"), String::new()));
+    let named = "read and written, but `upload` names no command";
+    assert_eq!(check(&format!("{both}access = \"read-write\"\n")).1, line(named));
+    assert!(team.objects("check").is_empty(), "nothing stays of it");
+    let (code, _, told) = check("trusted-keys = [\"ci.pub\"]\naccess = \"read-write\"\n");
+    assert!(code == 2 && told.contains("it has no signing key"), "{told}");
+    let (code, _, told) = check("");
+    assert!(code == 2 && told.contains("nobody is believed"), "{told}");
+    fs::remove_dir_all(team.store()).unwrap();
+    let (code, _, told) = check(both);
+    assert!(code == 2 && told.contains("cannot ask the cache `team`"), "{told}");
+    let none = team.world.fleche(["remote", "check"]).run();
+    assert_eq!(none.code(), 2);
+    let unknown = team.world.fleche(["remote", "check", "tema"]).run();
+    assert!(unknown.code() == 2 && unknown.stderr().contains("known are `team`"), "{}", unknown.stderr());
+}
+
+#[test]
+fn a_project_cannot_say_where_calls_are_shared() {
+    let team = Team::new();
+    for setting in [
+        "url = \"file:///tmp\"",
+        "namespace = \"x\"",
+        "trusted-keys = [\"x\"]",
+        "signing-key = \"x\"",
+        "upload = [\"*\"]",
+    ] {
+        team.world.write("one/fleche.toml", format!("[caches.team]\n{setting}\n"));
+        let told = team.on("one", &["config", "check"]).run();
+        assert!(told.code() != 0 && (told.stdout() + &told.stderr()).contains("a project cannot say"), "{setting}");
+    }
+    team.world.write("one/fleche.toml", "[caches.team]\naccess = \"read-only\"\n");
+    team.write("in", "text\n");
+    team.on("one", &["run", "-i", "in", "--", "cat", "in"]).prints("text\n");
+    team.is_sent("one");
+    assert!(team.objects("a").is_empty(), "it can take the right to write away");
+}
+
+#[test]
+fn the_first_cache_is_a_folder() {
+    let team = Team::new();
+    let told = team.world.fleche(["--cache", "team", "query"]).run();
+    assert_eq!(told.code(), 2);
+    assert!(told.stderr().contains("cache `team` cannot be the first one, which is written"), "{}", told.stderr());
+    let told = team.world.fleche(["transfer", "--from", "local", "--to", "team"]).run();
+    assert_eq!(told.code(), 2);
+    assert!(told.stderr().contains("cache `team` is no folder"), "{}", told.stderr());
+}
