@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::config;
-use crate::engine::{self, Sent, Shared};
+use crate::engine::{self, Attempt, Sent, Shared};
 use crate::error::{Error, Result};
 use crate::model::{Key, Remote};
-use crate::store::{Failure, Store};
+use crate::store::Store;
 use crate::sys::clock;
 use crate::ui::Talk;
 
@@ -55,7 +55,7 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
 }
 
 fn push(remote: &Remote, store: &Store, wait: bool, is_late: &dyn Fn() -> bool, talk: &Talk) -> Result<()> {
-    let mut tell = |key: &Key, shared: std::result::Result<Shared, &Failure>| {
+    let mut tell = |key: &Key, shared: &Attempt| {
         let short = key.0.short();
         match shared {
             Ok(Shared::Published) => talk.detail(&format!("{short} is in `{}`", remote.name)),

@@ -31,6 +31,9 @@ pub enum Shared {
     Gone,
 }
 
+/// What became of it, or why that cannot be done.
+pub type Attempt = std::result::Result<Shared, Failure>;
+
 /// How much was put there of what was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
@@ -128,13 +131,7 @@ fn name_of(call: &Call) -> Key {
 /// # Errors
 ///
 /// Where that cannot be done.
-fn publish(
-    key: &Key,
-    store: &Store,
-    tier: &Tier,
-    remote: &Remote,
-    signing: &SigningKey,
-) -> std::result::Result<Shared, Failure> {
+fn publish(key: &Key, store: &Store, tier: &Tier, remote: &Remote, signing: &SigningKey) -> Attempt {
     let Some(call) = store.call(key).map_err(Failure::Here)? else { return Ok(Shared::Gone) };
     if !may_have(remote, &call) {
         return Ok(Shared::Kept);
@@ -150,18 +147,14 @@ fn publish(
 ///
 /// Why the store cannot be used, or the first of its failures after which nothing more is tried. What was not put there stays
 /// in the outbox.
-pub fn send(
-    remote: &Remote,
-    store: &Store,
-    tell: &mut dyn FnMut(&Key, std::result::Result<Shared, &Failure>) -> ControlFlow<()>,
-) -> Result<Sent> {
+pub fn send(remote: &Remote, store: &Store, tell: &mut dyn FnMut(&Key, &Attempt) -> ControlFlow<()>) -> Result<Sent> {
     let tier = Tier::open(remote)?;
     let signing = tier.signing_key()?;
     loop {
         let Some(sender) = store.sender(&remote.name) else { return Ok(Sent::ByAnother) };
         for key in store.outbox(&remote.name)? {
             let published = publish(&key, store, &tier, remote, &signing);
-            let heard = tell(&key, published.as_ref().map(Shared::clone));
+            let heard = tell(&key, &published);
             match published {
                 Ok(_) => store.taken_from(&remote.name, &key),
                 // What is damaged here is of use to nobody.

@@ -34,7 +34,7 @@ impl Matching {
     ///
     /// The first glob is for the program: one without a slash may also match the name of its file.
     pub fn means(&self, argv: &[OsString]) -> bool {
-        self.fits(argv, |word| Some(word))
+        self.fits(argv, Some)
     }
 
     /// The same of a command that was recorded. What was redacted may be anything, which only a `*` means.

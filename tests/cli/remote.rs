@@ -340,6 +340,8 @@ fn what_cannot_be_put_there_is_put_there_later() {
     let away = team.world.root().join("away");
     fs::rename(team.store(), &away).unwrap();
     team.on("one", &words).ends(0, "text\n", "aside\n");
+    // While somebody sends, others leave it to him.
+    team.world.is_alone();
     let failed = team.on("one", &["push"]).run();
     assert_eq!(failed.code(), 2);
     assert!(failed.stderr().contains("cannot put calls into the cache `team`"), "{}", failed.stderr());
