@@ -36,7 +36,14 @@ mod made {
             put("call", name, &call.encode())?;
             let set = Some(call.observations.clone());
             let told = vec![("stdin".to_owned(), "null".to_owned())];
-            put("export", name, &fuzzing::parcel_bytes(&Parcel { call: call.clone(), path_set: set, told }))?;
+            let parcel = Parcel { call: call.clone(), path_set: set, told };
+            put("export", name, &fuzzing::parcel_bytes(&parcel))?;
+            let part = fuzzing::sealed(b'x', &fuzzing::parcel_bytes(&parcel)).expect("a kind");
+            let length = (part.len() as u64).to_le_bytes();
+            let file = [b"fleche export 1\nc".as_slice(), &length, &part].concat();
+            put("object", &format!("{name}-body"), &file)?;
+            let packed = fuzzing::packed(&file).expect("it can be compressed");
+            put("object", name, &fuzzing::object(&packed).expect("it can be signed"))?;
             put("frame", name, &fuzzing::sealed(b'c', &call.encode()[..40]).expect("a kind"))?;
             let apart = fuzzing::sealed_apart(b'c', &call.encode()[..20], &call.encode()[20..40]).expect("a kind");
             put("frame", &format!("{name}-apart"), &apart)?;

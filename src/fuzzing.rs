@@ -8,6 +8,7 @@ pub use crate::engine::fuzzing::places;
 pub use crate::exec::fuzzing::opening;
 pub use crate::key::fuzzing::globs;
 pub use crate::store::fuzzing::{
-    KINDS, event, ledger, line, opened, opened_apart, parcel, parcel_bytes, sealed, sealed_apart, stamp, stamp_bytes,
+    KINDS, calls_in_object, event, ledger, line, object, object_body, object_head, opened, opened_apart, packed,
+    parcel, parcel_bytes, sealed, sealed_apart, stamp, stamp_bytes,
 };
 pub use crate::ui::parse_time as time;

@@ -1,5 +1,7 @@
 //! Doors to what the store decodes, for fuzz targets alone.
 
+pub use super::remote::fuzzing::{calls_in_object, object, object_body, object_head, packed};
+
 use super::export::Parcel;
 use super::frame::{self, Bounds, Kind, Parts};
 use super::{catalogue, journal, stamps};

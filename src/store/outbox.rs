@@ -91,6 +91,21 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_in_the_way_of_an_outbox_makes_way() {
+        let world = World::new();
+        let one = call("one").key;
+        for place in [FOLDER.to_owned(), folder_of("team")] {
+            std::fs::remove_dir_all(world.store.folder().join(FOLDER)).ok();
+            let path = world.store.folder().join(place);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "something else").unwrap();
+            assert_eq!(world.store.outbox("team").unwrap(), []);
+            world.store.leave_for("team", &one);
+            assert_eq!(world.store.outbox("team").unwrap(), [one]);
+        }
+    }
+
+    #[test]
     fn one_process_sends_to_a_store_at_a_time() {
         let world = World::new();
         let again = world.store.reopened().unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::scene::Scene;
 
 /// Paths below a cache, with `*` for what has many names.
-pub const ALL: [&str; 31] = [
+pub const ALL: [&str; 34] = [
     "CACHEDIR.TAG",
     "args",
     "args/*",
@@ -22,6 +22,9 @@ pub const ALL: [&str; 31] = [
     "layout-1",
     "ledger",
     "lock",
+    "outbox",
+    "outbox/*",
+    "outbox/*/*",
     "paths",
     "paths/*",
     "paths/*/*",

@@ -127,6 +127,17 @@ impl Scene {
         let key = self.key(Way::Declared);
         let session = self.fleche(&["run", "-i", "show", "--", "./show", &format!("fleche:{key}")]);
         assert_eq!(self.outcome(session.env("FLECHE_SESSION", "job")).code(), 0);
+        // What another machine is to have, and cannot be given: where it would be put is not there.
+        let (team, signing) = (self.world.root().join("team.toml"), "4c".repeat(32));
+        let nowhere = self.world.root().join("nowhere").display().to_string();
+        let settings = "access = \"read-write\"\nupload = [\"cat *\"]";
+        let store = format!("[caches.team]\nurl = \"file://{nowhere}\"\nsigning-key = \"{signing}\"\n{settings}\n");
+        fs::write(&team, format!("cache = [\"local\", \"team\"]\n{store}")).unwrap();
+        let shared = self.fleche(&["run", "-i", "show", "--", "cat", "show"]).env("FLECHE_CONFIG", &team);
+        let shared = self.outcome(shared);
+        assert_eq!(shared.code(), 0, "{shared:?}");
+        self.world.is_alone();
+        assert_eq!(self.outcome(self.fleche(&["evict", "--name", "cat"])).code(), 0);
         // What is never stored is counted too.
         assert_eq!(self.outcome(self.fleche(&["run", "-i", "input", "--", "false"])).code(), 1);
         self.rotate();

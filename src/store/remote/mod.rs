@@ -13,6 +13,8 @@
 //! file of a stranger (`export`): a trusted key says who made it, not that it makes sense.
 
 mod engine;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod mount;
 mod object;
 mod signing;

@@ -121,6 +121,12 @@ pub fn seal(head: &Head, body: &[u8], key: &SigningKey) -> Vec<u8> {
     bytes
 }
 
+/// The bytes of a head, read and made anew.
+#[cfg(fuzzing)]
+pub fn head_again(bytes: &[u8]) -> Option<Vec<u8>> {
+    Head::decode(bytes).ok().map(|head| head.encode())
+}
+
 /// What is expected of an object.
 pub struct Expected<'a> {
     /// What it is.
