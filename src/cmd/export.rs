@@ -18,7 +18,8 @@ use super::chosen;
 /// Write calls, with what they left, into one file, to be imported elsewhere
 ///
 /// Values of the environment are not in it, nor anything that was redacted. What commands printed and made is, so the file is
-/// for you alone; `fleche export - > FILE` makes one with the usual mode.
+/// for you alone; `fleche export - > FILE` makes one with the usual mode. A call that is damaged is left out, and the exit
+/// status is 1 then.
 #[derive(clap::Args)]
 pub struct Args {
     /// The file; `-` is standard output
@@ -42,23 +43,43 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
         if io::stdout().is_terminal() {
             return Err(Error::usage("standard output is a terminal").hint("fleche export FILE"));
         }
-        return write(&store, &keys, BufWriter::new(io::stdout()), talk).map(drop);
+        return write(&store, &keys, BufWriter::new(io::stdout()), talk)?.whole();
     }
     let unwritable = |why: io::Error| Error::failure(format!("cannot write `{}`", args.file.display())).because(why);
     // What is no file is written into: a pipe has somebody who reads.
     if std::fs::metadata(&args.file).is_ok_and(|found| !found.is_file()) {
         let into = File::options().write(true).open(&args.file).map_err(unwritable)?;
-        return write(&store, &keys, BufWriter::new(into), talk).map(drop);
+        return write(&store, &keys, BufWriter::new(into), talk)?.whole();
     }
     // Where a link leads, and beside that, so that a file that was there stays until the new one is whole.
     let target = std::fs::canonicalize(&args.file).unwrap_or_else(|_| args.file.clone());
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let file = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
     let written = write(&store, &keys, BufWriter::new(file), talk)?;
-    let file = written.into_inner().map_err(|error| unwritable(error.into_error()))?;
+    let left_out = written.left_out;
+    let file = written.file.into_inner().map_err(|error| unwritable(error.into_error()))?;
     // It stays its owner's alone, as the cache is: it holds what commands printed and made.
     file.as_file().sync_all().map_err(unwritable)?;
-    file.persist(&target).map(drop).map_err(|error| unwritable(error.error))
+    let file = file.persist(&target).map_err(|error| unwritable(error.error))?;
+    Written { file, left_out }.whole()
+}
+
+/// What was written to.
+struct Written<W> {
+    file: W,
+    /// How many calls are damaged here, and not in it.
+    left_out: u64,
+}
+
+impl<W> Written<W> {
+    /// Whether nothing was left out. What is in the file is whole in any case.
+    fn whole(self) -> Result<()> {
+        match self.left_out {
+            0 => Ok(()),
+            1 => Err(Error::no("1 call was left out")),
+            many => Err(Error::no(format!("{many} calls were left out"))),
+        }
+    }
 }
 
 /// What the session used, and, if others were chosen, of these.
@@ -75,12 +96,16 @@ fn touched(store: &Store, chosen: chosen::Args, talk: &Talk) -> Result<Vec<Key>>
     Ok(touched.into_iter().filter(|key| wanted.contains(key)).collect())
 }
 
-fn write<W: Write>(store: &Store, keys: &[Key], file: W, talk: &Talk) -> Result<W> {
+fn write<W: Write>(store: &Store, keys: &[Key], file: W, talk: &Talk) -> Result<Written<W>> {
     let progress = Progress::new("exporting calls", talk);
     let mut exporter = Exporter::begin(file)?;
+    let mut left = 0;
     for (done, key) in keys.iter().enumerate() {
         progress.show(done as u64, keys.len() as u64);
-        let left_out = |why: String| progress.beside(|| talk.warn(&format!("{} is left out: {why}", key.0.short())));
+        let mut left_out = |why: String| {
+            left += 1;
+            progress.beside(|| talk.warn(&format!("{} is left out: {why}", key.0.short())));
+        };
         match store.call(key) {
             // Evicted since: nobody misses it.
             Ok(None) => {}
@@ -97,5 +122,5 @@ fn write<W: Write>(store: &Store, keys: &[Key], file: W, talk: &Talk) -> Result<
             }
         }
     }
-    exporter.end()
+    exporter.end().map(|file| Written { file, left_out: left })
 }

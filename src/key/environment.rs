@@ -12,15 +12,19 @@ use super::pattern::{Closeness, Patterns};
 use super::volatile;
 
 /// Fleche's own variables: they say what is done with a call, never which call it is.
-const OWN: [&[u8]; 7] = [
+const OWN: [&[u8]; 8] = [
     b"FLECHE_CACHE",
     b"FLECHE_CONFIG",
     b"FLECHE_MODE",
     b"FLECHE_PROJECT",
     b"FLECHE_SESSION",
+    SIGNING_KEY,
     b"FLECHE_TAGS",
     b"FLECHE_VERBOSE",
 ];
+
+/// What fleche signs with. No command sees it: it could print it, and what it prints is stored, replayed and shared.
+const SIGNING_KEY: &[u8] = b"FLECHE_SIGNING_KEY";
 
 /// Counted without being named where the environment is strict.
 const STRICTLY_COUNTED: [&[u8]; 3] = [b"PATH", b"LANG", b"TZ"];
@@ -162,10 +166,11 @@ impl Sieve {
     /// Whether the command sees a variable.
     fn shows(&self, name: &OsStr) -> bool {
         let bytes = name.as_bytes();
-        self.mode != EnvironmentMode::Strict
-            || counts_strictly(bytes)
-            || STRICTLY_SEEN.contains(&bytes)
-            || self.counted.name(name)
+        bytes != SIGNING_KEY
+            && (self.mode != EnvironmentMode::Strict
+                || counts_strictly(bytes)
+                || STRICTLY_SEEN.contains(&bytes)
+                || self.counted.name(name))
     }
 }
 
@@ -283,6 +288,17 @@ mod tests {
         assert_eq!(counted(&all, &words), ["env-entry==::=x", "env.A=1", "env.B=2", "env.B=1", "env-entry=ODD"]);
         assert_eq!(look(&all, &words).visible, entries(&words));
         assert!(look(&all, &words).parts.iter().all(|part| part.secret));
+    }
+
+    #[test]
+    fn no_command_sees_what_fleche_signs_with() {
+        for mode in [EnvironmentMode::All, EnvironmentMode::Listed, EnvironmentMode::Strict] {
+            let rules = rules(mode, &["FLECHE_*", "A"], &[]);
+            let words = ["A=1", "FLECHE_SIGNING_KEY=secret"];
+            assert_eq!(counted(&rules, &words), ["env.A=1"]);
+            assert_eq!(look(&rules, &words).visible, entries(&words[..1]));
+            assert_eq!(visible_environment(&rules, &entries(&words)).unwrap(), entries(&words[..1]));
+        }
     }
 
     #[test]

@@ -332,6 +332,26 @@ fn no_secret_is_in_an_object() {
 }
 
 #[test]
+fn a_key_may_come_by_the_environment_and_no_command_sees_it() {
+    let team = Team::new();
+    let key = team.world.read(team.world.home().join(".config/fleche/ci.key")).lines().last().unwrap().to_owned();
+    team.configure(&format!("trusted-keys = [\"ci.pub\"]\n{TEAM}"));
+    team.write("in", "text\n");
+    let words = ["-i", "in", "--", "sh", "-c", "cat in; echo ${FLECHE_SIGNING_KEY-none}"];
+    for mode in [&["run"][..], &["run", "--mode", "off"]] {
+        team.on("one", &[mode, &words].concat()).env("FLECHE_SIGNING_KEY", &key).prints("text\nnone\n");
+    }
+    team.is_sent("one");
+    assert_eq!(team.objects("a").len(), 1);
+    // Who has no key finds it all the same.
+    let told = team.on("other", &[&["run", "-v"], &words[..]].concat()).run();
+    assert!(told.stderr().starts_with("fleche: hit "), "{}", told.stderr());
+    let wrong = team.on("one", &["push"]).env("FLECHE_SIGNING_KEY", "canary-of-a-key").run();
+    assert!(wrong.code() == 2 && wrong.stderr().contains("64 hexadecimal digits"), "{}", wrong.stderr());
+    assert!(!wrong.stderr().contains("canary"));
+}
+
+#[test]
 fn what_cannot_be_put_there_is_put_there_later() {
     let team = Team::new();
     let tool = tool(&team);

@@ -113,6 +113,25 @@ fn an_exported_file_is_imported_elsewhere() {
 }
 
 #[test]
+fn an_export_without_what_is_damaged_says_so() {
+    let world = World::new();
+    let all = recorded(&world, 3);
+    let there = other(&world, "there");
+    let values = walkdir::WalkDir::new(world.cache().join("values")).into_iter().map(Result::unwrap);
+    let value = values.filter(|entry| entry.file_type().is_file()).max_by_key(|entry| entry.metadata().unwrap().len());
+    fs::remove_file(value.unwrap().path()).unwrap();
+    let outcome = world.fleche(["export", "calls.fleche"]).run();
+    let told = outcome.stderr();
+    assert_eq!((outcome.code(), told.matches("is left out").count()), (1, 1), "{told}");
+    assert!(told.ends_with("fleche: 1 call was left out\n"), "{told}");
+    // What is in it is whole.
+    with(&world, &there, &["import", "calls.fleche"]).prints("");
+    assert!(keys(&world, &there).len() == 2 && keys(&world, &there).is_subset(&all));
+    let piped = world.shell(&format!("fleche export - | fleche --cache '{}' import -", other(&world, "piped"))).run();
+    assert_eq!(keys(&world, &other(&world, "piped")), keys(&world, &there), "{piped:?}");
+}
+
+#[test]
 fn an_import_that_is_cut_short_keeps_whole_calls_and_the_next_one_finishes() {
     let world = World::new();
     let all = recorded(&world, 3);
