@@ -8,6 +8,7 @@
 mod reader;
 mod writer;
 
+pub(in crate::store) use reader::Ailing;
 pub use reader::{Importer, Verdict};
 pub use writer::Exporter;
 

@@ -30,6 +30,20 @@ pub enum Verdict {
     Refused(String),
 }
 
+/// What keeps a call from being stored, though it is what it says.
+pub(in crate::store) enum Ailing {
+    /// The file that it is in.
+    File(Error),
+    /// The store that it is to be in.
+    Store(Reason),
+}
+
+impl From<Error> for Ailing {
+    fn from(error: Error) -> Ailing {
+        Ailing::File(error)
+    }
+}
+
 /// A file that is being read.
 pub struct Importer<R> {
     file: R,
@@ -104,14 +118,17 @@ impl<R: Read> Importer<R> {
     /// Where the file is cut short or damaged, and where the store cannot be written.
     pub fn store(&mut self, parcel: &Parcel, store: &Store, existing: Existing) -> Result<Verdict, Error> {
         let mut gone = |content: &Content| Err(Reason::Damaged(format!("value {} is gone", content.digest.short())));
-        self.store_with(parcel, store, existing, Durability::Synced, &mut gone)
+        self.store_with(parcel, store, existing, Durability::Synced, &mut gone).map_err(|ailing| match ailing {
+            Ailing::File(error) => error,
+            Ailing::Store(reason) => Error::failure(reason.to_string()),
+        })
     }
 
     /// The same, where `apart` gets the values that neither follow nor are in the store.
     ///
     /// # Errors
     ///
-    /// As [`store`](Importer::store).
+    /// As [`store`](Importer::store), each for itself.
     pub(in crate::store) fn store_with(
         &mut self,
         parcel: &Parcel,
@@ -119,8 +136,8 @@ impl<R: Read> Importer<R> {
         existing: Existing,
         durability: Durability,
         apart: &mut dyn FnMut(&Content) -> Result<Pending, Reason>,
-    ) -> Result<Verdict, Error> {
-        let unwritable = |reason: Reason| Error::failure(reason.to_string());
+    ) -> Result<Verdict, Ailing> {
+        let unwritable = Ailing::Store;
         let Parcel { call, path_set, .. } = parcel;
         let mut recording = store.recording().map_err(unwritable)?;
         let is_there = existing == Existing::Kept && store.has_whole(&call.key);
@@ -206,7 +223,7 @@ impl<R: Read> Importer<R> {
         }
     }
 
-    fn value(&mut self, store: &Store, length: u64) -> Result<Pending, Error> {
+    fn value(&mut self, store: &Store, length: u64) -> Result<Pending, Ailing> {
         let mut spool = store.spool(length);
         let mut left = length;
         while left > 0 {
@@ -215,7 +232,7 @@ impl<R: Read> Importer<R> {
             left -= chunk.len() as u64;
             spool.accept(chunk);
         }
-        spool.finish().map_err(|reason| Error::failure(reason.to_string()))
+        spool.finish().map_err(Ailing::Store)
     }
 
     fn pass_over(&mut self, length: u64) -> Result<(), Error> {

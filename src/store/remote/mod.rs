@@ -26,7 +26,7 @@ use std::path::Path;
 
 pub use signing::{PublicKey, SigningKey};
 
-use super::export::{Exporter, Importer, Parcel, Verdict};
+use super::export::{Ailing, Exporter, Importer, Parcel, Verdict};
 use super::frame::{self, Bounds};
 use super::{Durability, Existing, Store, Value};
 use crate::error::Error;
@@ -182,10 +182,12 @@ impl Tier {
             })
         };
         let stored = importer.store_with(&parcel, store, Existing::Replaced, Durability::Buffered, &mut apart);
-        match (failure, stored.map_err(damaged)?) {
+        match (failure, stored) {
             (Some(why), _) => Err(why),
-            (None, Verdict::Refused(why)) => Err(Failure::Wrong(why)),
-            (None, Verdict::Stored | Verdict::Present) => Ok(true),
+            (None, Ok(Verdict::Refused(why))) => Err(Failure::Wrong(why)),
+            (None, Ok(Verdict::Stored | Verdict::Present)) => Ok(true),
+            (None, Err(Ailing::File(error))) => Err(damaged(error)),
+            (None, Err(Ailing::Store(reason))) => Err(Failure::Here(reason)),
         }
     }
 
