@@ -1,6 +1,7 @@
 //! Values, proved whole before anybody sees a byte of them.
 
 use std::fs::File;
+use std::io;
 
 use super::folder::{Opened, read_at, value_name};
 use super::{Store, unusable};
@@ -56,20 +57,35 @@ impl Store {
         if stat.st_size as u64 != content.length {
             return damaged("its length is wrong");
         }
-        if content.length <= SMALL {
-            let mut bytes = vec![0; content.length as usize];
-            return match read_at(&file, &mut bytes, 0) {
-                Ok(read) if read == bytes.len() && Digest::of(&bytes) == content.digest => Ok(Value::Bytes(bytes)),
-                Ok(_) => damaged("its digest is wrong"),
-                Err(error) => damaged(&format!("it cannot be read: {error}")),
-            };
-        }
-        match hash::of_length(&file, content.length) {
-            Ok(Some(digest)) if digest == content.digest => Ok(Value::File { file, length: content.length }),
-            Ok(_) => damaged("its digest is wrong"),
+        // A device that fails once may not fail twice, and a value that is moved away is gone for all calls that name it.
+        let read = || whole(&file, content);
+        match read().or_else(|_| read()) {
+            Ok(Some(Whole::Bytes(bytes))) => Ok(Value::Bytes(bytes)),
+            Ok(Some(Whole::File)) => Ok(Value::File { file, length: content.length }),
+            Ok(None) => damaged("its digest is wrong"),
             Err(error) => damaged(&format!("it cannot be read: {error}")),
         }
     }
+}
+
+/// Bytes that are what their name says.
+enum Whole {
+    /// Few of them.
+    Bytes(Vec<u8>),
+    /// Many, in their file.
+    File,
+}
+
+/// What is in the file of a value, if it is that value.
+fn whole(file: &File, content: &Content) -> io::Result<Option<Whole>> {
+    if content.length <= SMALL {
+        let mut bytes = vec![0; content.length as usize];
+        let read = read_at(file, &mut bytes, 0)?;
+        let is_whole = read == bytes.len() && Digest::of(&bytes) == content.digest;
+        return Ok(is_whole.then_some(Whole::Bytes(bytes)));
+    }
+    let digest = hash::of_length(file, content.length)?;
+    Ok((digest == Some(content.digest)).then_some(Whole::File))
 }
 
 fn wrong(content: &Content, why: &str) -> Reason {

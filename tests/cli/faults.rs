@@ -23,10 +23,23 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
     ("max-size = \"1GiB\"\n", "1:1", "unknown key `max-size`", "`max-size` can stand in [caches.NAME]"),
     ("[caches.local]\nmax-sze = \"1GiB\"\n", "2:1", "unknown key `max-sze` of a cache", "`max-size` is near"),
     (
-        "[caches.local]\nurl = \"s3://x\"\n",
+        "[caches.local]\nxyz = \"s3://x\"\n",
         "2:1",
-        "unknown key `url` of a cache",
-        "known are `path`, `access`, `shared`, `max-size`, `max-age`, `max-entries`",
+        "unknown key `xyz` of a cache",
+        "known are `path`, `access`, `shared`, `max-size`, `max-age`, `max-entries`, `url`, `namespace`, `trusted-keys`, `signing-key`, `upload`",
+    ),
+    ("[caches.team]\nurl = \"https//x\"\n", "2:7", "`url` has to be a URL that begins with `file:///`", ""),
+    (
+        "[caches.team]\nurl = \"file:///mnt\"\n",
+        "2:1",
+        "a project cannot say where a cache is: a checkout could have what you make sent elsewhere",
+        "it can stand in ~/.config/fleche/config.toml, or in the file that FLECHE_CONFIG names",
+    ),
+    (
+        "[caches.team]\nnamespace = \"../main\"\n",
+        "2:13",
+        "`namespace` has to be a name of letters, digits and `_-.`",
+        "",
     ),
     (
         "[caches.\"a b\"]\n",
@@ -192,7 +205,7 @@ fn the_user_may_say_more_than_a_project() {
     }
     world.write(&path, "cache = \"team\"\n[caches.team]\nmax-age = \"1d\"\n");
     let message = format!(
-        "fleche: {}:1: nobody says where the cache `team` is\nhint: [caches.team] with `path = ...` in ~/.config/fleche/config.toml\n",
+        "fleche: {}:1: nobody says where the cache `team` is\nhint: [caches.team] with `path = ...` or `url = ...` in ~/.config/fleche/config.toml\n",
         path.display()
     );
     world.fleche(["query"]).ends(2, "", &message.replace(":1: ", ":1:1: "));
