@@ -45,42 +45,54 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let keys = if args.chosen.is_everything() { Vec::new() } else { args.chosen.calls_or_all(&store)? };
     let mut all = Ok(());
     for remote in &remotes {
-        keys.iter().for_each(|key| store.leave_for(&remote.name, key));
+        keys.iter().for_each(|key| store.leave_for(remote, key));
         let sent = push(remote, &store, args.wait, &|| end.is_some_and(|end| clock::monotonic() >= end), talk);
-        if let Err(before) = std::mem::replace(&mut all, sent) {
-            talk.error(&before);
+        match (&all, sent) {
+            (Ok(()), sent) => all = sent,
+            (Err(_), Err(another)) => talk.error(&another),
+            (Err(_), Ok(())) => {}
         }
     }
     all
 }
 
 fn push(remote: &Remote, store: &Store, wait: bool, is_late: &dyn Fn() -> bool, talk: &Talk) -> Result<()> {
+    let mut kept = 0_u64;
     let mut tell = |key: &Key, shared: &Attempt| {
         let short = key.0.short();
         match shared {
             Ok(Shared::Published) => talk.detail(&format!("{short} is in `{}`", remote.name)),
             Ok(Shared::Kept) => {
-                talk.warn(&format!("{short} stays here: `upload` of `{}` does not name it", remote.name))
+                kept += 1;
+                talk.warn(&format!("{short} stays here: no rule of `{}` allows it", remote.name));
             }
             Ok(Shared::Gone) => talk.detail(&format!("{short} is gone")),
-            Err(why) => talk.warn(&format!("{short} stays here: {why}")),
+            Err(why) => {
+                kept += 1;
+                talk.warn(&format!("{short} stays here: {why}"));
+            }
         }
         if is_late() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     loop {
         match engine::send(remote, store, &mut tell)? {
-            Sent::All => return Ok(()),
+            Sent::All => break,
             Sent::ByAnother if !wait => {
                 talk.detail(&format!("another process puts calls into `{}`", remote.name));
                 return Ok(());
             }
             Sent::InPart | Sent::ByAnother if is_late() => {
-                let left = store.outbox(&remote.name)?.len();
+                let left = store.outbox(remote)?.len();
                 let calls = if left == 1 { "1 call waits".to_owned() } else { format!("{left} calls wait") };
                 return Err(Error::no(format!("{calls} to be put into `{}`", remote.name)).hint("fleche push"));
             }
             Sent::InPart | Sent::ByAnother => clock::pause(PAUSE),
         }
+    }
+    match kept {
+        0 => Ok(()),
+        1 => Err(Error::no("1 call stays here")),
+        many => Err(Error::no(format!("{many} calls stay here"))),
     }
 }
 

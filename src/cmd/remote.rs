@@ -53,7 +53,9 @@ fn make_key(name: &str, to: Option<&Path>, talk: &Talk) -> Result<()> {
         return Err(Error::usage(format!("`{name}` cannot be the name of a key")).hint("letters, digits and `_-.`"));
     }
     let folder = match to {
-        Some(folder) => folder.to_owned(),
+        Some(folder) => {
+            std::path::absolute(folder).map_err(|why| Error::failure("where the key is to be").because(why))?
+        }
         None => config::folder()?,
     };
     let missing = |why: io::Error| Error::failure(format!("cannot make `{}`", folder.display())).because(why);

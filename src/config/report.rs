@@ -9,7 +9,7 @@ use crate::error::Result;
 use super::environment;
 use super::keys::{CACHE, FLAGS, REMOTE};
 use super::place::Place;
-use super::settings::{Asker, LOCAL, Settings};
+use super::settings::{Asker, LOCAL, Settings, is_literal_key};
 use super::wanted;
 
 /// A key that is in force.
@@ -94,6 +94,10 @@ fn cache(settings: &Settings, name: &str) -> Vec<Line> {
     let keys = CACHE.iter().chain(REMOTE.iter().filter(|_| is_remote));
     let lines = keys.filter_map(|key| {
         let (value, source) = match settings.of_cache(name, key.name) {
+            // It may stand there itself.
+            Some(setting) if key.name == "signing-key" && setting.value.as_str().is_some_and(is_literal_key) => {
+                (json!("[redacted]"), Source::File(setting.place.clone()))
+            }
             Some(setting) => (setting.value.clone(), Source::File(setting.place.clone())),
             None if key.name == "path" && name == LOCAL => {
                 (json!(environment::cache_folder().ok()?.to_string_lossy()), Source::Usual)

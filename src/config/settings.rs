@@ -19,7 +19,7 @@ pub const LOCAL: &str = "local";
 const NAMESPACE: &str = "main";
 
 /// Whether a key stands there itself, and not the file that holds it.
-fn is_literal_key(word: &str) -> bool {
+pub fn is_literal_key(word: &str) -> bool {
     word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
@@ -136,7 +136,7 @@ impl Settings {
             Ok(Member::Folder(cache)) => Ok(Ok(cache)),
             Ok(Member::Remote(remote)) => {
                 let message = format!("cache `{}` is no folder", remote.name);
-                Err(wanted.by.fault(message, format!("fleche push {0}, fleche pull {0}", remote.name)))
+                Err(wanted.by.fault(message, format!("fleche push --to {0}, or fleche pull --from {0}", remote.name)))
             }
         }
     }
@@ -156,29 +156,27 @@ impl Settings {
             };
             return Err(by.fault(format!("no cache beyond this machine is called `{name}`"), hint));
         }
-        self.described_remote(name, by)
+        Ok(self.described_remote(name))
     }
 
-    fn described_remote(&self, name: &str, by: &Asker) -> Result<Remote> {
+    fn described_remote(&self, name: &str) -> Remote {
         let setting = |key| self.of_cache(name, key);
         let text = |key| setting(key).and_then(|setting| setting.value.as_str()).map(str::to_owned);
         let list = |key| setting(key).map_or(Vec::new(), |setting| words(&setting.value).collect::<Vec<_>>());
         // Files of keys stand beside the file that names them.
-        let beside = |key: &'static str, word: &str| -> Result<KeySource> {
+        let beside = |key: &'static str, word: &str| {
             if is_literal_key(word) {
-                return Ok(KeySource::Literal(word.to_owned()));
+                return KeySource::Literal(word.to_owned());
             }
-            let missing = || by.fault(format!("where `{word}` is, nobody knows"), "an absolute path".to_owned());
-            let below = environment::below_home(word).ok_or_else(missing)?;
-            let folder = setting(key).and_then(|setting| setting.place.file.parent().map(Path::to_owned));
-            let path = folder.unwrap_or_default().join(below);
-            std::path::absolute(path).map(KeySource::File).map_err(|_| missing())
+            let folder = setting(key).and_then(|setting| setting.place.file.parent()).unwrap_or(Path::new(""));
+            let path = environment::below_home(word).and_then(|below| std::path::absolute(folder.join(below)).ok());
+            path.map_or_else(|| KeySource::Nowhere(word.to_owned()), KeySource::File)
         };
         let signing = match environment::signing_key() {
             Some(literal) => Some(KeySource::Literal(literal)),
-            None => text("signing-key").map(|word| beside("signing-key", &word)).transpose()?,
+            None => text("signing-key").map(|word| beside("signing-key", &word)),
         };
-        Ok(Remote {
+        Remote {
             name: name.to_owned(),
             url: text("url").unwrap_or_default(),
             access: match text("access").as_deref() {
@@ -186,19 +184,19 @@ impl Settings {
                 _ => CacheAccess::ReadOnly,
             },
             namespace: text("namespace").unwrap_or_else(|| NAMESPACE.to_owned()),
-            trusted: list("trusted-keys").iter().map(|word| beside("trusted-keys", word)).collect::<Result<_>>()?,
+            trusted: list("trusted-keys").iter().map(|word| beside("trusted-keys", word)).collect(),
             signing,
             upload: list("upload")
                 .iter()
                 .map(|line| Matching::of(line.split_whitespace().map(str::to_owned)))
                 .collect(),
-        })
+        }
     }
 
     fn member(&self, word: &Path, by: &Asker) -> Result<std::result::Result<Member, Reason>> {
         if let Some(name) = word.to_str().filter(|name| !self.files.is_empty() && self.of_cache(name, "url").is_some())
         {
-            return self.described_remote(name, by).map(|remote| Ok(Member::Remote(Box::new(remote))));
+            return Ok(Ok(Member::Remote(Box::new(self.described_remote(name)))));
         }
         Ok(self.cache(word, by)?.map(Member::Folder))
     }

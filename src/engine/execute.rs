@@ -49,7 +49,7 @@ impl super::Run<'_> {
                 Err(Missed::Because(reason)) => why = Miss { reason, nearest: None },
             }
         }
-        let sought = match is_missing(&why.reason) && self.bring(store, &sought) {
+        let sought = match is_absent(&why.reason) && self.bring(store, &sought) {
             false => sought,
             true => {
                 let sought = sought.again(store)?;
@@ -194,7 +194,12 @@ impl super::Run<'_> {
     }
 }
 
-/// Whether another cache may have what is missing.
+/// Whether others may have what is not here. What is too old here is not asked for: there it may be older.
+fn is_absent(why: &Reason) -> bool {
+    matches!(why, Reason::NoCall | Reason::Damaged(_))
+}
+
+/// Whether another run may have stored meanwhile what was missing.
 fn is_missing(why: &Reason) -> bool {
     matches!(why, Reason::NoCall | Reason::Expired)
 }

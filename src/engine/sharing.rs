@@ -4,13 +4,14 @@
 //! What is taken over is stored in the first cache and replayed from there, like any other call: so a store beyond this
 //! machine can make a run slower, and nothing else.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use crate::error::{Error, Result};
 use crate::exec;
 use crate::key;
 use crate::model::{CacheAccess, Call, Key, Observation, Reason, Remote};
-use crate::store::{Failure, Parcel, SigningKey, Store, Tier};
+use crate::store::{Failure, Parcel, SigningKey, Store, Tier, Waiting};
 
 use super::filling::known_here;
 use super::lookup::{Binding, Keys, Sought};
@@ -72,7 +73,7 @@ impl super::Run<'_> {
         }
         let Ok(Some(call)) = store.call(key) else { return };
         let due: Vec<&Remote> = store.remotes().iter().filter(|remote| may_have(remote, &call)).collect();
-        due.iter().for_each(|remote| store.leave_for(&remote.name, key));
+        due.iter().for_each(|remote| store.leave_for(remote, key));
         // What a watched command leaves behind keeps it from being stored: the next run that is none sends it.
         if due.is_empty() || self.is_nested {
             return;
@@ -88,12 +89,14 @@ impl super::Run<'_> {
 
 /// Whether anything is put there by runs.
 fn is_written(remote: &Remote) -> bool {
-    remote.access == CacheAccess::ReadWrite && !remote.upload.is_empty()
+    remote.access == CacheAccess::ReadWrite && remote.signing.is_some() && !remote.upload.is_empty()
 }
 
-/// Whether a rule says that a call may be there.
+/// Whether a rule says that a call may be there. What came from another cache was made by somebody else, and is not signed.
 fn may_have(remote: &Remote, call: &Call) -> bool {
-    is_written(remote) && remote.upload.iter().any(|matching| matching.means_recorded(&call.argv))
+    is_written(remote)
+        && call.sealed_by.is_none()
+        && remote.upload.iter().any(|matching| matching.means_recorded(&call.argv))
 }
 
 /// Takes over what a store beyond this machine has for what is observed now.
@@ -150,30 +153,37 @@ fn publish(key: &Key, store: &Store, tier: &Tier, remote: &Remote, signing: &Sig
 pub fn send(remote: &Remote, store: &Store, tell: &mut dyn FnMut(&Key, &Attempt) -> ControlFlow<()>) -> Result<Sent> {
     let tier = Tier::open(remote)?;
     let signing = tier.signing_key()?;
+    let cannot = |failure: &Failure| {
+        Error::failure(format!("cannot put calls into the cache `{}`", remote.name)).because(failure.to_string())
+    };
+    // What stays in the outbox is not tried for ever.
+    let mut tried: HashSet<Waiting> = HashSet::new();
+    let mut first = None;
     loop {
-        let Some(sender) = store.sender(&remote.name) else { return Ok(Sent::ByAnother) };
-        for key in store.outbox(&remote.name)? {
-            let published = publish(&key, store, &tier, remote, &signing);
-            let heard = tell(&key, &published);
-            match published {
-                Ok(_) => store.taken_from(&remote.name, &key),
-                // What is damaged here is of use to nobody.
-                Err(Failure::Here(Reason::Damaged(_))) => store.taken_from(&remote.name, &key),
-                Err(failure) => {
-                    let message = format!("cannot put calls into the cache `{}`", remote.name);
-                    return Err(Error::failure(message).because(failure.to_string()));
-                }
+        let Some(sender) = store.sender(remote) else { return Ok(Sent::ByAnother) };
+        for waiting in store.outbox(remote)? {
+            if !tried.insert(waiting.clone()) {
+                continue;
             }
-            if heard.is_break() {
+            let published = publish(&waiting.key, store, &tier, remote, &signing);
+            let heard = tell(&waiting.key, &published);
+            match published {
+                Err(failure @ (Failure::Unreachable(_) | Failure::Denied(_))) => return Err(cannot(&failure)),
+                // What is damaged here is of use to nobody.
+                Ok(_) | Err(Failure::Here(Reason::Damaged(_))) => store.taken_from(remote, &waiting),
+                Err(failure) => drop(first.get_or_insert(failure)),
+            }
+            if heard.is_break() && !store.outbox(remote)?.is_empty() {
                 return Ok(Sent::InPart);
             }
         }
         drop(sender);
         // Who stored a call meanwhile found somebody sending and left it to us.
-        if store.outbox(&remote.name)?.is_empty() {
-            return Ok(Sent::All);
+        if store.outbox(remote)?.iter().all(|waiting| tried.contains(waiting)) {
+            break;
         }
     }
+    first.map_or(Ok(Sent::All), |failure| Err(cannot(&failure)))
 }
 
 /// Takes over a call as it lies in a store beyond this machine, for which nobody asked here yet.

@@ -67,6 +67,8 @@ pub enum KeySource {
     Literal(String),
     /// In a file, absolute.
     File(PathBuf),
+    /// In a file of which nobody can tell where it is.
+    Nowhere(String),
 }
 
 /// A folder that is a member of a stack.

@@ -70,7 +70,7 @@ pub use export::{Exporter, Importer, Parcel, Verdict};
 pub use flight::{Flight, FlightLock};
 pub use gc::{Cause, Freed, Limits, Plan, Removal, Thing};
 pub use opening::Purpose;
-pub use outbox::Sender;
+pub use outbox::{Sender, Waiting};
 pub use pending::Pending;
 pub use private::PrivateFolder;
 pub use recording::{Durability, Recording};

@@ -7,7 +7,7 @@ use std::fs::File;
 
 use super::{Access, Store};
 use crate::error::Error;
-use crate::model::{Digest, Key};
+use crate::model::{Digest, Key, Remote};
 use crate::sys::lock;
 
 /// Where the entries are.
@@ -16,92 +16,168 @@ const FOLDER: &str = "outbox";
 const MOST: usize = 100_000;
 
 /// Held by who sends: one process for each store is enough.
-pub struct Sender(File);
+pub struct Sender(Option<File>);
+
+/// A call that is to be put into a store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Waiting {
+    /// Its name.
+    pub key: Key,
+    /// Which entry it was: one that is left anew, because the call was stored anew, is another one.
+    entry: (u64, i64, i64),
+}
 
 impl Store {
-    /// Leaves a call to be put into the store of this name. Where that cannot be noted, others will not have it, and nothing
-    /// is said.
-    pub fn leave_for(&self, remote: &str, key: &Key) {
-        if self.access == Access::ReadWrite {
-            let _ = self.folder.open_to_append(&format!("{}/{key}", folder_of(remote)));
+    /// Leaves a call to be put into a store. Where that cannot be noted, others will not have it, and nothing is said.
+    pub fn leave_for(&self, remote: &Remote, key: &Key) {
+        if self.access == Access::ReadWrite
+            && self.folder.names(&folder_of(remote)).is_ok_and(|names| names.len() < MOST)
+        {
+            let name = entry_of(remote, key);
+            // Without its folder there is none yet.
+            let _ = self.folder.write(&name, b"").or_else(|_| self.folder.open_to_append(&name).map(drop));
         }
     }
 
-    /// The calls that were left for the store of this name.
+    /// The calls that were left for a store.
     ///
     /// # Errors
     ///
     /// Where that cannot be read.
-    pub fn outbox(&self, remote: &str) -> Result<Vec<Key>, Error> {
+    pub fn outbox(&self, remote: &Remote) -> Result<Vec<Waiting>, Error> {
         let names = self.folder.names(&folder_of(remote));
         let names =
             names.map_err(|why| Error::failure("cannot read what is to be put into other stores").because(why))?;
         let key = |name: &Vec<u8>| std::str::from_utf8(name).ok().and_then(|name| name.parse().ok()).map(Key);
-        let mut keys: Vec<Key> = names.iter().filter_map(key).collect();
-        for key in keys.drain(MOST.min(keys.len())..) {
-            self.taken_from(remote, &key);
+        let waiting = |key: Key| Some(Waiting { key, entry: self.entry(remote, &key)? });
+        Ok(names.iter().filter_map(key).filter_map(waiting).collect())
+    }
+
+    fn entry(&self, remote: &Remote, key: &Key) -> Option<(u64, i64, i64)> {
+        let stat = self.folder.stat(&entry_of(remote, key)).ok().flatten()?;
+        Some((stat.st_ino, stat.st_mtime, stat.st_mtime_nsec as i64))
+    }
+
+    /// Takes a call from what was left for a store, unless it was left once more meanwhile.
+    pub fn taken_from(&self, remote: &Remote, waiting: &Waiting) {
+        if self.entry(remote, &waiting.key).as_ref() == Some(&waiting.entry) {
+            // One that stays is put there once more by the next process.
+            let _ = self.folder.remove_all(&entry_of(remote, &waiting.key));
         }
-        Ok(keys)
     }
 
-    /// Takes a call from what was left for the store of this name.
-    pub fn taken_from(&self, remote: &str, key: &Key) {
-        // One that stays is put there once more.
-        let _ = self.folder.remove(&format!("{}/{key}", folder_of(remote)));
-    }
-
-    /// The right to send to the store of this name, unless another process has it. A process must not ask twice.
-    pub fn sender(&self, remote: &str) -> Option<Sender> {
-        let file = self.folder.open_or_create(&format!("{}.lock", folder_of(remote))).ok()?;
-        lock::try_exclusive(&file, 0).unwrap_or(false).then_some(Sender(file))
+    /// The right to send to a store, unless another process has it. Where nothing can be locked many have it, which does no
+    /// harm. A process must not ask twice.
+    pub fn sender(&self, remote: &Remote) -> Option<Sender> {
+        let Ok(file) = self.folder.open_or_create(&format!("{}.lock", folder_of(remote))) else {
+            return Some(Sender(None));
+        };
+        match lock::try_exclusive(&file, 0) {
+            Ok(true) => Some(Sender(Some(file))),
+            Ok(false) => None,
+            Err(_) => Some(Sender(None)),
+        }
     }
 }
 
 impl Drop for Sender {
     fn drop(&mut self) {
-        let _ = lock::release(&self.0, 0);
+        if let Some(file) = &self.0 {
+            let _ = lock::release(file, 0);
+        }
     }
 }
 
-fn folder_of(remote: &str) -> String {
-    // A name is no path, but for the case of its letters some file systems do not care.
-    format!("{FOLDER}/{}", &Digest::of(remote.as_bytes()).to_string()[..16])
+fn entry_of(remote: &Remote, key: &Key) -> String {
+    format!("{}/{key}", folder_of(remote))
+}
+
+/// Where the entries of a store are. What was left for one must not be put into another that has its name in other settings:
+/// there another key signs, for another namespace.
+fn folder_of(remote: &Remote) -> String {
+    let parts = [&remote.name, &remote.url, &remote.namespace].map(|part| format!("{} {part}", part.len()));
+    format!("{FOLDER}/{}", &Digest::of(parts.join(" ").as_bytes()).to_string()[..16])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::CacheAccess;
     use crate::store::testing::{World, call};
+
+    fn remote(name: &str, namespace: &str) -> Remote {
+        Remote {
+            name: name.to_owned(),
+            url: "file:///mnt".to_owned(),
+            access: CacheAccess::ReadWrite,
+            namespace: namespace.to_owned(),
+            trusted: Vec::new(),
+            signing: None,
+            upload: Vec::new(),
+        }
+    }
+
+    fn left(store: &Store, remote: &Remote) -> Vec<Key> {
+        let mut keys: Vec<Key> = store.outbox(remote).unwrap().iter().map(|waiting| waiting.key).collect();
+        keys.sort();
+        keys
+    }
 
     #[test]
     fn what_was_left_stays_until_it_is_taken() {
         let world = World::new();
         let [one, other] = ["one", "other"].map(|name| call(name).key);
-        world.store.leave_for("team", &one);
-        world.store.leave_for("team", &one);
-        world.store.leave_for("team", &other);
-        world.store.leave_for("far", &one);
-        let mut left = world.store.outbox("team").unwrap();
-        left.sort();
+        let (team, far) = (remote("team", "main"), remote("far", "main"));
+        world.store.leave_for(&team, &one);
+        world.store.leave_for(&team, &one);
+        world.store.leave_for(&team, &other);
+        world.store.leave_for(&far, &one);
         let mut both = vec![one, other];
         both.sort();
-        assert_eq!(left, both);
-        world.store.taken_from("team", &one);
-        assert_eq!((world.store.outbox("team").unwrap(), world.store.outbox("far").unwrap()), (vec![other], vec![one]));
+        assert_eq!(left(&world.store, &team), both);
+        let waiting = world.store.outbox(&team).unwrap().into_iter().find(|waiting| waiting.key == one).unwrap();
+        world.store.taken_from(&team, &waiting);
+        assert_eq!((left(&world.store, &team), left(&world.store, &far)), (vec![other], vec![one]));
+    }
+
+    #[test]
+    fn what_is_left_once_more_while_it_is_sent_stays() {
+        let world = World::new();
+        let (team, one) = (remote("team", "main"), call("one").key);
+        world.store.leave_for(&team, &one);
+        let waiting = world.store.outbox(&team).unwrap().remove(0);
+        world.store.leave_for(&team, &one);
+        world.store.taken_from(&team, &waiting);
+        assert_eq!(left(&world.store, &team), [one]);
+        let again = world.store.outbox(&team).unwrap().remove(0);
+        assert_ne!(again, waiting);
+        world.store.taken_from(&team, &again);
+        assert_eq!(left(&world.store, &team), []);
+    }
+
+    #[test]
+    fn what_is_left_for_one_namespace_is_not_for_another() {
+        let world = World::new();
+        let one = call("one").key;
+        world.store.leave_for(&remote("team", "pull-request"), &one);
+        assert_eq!(left(&world.store, &remote("team", "main")), []);
+        let elsewhere = Remote { url: "file:///other".to_owned(), ..remote("team", "pull-request") };
+        assert_eq!(left(&world.store, &elsewhere), []);
+        assert_eq!(left(&world.store, &remote("team", "pull-request")), [one]);
     }
 
     #[test]
     fn what_stands_in_the_way_of_an_outbox_makes_way() {
         let world = World::new();
-        let one = call("one").key;
-        for place in [FOLDER.to_owned(), folder_of("team")] {
+        let (team, one) = (remote("team", "main"), call("one").key);
+        for place in [FOLDER.to_owned(), folder_of(&team)] {
             std::fs::remove_dir_all(world.store.folder().join(FOLDER)).ok();
             let path = world.store.folder().join(place);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "something else").unwrap();
-            assert_eq!(world.store.outbox("team").unwrap(), []);
-            world.store.leave_for("team", &one);
-            assert_eq!(world.store.outbox("team").unwrap(), [one]);
+            assert_eq!(left(&world.store, &team), []);
+            world.store.leave_for(&team, &one);
+            assert_eq!(left(&world.store, &team), [one]);
         }
     }
 
@@ -109,17 +185,18 @@ mod tests {
     fn one_process_sends_to_a_store_at_a_time() {
         let world = World::new();
         let again = world.store.reopened().unwrap();
-        let sender = world.store.sender("team");
-        assert!(sender.is_some() && again.sender("far").is_some());
+        let (team, far) = (remote("team", "main"), remote("far", "main"));
+        let sender = world.store.sender(&team);
+        assert!(sender.is_some() && again.sender(&far).is_some() && again.sender(&team).is_none());
         drop(sender);
-        assert!(again.sender("team").is_some());
+        assert!(again.sender(&team).is_some());
     }
 
     #[test]
     fn nothing_is_left_in_a_cache_that_is_read_only() {
         let world = World::new();
         let store = Store::open_read_only(world.store.folder()).unwrap();
-        store.leave_for("team", &call("one").key);
-        assert!(store.outbox("team").unwrap().is_empty() && !store.folder().join(FOLDER).exists());
+        store.leave_for(&remote("team", "main"), &call("one").key);
+        assert!(store.outbox(&remote("team", "main")).unwrap().is_empty() && !store.folder().join(FOLDER).exists());
     }
 }

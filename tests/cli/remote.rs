@@ -158,8 +158,8 @@ fn large_values_are_objects_of_their_own() {
     assert!(same("other") && team.world.read("other/small") == "small\n");
     // A value that is not what its name says is not taken for it; nor is one that is cut short, or gone.
     let whole = fs::read(&large[0]).unwrap();
-    let mut forged = zstd::encode_all(&vec![b'x'; 10 << 20][..], 3).unwrap();
-    for (runs, content) in [(2, Some(&forged.clone()[..])), (3, Some(&whole[..whole.len() / 2])), (4, None)] {
+    let forged = zstd::encode_all(&vec![b'x'; 10 << 20][..], 3).unwrap();
+    for (runs, content) in [(2, Some(&forged[..])), (3, Some(&whole[..whole.len() / 2])), (4, None)] {
         match content {
             Some(bytes) => fs::write(&large[0], bytes).unwrap(),
             None => fs::remove_file(&large[0]).unwrap(),
@@ -170,8 +170,9 @@ fn large_values_are_objects_of_their_own() {
         assert_eq!((outcome.code(), team.world.executions("tool")), (0, runs));
         assert!(same("other"));
         team.is_sent("other");
+        // Who made it anew puts it there anew.
+        assert!(fs::read(&large[0]).unwrap() == whole);
     }
-    forged.clear();
 }
 
 #[test]
@@ -371,6 +372,79 @@ fn what_cannot_be_put_there_is_put_there_later() {
     assert_eq!(team.objects("a").len(), 1);
     team.on("other", &words).ends(0, "text\n", "aside\n");
     assert_eq!(team.world.executions("tool"), 1);
+}
+
+#[test]
+fn what_was_left_for_one_namespace_is_never_signed_for_another() {
+    let team = Team::with("namespace = \"pull-request\"\naccess = \"read-write\"\nupload = [\"*\"]\n");
+    team.write("in", "text\n");
+    let away = team.world.root().join("away");
+    fs::rename(team.store(), &away).unwrap();
+    team.on("one", &["run", "-i", "in", "--", "cat", "in"]).prints("text\n");
+    team.world.is_alone();
+    fs::rename(&away, team.store()).unwrap();
+    team.configure(&format!("signing-key = \"ci.key\"\ntrusted-keys = [\"ci.pub\"]\n{TEAM}"));
+    team.on("one", &["run", "-i", "in", "--", "wc", "-c", "in"]).prints("5 in\n");
+    team.world.is_alone();
+    team.on("one", &["push"]).ends(0, "", "");
+    assert_eq!(team.objects("a").len(), 1);
+    assert!(!team.store().join("v1/a/pull-request").exists());
+}
+
+#[test]
+fn what_cannot_be_taken_out_of_the_outbox_is_not_sent_for_ever() {
+    let team = Team::new();
+    team.write("in", "text\n");
+    team.on("one", &["run", "-i", "in", "--", "cat", "in"]).prints("text\n");
+    team.is_sent("one");
+    // Something stands where an object belongs, so that it cannot be put there.
+    let object = &team.objects("a")[0];
+    fs::remove_file(object).unwrap();
+    fs::create_dir_all(object.join("taken")).unwrap();
+    let key = team.on("one", &["query"]).run().stdout();
+    for _ in 0..2 {
+        let told = team.on("one", &["push", key.trim_end()]).run();
+        assert_eq!(told.code(), 2);
+        assert!(told.stderr().contains("cannot put calls into the cache `team`"), "{}", told.stderr());
+    }
+    fs::remove_dir_all(object).unwrap();
+    team.on("one", &["push"]).ends(0, "", "");
+    assert!(object.is_file());
+}
+
+#[test]
+fn one_store_that_fails_is_told_by_the_status_whichever_it_is() {
+    let team = Team::new();
+    team.write("in", "text\n");
+    let (away, path) = (team.world.root().join("away"), team.world.home().join(".config/fleche/config.toml"));
+    let rest = format!("signing-key = \"ci.key\"\n{TEAM}");
+    let both = format!("{}[caches.away]\nurl = \"file://{}\"\n{rest}", team.world.read(&path), away.display());
+    team.world.write(&path, both);
+    team.on("one", &["run", "-i", "in", "--", "cat", "in"]).prints("text\n");
+    let cache = team.cache("one").display().to_string();
+    let key = team.on("one", &["query"]).run().stdout();
+    for order in ["away,team", "team,away"] {
+        let told = team.on("one", &["--cache", &format!("{cache},{order}"), "push", key.trim_end()]).run();
+        assert_eq!(told.code(), 2, "{order}");
+    }
+    assert_eq!(team.objects("a").len(), 1);
+}
+
+#[test]
+fn what_came_from_another_cache_is_not_signed() {
+    let team = Team::new();
+    team.write("in", "text\n");
+    let strange = team.world.root().join("strange").display().to_string();
+    team.world
+        .fleche(["--cache", &strange, "run", "-i", "in", "--", "cat", "in"])
+        .current_dir(team.world.path("one"))
+        .run();
+    let export = ["--cache", &strange, "export", "calls.fleche"];
+    team.world.fleche(export).current_dir(team.world.path("one")).prints("");
+    team.on("one", &["import", "calls.fleche"]).ends(0, "", "");
+    let told = team.on("one", &["push", "--name", "cat"]).run();
+    assert_eq!((told.code(), team.objects("a").len()), (1, 0));
+    assert!(told.stderr().ends_with("fleche: 1 call stays here\n"), "{}", told.stderr());
 }
 
 #[test]

@@ -24,13 +24,6 @@ pub trait Engine {
     /// Where that cannot be found out.
     fn get(&self, name: &str) -> Result<Option<Box<dyn Read>>, Failure>;
 
-    /// Whether there is an object of this name.
-    ///
-    /// # Errors
-    ///
-    /// Where that cannot be found out.
-    fn has(&self, name: &str) -> Result<bool, Failure>;
-
     /// Tells `each` the names of all objects that begin with `prefix`, a folder with its slash, until it has heard enough.
     ///
     /// # Errors

@@ -267,6 +267,10 @@ impl Tier {
     ///
     /// Where that cannot be done; it may be there all the same.
     pub fn publish(&self, parcel: &Parcel, at: &Key, store: &Store, key: &SigningKey) -> Result<(), Failure> {
+        // What no reader would take is of use to nobody.
+        if Parcel::decode(&parcel.encode(), &mut Bounds::PARCEL.room()).is_err() {
+            return Err(Failure::Here(Reason::Damaged("it has too many inputs for other machines".to_owned())));
+        }
         let mut together = 0_u64;
         let mut apart: Vec<&Content> = Vec::new();
         for content in parcel.call.values().filter(|content| content.inline.is_none()) {
@@ -307,10 +311,8 @@ impl Tier {
     }
 
     fn publish_value(&self, content: &Content, store: &Store) -> Result<(), Failure> {
+        // One that is there may be damaged, which only who reads it finds out.
         let name = value_object(&content.digest);
-        if self.engine.has(&name)? {
-            return Ok(());
-        }
         let mut packer =
             zstd::Encoder::new(store.temporary().map_err(|why| here(&why))?, LEVEL).map_err(|why| here(&why))?;
         match store.value(content).map_err(Failure::Here)? {
@@ -331,7 +333,12 @@ impl Tier {
             Err(failure) => return Err(failure),
         };
         sets.insert(set);
-        let framed = frame::seal(frame::Kind::PathSets, &sets.encode());
+        let mut encoded = sets.encode();
+        while PathSets::decode(&encoded, &mut Bounds::FOREIGN.room()).is_err() && sets.count() > 1 {
+            sets.keep(sets.count() / 2);
+            encoded = sets.encode();
+        }
+        let framed = frame::seal(frame::Kind::PathSets, &encoded);
         let body = zstd::encode_all(framed.as_slice(), LEVEL).map_err(|why| here(&why))?;
         let head = Head {
             kind: Kind::PathSets,

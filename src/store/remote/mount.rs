@@ -36,6 +36,24 @@ impl Mount {
     }
 }
 
+impl Mount {
+    /// Makes the folders down to `folder`, for all who may use the store's own, whatever the umask is; gives that one's mode.
+    /// Nothing is made behind a link: who may write the store must not lead us out of it.
+    fn make(&self, folder: &Path) -> io::Result<u32> {
+        let mode = fs::metadata(&self.folder)?.permissions().mode() & 0o7777;
+        let mut made = self.folder.clone();
+        for name in folder.strip_prefix(&self.folder).unwrap_or(Path::new("")) {
+            made.push(name);
+            match fs::create_dir(&made) {
+                Ok(()) => fs::set_permissions(&made, Permissions::from_mode(mode))?,
+                Err(_) if fs::symlink_metadata(&made)?.is_dir() => {}
+                Err(why) => return Err(why),
+            }
+        }
+        Ok(mode)
+    }
+}
+
 impl Engine for Mount {
     fn get(&self, name: &str) -> Result<Option<Box<dyn Read>>, Failure> {
         let path = self.folder.join(name);
@@ -45,15 +63,6 @@ impl Engine for Mount {
             Ok(file) if file.metadata().is_ok_and(|found| found.is_file()) => Ok(Some(Box::new(file))),
             Ok(_) => Err(Failure::Wrong("it is no file".to_owned())),
             Err(why) if why.kind() == io::ErrorKind::NotFound => self.check().map(|()| None),
-            Err(why) => Err(failed(&path, &why)),
-        }
-    }
-
-    fn has(&self, name: &str) -> Result<bool, Failure> {
-        let path = self.folder.join(name);
-        match fs::symlink_metadata(&path) {
-            Ok(found) => Ok(found.is_file()),
-            Err(why) if why.kind() == io::ErrorKind::NotFound => self.check().map(|()| false),
             Err(why) => Err(failed(&path, &why)),
         }
     }
@@ -91,10 +100,10 @@ impl Engine for Mount {
         let path = self.folder.join(name);
         let folder = path.parent().unwrap_or(&self.folder);
         let write = || -> io::Result<()> {
-            fs::create_dir_all(folder)?;
+            let mode = self.make(folder)?;
             // Under a name that no object has, and moved once it is whole.
-            let others = Permissions::from_mode(0o666);
-            let mut file = tempfile::Builder::new().prefix(NEW).permissions(others).tempfile_in(folder)?;
+            let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(folder)?;
+            file.as_file().set_permissions(Permissions::from_mode(mode & 0o666))?;
             match body {
                 Body::Bytes(bytes) => file.write_all(bytes)?,
                 Body::File(from) => drop(io::copy(from, &mut file)?),
@@ -129,9 +138,9 @@ mod tests {
     fn an_object_is_there_once_it_is_whole_and_is_replaced_as_a_whole() {
         let folder = tempfile::tempdir().unwrap();
         let mount = Mount::new(folder.path());
-        assert_eq!((read(&mount, "v1/a/x"), mount.has("v1/a/x").unwrap()), (None, false));
+        assert_eq!(read(&mount, "v1/a/x"), None);
         mount.put("v1/a/x", Body::Bytes(b"one")).unwrap();
-        assert_eq!((read(&mount, "v1/a/x"), mount.has("v1/a/x").unwrap()), (Some(b"one".to_vec()), true));
+        assert_eq!(read(&mount, "v1/a/x"), Some(b"one".to_vec()));
         let mut two = tempfile::tempfile().unwrap();
         two.write_all(b"two").unwrap();
         io::Seek::rewind(&mut two).unwrap();
@@ -169,9 +178,29 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let missing = Mount::new(&folder.path().join("mnt"));
         assert!(matches!(missing.get("v1/a/x"), Err(Failure::Unreachable(_))));
-        assert!(matches!(missing.has("v1/a/x"), Err(Failure::Unreachable(_))));
         assert!(matches!(missing.put("v1/a/x", Body::Bytes(b"")), Err(Failure::Unreachable(_))));
         assert!(!folder.path().join("mnt").exists());
+    }
+
+    #[test]
+    fn what_is_made_is_for_all_who_may_use_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o7777;
+        for (of_store, of_files) in [(0o2777, 0o666), (0o2770, 0o660), (0o755, 0o644)] {
+            fs::set_permissions(folder.path(), Permissions::from_mode(of_store)).unwrap();
+            Mount::new(folder.path()).put("v1/a/x", Body::Bytes(b"one")).unwrap();
+            assert_eq!([mode("v1"), mode("v1/a"), mode("v1/a/x")], [of_store, of_store, of_files]);
+            fs::remove_dir_all(folder.path().join("v1")).unwrap();
+        }
+    }
+
+    #[test]
+    fn nothing_is_made_behind_a_link() {
+        let [folder, victim] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        fs::create_dir(folder.path().join("v1")).unwrap();
+        std::os::unix::fs::symlink(victim.path(), folder.path().join("v1/a")).unwrap();
+        assert!(Mount::new(folder.path()).put("v1/a/x", Body::Bytes(b"one")).is_err());
+        assert_eq!(fs::read_dir(victim.path()).unwrap().count(), 0);
     }
 
     #[test]

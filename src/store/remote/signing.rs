@@ -90,6 +90,7 @@ fn read(source: &KeySource, which: &str) -> Result<[u8; 32], Error> {
     match source {
         // Not shown: it may be a secret.
         KeySource::Literal(word) => digits(word).ok_or_else(|| no_key(which)),
+        KeySource::Nowhere(word) => Err(Error::failure(format!("where the {which} key `{word}` is, nobody can tell"))),
         KeySource::File(path) => {
             let of_file = || format!("cannot read the {which} key in `{}`", path.display());
             let found = fs::metadata(path).map_err(|why| Error::failure(of_file()).because(why))?;
