@@ -74,11 +74,7 @@ struct Written<W> {
 impl<W> Written<W> {
     /// Whether nothing was left out. What is in the file is whole in any case.
     fn whole(self) -> Result<()> {
-        match self.left_out {
-            0 => Ok(()),
-            1 => Err(Error::no("1 call was left out")),
-            many => Err(Error::no(format!("{many} calls were left out"))),
-        }
+        super::all_but(self.left_out, "was left out", "were left out")
     }
 }
 

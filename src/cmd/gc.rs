@@ -7,6 +7,7 @@ use crate::cmd::{store, store_to_change};
 use crate::error::Result;
 use crate::model::Fact;
 use crate::store::{Freed, Limits, Plan, Thing};
+use crate::sys::clock;
 use crate::ui::{self, Progress, Sheet, Talk};
 
 /// What somebody may be about to need again stays for an hour.
@@ -40,9 +41,9 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let store = if args.dry_run { store()? } else { store_to_change()? };
     let limits = Limits {
         max_size: args.max_size,
-        max_age: args.max_age.map(nanoseconds),
+        max_age: args.max_age.map(clock::nanoseconds),
         max_entries: args.max_entries,
-        grace: nanoseconds(args.grace),
+        grace: clock::nanoseconds(args.grace),
     };
     let progress = Progress::new("looking for garbage", talk);
     let plan = store.gc_plan(&limits, &|done, of| progress.show(done, of))?;
@@ -56,10 +57,6 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     drop(progress);
     talk.detail(&told(&freed));
     Ok(())
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What is removed and why, a row each.

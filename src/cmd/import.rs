@@ -47,11 +47,7 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
         }
     };
     engine::look_after(&store);
-    match refused {
-        0 => Ok(()),
-        1 => Err(Error::no("1 call was refused")),
-        many => Err(Error::no(format!("{many} calls were refused"))),
-    }
+    super::all_but(refused, "was refused", "were refused")
 }
 
 /// How loud something is.

@@ -123,6 +123,15 @@ fn translate(words: Vec<String>, talk: &Talk, translated: impl Fn(&str) -> Resul
     last
 }
 
+/// Yes, if it was done with all calls; else no, with how many it was not done with and what became of them.
+fn all_but(left: u64, was: &str, were: &str) -> Result<()> {
+    match left {
+        0 => Ok(()),
+        1 => Err(Error::no(format!("1 call {was}"))),
+        many => Err(Error::no(format!("{many} calls {were}"))),
+    }
+}
+
 /// The store that questions are put to. What is damaged goes out of the way, unless the cache is not to be changed; where
 /// there is no cache none is made.
 fn store() -> Result<Store> {

@@ -54,9 +54,5 @@ pub fn run(args: &Args, talk: &Talk) -> Result<()> {
         }
     }
     engine::look_after(&store);
-    match left {
-        0 => Ok(()),
-        1 => Err(Error::no("1 call was not taken over")),
-        many => Err(Error::no(format!("{many} calls were not taken over"))),
-    }
+    super::all_but(left, "was not taken over", "were not taken over")
 }

@@ -39,7 +39,7 @@ pub struct Args {
 /// Puts the chosen calls there, and those that wait.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
     super::check_mode()?;
-    let end = args.deadline.map(|time| clock::monotonic().saturating_add(nanoseconds(time)));
+    let end = args.deadline.map(|time| clock::monotonic().saturating_add(clock::nanoseconds(time)));
     let remotes = config::remotes(args.to.as_deref(), "--to")?;
     let store = super::store_to_change()?;
     let keys = if args.chosen.is_everything() { Vec::new() } else { args.chosen.calls_or_all(&store)? };
@@ -89,13 +89,5 @@ fn push(remote: &Remote, store: &Store, wait: bool, is_late: &dyn Fn() -> bool, 
             Sent::InPart | Sent::ByAnother => clock::pause(PAUSE),
         }
     }
-    match kept {
-        0 => Ok(()),
-        1 => Err(Error::no("1 call stays here")),
-        many => Err(Error::no(format!("{many} calls stay here"))),
-    }
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+    super::all_but(kept, "stays here", "stay here")
 }

@@ -80,9 +80,5 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     }
     drop(progress);
     engine::look_after(&to);
-    match left {
-        0 => Ok(()),
-        1 => Err(Error::no("1 call was not transferred")),
-        many => Err(Error::no(format!("{many} calls were not transferred"))),
-    }
+    super::all_but(left, "was not transferred", "were not transferred")
 }

@@ -158,7 +158,7 @@ impl<'a> Sought<'a> {
     pub fn same<'s>(&'s self, store: &'s Store) -> Known<'s> {
         Former::known(|| {
             let keys = self.keys(store);
-            made(store, &[Binding::Free, Binding::Name, Binding::Root].map(|binding| keys.of(binding)))
+            made(store, &keys.all())
         })
     }
 }
@@ -198,6 +198,11 @@ impl<'a> Keys<'a> {
     /// The same in the formats before the present one.
     pub fn of_former_format(command: &'a Command, observations: &[Observation]) -> Keys<'a> {
         Keys { command, base: KeyBase::of_bytes(&command.digest, &Observation::key_bytes(observations)) }
+    }
+
+    /// Those of all calls, whatever they are bound to; the first is of one that is free.
+    pub fn all(&self) -> [Key; 3] {
+        [Binding::Free, Binding::Name, Binding::Root].map(|binding| self.of(binding))
     }
 
     /// The key of the call that is bound like this.

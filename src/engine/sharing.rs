@@ -14,12 +14,9 @@ use crate::model::{CacheAccess, Call, Key, Observation, Reason, Remote};
 use crate::store::{Failure, Parcel, SigningKey, Store, Tier, Waiting};
 
 use super::filling::known_here;
-use super::lookup::{Binding, Keys, Sought};
+use super::lookup::{Keys, Sought};
 use super::transfer::{packed, settled};
 use super::{Mode, Told};
-
-/// The ways in which a call may be bound to its root.
-const BINDINGS: [Binding; 3] = [Binding::Free, Binding::Name, Binding::Root];
 
 /// What became of a call that was to be shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,18 +103,15 @@ fn brought(tier: &Tier, store: &Store, sought: &Sought) -> std::result::Result<b
         let call = known_here(parcel.call, sought, store)?;
         Ok(Parcel { call, ..parcel })
     };
-    let bring = |keys: &Keys| {
-        let own = BINDINGS.map(|binding| keys.of(binding));
-        tier.bring(&own[0], &|key| own.contains(key), &settle, store)
-    };
+    let bring = |own: &[Key; 3]| tier.bring(&own[0], &|key| own.contains(key), &settle, store);
     if !sought.request.is_watched() {
-        return bring(&sought.keys(store));
+        return bring(&sought.keys(store).all());
     }
     let Some(sets) = tier.path_sets(command)? else { return Ok(false) };
     for seen in key::observed_now(&sets, &sought.command.root, store).flatten() {
         let seen = sought.beside_declared(seen);
-        let keys = Keys::new(sought.command, &seen);
-        if BINDINGS.iter().any(|binding| sets.keys.contains(&keys.of(*binding))) && bring(&keys)? {
+        let own = Keys::new(sought.command, &seen).all();
+        if own.iter().any(|key| sets.keys.contains(key)) && bring(&own)? {
             return Ok(true);
         }
     }

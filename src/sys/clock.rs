@@ -18,6 +18,11 @@ pub fn monotonic() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// A span of time in nanoseconds; one that is longer than these can tell is the longest.
+pub fn nanoseconds(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Lets time pass.
 pub fn pause(time: std::time::Duration) {
     std::thread::sleep(time);

@@ -6,7 +6,6 @@
 //! next one finds. The lot is the call's own key, which is as good as random.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use rustix::fs::statvfs;
 
@@ -14,7 +13,7 @@ use super::{Freed, Limits};
 use crate::error::Error;
 use crate::model::{CacheLimits, Key, MaxSize};
 use crate::store::{Access, Store};
-use crate::sys::lock;
+use crate::sys::{clock, lock};
 
 /// The size that a cache has at most where nobody says another: 20 GiB, or a tenth of the file system if that is less.
 const USUAL: u64 = 20 << 30;
@@ -102,7 +101,7 @@ impl Store {
         let (max_size, max_entries) = self.beyond()?.unwrap_or((self.most_bytes(), self.limits.max_entries));
         let limits = Limits {
             max_size: Some(max_size),
-            max_age: self.limits.max_age.map(nanoseconds),
+            max_age: self.limits.max_age.map(clock::nanoseconds),
             max_entries,
             // Nobody who is storing a call can lose what it needs: that waits for this, and this for that.
             grace: 0,
@@ -134,12 +133,10 @@ impl Store {
     }
 }
 
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::model::Digest;
     use crate::store::testing::{World, call};

@@ -20,7 +20,7 @@ mod object;
 mod signing;
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -133,7 +133,7 @@ impl Tier {
         let head = object::open(&mut object, &self.expected(Kind::PathSets, command.0))?;
         let packed = object::body(&mut object, &head)?;
         let mut bytes = Vec::new();
-        unpacked(&packed, Bounds::FOREIGN.most)?.read_to_end(&mut bytes).map_err(damaged)?;
+        unpacked(packed.as_slice(), Bounds::FOREIGN.most)?.read_to_end(&mut bytes).map_err(damaged)?;
         let malformed = |why: String| Failure::Wrong(format!("what is remembered of a command: {why}"));
         let body = frame::open(frame::Kind::PathSets, &bytes).map_err(|fault| malformed(told(fault)))?;
         let mut sets = PathSets::decode(body, &mut Bounds::FOREIGN.room()).map_err(|why| malformed(why.to_string()))?;
@@ -163,7 +163,8 @@ impl Tier {
         let Some(key) = head.key.filter(is_wanted) else { return Ok(false) };
         let packed = object::body(&mut object, &head)?;
         let damaged = |why: Error| Failure::Wrong(why.to_string());
-        let mut importer = Importer::begin(unpacked(&packed, object::LONGEST_BODY)?, TOGETHER).map_err(damaged)?;
+        let mut importer =
+            Importer::begin(unpacked(packed.as_slice(), object::LONGEST_BODY)?, TOGETHER).map_err(damaged)?;
         let parcel = match importer.next_call().map_err(damaged)? {
             Some(Ok(parcel)) => parcel,
             Some(Err(why)) => return Err(Failure::Wrong(why)),
@@ -240,20 +241,13 @@ impl Tier {
     fn value(&self, content: &Content, store: &Store) -> Result<super::Pending, Failure> {
         let missing = || Failure::Wrong(format!("value {} is not there", content.digest.short()));
         let object = self.engine.get(&value_object(&content.digest))?.ok_or_else(missing)?;
-        let mut decoder = zstd::Decoder::new(object).map_err(damaged)?;
-        decoder.window_log_max(WINDOW).map_err(damaged)?;
-        let mut spool = store.spool(content.length);
         // One byte more than there should be is too much, and ends it.
-        let mut left = content.length.saturating_add(1);
+        let mut value = unpacked(io::BufReader::new(object), content.length.saturating_add(1))?;
+        let mut spool = store.spool(content.length);
         let mut chunk = Vec::new();
-        while left > 0 {
-            chunk.clear();
-            let read = (&mut decoder).take(left.min(CHUNK as u64)).read_to_end(&mut chunk).map_err(damaged)?;
-            if read == 0 {
-                break;
-            }
-            left -= read as u64;
+        while (&mut value).take(CHUNK as u64).read_to_end(&mut chunk).map_err(damaged)? > 0 {
             chunk = spool.accept(chunk);
+            chunk.clear();
         }
         spool.finish().map_err(|reason| match reason {
             Reason::TooLarge(_) => Failure::Wrong(format!("value {} is too long", content.digest.short())),
@@ -290,16 +284,12 @@ impl Tier {
         exporter.add_all_but(&is_apart, parcel, store).map_err(packing)?.map_err(Failure::Here)?;
         let body = exporter.end().map_err(packing)?.finish().map_err(|why| here(&why))?;
         let head = Head {
-            kind: Kind::Record,
-            namespace: self.remote.namespace.clone(),
-            at: at.0,
             key: Some(parcel.call.key),
             wall: parcel.call.metadata.usage.wall,
             apart: apart.iter().map(|content| content.length).sum(),
-            length: body.len() as u64,
-            digest: Digest::of(&body),
+            ..self.head(Kind::Record, at.0, &body)
         };
-        self.engine.put(&self.object(Kind::Record, &at.0), Body::Bytes(&object::seal(&head, &body, key)))?;
+        self.put(&head, &body, key)?;
         // Where one looks whose inputs are declared, whoever asks for it says himself.
         match &parcel.path_set {
             Some(observations) if parcel.call.request.is_watched() => {
@@ -340,17 +330,18 @@ impl Tier {
         }
         let framed = frame::seal(frame::Kind::PathSets, &encoded);
         let body = zstd::encode_all(framed.as_slice(), LEVEL).map_err(|why| here(&why))?;
-        let head = Head {
-            kind: Kind::PathSets,
-            namespace: self.remote.namespace.clone(),
-            at: command.0,
-            key: None,
-            wall: 0,
-            apart: 0,
-            length: body.len() as u64,
-            digest: Digest::of(&body),
-        };
-        self.engine.put(&self.object(Kind::PathSets, &command.0), Body::Bytes(&object::seal(&head, &body, key)))
+        self.put(&self.head(Kind::PathSets, command.0, &body), &body, key)
+    }
+
+    /// What an object of this body says of itself, if it is no call.
+    fn head(&self, kind: Kind, at: Digest, body: &[u8]) -> Head {
+        let namespace = self.remote.namespace.clone();
+        let (length, digest) = (body.len() as u64, Digest::of(body));
+        Head { kind, namespace, at, key: None, wall: 0, apart: 0, length, digest }
+    }
+
+    fn put(&self, head: &Head, body: &[u8], key: &SigningKey) -> Result<(), Failure> {
+        self.engine.put(&self.object(head.kind, &head.at), Body::Bytes(&object::seal(head, body, key)))
     }
 
     fn object(&self, kind: Kind, at: &Digest) -> String {
@@ -381,7 +372,7 @@ fn value_object(digest: &Digest) -> String {
 }
 
 /// What was compressed, at most so many bytes of it: what comes after them is cut off.
-fn unpacked(packed: &[u8], most: u64) -> Result<impl Read, Failure> {
+fn unpacked(packed: impl BufRead, most: u64) -> Result<impl Read, Failure> {
     let mut decoder = zstd::Decoder::with_buffer(packed).map_err(damaged)?;
     decoder.window_log_max(WINDOW).map_err(damaged)?;
     Ok(decoder.take(most))
