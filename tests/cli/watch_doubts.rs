@@ -144,6 +144,19 @@ fn where_few_processes_are_allowed_they_are_the_commands() {
 }
 
 #[test]
+fn a_command_that_cannot_be_watched_for_want_of_a_thread_runs_once() {
+    let world = World::new();
+    world.script(world.root().join("tool"), "#!/bin/sh\necho x >> count\necho ran\n");
+    for times in 1..=20 {
+        // More than there are addresses.
+        let outcome = world.fleche(["run", "-v", "--", "../tool"]).env("RUST_MIN_STACK", "140737488355328").run();
+        assert_eq!((outcome.code(), outcome.stdout()), (0, "ran\n".to_owned()), "{}", outcome.stderr());
+        assert!(outcome.stderr().contains("commands cannot be watched here"), "{}", outcome.stderr());
+        assert_eq!(world.read("count").lines().count(), times);
+    }
+}
+
+#[test]
 fn a_guard_that_somebody_stopped_holds_nobody_up() {
     let world = World::new();
     let line =

@@ -105,8 +105,14 @@ pub fn start(listener: Listener, watch: &Watch, input: Option<(u64, u64)>) -> io
             thread::park();
         }
     };
-    let thread = signal::quietly(|| thread::Builder::new().name("watch".into()).spawn(work))?;
-    Ok(Watcher { thread: Some(thread), nest, hearing, ended, stop, listener, guard: Some(guard) })
+    match signal::quietly(|| thread::Builder::new().name("watch".into()).spawn(work)) {
+        Ok(thread) => Ok(Watcher { thread: Some(thread), nest, hearing, ended, stop, listener, guard: Some(guard) }),
+        Err(error) => {
+            // Otherwise it would let the command go on, which is run once more without anybody who watches.
+            guard.dismiss();
+            Err(error)
+        }
+    }
 }
 
 /// What notes the calls, to be held as long as it does. What panics there is caught.

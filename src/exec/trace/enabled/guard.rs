@@ -46,8 +46,47 @@ impl Guard {
         Ok(Guard { _at_rest: at_rest, process })
     }
 
-    /// Ends the guard, which somebody may have stopped; to be called when no process has the filter any more.
+    /// Ends the guard, which somebody may have stopped, before it answers any call; to be called when no process has the filter
+    /// any more, or when those that have it are not to go on.
     pub fn dismiss(self) {
         self.process.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::trace::enabled::{sieve, tests::everything};
+    use crate::sys::child::{Child, spawn_filtered};
+    use crate::sys::image::Image;
+    use crate::sys::signal;
+    use std::path::Path;
+
+    /// Whether a command does anything whose guard and whose process come to such an end, when nobody else answers it.
+    fn goes_on(end: impl FnOnce(Guard, Child)) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        let made = folder.path().join("made");
+        let argv = ["touch".into(), made.clone().into_os_string()];
+        let touch = ["/usr/bin/touch", "/bin/touch"].map(Path::new).into_iter().find(|path| path.exists()).unwrap();
+        let image = Image::new(touch, &argv, &[]).unwrap();
+        let (held, sieve) = (signal::hold(), sieve(&everything()).unwrap());
+        let (child, listener) = spawn_filtered(&image, &[None; 3], &held, &sieve).unwrap();
+        let (listener, mailbox) = (listener.unwrap(), Mailbox::new().unwrap());
+        let guard = Guard::post(&listener, &mailbox).unwrap();
+        drop(listener);
+        end(guard, child);
+        made.exists()
+    }
+
+    #[test]
+    fn a_command_goes_on_without_fleche_but_not_when_its_guard_is_dismissed() {
+        assert!(goes_on(|guard, child| {
+            drop(guard);
+            descriptor::wait(&mut [Watch::readable(child.handle().unwrap())]).unwrap();
+        }));
+        assert!(!goes_on(|guard, child| {
+            guard.dismiss();
+            drop(child);
+        }));
     }
 }

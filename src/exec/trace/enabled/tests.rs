@@ -15,7 +15,7 @@ struct World {
 }
 
 /// Watches everything but descriptor 0, with no folder apart and no scratch.
-fn everything() -> Watch {
+pub(super) fn everything() -> Watch {
     let (network, stdin) = (Network::Refused, Descriptor0::Unwatched);
     let kept = model::Kept::default();
     let (root, apart, vain) = (Some("/".into()), Vec::new(), Vain::Break);
