@@ -6,7 +6,7 @@ use crate::config;
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::model::Key;
-use crate::store::{Failure, Tier};
+use crate::store::{Failure, Patience, Tier};
 use crate::ui::{Progress, Talk};
 
 use super::candidates;
@@ -26,7 +26,7 @@ pub fn run(args: &Args, talk: &Talk) -> Result<()> {
     let store = super::store_to_change()?;
     let mut left = 0_u64;
     for remote in config::remotes(args.from.as_deref(), "--from")? {
-        let tier = Tier::open(&remote)?;
+        let tier = Tier::open(&remote, Patience::LONG)?;
         let unasked = |failure: Failure| {
             Error::failure(format!("cannot list the cache `{}`", remote.name)).because(failure.to_string())
         };

@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::config;
-use crate::engine::{self, Attempt, Sent, Shared};
+use crate::engine::{self, Attempt, Errand, Sent, Shared};
 use crate::error::{Error, Result};
 use crate::model::{Key, Remote};
-use crate::store::Store;
+use crate::store::{Road, Store};
 use crate::sys::clock;
 use crate::ui::Talk;
 
@@ -74,8 +74,9 @@ fn push(remote: &Remote, store: &Store, wait: bool, is_late: &dyn Fn() -> bool, 
         }
         if is_late() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
+    let breaker = store.breaker_anyway(remote, Road::Send);
     loop {
-        match engine::send(remote, store, &mut tell)? {
+        match engine::send(remote, store, &breaker, Errand::Asked, &mut tell)? {
             Sent::All => break,
             Sent::ByAnother if !wait => {
                 talk.detail(&format!("another process puts calls into `{}`", remote.name));

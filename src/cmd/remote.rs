@@ -10,7 +10,7 @@ use clap::{Subcommand, ValueHint};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::model::CacheAccess;
-use crate::store::{SigningKey, Tier};
+use crate::store::{Patience, SigningKey, Tier};
 use crate::ui::{self, Talk};
 
 use super::candidates;
@@ -79,7 +79,7 @@ fn write_new(path: &Path, mode: u32, text: &str) -> Result<()> {
 
 fn check(name: Option<&str>) -> Result<()> {
     for remote in config::remotes(name, "CACHE")? {
-        Tier::open(&remote)?.check()?;
+        Tier::open(&remote, Patience::LONG)?.check()?;
         let may = match remote.access {
             CacheAccess::ReadOnly => "read",
             CacheAccess::ReadWrite if remote.upload.is_empty() => "read and written, but `upload` names no command",

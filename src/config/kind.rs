@@ -196,7 +196,7 @@ impl Kind {
 }
 
 /// How URLs of stores beyond this machine begin.
-const SCHEMES: &[&str] = &["file:///"];
+const SCHEMES: &[&str] = &["file:///", "https://", "http://"];
 
 /// Whether this can name a cache, or a part of a store: it is no path, and needs no quotes.
 pub fn is_name(text: &str) -> bool {

@@ -6,17 +6,22 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::exec;
 use crate::key;
 use crate::model::{CacheAccess, Call, Key, Observation, Reason, Remote};
-use crate::store::{Failure, Parcel, SigningKey, Store, Tier, Waiting};
+use crate::store::{Breaker, Failure, Parcel, Patience, Road, SigningKey, Store, Tier, Waiting};
+use crate::sys::clock;
 
 use super::filling::known_here;
 use super::lookup::{Keys, Sought};
 use super::transfer::{packed, settled};
 use super::{Mode, Told};
+
+/// A process that sends what nobody waits for waits for less than this first, in nanoseconds.
+const LONGEST_PAUSE: u64 = 200_000_000;
 
 /// What became of a call that was to be shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +36,15 @@ pub enum Shared {
 
 /// What became of it, or why that cannot be done.
 pub type Attempt = std::result::Result<Shared, Failure>;
+
+/// Who sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// A process of which nobody knows.
+    Behind,
+    /// Somebody who was asked to.
+    Asked,
+}
 
 /// How much was put there of what was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,17 +64,35 @@ impl super::Run<'_> {
         if self.is_nested || self.policy.mode != Mode::On || !store.is_writable() {
             return false;
         }
-        store.remotes().iter().any(|remote| {
-            let brought = Tier::open(remote).map_err(|error| error.to_string()).and_then(|tier| {
-                super::guarded(|| Ok(brought(&tier, store, sought)))
-                    .unwrap_or(Err(Failure::Here(Reason::Internal)))
-                    .map_err(|failure| failure.to_string())
-            });
-            brought.unwrap_or_else(|why| {
-                (self.tell)(Told::Unshared { cache: remote.name.clone(), why });
-                false
-            })
-        })
+        store.remotes().iter().any(|remote| self.bring_from(remote, store, sought))
+    }
+
+    fn bring_from(&self, remote: &Remote, store: &Store, sought: &Sought) -> bool {
+        let unshared = |why: String| {
+            (self.tell)(Told::Unshared { cache: remote.name.clone(), why });
+            false
+        };
+        let breaker = match store.breaker(remote, Road::Ask) {
+            Ok(breaker) => breaker,
+            Err(open) => return unshared(format!("it is left alone for {} s: {}", open.left.as_secs(), open.why)),
+        };
+        let tier = match Tier::open(remote, Patience::SHORT) {
+            Ok(tier) => tier,
+            Err(error) => return unshared(error.to_string()),
+        };
+        let brought = super::guarded(|| Ok(brought(&tier, store, sought)));
+        match brought.unwrap_or(Err(Failure::Here(Reason::Internal))) {
+            Ok(brought) => {
+                breaker.worked(store);
+                brought
+            }
+            Err(failure) => {
+                if breaker.failed(store, &failure) {
+                    (self.tell)(Told::Warning(format!("the cache `{}` does not let us: {failure}", remote.name)));
+                }
+                unshared(failure.to_string())
+            }
+        }
     }
 
     /// Leaves a call that was just stored to be put into the stores beyond this machine that may have it, and sees to it.
@@ -77,8 +109,11 @@ impl super::Run<'_> {
         }
         // Where no process can be made, the next run sends it.
         let _ = exec::background(None, || {
-            if let Ok(own) = store.reopened() {
-                due.iter().for_each(|remote| drop(send(remote, &own, &mut |_, _| ControlFlow::Continue(()))));
+            let Ok(own) = store.reopened() else { return };
+            for remote in due {
+                if let Ok(breaker) = own.breaker(remote, Road::Send) {
+                    let _ = send(remote, &own, &breaker, Errand::Behind, &mut |_, _| ControlFlow::Continue(()));
+                }
             }
         });
     }
@@ -144,8 +179,14 @@ fn publish(key: &Key, store: &Store, tier: &Tier, remote: &Remote, signing: &Sig
 ///
 /// Why the store cannot be used, or the first of its failures after which nothing more is tried. What was not put there stays
 /// in the outbox.
-pub fn send(remote: &Remote, store: &Store, tell: &mut dyn FnMut(&Key, &Attempt) -> ControlFlow<()>) -> Result<Sent> {
-    let tier = Tier::open(remote)?;
+pub fn send(
+    remote: &Remote,
+    store: &Store,
+    breaker: &Breaker,
+    errand: Errand,
+    tell: &mut dyn FnMut(&Key, &Attempt) -> ControlFlow<()>,
+) -> Result<Sent> {
+    let tier = Tier::open(remote, Patience::LONG)?;
     let signing = tier.signing_key()?;
     let cannot = |failure: &Failure| {
         Error::failure(format!("cannot put calls into the cache `{}`", remote.name)).because(failure.to_string())
@@ -155,16 +196,27 @@ pub fn send(remote: &Remote, store: &Store, tell: &mut dyn FnMut(&Key, &Attempt)
     let mut first = None;
     loop {
         let Some(sender) = store.sender(remote) else { return Ok(Sent::ByAnother) };
+        if errand == Errand::Behind && tried.is_empty() {
+            // Many machines are done at once, and one process sends what others store meanwhile.
+            clock::pause(Duration::from_nanos(clock::monotonic() % LONGEST_PAUSE));
+        }
         for waiting in store.outbox(remote)? {
             if !tried.insert(waiting.clone()) {
                 continue;
             }
             let published = publish(&waiting.key, store, &tier, remote, &signing);
             let heard = tell(&waiting.key, &published);
+            match &published {
+                Err(failure) => drop(breaker.failed(store, failure)),
+                Ok(Shared::Published) => breaker.worked(store),
+                Ok(Shared::Kept | Shared::Gone) => {}
+            }
             match published {
-                Err(failure @ (Failure::Unreachable(_) | Failure::Denied(_))) => return Err(cannot(&failure)),
-                // What is damaged here is of use to nobody.
-                Ok(_) | Err(Failure::Here(Reason::Damaged(_))) => store.taken_from(remote, &waiting),
+                Err(failure) if failure.is_of_the_store() => return Err(cannot(&failure)),
+                // What is damaged here is of use to nobody, and what is refused once is refused again.
+                Ok(_) | Err(Failure::Here(Reason::Damaged(_)) | Failure::Refused(_)) => {
+                    store.taken_from(remote, &waiting);
+                }
                 Err(failure) => drop(first.get_or_insert(failure)),
             }
             if heard.is_break() && !store.outbox(remote)?.is_empty() {

@@ -16,6 +16,7 @@
 
 mod alone;
 mod arguments;
+mod breaker;
 mod calls;
 mod catalogue;
 mod claims;
@@ -61,6 +62,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 pub use arguments::ArgumentCopy;
+pub use breaker::{Breaker, Open, Road};
 pub use catalogue::{
     BUILT_IN, BuiltIn, Catalogue, Column, Condition, Counted, PathQuestion, Peek, Period, Refusal, Selection, Totals,
 };
@@ -74,7 +76,7 @@ pub use outbox::{Sender, Waiting};
 pub use pending::Pending;
 pub use private::PrivateFolder;
 pub use recording::{Durability, Recording};
-pub use remote::{Failure, PublicKey, SigningKey, Tier};
+pub use remote::{Failure, Patience, PublicKey, SigningKey, Tier};
 pub use resolve::Named;
 pub use spool::Spool;
 pub use value::Value;

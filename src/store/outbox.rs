@@ -94,18 +94,18 @@ fn entry_of(remote: &Remote, key: &Key) -> String {
 
 /// Where the entries of a store are. What was left for one must not be put into another that has its name in other settings:
 /// there another key signs, for another namespace.
-fn folder_of(remote: &Remote) -> String {
+pub(super) fn folder_of(remote: &Remote) -> String {
     let parts = [&remote.name, &remote.url, &remote.namespace].map(|part| format!("{} {part}", part.len()));
     format!("{FOLDER}/{}", &Digest::of(parts.join(" ").as_bytes()).to_string()[..16])
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::model::CacheAccess;
     use crate::store::testing::{World, call};
 
-    fn remote(name: &str, namespace: &str) -> Remote {
+    pub fn remote(name: &str, namespace: &str) -> Remote {
         Remote {
             name: name.to_owned(),
             url: "file:///mnt".to_owned(),

@@ -22,6 +22,8 @@ pub mod lock;
 pub mod look;
 pub mod machine;
 pub mod message;
+#[cfg(feature = "http")]
+pub mod names;
 pub mod process;
 pub mod project;
 pub mod seccomp;

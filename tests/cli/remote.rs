@@ -1,5 +1,6 @@
 //! Stores that many machines share: two caches with one checkout each are two machines.
 
+use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -8,17 +9,19 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::world::{Session, World, eventually};
 
 /// Two machines, `one` and `other`, that share a store.
-struct Team {
-    world: World,
+pub struct Team {
+    pub world: World,
+    url: RefCell<String>,
 }
 
-const TEAM: &str = "access = \"read-write\"\nupload = [\"*\"]\n";
+pub const TEAM: &str = "access = \"read-write\"\nupload = [\"*\"]\n";
 
 impl Team {
     /// With these settings of the store.
-    fn with(settings: &str) -> Team {
+    pub fn with(settings: &str) -> Team {
         let world = World::new();
-        let team = Team { world };
+        let url = RefCell::new(format!("file://{}", world.root().join("store").display()));
+        let team = Team { world, url };
         fs::create_dir(team.store()).unwrap();
         let keys = team.world.home().join(".config/fleche");
         team.world.fleche(["remote", "key", "ci"]).run().check(
@@ -37,26 +40,32 @@ impl Team {
         Team::with(TEAM)
     }
 
-    fn configure(&self, settings: &str) {
-        let text = format!("[caches.team]\nurl = \"file://{}\"\n{settings}", self.store().display());
+    /// From now on the store is somewhere else.
+    pub fn moved_to(&self, url: &str, settings: &str) {
+        *self.url.borrow_mut() = url.to_owned();
+        self.configure(&format!("signing-key = \"ci.key\"\ntrusted-keys = [\"ci.pub\"]\n{settings}"));
+    }
+
+    pub fn configure(&self, settings: &str) {
+        let text = format!("[caches.team]\nurl = \"{}\"\n{settings}", self.url.borrow());
         self.world.write(self.world.home().join(".config/fleche/config.toml"), text);
     }
 
-    fn store(&self) -> PathBuf {
+    pub fn store(&self) -> PathBuf {
         self.world.root().join("store")
     }
 
-    fn cache(&self, machine: &str) -> PathBuf {
+    pub fn cache(&self, machine: &str) -> PathBuf {
         self.world.root().join(format!("cache-{machine}"))
     }
 
-    fn on(&self, machine: &str, words: &[&str]) -> Session {
+    pub fn on(&self, machine: &str, words: &[&str]) -> Session {
         let caches = format!("{},team", self.cache(machine).display());
         self.world.fleche(words).env("FLECHE_CACHE", caches).current_dir(self.world.path(machine))
     }
 
     /// The same file for both, of the same age: for some programs that counts.
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         let old = UNIX_EPOCH + Duration::from_secs(1_600_000_000);
         for machine in ["one", "other"] {
             let path = self.world.write(format!("{machine}/{name}"), content.as_ref());
@@ -65,7 +74,7 @@ impl Team {
     }
 
     /// What a machine has stored is in the store once its outbox is empty.
-    fn is_sent(&self, machine: &str) {
+    pub fn is_sent(&self, machine: &str) {
         let outbox = self.cache(machine).join("outbox");
         let is_empty = |folder: &Path| fs::read_dir(folder).map_or(true, |mut found| found.next().is_none());
         eventually("the outbox is empty", || {
@@ -75,14 +84,14 @@ impl Team {
     }
 
     /// The objects of a kind: `a`, `b` or `p`.
-    fn objects(&self, kind: &str) -> Vec<PathBuf> {
+    pub fn objects(&self, kind: &str) -> Vec<PathBuf> {
         let all = walkdir::WalkDir::new(self.store().join("v1").join(kind)).sort_by_file_name().into_iter();
         all.flatten().filter(|entry| entry.file_type().is_file()).map(|entry| entry.into_path()).collect()
     }
 }
 
 /// A tool that copies what it reads, beside both checkouts.
-fn tool(team: &Team) -> String {
+pub fn tool(team: &Team) -> String {
     team.world.counted("tool", "cat in; echo aside >&2; cp in out").display().to_string()
 }
 

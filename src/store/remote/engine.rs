@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use super::Failure;
 
@@ -14,6 +15,26 @@ pub enum Body<'a> {
     File(&'a mut File),
 }
 
+/// How long a store is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Until its address is known, and again until somebody is there.
+    pub connect: Duration,
+    /// Until it begins to answer.
+    pub answer: Duration,
+    /// While nothing comes, or nothing is taken.
+    pub stall: Duration,
+}
+
+impl Patience {
+    /// Where a command waits.
+    pub const SHORT: Patience =
+        Patience { connect: Duration::from_millis(500), answer: Duration::from_secs(1), stall: Duration::from_secs(3) };
+    /// Where nobody does, or who asked for it.
+    pub const LONG: Patience =
+        Patience { connect: Duration::from_secs(10), answer: Duration::from_secs(60), stall: Duration::from_secs(60) };
+}
+
 /// A store that keeps objects under names such as `v1/a/main/ab/abcd`. An object appears as a whole, and the last one that is
 /// put under a name stays.
 pub trait Engine {
@@ -23,6 +44,9 @@ pub trait Engine {
     ///
     /// Where that cannot be found out.
     fn get(&self, name: &str) -> Result<Option<Box<dyn Read>>, Failure>;
+
+    /// From now on nothing is waited for beyond this time of the clock that only goes forward, in nanoseconds.
+    fn until(&self, end: u64);
 
     /// Tells `each` the names of all objects that begin with `prefix`, a folder with its slash, until it has heard enough.
     ///

@@ -16,7 +16,7 @@ pub fn object_body(mut bytes: &[u8]) -> Option<Vec<u8>> {
     let trusted = [key()?.public()];
     let expected = Expected { kind: Kind::Record, namespace: PLACE.0, at: PLACE.1, trusted: &trusted };
     let head = object::open(&mut bytes, &expected).ok()?;
-    object::body(&mut bytes, &head).ok()
+    object::body(&mut bytes, &head, &super::Pace::none()).ok()
 }
 
 /// An object of this body that the trusted key signed.

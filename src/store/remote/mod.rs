@@ -12,18 +12,25 @@
 //! used, and the last writer wins. Who may write is decided by signatures (`signing`), and what is read is checked like the
 //! file of a stranger (`export`): a trusted key says who made it, not that it makes sense.
 
+#[cfg(feature = "http")]
+mod dial;
 mod engine;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+#[cfg(feature = "http")]
+mod http;
 mod mount;
 mod object;
+mod pace;
 mod signing;
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
+pub use engine::Patience;
 pub use signing::{PublicKey, SigningKey};
 
 use super::export::{Ailing, Exporter, Importer, Parcel, Verdict};
@@ -31,9 +38,11 @@ use super::frame::{self, Bounds};
 use super::{Durability, Existing, Store, Value};
 use crate::error::Error;
 use crate::model::{self, CacheAccess, CommandDigest, Content, Digest, Key, PathSet, PathSets, Reason, Sink};
+use crate::sys::clock;
 use engine::{Body, Engine};
 use mount::Mount;
 use object::{Expected, Head, Kind};
+use pace::Pace;
 
 /// Bytes of values that lie in one object with their call.
 pub const TOGETHER: u64 = 8 << 20;
@@ -43,6 +52,10 @@ const LEVEL: i32 = 3;
 const WINDOW: u32 = 23;
 /// Bytes that are read at once.
 const CHUNK: usize = 256 << 10;
+/// How long the head of an object, some hundred bytes, is waited for once the store has begun to answer.
+const HEAD: Duration = Duration::from_secs(1);
+/// How long what is remembered of a command is waited for.
+const PATH_SETS: Duration = Duration::from_secs(3);
 
 /// Why a store beyond this machine was of no use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +64,12 @@ pub enum Failure {
     Unreachable(String),
     /// It does not let us.
     Denied(String),
+    /// It asks to be left alone for so long.
+    Busy(String, Duration),
+    /// It does not do what it is asked for.
+    Refused(String),
+    /// It would take longer than to run the command.
+    Slow,
     /// An object is not what it should be.
     Wrong(String),
     /// What came cannot be kept here.
@@ -59,14 +78,27 @@ pub enum Failure {
 
 impl Failure {
     fn of_reading(why: io::Error) -> Failure {
-        Failure::Unreachable(crate::error::cause(&why))
+        Failure::Unreachable(match why.kind() {
+            io::ErrorKind::TimedOut => "it does not answer in time".to_owned(),
+            _ => crate::error::cause(&why),
+        })
+    }
+
+    /// Whether the store does not work, whatever it is asked for.
+    pub fn is_of_the_store(&self) -> bool {
+        matches!(self, Failure::Unreachable(_) | Failure::Denied(_) | Failure::Busy(..))
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Unreachable(why) | Failure::Denied(why) | Failure::Wrong(why) => f.write_str(why),
+            Failure::Unreachable(why)
+            | Failure::Denied(why)
+            | Failure::Busy(why, _)
+            | Failure::Refused(why)
+            | Failure::Wrong(why) => f.write_str(why),
+            Failure::Slow => f.write_str("it would take longer than to run the command"),
             Failure::Here(reason) => reason.fmt(f),
         }
     }
@@ -76,6 +108,8 @@ impl fmt::Display for Failure {
 pub struct Tier {
     remote: model::Remote,
     engine: Box<dyn Engine>,
+    /// Whether what comes has to come before the command would be done.
+    is_hasty: bool,
     trusted: Vec<PublicKey>,
 }
 
@@ -85,11 +119,8 @@ impl Tier {
     /// # Errors
     ///
     /// Where a key cannot be read, nobody is believed, or the URL is none.
-    pub fn open(remote: &model::Remote) -> Result<Tier, Error> {
-        let Some(folder) = remote.url.strip_prefix("file://") else {
-            return Err(Error::usage(format!("`{}` is no URL of a store", remote.url)));
-        };
-        let engine = Box::new(Mount::new(Path::new(folder)));
+    pub fn open(remote: &model::Remote, patience: Patience) -> Result<Tier, Error> {
+        let engine = engine_at(&remote.url, patience)?;
         let mut trusted = remote.trusted.iter().map(PublicKey::read).collect::<Result<Vec<_>, _>>()?;
         // Who signs here believes himself; one whose key cannot be read still reads what others made.
         if let Some(Ok(own)) = remote.signing.as_ref().map(SigningKey::read) {
@@ -99,7 +130,7 @@ impl Tier {
             let message = format!("nobody is believed in the cache `{}`", remote.name);
             return Err(Error::failure(message).hint("trusted-keys = [\"ci.pub\"], by `fleche remote key ci`"));
         }
-        Ok(Tier { remote: remote.clone(), engine, trusted })
+        Ok(Tier { remote: remote.clone(), engine, is_hasty: patience == Patience::SHORT, trusted })
     }
 
     /// What it is called.
@@ -129,9 +160,10 @@ impl Tier {
     ///
     /// Where it cannot be asked, or what it says is not believed.
     pub fn path_sets(&self, command: &CommandDigest) -> Result<Option<PathSets>, Failure> {
-        let Some(mut object) = self.engine.get(&self.object(Kind::PathSets, &command.0))? else { return Ok(None) };
+        let Some(mut object) = self.ask(&self.object(Kind::PathSets, &command.0))? else { return Ok(None) };
         let head = object::open(&mut object, &self.expected(Kind::PathSets, command.0))?;
-        let packed = object::body(&mut object, &head)?;
+        self.hurry(&Pace::within(PATH_SETS));
+        let packed = object::body(&mut object, &head, &Pace::none())?;
         let mut bytes = Vec::new();
         unpacked(packed.as_slice(), Bounds::FOREIGN.most)?.read_to_end(&mut bytes).map_err(damaged)?;
         let malformed = |why: String| Failure::Wrong(format!("what is remembered of a command: {why}"));
@@ -158,10 +190,13 @@ impl Tier {
         settle: &dyn Fn(Parcel) -> Result<Parcel, Reason>,
         store: &Store,
     ) -> Result<bool, Failure> {
-        let Some(mut object) = self.engine.get(&self.object(Kind::Record, &at.0))? else { return Ok(false) };
+        let begun = clock::monotonic();
+        let Some(mut object) = self.ask(&self.object(Kind::Record, &at.0))? else { return Ok(false) };
         let head = object::open(&mut object, &self.expected(Kind::Record, at.0))?;
         let Some(key) = head.key.filter(is_wanted) else { return Ok(false) };
-        let packed = object::body(&mut object, &head)?;
+        let pace = if self.is_hasty { Pace::of(head.wall, begun) } else { Pace::none() };
+        self.hurry(&pace);
+        let packed = object::body(&mut object, &head, &pace)?;
         let damaged = |why: Error| Failure::Wrong(why.to_string());
         let mut importer =
             Importer::begin(unpacked(packed.as_slice(), object::LONGEST_BODY)?, TOGETHER).map_err(damaged)?;
@@ -176,7 +211,7 @@ impl Tier {
         let parcel = settle(parcel).map_err(Failure::Here)?;
         let mut failure = None;
         let mut apart = |content: &Content| {
-            self.value(content, store).map_err(|why| {
+            self.value(content, store, &pace).map_err(|why| {
                 let reason = Reason::Damaged(why.to_string());
                 failure = Some(why);
                 reason
@@ -192,6 +227,19 @@ impl Tier {
         }
     }
 
+    /// Asks for an object, of which nothing is known before its head is there.
+    fn ask(&self, name: &str) -> Result<Option<Box<dyn Read>>, Failure> {
+        self.engine.until(u64::MAX);
+        let object = self.engine.get(name);
+        self.hurry(&Pace::within(HEAD));
+        object
+    }
+
+    /// What comes from now on has to come within this, if a command waits.
+    fn hurry(&self, pace: &Pace) {
+        self.engine.until(if self.is_hasty { pace.end() } else { u64::MAX });
+    }
+
     /// Tells `each` what the calls there are named after, until it has heard enough.
     ///
     /// # Errors
@@ -205,7 +253,8 @@ impl Tier {
         })
     }
 
-    /// Asks for an object that is not there, and, if objects may be put there, puts one, reads it and takes it away.
+    /// Asks for an object that is not there, and, if objects may be put there, puts one, reads it and takes it away if that is
+    /// allowed.
     ///
     /// # Errors
     ///
@@ -214,38 +263,52 @@ impl Tier {
         let told = |doing: &str, failure: Failure| {
             Error::failure(format!("cannot {doing} the cache `{}`", self.name())).because(failure.to_string())
         };
-        let name = |digest: &Digest| format!("v1/check/{digest}");
-        let (key, digits) = SigningKey::generate()?;
-        let missing = name(&Digest(key.public().0));
-        self.engine.get(&missing).map_err(|failure| told("ask", failure))?;
+        // Nobody has drawn these before.
+        let [missing, content] = [SigningKey::generate()?.0, SigningKey::generate()?.0].map(|key| key.public().0);
+        let name = |digits: &[u8; 32]| format!("v1/check/{}/{}", self.remote.namespace, Digest(*digits));
+        self.engine.get(&name(&missing)).map_err(|failure| told("ask", failure))?;
         if self.remote.access == CacheAccess::ReadOnly {
             return Ok(());
         }
-        self.signing_key()?;
-        let mine = name(&Digest::of(digits.as_bytes()));
-        self.engine.put(&mine, Body::Bytes(digits.as_bytes())).map_err(|failure| told("write", failure))?;
+        // Always the same one: there may be no right to take it away.
+        let mine = name(&self.signing_key()?.public().0);
+        self.engine.put(&mine, Body::Bytes(&content)).map_err(|failure| told("write", failure))?;
         let mut read = Vec::new();
         if let Some(object) = self.engine.get(&mine).map_err(|failure| told("read", failure))? {
-            let wanted = digits.len() as u64 + 1;
+            let wanted = content.len() as u64 + 1;
             object.take(wanted).read_to_end(&mut read).map_err(|why| told("read", Failure::of_reading(why)))?;
         }
-        let is_same = read == digits.as_bytes();
-        self.engine.remove(&mine).map_err(|failure| told("take anything away from", failure))?;
-        match is_same {
+        match self.engine.remove(&mine) {
+            Ok(()) | Err(Failure::Denied(_) | Failure::Refused(_)) => {}
+            Err(failure) => return Err(told("take anything away from", failure)),
+        }
+        match read == content {
             true => Ok(()),
             false => Err(told("read", Failure::Wrong("what was put there is not what is there".to_owned()))),
         }
     }
 
     /// A value that is an object of its own.
-    fn value(&self, content: &Content, store: &Store) -> Result<super::Pending, Failure> {
+    fn value(&self, content: &Content, store: &Store, pace: &Pace) -> Result<super::Pending, Failure> {
         let missing = || Failure::Wrong(format!("value {} is not there", content.digest.short()));
         let object = self.engine.get(&value_object(&content.digest))?.ok_or_else(missing)?;
         // One byte more than there should be is too much, and ends it.
-        let mut value = unpacked(io::BufReader::new(object), content.length.saturating_add(1))?;
+        let packed = io::BufReader::new(pace.reads(object, None));
+        let mut value = unpacked(packed, content.length.saturating_add(1))?;
         let mut spool = store.spool(content.length);
         let mut chunk = Vec::new();
-        while (&mut value).take(CHUNK as u64).read_to_end(&mut chunk).map_err(damaged)? > 0 {
+        let mut got = 0;
+        let slow = |why| match pace.failure(why) {
+            Failure::Unreachable(why) => damaged(io::Error::other(why)),
+            slow => slow,
+        };
+        loop {
+            let length = (&mut value).take(CHUNK as u64).read_to_end(&mut chunk).map_err(slow)? as u64;
+            if length == 0 {
+                break;
+            }
+            got += length;
+            pace.check(got, content.length)?;
             chunk = spool.accept(chunk);
             chunk.clear();
         }
@@ -363,6 +426,20 @@ impl Store {
     pub(super) fn sharing_with(mut self, remotes: Vec<model::Remote>) -> Store {
         self.remotes = remotes;
         self
+    }
+}
+
+fn engine_at(url: &str, patience: Patience) -> Result<Box<dyn Engine>, Error> {
+    match url.split_once("://") {
+        Some(("file", folder)) => Ok(Box::new(Mount::new(Path::new(folder)))),
+        #[cfg(feature = "http")]
+        Some(("http" | "https", _)) => Ok(Box::new(http::Http::new(url, patience))),
+        #[cfg(not(feature = "http"))]
+        Some(("http" | "https", _)) => {
+            let _ = patience;
+            Err(Error::usage(format!("`{url}` is behind a web server")).hint("a fleche that was built with `http`"))
+        }
+        _ => Err(Error::usage(format!("`{url}` is no URL of a store"))),
     }
 }
 

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use crate::model::{Digest, Fields, Key, Malformed, Reader, Writer};
 
 use super::Failure;
+use super::pace::Pace;
 use super::signing::{PublicKey, SIGNATURE, SigningKey};
 
 /// What an object begins with.
@@ -183,11 +184,13 @@ pub fn open(object: &mut dyn Read, expected: &Expected) -> Result<Head, Failure>
 ///
 /// # Errors
 ///
-/// [`Failure::Wrong`] where it is not; [`Failure::Unreachable`] where it cannot be read.
-pub fn body(object: &mut dyn Read, head: &Head) -> Result<Vec<u8>, Failure> {
+/// [`Failure::Wrong`] where it is not; [`Failure::Unreachable`] where it cannot be read; [`Failure::Slow`] where that takes too
+/// long.
+pub fn body(object: &mut dyn Read, head: &Head, pace: &Pace) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
+    let whole = object.take(head.length);
     // Memory grows with what comes, not with what is claimed.
-    object.take(head.length).read_to_end(&mut body).map_err(Failure::of_reading)?;
+    pace.reads(whole, Some(head.length)).read_to_end(&mut body).map_err(|why| pace.failure(why))?;
     if body.len() as u64 != head.length {
         return Err(Failure::Wrong("it is cut short".to_owned()));
     }
@@ -224,7 +227,8 @@ mod tests {
     }
 
     fn read(mut bytes: &[u8], expected: &Expected) -> Result<(Head, Vec<u8>), String> {
-        let opened = open(&mut bytes, expected).and_then(|head| Ok((head.clone(), body(&mut bytes, &head)?)));
+        let opened =
+            open(&mut bytes, expected).and_then(|head| Ok((head.clone(), body(&mut bytes, &head, &Pace::none())?)));
         opened.map_err(|failure| failure.to_string())
     }
 

@@ -1,0 +1,210 @@
+//! Stores behind a web server: a real one, and what can go wrong on the way to it.
+
+use std::fs;
+
+use crate::remote::{TEAM, Team, tool};
+use crate::servers::{Mood, Nginx, Proxy, free_port};
+
+/// Two machines and the web server between them; none where there is no such server.
+fn team() -> Option<(Team, Nginx)> {
+    let team = Team::with(TEAM);
+    let server = Nginx::start(&team.store(), &team.world.root().join("nginx"), "")?;
+    team.moved_to(&server.url(), TEAM);
+    Some((team, server))
+}
+
+#[test]
+fn what_one_machine_made_another_one_replays_from_a_web_server() {
+    let Some((team, server)) = team() else { return };
+    let tool = tool(&team);
+    team.write("in", "text\n");
+    let words = ["run", "-v", "-i", "in", "-o", "out", "--", &tool];
+    let stored = team.on("one", &words).run();
+    assert!(stored.stderr().contains("stored"), "{}", stored.stderr());
+    team.is_sent("one");
+    // A miss costs one request, and so does what is put there.
+    server.has_answered(&["GET 404", "PUT 201"]);
+    let replayed = team.on("other", &words).run();
+    assert_eq!((replayed.code(), replayed.stdout().as_str()), (0, "text\n"));
+    assert!(replayed.stderr().starts_with("fleche: hit "), "{}", replayed.stderr());
+    assert_eq!((team.world.executions("tool"), team.world.read("other/out")), (1, "text\n".to_owned()));
+    server.has_answered(&["GET 200"]);
+    // It is here now: nobody is asked.
+    team.on("other", &words).run();
+    server.has_answered(&[]);
+}
+
+#[test]
+fn what_a_watched_command_found_is_looked_for_behind_a_web_server() {
+    let Some((team, server)) = team() else { return };
+    team.write("in", "first\n");
+    let words = ["-v", "run", "--", "sh", "-c", "cat in; cp in out"];
+    let watched = |machine: &str| {
+        let outcome = team.on(machine, &words).run();
+        (outcome.stdout(), outcome.stderr().contains("fleche: hit "))
+    };
+    assert_eq!(watched("one"), ("first\n".to_owned(), false));
+    team.is_sent("one");
+    server.has_answered(&["GET 404", "PUT 201", "GET 404", "PUT 201"]);
+    assert_eq!(watched("other"), ("first\n".to_owned(), true));
+    server.has_answered(&["GET 200", "GET 200"]);
+    team.write("in", "second\n");
+    assert_eq!(watched("other"), ("second\n".to_owned(), false));
+}
+
+#[test]
+fn large_values_come_from_a_web_server_too() {
+    let Some((team, server)) = team() else { return };
+    let tool = team.world.counted("tool", "cat in in in in > out").display().to_string();
+    team.write("in", vec![b'x'; 3 << 20]);
+    let words = ["run", "-i", "in", "-o", "out", "--", &tool];
+    team.on("one", &words).run();
+    team.is_sent("one");
+    server.has_answered(&["GET 404", "PUT 201", "PUT 201"]);
+    team.on("other", &words).prints("");
+    server.has_answered(&["GET 200", "GET 200"]);
+    assert_eq!(team.world.executions("tool"), 1);
+    assert!(fs::read(team.world.path("other/out")).unwrap() == vec![b'x'; 12 << 20]);
+}
+
+#[test]
+fn a_web_server_is_tried_and_what_it_cannot_do_is_said() {
+    let Some((team, server)) = team() else { return };
+    let check = || {
+        let outcome = team.on("one", &["remote", "check"]).run();
+        (outcome.code(), outcome.stdout(), outcome.stderr())
+    };
+    let line = |url: &str| format!("team\t{url}\tmain can be read and written\n");
+    assert_eq!(check(), (0, line(&server.url()), String::new()));
+    server.has_answered(&["GET 404", "PUT 201", "GET 200", "DELETE 204"]);
+    drop(server);
+    let (code, _, told) = check();
+    assert!(code == 2 && told.contains("connection refused"), "{code} {told}");
+    // There may be no right to take anything away, and it is not needed.
+    let keeps = Nginx::start(&team.store(), &team.world.root().join("keeps"), "limit_except GET PUT { deny all; }");
+    let keeps = keeps.unwrap();
+    team.moved_to(&keeps.url(), TEAM);
+    assert_eq!(check(), (0, line(&keeps.url()), String::new()));
+    assert_eq!(check(), (0, line(&keeps.url()), String::new()));
+    assert_eq!(team.objects("check").len(), 1);
+    let reads =
+        Nginx::start(&team.store(), &team.world.root().join("reads"), "limit_except GET { deny all; }").unwrap();
+    team.moved_to(&reads.url(), TEAM);
+    let (code, _, told) = check();
+    assert!(code == 2 && told.contains("cannot write the cache `team`: it answers 403 Forbidden"), "{told}");
+    let (code, told) = {
+        let outcome = team.on("one", &["pull"]).run();
+        (outcome.code(), outcome.stderr())
+    };
+    assert!(code == 2 && told.contains("a web server cannot tell what it has"), "{told}");
+}
+
+#[test]
+fn whatever_is_on_the_way_the_command_does_what_it_does_bare() {
+    let Some((team, server)) = team() else { return };
+    let tool = tool(&team);
+    team.write("in", "text\n");
+    let declared = ["run", "-i", "in", "-o", "out", "--", &tool];
+    let watched = ["run", "--", "sh", "-c", "cat in; cp in out"];
+    for words in [&declared[..], &watched] {
+        team.on("one", words).run();
+        team.is_sent("one");
+    }
+    let proxy = Proxy::start(server.port());
+    let reads = "access = \"read-only\"\n";
+    team.moved_to(&proxy.url(), reads);
+    // Whether it ran, and what was said beside.
+    let run = |words: &[&str]| {
+        let _ = fs::remove_dir_all(team.cache("other"));
+        let _ = fs::remove_file(team.world.path("other/out"));
+        let outcome = team.on("other", words).run();
+        assert_eq!((outcome.code(), outcome.stdout().as_str()), (0, "text\n"));
+        assert_eq!(team.world.read("other/out"), "text\n");
+        outcome.stderr().replace("aside\n", "")
+    };
+    for words in [&declared[..], &watched] {
+        assert_eq!(run(words), "");
+    }
+    assert_eq!(team.world.executions("tool"), 1, "all is well before");
+    let answer = |line: &str, body: &str| {
+        Mood::Says(format!("HTTP/1.1 {line}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()))
+    };
+    let page = "<!DOCTYPE html><html><body>Sign in</body></html>".repeat(50);
+    let objects = team.objects("a");
+    let path = |number: usize| {
+        let path: &std::path::Path = &objects[number];
+        format!("/{}", path.strip_prefix(team.store()).unwrap().display())
+    };
+    for mood in [
+        Mood::Silent,
+        Mood::Slow,
+        Mood::CutAtHalf,
+        Mood::Instead(path(0)),
+        Mood::Instead(path(1)),
+        answer("200 OK", &page),
+        answer("200 OK", ""),
+        answer("204 No Content", ""),
+        answer("206 Partial Content", "half"),
+        answer("302 Found\r\nLocation: /elsewhere", ""),
+        answer("302 Found\r\nLocation: http://127.0.0.1:1/v1", ""),
+        answer("301 Moved\r\nLocation: malformed://", ""),
+        answer("400 Bad Request", ""),
+        answer("404 Not Found", &page),
+        answer("429 Too Many Requests\r\nRetry-After: 1", ""),
+        answer("500 Internal Server Error", "sorry"),
+        answer("503 Service Unavailable\r\nRetry-After: Fri, 31 Dec 1999 23:59:59 GMT", ""),
+        answer("507 Insufficient Storage", ""),
+        Mood::Says("no HTTP at all\r\n\r\n".to_owned()),
+        Mood::Says(format!("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\n{page}")),
+        Mood::Says(format!("HTTP/1.1 200 OK\r\n{}\r\n", "X-Long: ".repeat(1 << 20))),
+        Mood::Says(String::new()),
+    ] {
+        proxy.is_now(mood.clone());
+        for words in [&declared[..], &watched] {
+            assert_eq!(run(words), "", "{mood:?}");
+        }
+    }
+    team.moved_to(&format!("http://127.0.0.1:{}", free_port()), reads);
+    assert_eq!(run(&declared), "");
+    team.moved_to("http://nobody.invalid", reads);
+    assert_eq!(run(&declared), "");
+    // Nobody wants to be told again and again that he may not.
+    team.moved_to(&proxy.url(), reads);
+    for line in ["401 Unauthorized", "403 Forbidden"] {
+        proxy.is_now(answer(line, ""));
+        let told = run(&declared);
+        assert_eq!(told, format!("fleche: the cache `team` does not let us: it answers {line}\n"));
+        team.write("in", "text\n");
+        fs::remove_dir_all(team.cache("other").join("calls")).unwrap();
+        let again = team.on("other", &declared).run();
+        assert_eq!((again.code(), again.stderr().as_str()), (0, "aside\n"));
+    }
+}
+
+#[test]
+fn a_store_that_does_not_answer_is_left_alone_for_a_while() {
+    let Some((team, server)) = team() else { return };
+    let proxy = Proxy::start(server.port());
+    team.moved_to(&proxy.url(), TEAM);
+    for mood in [Mood::Silent, Mood::Says("HTTP/1.1 500 Sorry\r\nContent-Length: 0\r\n\r\n".to_owned())] {
+        proxy.is_now(mood);
+        let _ = fs::remove_dir_all(team.cache("one"));
+        let before = proxy.connections();
+        for number in 0..40 {
+            team.write("in", format!("{number}\n"));
+            team.on("one", &["run", "-i", "in", "--", "cat", "in"]).prints(&format!("{number}\n"));
+        }
+        let asked = proxy.connections() - before;
+        // Twice by those who ask, twice by those who send, and now and then one who tries.
+        assert!((2..12).contains(&asked), "{asked} connections for 40 commands");
+    }
+    let told = team.on("one", &["run", "-v", "-i", "in", "--", "cat", "in", "/dev/null"]).run().stderr();
+    assert!(told.contains("the cache `team` is of no use: it is left alone for "), "{told}");
+    // Who asks for it is not kept from trying, and what was left waits for that.
+    proxy.is_now(Mood::Kind);
+    team.on("one", &["push"]).ends(0, "", "");
+    assert_eq!(team.objects("a").len(), 41);
+    team.on("one", &["run", "-i", "in", "--", "cat", "/dev/null", "in"]).run();
+    team.is_sent("one");
+    assert_eq!(team.objects("a").len(), 42, "what was put there has closed it");
+}

@@ -1,0 +1,203 @@
+//! Servers that listen on loopback as long as a test needs them, and what can stand in the way to one.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::world::eventually;
+
+/// A web server that keeps what is put there as files in a folder.
+pub struct Nginx {
+    child: Child,
+    port: u16,
+    log: PathBuf,
+}
+
+impl Nginx {
+    /// One for `folder`, with its own files below `place`; none where the program is missing.
+    pub fn start(folder: &Path, place: &Path, settings: &str) -> Option<Nginx> {
+        let program = ["/usr/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|path| Path::new(path).exists());
+        let Some(program) = program else {
+            println!("skipped: no nginx on this machine");
+            return None;
+        };
+        fs::create_dir_all(place).unwrap();
+        // Nobody keeps the port free until it is taken: then another one is tried.
+        for _ in 0..20 {
+            let port = free_port();
+            let configuration = place.join("nginx.conf");
+            fs::write(&configuration, text(folder, place, port, settings)).unwrap();
+            let mut child = Command::new(program)
+                .args(["-p", place.to_str().unwrap(), "-c", configuration.to_str().unwrap()])
+                .args(["-e", place.join("error.log").to_str().unwrap()])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let mut is_up = false;
+            eventually("nginx listens or has ended", || {
+                is_up = TcpStream::connect(("127.0.0.1", port)).is_ok();
+                is_up || child.try_wait().unwrap().is_some()
+            });
+            if is_up && child.try_wait().unwrap().is_none() {
+                return Some(Nginx { child, port, log: place.join("access.log") });
+            }
+        }
+        panic!("nginx does not start: {}", fs::read_to_string(place.join("error.log")).unwrap_or_default());
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Since the last time it was asked for just these, as `GET 200`. It writes down what it has answered a little later.
+    #[track_caller]
+    pub fn has_answered(&self, expected: &[&str]) {
+        let mut text = String::new();
+        eventually("the server has written down what it answered", || {
+            text = fs::read_to_string(&self.log).unwrap();
+            text.lines().count() >= expected.len()
+        });
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+        fs::File::options().write(true).open(&self.log).and_then(|file| file.set_len(0)).unwrap();
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn text(folder: &Path, place: &Path, port: u16, settings: &str) -> String {
+    let place = place.display();
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {place}/{kind};"))
+        .join("\n");
+    format!(
+        "daemon off;\nmaster_process off;\npid {place}/pid;\nevents {{}}\nhttp {{\n{temporary}\n\
+         log_format short '$request_method $status';\naccess_log {place}/access.log short;\n\
+         server {{\nlisten 127.0.0.1:{port};\nclient_max_body_size 1g;\n\
+         location / {{\nroot {};\ndav_methods PUT DELETE;\ncreate_full_put_path on;\n{settings}\n}}\n}}\n}}\n",
+        folder.display()
+    )
+}
+
+/// A port at which nobody listens, for now.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// What a server does with an answer, or in its place.
+#[derive(Clone, Debug)]
+pub enum Mood {
+    /// It passes it on.
+    Kind,
+    /// It takes connections and says nothing.
+    Silent,
+    /// It sends one byte a second.
+    Slow,
+    /// It hangs up in the middle.
+    CutAtHalf,
+    /// It says this in its place.
+    Says(String),
+    /// It sends what lies under another path.
+    Instead(String),
+}
+
+/// A server between fleche and another one.
+pub struct Proxy {
+    place: SocketAddr,
+    mood: Arc<Mutex<Mood>>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Proxy {
+    /// In front of the server at `port`.
+    pub fn start(port: u16) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = listener.local_addr().unwrap();
+        let (mood, connections) = (Arc::new(Mutex::new(Mood::Kind)), Arc::new(AtomicUsize::new(0)));
+        let (shared, counter) = (Arc::clone(&mood), Arc::clone(&connections));
+        // It ends with the test's process.
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                counter.fetch_add(1, Ordering::SeqCst);
+                let mood = shared.lock().unwrap().clone();
+                thread::spawn(move || drop(serve(stream, port, &mood)));
+            }
+        });
+        Proxy { place, mood, connections }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.place)
+    }
+
+    pub fn is_now(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    /// How often somebody has connected.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+/// One request, and its answer.
+fn serve(mut stream: TcpStream, port: u16, mood: &Mood) -> io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        if let Some(number) = line.to_lowercase().strip_prefix("content-length:") {
+            length = number.trim().parse().unwrap();
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+        if !line.to_lowercase().starts_with("connection:") {
+            head.push_str(&line);
+        }
+    }
+    if let Mood::Silent = mood {
+        // Until the other side hangs up.
+        return io::copy(&mut reader, &mut io::sink()).map(drop);
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    if let Mood::Says(answer) = mood {
+        return stream.write_all(answer.as_bytes());
+    }
+    if let Mood::Instead(path) = mood {
+        let (method, rest) = head.split_once(' ').unwrap();
+        head = format!("{method} {path} {}", rest.split_once(' ').unwrap().1);
+    }
+    let mut server = TcpStream::connect(("127.0.0.1", port))?;
+    server.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
+    server.write_all(&body)?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer)?;
+    match mood {
+        Mood::CutAtHalf => stream.write_all(&answer[..answer.len() / 2]),
+        Mood::Slow => answer.iter().try_for_each(|byte| {
+            thread::park_timeout(std::time::Duration::from_secs(1));
+            stream.write_all(&[*byte])
+        }),
+        _ => stream.write_all(&answer),
+    }
+}
