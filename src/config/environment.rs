@@ -135,7 +135,8 @@ pub fn completion_question() -> Option<CompletionQuestion> {
 }
 
 /// A variable that is set and not empty; none counts in a program started with another user's rights.
-fn variable(name: &str) -> Option<String> {
+/// A variable that is set to something.
+pub(super) fn variable(name: &str) -> Option<String> {
     if entry::is_secure() {
         return None;
     }

@@ -229,6 +229,12 @@ impl Reading<'_> {
             }
             "path" => "a project cannot say where a cache is: a checkout could bring a poisoned one along",
             "shared" => "a project cannot share a cache of yours",
+            "credential-helper" => {
+                "a project cannot have programs run: `fleche run -- ls` in a checkout would run them"
+            }
+            "endpoint" | "region" | "profile" => {
+                "a project cannot say where a cache is, nor with whose rights: a checkout could have them sent elsewhere"
+            }
             "url" => "a project cannot say where a cache is: a checkout could have what you make sent elsewhere",
             "namespace" | "trusted-keys" => {
                 "a project cannot say who is believed: a checkout could bring forged calls along"

@@ -86,6 +86,20 @@ pub const REMOTE: &[Key] = &[
         "[\"cc *\"]",
         "Globs of command lines: the calls of no others are put there; only in your own file",
     ),
+    key(
+        "credential-helper",
+        Kind::Text,
+        "\"team-login\"",
+        "A program that tells a web server who you are, as those of Bazel do; only in your own file",
+    ),
+    key(
+        "endpoint",
+        Kind::Server,
+        "\"https://minio.lan:9000\"",
+        "The server of a bucket that is not Amazon's; only in your own file",
+    ),
+    key("region", Kind::Name, "\"eu-central-1\"", "Where a bucket is; only in your own file"),
+    key("profile", Kind::Text, "\"ci\"", "Whose rights to a bucket are used, by ~/.aws/config; only in your own file"),
 ];
 
 /// Those of a rule that say when it holds and where its calls are.

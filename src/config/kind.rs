@@ -34,6 +34,8 @@ pub enum Kind {
     Path,
     /// Where a store beyond this machine is.
     Url,
+    /// Where a web server is.
+    Server,
     /// A name of letters, digits and `_-.`.
     Name,
     /// A size in bytes.
@@ -98,9 +100,18 @@ impl Kind {
                 true => Ok(json!(path)),
                 false => Err(wrong()),
             }),
-            Kind::Url => text().and_then(|url| match SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
-                true => Ok(json!(url)),
-                false => Err(wrong()),
+            Kind::Url | Kind::Server => text().and_then(|url| {
+                let schemes = if self == Kind::Url { SCHEMES } else { WEB };
+                let Some(rest) = schemes.iter().find_map(|scheme| url.strip_prefix(scheme)) else {
+                    return Err(wrong());
+                };
+                match rest.split('/').next().is_some_and(|host| host.contains('@')) {
+                    false => Ok(json!(url)),
+                    true => Err(Complaint {
+                        hint: Some("credential-helper = \"PROGRAM\" tells it when it is needed".to_owned()),
+                        ..complaint(given, "holds a password, which every error would show")
+                    }),
+                }
             }),
             Kind::Name => text().and_then(|name| if is_name(name) { Ok(json!(name)) } else { Err(wrong()) }),
             Kind::Size => text().and_then(|size| parse_size(size).map(|_| json!(size)).map_err(|_| wrong())),
@@ -156,6 +167,7 @@ impl Kind {
             Kind::Stack => "the name of a cache, or a list of names".to_owned(),
             Kind::Path => "a path that is absolute or begins with ~/".to_owned(),
             Kind::Url => format!("a URL that begins with {}", listed(SCHEMES.iter().copied())),
+            Kind::Server => format!("a URL that begins with {}", listed(WEB.iter().copied())),
             Kind::Name => "a name of letters, digits and `_-.`".to_owned(),
             Kind::Size => "a size, such as \"10MiB\"".to_owned(),
             Kind::Room => "a size, such as \"10GiB\", or a part of the file system, such as \"10%\"".to_owned(),
@@ -180,6 +192,7 @@ impl Kind {
             Kind::Stack => json!({"anyOf": [{"type": "string", "minLength": 1}, Kind::Match.schema()]}),
             Kind::Path => like("^(/|~/)"),
             Kind::Url => like(&format!("^({})", SCHEMES.join("|"))),
+            Kind::Server => like(&format!("^({})", WEB.join("|"))),
             Kind::Name => like("^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}$"),
             Kind::Size => like(SIZE),
             Kind::Room => like(&format!("{SIZE}|^(100|[0-9]{{1,2}})(\\.[0-9]+)?%$")),
@@ -196,7 +209,11 @@ impl Kind {
 }
 
 /// How URLs of stores beyond this machine begin.
-const SCHEMES: &[&str] = &["file:///", "https://", "http://"];
+const SCHEMES: &[&str] = &["file:///", "https://", "http://", BUCKET];
+/// How those of buckets do.
+pub const BUCKET: &str = "s3://";
+/// How URLs of web servers begin.
+const WEB: &[&str] = &["https://", "http://"];
 
 /// Whether this can name a cache, or a part of a store: it is no path, and needs no quotes.
 pub fn is_name(text: &str) -> bool {

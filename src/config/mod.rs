@@ -3,6 +3,7 @@
 //! A flag outranks a variable, which outranks the rule that matches the command, which outranks `[defaults]`; of files the
 //! nearest outranks the others, key by key. What makes no sense in any of them is an error, never passed over.
 
+mod bucket;
 mod discovery;
 mod environment;
 mod file;

@@ -8,9 +8,10 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::model::{Cache, CacheAccess, CacheLimits, KeySource, Matching, Member, Reason, Remote, Sharing};
 
+use super::bucket::bucket;
 use super::environment;
 use super::file::{File, Setting};
-use super::kind::parse_room;
+use super::kind::{BUCKET, parse_room};
 use super::place::{Fault, listed, nearest};
 
 /// The cache that is always there.
@@ -176,9 +177,14 @@ impl Settings {
             Some(literal) => Some(KeySource::Literal(literal)),
             None => text("signing-key").map(|word| beside("signing-key", &word)),
         };
+        let url = text("url").unwrap_or_default();
+        let is_bucket = url.starts_with(BUCKET);
+        let bucket = || Box::new(bucket(text("endpoint"), text("region"), text("profile")));
         Remote {
             name: name.to_owned(),
-            url: text("url").unwrap_or_default(),
+            url,
+            helper: text("credential-helper"),
+            bucket: is_bucket.then(bucket),
             access: match text("access").as_deref() {
                 Some("read-write") => CacheAccess::ReadWrite,
                 _ => CacheAccess::ReadOnly,

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Matching;
+use super::{Bucket, Matching};
 
 /// A member of a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,10 @@ pub struct Remote {
     pub signing: Option<KeySource>,
     /// The commands whose calls may be put there.
     pub upload: Vec<Matching>,
+    /// A program that tells what to send along, by the protocol of Bazel's credential helpers.
+    pub helper: Option<String>,
+    /// Where it is and who may use it, if it is a bucket.
+    pub bucket: Option<Box<Bucket>>,
 }
 
 /// Where a key is.

@@ -114,6 +114,8 @@ pub(super) mod tests {
             trusted: Vec::new(),
             signing: None,
             upload: Vec::new(),
+            helper: None,
+            bucket: None,
         }
     }
 

@@ -1,20 +1,24 @@
 //! Processes that outlive fleche, and fleche's own end.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, Resource, Signal, getpid, getppid, getrlimit, getuid, pidfd_open};
 
 use super::child::Status;
-use super::{descriptor, entry, signal};
+use super::{clock, descriptor, entry, signal};
+
+/// Programs that are asked something answer at most so many bytes.
+const ANSWER: usize = 1 << 20;
 
 /// Ends this process as a command ended: with its code, or by its signal (128 and the signal's number where
 /// that cannot be).
@@ -65,6 +69,53 @@ pub fn orphan(prepare: impl FnOnce(), work: impl FnOnce()) -> io::Result<()> {
     match status {
         0 => Ok(()),
         _ => Err(io::Error::other("no process can be started")),
+    }
+}
+
+/// What a program answers on its standard output to `input`, of at most [`ANSWER`] bytes; `line` is one of the shell's. What it
+/// says on standard error is the user's to read.
+///
+/// # Errors
+///
+/// Where it cannot be started, fails, or is not done within `time`: then it is killed.
+pub fn ask(line: &str, input: &[u8], time: Duration) -> io::Result<Vec<u8>> {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", line]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    die_with_parent(&mut command);
+    let mut child = command.spawn()?;
+    let answer = answer_of(&mut child, input, clock::monotonic().saturating_add(clock::nanoseconds(time)));
+    if answer.is_err() {
+        let _ = child.kill();
+    }
+    match (child.wait()?.success(), answer) {
+        (_, Err(why)) => Err(why),
+        (false, Ok(_)) => Err(io::Error::other("it failed")),
+        (true, Ok(answer)) => Ok(answer),
+    }
+}
+
+fn answer_of(child: &mut std::process::Child, input: &[u8], end: u64) -> io::Result<Vec<u8>> {
+    let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+    // A question fits into a pipe; who does not read it need not.
+    let _ = child.stdin.take().ok_or_else(gone)?.write_all(input);
+    let mut stdout = child.stdout.take().ok_or_else(gone)?;
+    let mut answer = Vec::new();
+    loop {
+        let left = end.saturating_sub(clock::monotonic());
+        let time = Timespec { tv_sec: (left / 1_000_000_000) as i64, tv_nsec: (left % 1_000_000_000) as i64 };
+        match poll(&mut [PollFd::new(&stdout, PollFlags::IN)], Some(&time)) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Err(why) if why != Errno::INTR => return Err(why.into()),
+            _ => {}
+        }
+        let mut chunk = [0; 4096];
+        match stdout.read(&mut chunk)? {
+            0 => return Ok(answer),
+            read => answer.extend_from_slice(&chunk[..read]),
+        }
+        if answer.len() > ANSWER {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
     }
 }
 

@@ -27,29 +27,15 @@ impl Nginx {
             return None;
         };
         fs::create_dir_all(place).unwrap();
-        // Nobody keeps the port free until it is taken: then another one is tried.
-        for _ in 0..20 {
-            let port = free_port();
+        let (child, port) = on_a_free_port(|port| {
             let configuration = place.join("nginx.conf");
             fs::write(&configuration, text(folder, place, port, settings)).unwrap();
-            let mut child = Command::new(program)
-                .args(["-p", place.to_str().unwrap(), "-c", configuration.to_str().unwrap()])
-                .args(["-e", place.join("error.log").to_str().unwrap()])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            let mut is_up = false;
-            eventually("nginx listens or has ended", || {
-                is_up = TcpStream::connect(("127.0.0.1", port)).is_ok();
-                is_up || child.try_wait().unwrap().is_some()
-            });
-            if is_up && child.try_wait().unwrap().is_none() {
-                return Some(Nginx { child, port, log: place.join("access.log") });
-            }
-        }
-        panic!("nginx does not start: {}", fs::read_to_string(place.join("error.log")).unwrap_or_default());
+            let mut command = Command::new(program);
+            command.args(["-p", place.to_str().unwrap(), "-c", configuration.to_str().unwrap()]);
+            command.args(["-e", place.join("error.log").to_str().unwrap()]);
+            command
+        });
+        Some(Nginx { child, port, log: place.join("access.log") })
     }
 
     pub fn url(&self) -> String {
@@ -78,6 +64,68 @@ impl Drop for Nginx {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A server that keeps what is put into its buckets as files in folders.
+pub struct Buckets {
+    child: Child,
+    port: u16,
+}
+
+/// Who may use its buckets.
+pub const KEYS: [(&str, &str); 2] =
+    [("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "canary+of/a/secret")];
+
+impl Buckets {
+    /// One with a bucket for each folder in `folder`; none where the program is missing.
+    pub fn start(folder: &Path) -> Option<Buckets> {
+        let found = std::env::var_os("PATH").unwrap_or_default();
+        let program = std::env::split_paths(&found).map(|place| place.join("s3s-fs")).find(|path| path.exists());
+        let Some(program) = program else {
+            println!("skipped: no s3s-fs on this machine (cargo install s3s-fs --features binary)");
+            return None;
+        };
+        let (child, port) = on_a_free_port(|port| {
+            let mut command = Command::new(&program);
+            command.args(["--access-key", KEYS[0].1, "--secret-key", KEYS[1].1, "--host", "127.0.0.1"]);
+            command.args(["--port", &port.to_string()]).arg(folder);
+            command
+        });
+        Some(Buckets { child, port })
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Buckets {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts a server at a port that nobody has. Nobody keeps one free until it is taken: then another one is tried.
+fn on_a_free_port(command: impl Fn(u16) -> Command) -> (Child, u16) {
+    for _ in 0..20 {
+        let port = free_port();
+        let mut command = command(port);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut is_up = false;
+        eventually("the server listens or has ended", || {
+            is_up = TcpStream::connect(("127.0.0.1", port)).is_ok();
+            is_up || child.try_wait().unwrap().is_some()
+        });
+        if is_up && child.try_wait().unwrap().is_none() {
+            return (child, port);
+        }
+    }
+    panic!("no server can be started");
 }
 
 fn text(folder: &Path, place: &Path, port: u16, settings: &str) -> String {

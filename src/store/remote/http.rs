@@ -1,37 +1,45 @@
 //! Objects behind a web server that takes GET and PUT: nginx, Artifactory, the gateway of a bucket.
 
+use std::cell::OnceCell;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::fmt::rfc2822::DateTimeParser;
+use serde_json::{Value, json};
 use ureq::http::{Response, StatusCode};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, SendBody, Timeout};
+use ureq::{Agent, RequestBuilder, SendBody, Timeout};
 
 use super::Failure;
 use super::dial::{self, Deadline};
 use super::engine::{Body, Engine, Patience};
-use crate::sys::clock;
+use crate::sys::{clock, process};
 
 /// Answers that lead elsewhere are followed so often.
 const REDIRECTS: u32 = 3;
 /// What an answer says beside an object is not read beyond so many bytes; a connection on which more comes is not used again.
 const BESIDE: u64 = 16 << 10;
+/// No text is longer, in bytes, that a server answers with.
+const LONGEST_TEXT: u64 = 4 << 20;
+/// How long a program may take to tell who we are.
+const HELPERS_TIME: Duration = Duration::from_secs(5);
 /// No store is left alone for longer at its own wish.
 const LONGEST_REST: Duration = Duration::from_secs(60 * 60);
 
-/// A web server.
-pub struct Http {
+/// What is sent along with a request.
+pub type Headers = Vec<(String, String)>;
+
+/// Asks web servers.
+pub struct Client {
     agent: Agent,
-    base: String,
     deadline: Arc<Deadline>,
 }
 
-impl Http {
-    /// The server with objects below `url`. Nobody is asked yet.
-    pub fn new(url: &str, patience: Patience) -> Http {
+impl Client {
+    /// One that asks servers like that of `url`: only in secret, where that is so.
+    pub fn new(url: &str, patience: Patience) -> Client {
         let is_secret = url.starts_with("https:");
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
@@ -48,13 +56,144 @@ impl Http {
             config = config.tls_config(TlsConfig::builder().root_certs(roots()).build());
         }
         let deadline = Arc::new(Deadline::default());
-        let agent = dial::agent(config.build(), &deadline);
-        Http { agent, base: url.trim_end_matches('/').to_owned(), deadline }
+        Client { agent: dial::agent(config.build(), &deadline), deadline }
+    }
+
+    /// What lies there; none where nothing does.
+    ///
+    /// # Errors
+    ///
+    /// Why that cannot be had.
+    pub fn get(&self, url: &str, headers: &Headers) -> Result<Option<Box<dyn Read>>, Failure> {
+        let answer = with(self.agent.get(url), headers).call().map_err(|why| failed(&why))?;
+        match answer.status() {
+            StatusCode::OK => Ok(Some(Box::new(answer.into_body().into_reader()))),
+            StatusCode::NOT_FOUND | StatusCode::GONE => {
+                finish(answer);
+                Ok(None)
+            }
+            _ => Err(refused(answer)),
+        }
+    }
+
+    /// Puts something there.
+    ///
+    /// # Errors
+    ///
+    /// Why that cannot be done.
+    pub fn put(&self, url: &str, headers: &Headers, body: Body) -> Result<(), Failure> {
+        let request = with(self.agent.put(url), headers).content_type("application/octet-stream");
+        let answer = match body {
+            Body::Bytes(bytes) => request.send(bytes),
+            Body::File(file) => {
+                let length = file.metadata().map_err(|why| super::here(&why))?.len();
+                request.header("content-length", length).send(SendBody::from_reader(file))
+            }
+        };
+        done(answer.map_err(|why| failed(&why))?)
+    }
+
+    /// Takes away what lies there.
+    ///
+    /// # Errors
+    ///
+    /// Why that cannot be done.
+    pub fn delete(&self, url: &str, headers: &Headers) -> Result<(), Failure> {
+        let answer = with(self.agent.delete(url), headers).call().map_err(|why| failed(&why))?;
+        match answer.status() {
+            StatusCode::NOT_FOUND | StatusCode::GONE => {
+                finish(answer);
+                Ok(())
+            }
+            _ => done(answer),
+        }
+    }
+
+    /// A text that lies there.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be had.
+    pub fn text(&self, url: &str, headers: &Headers) -> Result<String, Failure> {
+        read(with(self.agent.get(url), headers).call())
+    }
+
+    /// What is answered to a form.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    #[cfg(feature = "s3")]
+    pub fn form(&self, url: &str, form: &[(&str, &str)]) -> Result<String, Failure> {
+        read(self.agent.post(url).send_form(form.iter().copied()))
+    }
+
+    /// From now on nothing is waited for beyond this time of the clock that only goes forward, in nanoseconds.
+    pub fn until(&self, end: u64) {
+        self.deadline.set(end);
+    }
+}
+
+fn with<B>(request: RequestBuilder<B>, headers: &Headers) -> RequestBuilder<B> {
+    headers.iter().fold(request, |request, (name, value)| request.header(name, value))
+}
+
+fn read(answer: Result<Response<ureq::Body>, ureq::Error>) -> Result<String, Failure> {
+    let mut answer = answer.map_err(|why| failed(&why))?;
+    match answer.status() {
+        StatusCode::OK => {
+            answer.body_mut().with_config().limit(LONGEST_TEXT).read_to_string().map_err(|why| failed(&why))
+        }
+        _ => Err(refused(answer)),
+    }
+}
+
+/// Objects below a URL.
+pub struct Http {
+    client: Client,
+    base: String,
+    helper: Option<String>,
+    headers: OnceCell<Headers>,
+}
+
+impl Http {
+    /// The server with objects below `url`, to which `helper` tells who we are. Nobody is asked yet.
+    pub fn new(url: &str, helper: Option<&String>, patience: Patience) -> Http {
+        let base = url.trim_end_matches('/').to_owned();
+        Http { client: Client::new(url, patience), base, helper: helper.cloned(), headers: OnceCell::new() }
     }
 
     fn url(&self, name: &str) -> String {
         format!("{}/{name}", self.base)
     }
+
+    /// What tells who we are: asked for once.
+    fn headers(&self) -> Result<&Headers, Failure> {
+        match (self.headers.get(), &self.helper) {
+            (Some(headers), _) => Ok(headers),
+            (None, None) => Ok(self.headers.get_or_init(Vec::new)),
+            (None, Some(helper)) => {
+                let told = helped(helper, &self.base)
+                    .map_err(|why| Failure::Denied(format!("`{helper}` does not tell who we are: {why}")))?;
+                Ok(self.headers.get_or_init(|| told))
+            }
+        }
+    }
+}
+
+/// Asks a program what to send along to a server: `PROGRAM get`, by Bazel's protocol for credential helpers
+/// (github.com/EngFlow/credential-helper-spec).
+fn helped(helper: &str, url: &str) -> Result<Headers, String> {
+    let question = json!({ "uri": url }).to_string();
+    let answer = process::ask(&format!("{helper} get"), question.as_bytes(), HELPERS_TIME)
+        .map_err(|why| crate::error::cause(&why))?;
+    let answer: Value = serde_json::from_slice(&answer).map_err(|_| "what it prints is no JSON".to_owned())?;
+    let headers = answer["headers"].as_object().ok_or("it prints no headers")?;
+    let pairs = headers.iter().flat_map(|(name, values)| {
+        let values = values.as_array().map(Vec::as_slice).unwrap_or_default();
+        values.iter().filter_map(Value::as_str).map(move |value| (name.clone(), value.to_owned()))
+    });
+    Ok(pairs.collect())
 }
 
 /// Whom the system believes; where it names nobody, whom Mozilla does.
@@ -66,19 +205,11 @@ fn roots() -> RootCerts {
 
 impl Engine for Http {
     fn get(&self, name: &str) -> Result<Option<Box<dyn Read>>, Failure> {
-        let answer = self.agent.get(self.url(name)).call().map_err(|why| failed(&why))?;
-        match answer.status() {
-            StatusCode::OK => Ok(Some(Box::new(answer.into_body().into_reader()))),
-            StatusCode::NOT_FOUND | StatusCode::GONE => {
-                finish(answer);
-                Ok(None)
-            }
-            _ => Err(refused(&answer)),
-        }
+        self.client.get(&self.url(name), self.headers()?)
     }
 
     fn until(&self, end: u64) {
-        self.deadline.set(end);
+        self.client.until(end);
     }
 
     fn list(&self, _: &str, _: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<(), Failure> {
@@ -86,26 +217,11 @@ impl Engine for Http {
     }
 
     fn put(&self, name: &str, body: Body) -> Result<(), Failure> {
-        let request = self.agent.put(self.url(name)).content_type("application/octet-stream");
-        let answer = match body {
-            Body::Bytes(bytes) => request.send(bytes),
-            Body::File(file) => {
-                let length = file.metadata().map_err(|why| super::here(&why))?.len();
-                request.header("content-length", length).send(SendBody::from_reader(file))
-            }
-        };
-        done(answer.map_err(|why| failed(&why))?)
+        self.client.put(&self.url(name), self.headers()?, body)
     }
 
     fn remove(&self, name: &str) -> Result<(), Failure> {
-        let answer = self.agent.delete(self.url(name)).call().map_err(|why| failed(&why))?;
-        match answer.status() {
-            StatusCode::NOT_FOUND | StatusCode::GONE => {
-                finish(answer);
-                Ok(())
-            }
-            _ => done(answer),
-        }
+        self.client.delete(&self.url(name), self.headers()?)
     }
 }
 
@@ -115,7 +231,7 @@ fn done(answer: Response<ureq::Body>) -> Result<(), Failure> {
             finish(answer);
             Ok(())
         }
-        _ => Err(refused(&answer)),
+        _ => Err(refused(answer)),
     }
 }
 
@@ -125,14 +241,21 @@ fn finish(answer: Response<ureq::Body>) {
 }
 
 /// What an answer means that is none of those hoped for.
-fn refused(answer: &Response<ureq::Body>) -> Failure {
+fn refused(answer: Response<ureq::Body>) -> Failure {
     let status = answer.status();
-    let told = format!("it answers {}", status.to_string().trim_end());
+    let time = rest(&answer);
+    let mut told = format!("it answers {}", status.to_string().trim_end());
+    let mut body = String::new();
+    let _ = answer.into_body().into_reader().take(BESIDE).read_to_string(&mut body);
+    // As buckets put it, in XML.
+    if let Some(code) = within(&body, "Code") {
+        told = format!("{told}, {code}");
+    }
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
             Failure::Denied(told)
         }
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => match rest(answer) {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => match time {
             Some(time) => Failure::Busy(told, time),
             None => Failure::Unreachable(told),
         },
@@ -140,6 +263,12 @@ fn refused(answer: &Response<ureq::Body>) -> Failure {
         status if status.is_client_error() => Failure::Refused(told),
         _ => Failure::Unreachable(told),
     }
+}
+
+/// What stands in an element of XML that holds no others.
+pub fn within<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    rest.split_once(&format!("</{name}>")).map(|(inner, _)| inner)
 }
 
 /// For how long the store asks to be left alone: so many seconds, or until a time.

@@ -12,6 +12,8 @@
 //! used, and the last writer wins. Who may write is decided by signatures (`signing`), and what is read is checked like the
 //! file of a stranger (`export`): a trusted key says who made it, not that it makes sense.
 
+#[cfg(feature = "s3")]
+mod aws;
 #[cfg(feature = "http")]
 mod dial;
 mod engine;
@@ -22,6 +24,8 @@ mod http;
 mod mount;
 mod object;
 mod pace;
+#[cfg(feature = "s3")]
+mod s3;
 mod signing;
 
 use std::fmt;
@@ -120,7 +124,7 @@ impl Tier {
     ///
     /// Where a key cannot be read, nobody is believed, or the URL is none.
     pub fn open(remote: &model::Remote, patience: Patience) -> Result<Tier, Error> {
-        let engine = engine_at(&remote.url, patience)?;
+        let engine = engine_of(remote, patience)?;
         let mut trusted = remote.trusted.iter().map(PublicKey::read).collect::<Result<Vec<_>, _>>()?;
         // Who signs here believes himself; one whose key cannot be read still reads what others made.
         if let Some(Ok(own)) = remote.signing.as_ref().map(SigningKey::read) {
@@ -429,18 +433,28 @@ impl Store {
     }
 }
 
-fn engine_at(url: &str, patience: Patience) -> Result<Box<dyn Engine>, Error> {
+fn engine_of(remote: &model::Remote, patience: Patience) -> Result<Box<dyn Engine>, Error> {
+    let url = &remote.url;
     match url.split_once("://") {
         Some(("file", folder)) => Ok(Box::new(Mount::new(Path::new(folder)))),
         #[cfg(feature = "http")]
-        Some(("http" | "https", _)) => Ok(Box::new(http::Http::new(url, patience))),
-        #[cfg(not(feature = "http"))]
-        Some(("http" | "https", _)) => {
-            let _ = patience;
-            Err(Error::usage(format!("`{url}` is behind a web server")).hint("a fleche that was built with `http`"))
+        Some(("http" | "https", _)) => Ok(Box::new(http::Http::new(url, remote.helper.as_ref(), patience))),
+        #[cfg(feature = "s3")]
+        Some(("s3", place)) => {
+            Ok(Box::new(s3::S3::new(place, remote.bucket.as_deref().unwrap_or(&model::Bucket::default()), patience)?))
         }
+        #[cfg(not(feature = "http"))]
+        Some(("http" | "https", _)) => Err(without("http", url, patience)),
+        #[cfg(not(feature = "s3"))]
+        Some(("s3", _)) => Err(without("s3", url, patience)),
         _ => Err(Error::usage(format!("`{url}` is no URL of a store"))),
     }
+}
+
+/// What a fleche was built without.
+#[cfg(not(all(feature = "http", feature = "s3")))]
+fn without(feature: &str, url: &str, _: Patience) -> Error {
+    Error::usage(format!("this fleche cannot use `{url}`")).hint(format!("cargo install fleche --features {feature}"))
 }
 
 fn value_object(digest: &Digest) -> String {

@@ -1,0 +1,57 @@
+//! What the environment says about buckets, under the names that AWS's own programs read.
+
+use std::path::PathBuf;
+
+use super::environment::{below_home, variable};
+use crate::model::{Bucket, Container, Credentials, Profile, WebIdentity};
+
+/// Where containers of Amazon's ask for what is named without a server.
+const CONTAINERS: &str = "http://169.254.170.2";
+
+/// A bucket with these settings; what they do not say the environment does. What lies in files is left to who needs it.
+pub fn bucket(endpoint: Option<String>, region: Option<String>, profile: Option<String>) -> Bucket {
+    // Who names a profile wants that one, whatever else there is.
+    let is_named = profile.is_some();
+    let first = |names: [&str; 2]| names.into_iter().find_map(variable);
+    let file = |name: &str, usual: &str| variable(name).map(PathBuf::from).or_else(|| below_home(usual));
+    Bucket {
+        endpoint: endpoint.or_else(|| first(["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])),
+        region: region.or_else(|| first(["AWS_REGION", "AWS_DEFAULT_REGION"])),
+        credentials: credentials().filter(|_| !is_named),
+        web_identity: web_identity().filter(|_| !is_named),
+        tokens: variable("AWS_ENDPOINT_URL_STS"),
+        profile: Profile {
+            name: profile.or_else(|| first(["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])).unwrap_or("default".to_owned()),
+            files: [
+                file("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
+                file("AWS_CONFIG_FILE", "~/.aws/config"),
+            ],
+        },
+        container: container().filter(|_| !is_named),
+    }
+}
+
+fn credentials() -> Option<Credentials> {
+    Some(Credentials {
+        id: variable("AWS_ACCESS_KEY_ID")?,
+        secret: variable("AWS_SECRET_ACCESS_KEY")?,
+        token: variable("AWS_SESSION_TOKEN"),
+    })
+}
+
+fn web_identity() -> Option<WebIdentity> {
+    Some(WebIdentity {
+        token: variable("AWS_WEB_IDENTITY_TOKEN_FILE")?.into(),
+        role: variable("AWS_ROLE_ARN")?,
+        session: variable("AWS_ROLE_SESSION_NAME").unwrap_or("fleche".to_owned()),
+    })
+}
+
+fn container() -> Option<Container> {
+    let relative = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").map(|path| format!("{CONTAINERS}{path}"));
+    let token = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").map(|path| Err(path.into()));
+    Some(Container {
+        url: relative.or_else(|| variable("AWS_CONTAINER_CREDENTIALS_FULL_URI"))?,
+        token: token.or_else(|| variable("AWS_CONTAINER_AUTHORIZATION_TOKEN").map(Ok)),
+    })
+}

@@ -1,0 +1,136 @@
+//! Objects in a bucket, by the interface that Amazon S3 and many other stores have.
+
+use std::cell::OnceCell;
+use std::io::Read;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use rusty_s3::actions::ListObjectsV2;
+use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
+
+use super::Failure;
+use super::aws;
+use super::engine::{Body, Engine, Patience};
+use super::http::{Client, Headers};
+use crate::error::Error;
+use crate::model;
+
+/// How long a request that we sign may be made; clocks differ.
+const VALID: Duration = Duration::from_secs(15 * 60);
+/// Where buckets are that do not say it.
+const REGION: &str = "us-east-1";
+
+/// A bucket.
+pub struct S3 {
+    client: Client,
+    patience: Patience,
+    name: String,
+    prefix: String,
+    settings: model::Bucket,
+    /// Found out at the first request.
+    opened: OnceCell<Opened>,
+}
+
+struct Opened {
+    bucket: Bucket,
+    /// None: everybody may use it.
+    credentials: Option<Credentials>,
+}
+
+impl S3 {
+    /// The bucket with objects below `place`, which is `BUCKET` or `BUCKET/PREFIX`. Nobody is asked yet.
+    ///
+    /// # Errors
+    ///
+    /// Where that names none.
+    pub fn new(place: &str, settings: &model::Bucket, patience: Patience) -> Result<S3, Error> {
+        let (name, prefix) = place.split_once('/').unwrap_or((place, ""));
+        if name.is_empty() {
+            return Err(Error::usage("`s3://` names no bucket").hint("url = \"s3://BUCKET/PREFIX\""));
+        }
+        let prefix = prefix.trim_matches('/');
+        Ok(S3 {
+            client: Client::new(settings.endpoint.as_deref().unwrap_or("https:"), patience),
+            patience,
+            name: name.to_owned(),
+            prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
+            settings: settings.clone(),
+            opened: OnceCell::new(),
+        })
+    }
+
+    fn opened(&self) -> Result<&Opened, Failure> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        let profile = aws::Profile::read(&self.settings.profile)?;
+        let region = self.settings.region.clone().or(profile.region()).unwrap_or_else(|| REGION.to_owned());
+        let (endpoint, style) = match &self.settings.endpoint {
+            Some(endpoint) => (endpoint.clone(), UrlStyle::Path),
+            None => {
+                // Certificates hold for one name before that of the server.
+                let style = if self.name.contains('.') { UrlStyle::Path } else { UrlStyle::VirtualHost };
+                (format!("https://s3.{region}.amazonaws.com"), style)
+            }
+        };
+        let wrong = |why: &dyn std::fmt::Display| Failure::Refused(format!("`{endpoint}` is no server: {why}"));
+        let url = endpoint.parse().map_err(|why| wrong(&why))?;
+        let credentials = aws::credentials(&self.settings, &profile, &region, self.patience)?;
+        let bucket = Bucket::new(url, style, self.name.clone(), region).map_err(|why| wrong(&format!("{why:?}")))?;
+        Ok(self.opened.get_or_init(|| Opened { bucket, credentials }))
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+}
+
+impl Engine for S3 {
+    fn get(&self, name: &str) -> Result<Option<Box<dyn Read>>, Failure> {
+        let opened = self.opened()?;
+        let url = opened.bucket.get_object(opened.credentials.as_ref(), &self.key(name)).sign(VALID);
+        self.client.get(url.as_str(), &Headers::new())
+    }
+
+    fn until(&self, end: u64) {
+        self.client.until(end);
+    }
+
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<(), Failure> {
+        let opened = self.opened()?;
+        let whole = self.key(prefix);
+        let mut next: Option<String> = None;
+        loop {
+            let mut list = opened.bucket.list_objects_v2(opened.credentials.as_ref());
+            list.with_prefix(whole.as_str());
+            if let Some(token) = next {
+                list.with_continuation_token(token);
+            }
+            let text = self.client.text(list.sign(VALID).as_str(), &Headers::new())?;
+            let listed = ListObjectsV2::parse_response(&text)
+                .map_err(|why| Failure::Wrong(format!("what it lists cannot be read: {why}")))?;
+            for object in &listed.contents {
+                let name = object.key.strip_prefix(&self.prefix).unwrap_or(&object.key);
+                if each(name).is_break() {
+                    return Ok(());
+                }
+            }
+            match listed.next_continuation_token {
+                Some(token) => next = Some(token),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn put(&self, name: &str, body: Body) -> Result<(), Failure> {
+        let opened = self.opened()?;
+        let url = opened.bucket.put_object(opened.credentials.as_ref(), &self.key(name)).sign(VALID);
+        self.client.put(url.as_str(), &Headers::new(), body)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), Failure> {
+        let opened = self.opened()?;
+        let url = opened.bucket.delete_object(opened.credentials.as_ref(), &self.key(name)).sign(VALID);
+        self.client.delete(url.as_str(), &Headers::new())
+    }
+}

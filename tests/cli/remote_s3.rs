@@ -1,0 +1,164 @@
+//! Stores in buckets.
+
+use std::fs;
+
+use crate::remote::{TEAM, Team, tool};
+use crate::servers::{Buckets, KEYS, Mood, Proxy};
+use crate::world::Session;
+
+/// Two machines and a bucket; none where there is no server of them.
+fn team() -> Option<(Team, Buckets)> {
+    let team = Team::with(TEAM);
+    fs::create_dir(team.store().join("calls")).unwrap();
+    let server = Buckets::start(&team.store())?;
+    team.moved_to("s3://calls/some/where", &format!("endpoint = \"{}\"\n{TEAM}", server.url()));
+    Some((team, server))
+}
+
+fn with_keys(session: Session) -> Session {
+    KEYS.iter().fold(session, |session, (name, value)| session.env(name, value))
+}
+
+/// The objects of a kind in the bucket.
+fn objects(team: &Team, kind: &str) -> usize {
+    let all = walkdir::WalkDir::new(team.store().join("calls/some/where/v1").join(kind)).into_iter();
+    all.flatten().filter(|entry| entry.file_type().is_file()).count()
+}
+
+#[test]
+fn what_one_machine_made_another_one_replays_from_a_bucket() {
+    let Some((team, server)) = team() else { return };
+    let proxy = Proxy::start(server.port());
+    team.moved_to("s3://calls/some/where", &format!("endpoint = \"{}\"\n{TEAM}", proxy.url()));
+    let tool = tool(&team);
+    team.write("in", "text\n");
+    let declared = ["run", "-v", "-i", "in", "-o", "out", "--", &tool];
+    let stored = with_keys(team.on("one", &declared)).run();
+    assert!(stored.stderr().contains("stored"), "{}", stored.stderr());
+    team.is_sent("one");
+    assert_eq!(objects(&team, "a"), 1);
+    // The server keeps no connection there: one is one request.
+    let before = proxy.connections();
+    let replayed = with_keys(team.on("other", &declared)).run();
+    assert!(replayed.stderr().starts_with("fleche: hit "), "{}", replayed.stderr());
+    assert_eq!((replayed.stdout().as_str(), team.world.read("other/out").as_str()), ("text\n", "text\n"));
+    assert_eq!((team.world.executions("tool"), proxy.connections() - before), (1, 1));
+    let watched = ["run", "-v", "--", "sh", "-c", "cat in; cp in new"];
+    with_keys(team.on("one", &watched)).run();
+    team.is_sent("one");
+    assert_eq!((objects(&team, "a"), objects(&team, "p")), (2, 1));
+    let replayed = with_keys(team.on("other", &watched)).run();
+    assert!(replayed.stderr().starts_with("fleche: hit "), "{}", replayed.stderr());
+    assert_eq!(team.world.read("other/new"), "text\n");
+}
+
+#[test]
+fn large_values_lie_in_a_bucket_by_themselves() {
+    let Some((team, _server)) = team() else { return };
+    let tool = team.world.counted("tool", "cat in in in in > out").display().to_string();
+    team.write("in", vec![b'x'; 3 << 20]);
+    let words = ["run", "-i", "in", "-o", "out", "--", &tool];
+    with_keys(team.on("one", &words)).run();
+    team.is_sent("one");
+    assert_eq!((objects(&team, "a"), objects(&team, "b")), (1, 1));
+    with_keys(team.on("other", &words)).prints("");
+    assert_eq!(team.world.executions("tool"), 1);
+    assert!(fs::read(team.world.path("other/out")).unwrap() == vec![b'x'; 12 << 20]);
+}
+
+#[test]
+fn all_calls_in_a_bucket_are_taken_over() {
+    let Some((team, _server)) = team() else { return };
+    for number in 0..3 {
+        team.write("in", format!("{number}\n"));
+        with_keys(team.on("one", &["run", "-i", "in", "--", "cat", "in"])).prints(&format!("{number}\n"));
+    }
+    with_keys(team.on("one", &["push", "--wait"])).ends(0, "", "");
+    with_keys(team.on("other", &["pull"])).ends(0, "", "");
+    assert_eq!(team.on("other", &["query"]).run().stdout().lines().count(), 3);
+}
+
+#[test]
+fn credentials_are_found_where_aws_keeps_them() {
+    let Some((team, server)) = team() else { return };
+    let check = |session: Session| {
+        let outcome = session.run();
+        (outcome.code(), outcome.stderr())
+    };
+    let on = || team.on("one", &["remote", "check"]);
+    let [(_, id), (_, secret)] = KEYS;
+    assert_eq!(check(with_keys(on())), (0, String::new()));
+    let (code, told) = check(with_keys(on()).env("AWS_SECRET_ACCESS_KEY", "another one"));
+    assert!(code == 2 && told.contains("403 Forbidden, SignatureDoesNotMatch"), "{told}");
+    assert!(!told.contains("another one"), "{told}");
+    // In files.
+    let aws = team.world.home().join(".aws");
+    let keys = format!("aws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
+    team.world.write(aws.join("credentials"), format!("# mine\n[default]\n{keys}[broken]\naws_access_key_id = x\n"));
+    assert_eq!(check(on()), (0, String::new()));
+    let answer = format!("{{\"Version\": 1, \"AccessKeyId\": \"{id}\", \"SecretAccessKey\": \"{secret}\"}}");
+    let program = team.world.script("tell", &format!("#!/bin/sh\necho '{answer}'\n"));
+    let settings = format!(
+        "[profile program]\ncredential_process = {}\ns3 =\n    max_concurrent_requests = 20\n[profile fails]\n\
+         credential_process = false\n[profile sso]\nsso_start_url = https://login.example\n",
+        program.display()
+    );
+    team.world.write(aws.join("config"), settings);
+    assert_eq!(check(on().env("AWS_PROFILE", "program")), (0, String::new()));
+    let (code, told) = check(on().env("AWS_PROFILE", "fails"));
+    assert!(code == 2 && told.contains("`credential_process` tells no credentials: it failed"), "{told}");
+    let (code, told) = check(on().env("AWS_PROFILE", "sso"));
+    assert!(code == 2 && told.contains("aws configure export-credentials --profile sso"), "{told}");
+    // Who names a profile wants that one.
+    team.moved_to("s3://calls", &format!("endpoint = \"{}\"\nprofile = \"fails\"\n{TEAM}", server.url()));
+    assert_eq!(check(with_keys(on())).0, 2);
+    team.moved_to("s3://calls", &format!("endpoint = \"{}\"\n{TEAM}", server.url()));
+    // Of a container.
+    fs::remove_dir_all(&aws).unwrap();
+    let proxy = Proxy::start(server.port());
+    let says = |body: &str| Mood::Says(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    proxy.is_now(says(&answer));
+    let container = || on().env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/credentials", proxy.url()));
+    assert_eq!(check(container()), (0, String::new()));
+    proxy.is_now(says("{}"));
+    let (code, told) = check(container());
+    assert!(code == 2 && told.contains("what should tell credentials tells none"), "{told}");
+    // Of a job that can prove who it is.
+    let given = format!(
+        "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>{id}\
+         </AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey></Credentials>\
+         </AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+    );
+    proxy.is_now(says(&given));
+    let token = team.world.write("token", "the proof\n");
+    let job = || {
+        on().env("AWS_WEB_IDENTITY_TOKEN_FILE", &token)
+            .env("AWS_ROLE_ARN", "arn:aws:iam::1:role/ci")
+            .env("AWS_ENDPOINT_URL_STS", proxy.url())
+    };
+    assert_eq!(check(job()), (0, String::new()));
+    proxy.is_now(Mood::Says("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_owned()));
+    let (code, told) = check(job());
+    assert!(code == 2 && told.contains("no credentials for `arn:aws:iam::1:role/ci`"), "{told}");
+}
+
+#[test]
+fn a_bucket_that_is_not_there_and_one_that_is_closed_cost_a_warning_at_most() {
+    let Some((team, server)) = team() else { return };
+    let tool = tool(&team);
+    team.write("in", "text\n");
+    let words = ["run", "-i", "in", "-o", "out", "--", &tool];
+    let endpoint = format!("endpoint = \"{}\"\n", server.url());
+    for (url, settings, told) in [
+        ("s3://missing", endpoint.as_str(), None),
+        ("s3://calls", "endpoint = \"http://127.0.0.1:1\"\n", None),
+        ("s3://calls", endpoint.as_str(), Some("it answers 403 Forbidden, AccessDenied")),
+    ] {
+        let _ = fs::remove_dir_all(team.cache("one"));
+        team.moved_to(url, settings);
+        let session = team.on("one", &words);
+        let session = if told.is_some() { session } else { with_keys(session) };
+        let warning = told.map_or(String::new(), |why| format!("fleche: the cache `team` does not let us: {why}\n"));
+        session.ends(0, "text\n", &format!("{warning}aside\n"));
+    }
+}
