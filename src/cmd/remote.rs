@@ -4,13 +4,15 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Subcommand, ValueHint};
 
 use crate::config;
 use crate::error::{Error, Result};
 use crate::model::CacheAccess;
-use crate::store::{Patience, SigningKey, Tier};
+use crate::store::{self, Patience, SigningKey, Tier};
+use crate::sys::clock;
 use crate::ui::{self, Talk};
 
 use super::candidates;
@@ -32,6 +34,29 @@ enum What {
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         to: Option<PathBuf>,
     },
+    /// Print what a store has to allow, and no more
+    ///
+    /// For a bucket the policy of whoever uses it, for a web server the settings of nginx, for a folder what makes it.
+    Setup {
+        /// Its name [default: all of the caches in use]
+        #[arg(value_name = "CACHE", add = candidates::caches())]
+        store: Option<String>,
+    },
+    /// Take away what was put into a store long ago
+    ///
+    /// For stores that do not do so by themselves. Only objects of the namespace go, and values that nobody needs who is asked
+    /// for them within a day.
+    Gc {
+        /// Its name [default: all of the caches in use]
+        #[arg(value_name = "CACHE", add = candidates::caches())]
+        store: Option<String>,
+        /// What was put there longer ago than this, as in 30d
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        older_than: Duration,
+        /// Print what would be taken away, and take nothing away
+        #[arg(short = 'n', long)]
+        dry_run: bool,
+    },
     /// Try whether a store can be used as it is configured
     Check {
         /// Its name [default: all of the caches in use]
@@ -44,6 +69,10 @@ enum What {
 pub fn run(args: &Args, talk: &Talk) -> Result<()> {
     match &args.what {
         What::Key { name, to } => make_key(name, to.as_deref(), talk),
+        What::Setup { store } => {
+            config::remotes(store.as_deref(), "CACHE")?.iter().try_for_each(|remote| ui::print(&store::setup(remote)))
+        }
+        What::Gc { store, older_than, dry_run } => gc(store.as_deref(), *older_than, *dry_run, talk),
         What::Check { store } => check(store.as_deref()),
     }
 }
@@ -75,6 +104,34 @@ fn make_key(name: &str, to: Option<&Path>, talk: &Talk) -> Result<()> {
 fn write_new(path: &Path, mode: u32, text: &str) -> Result<()> {
     let write = || OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?.write_all(text.as_bytes());
     write().map_err(|why| Error::failure(format!("cannot write `{}`", path.display())).because(why))
+}
+
+fn gc(name: Option<&str>, older_than: Duration, dry_run: bool, talk: &Talk) -> Result<()> {
+    let age = i64::try_from(clock::nanoseconds(older_than)).unwrap_or(i64::MAX);
+    let before = clock::now().saturating_sub(age);
+    for remote in config::remotes(name, "CACHE")? {
+        let tier = Tier::open(&remote, Patience::LONG)?;
+        if remote.access == CacheAccess::ReadOnly && !dry_run {
+            let message = format!("nothing is taken away from the cache `{}`: it is read-only", remote.name);
+            return Err(Error::failure(message).hint("access = \"read-write\""));
+        }
+        let mut names = Vec::new();
+        let mut go = |name: &str| {
+            names.push(name.to_owned());
+            !dry_run
+        };
+        let cleared = tier.clear(before, &mut go);
+        if dry_run {
+            names.iter().try_for_each(|name| ui::print(&format!("{name}\n")))?;
+        }
+        cleared.map_err(|why| {
+            Error::failure(format!("cannot clear the cache `{}`", remote.name)).because(why.to_string())
+        })?;
+        if !dry_run {
+            talk.detail(&format!("{} objects of `{}` are gone", names.len(), remote.name));
+        }
+    }
+    Ok(())
 }
 
 fn check(name: Option<&str>) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Processes that outlive fleche, and fleche's own end.
 
 use std::ffi::OsStr;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -79,11 +79,15 @@ pub fn orphan(prepare: impl FnOnce(), work: impl FnOnce()) -> io::Result<()> {
 ///
 /// Where it cannot be started, fails, or is not done within `time`: then it is killed.
 pub fn ask(line: &str, input: &[u8], time: Duration) -> io::Result<Vec<u8>> {
+    // No pipe: whoever does not read it to the end would have us killed.
+    let mut question = tempfile::tempfile()?;
+    question.write_all(input)?;
+    question.rewind()?;
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", line]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.args(["-c", line]).stdin(question).stdout(Stdio::piped());
     die_with_parent(&mut command);
     let mut child = command.spawn()?;
-    let answer = answer_of(&mut child, input, clock::monotonic().saturating_add(clock::nanoseconds(time)));
+    let answer = answer_of(&mut child, clock::monotonic().saturating_add(clock::nanoseconds(time)));
     if answer.is_err() {
         let _ = child.kill();
     }
@@ -94,11 +98,8 @@ pub fn ask(line: &str, input: &[u8], time: Duration) -> io::Result<Vec<u8>> {
     }
 }
 
-fn answer_of(child: &mut std::process::Child, input: &[u8], end: u64) -> io::Result<Vec<u8>> {
-    let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
-    // A question fits into a pipe; who does not read it need not.
-    let _ = child.stdin.take().ok_or_else(gone)?.write_all(input);
-    let mut stdout = child.stdout.take().ok_or_else(gone)?;
+fn answer_of(child: &mut std::process::Child, end: u64) -> io::Result<Vec<u8>> {
+    let mut stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
     let mut answer = Vec::new();
     loop {
         let left = end.saturating_sub(clock::monotonic());
@@ -290,6 +291,19 @@ mod tests {
         assert!(b"RSD".contains(&state));
         assert_eq!(parent, std::os::unix::process::parent_id() as i32);
         assert_eq!(glance(-5), None);
+    }
+
+    #[test]
+    fn a_program_is_asked_and_not_waited_for_without_end() {
+        let asked = |line: &str, time| ask(line, b"question", time).map_err(|why| why.kind());
+        let long = Duration::from_secs(60);
+        assert_eq!(asked("cat; echo !", long), Ok(b"question!\n".to_vec()));
+        assert_eq!(asked("exit 3", long), Err(io::ErrorKind::Other));
+        assert_eq!(asked("yes", long), Err(io::ErrorKind::FileTooLarge));
+        assert_eq!(asked("exec sleep 1000", Duration::from_millis(20)), Err(io::ErrorKind::TimedOut));
+        for _ in 0..50 {
+            assert_eq!(asked("exit 0", long), Ok(Vec::new()), "who does not read the question harms nobody");
+        }
     }
 
     #[test]

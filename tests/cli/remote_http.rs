@@ -208,3 +208,51 @@ fn a_store_that_does_not_answer_is_left_alone_for_a_while() {
     team.is_sent("one");
     assert_eq!(team.objects("a").len(), 42, "what was put there has closed it");
 }
+
+#[test]
+fn the_settings_that_are_printed_for_nginx_are_enough_with_a_program_that_tells_who_asks() {
+    let team = Team::with(TEAM);
+    let place = team.world.root().join("nginx");
+    team.moved_to("http://cache.example/some/where", TEAM);
+    let printed = team.on("one", &["remote", "setup", "team"]).run();
+    assert_eq!((printed.code(), printed.stderr()), (0, String::new()));
+    let passwords = team.world.write("passwords", "ci:{PLAIN}canary of a password\n");
+    let settings = printed.stdout();
+    assert!(settings.contains("location /some/where/v1/ {"), "{settings}");
+    let settings = settings
+        .replace("/srv/fleche", &team.store().display().to_string())
+        .replace("/etc/nginx/fleche.passwords", &passwords.display().to_string());
+    let Some(server) = Nginx::with(&place, &settings) else { return };
+    let url = format!("{}/some/where", server.url());
+    let check = || {
+        let outcome = team.on("one", &["remote", "check"]).run();
+        (outcome.code(), outcome.stderr())
+    };
+    team.moved_to(&url, TEAM);
+    let (code, told) = check();
+    assert!(code == 2 && told.contains("cannot write the cache `team`: it answers 401 Unauthorized"), "{told}");
+    // What is asked, and what is answered: `ci:canary of a password`.
+    let helper = team.world.script(
+        "login",
+        "#!/bin/sh\n[ \"$1\" = get ] || exit 1\ncat > asked\n\
+         echo '{\"expires\": \"x\", \"headers\": {\"Authorization\": [\"Basic Y2k6Y2FuYXJ5IG9mIGEgcGFzc3dvcmQ=\"]}}'\n",
+    );
+    team.moved_to(&url, &format!("credential-helper = \"{}\"\n{TEAM}", helper.display()));
+    assert_eq!(check(), (0, String::new()));
+    assert_eq!(team.world.read("one/asked"), format!("{{\"uri\":\"{url}\"}}"));
+    // And who has no right to write reads.
+    team.moved_to(&url, "");
+    assert_eq!(check(), (0, String::new()));
+    for (text, why) in [
+        ("#!/bin/sh\nexit 3\n", "it failed"),
+        ("#!/bin/sh\necho no JSON\n", "what it prints is no JSON"),
+        ("#!/bin/sh\necho '{}'\n", "it prints no headers"),
+    ] {
+        let helper = team.world.script("fails", text);
+        team.moved_to(&url, &format!("credential-helper = \"{}\"\n", helper.display()));
+        let (code, told) = check();
+        assert!(code == 2 && told.contains("does not tell who we are") && told.contains(why), "{told}");
+        let told = team.on("one", &["run", "--", "true"]).run();
+        assert_eq!(told.code(), 0);
+    }
+}

@@ -162,3 +162,39 @@ fn a_bucket_that_is_not_there_and_one_that_is_closed_cost_a_warning_at_most() {
         session.ends(0, "text\n", &format!("{warning}aside\n"));
     }
 }
+
+#[test]
+fn what_was_put_into_a_bucket_long_ago_can_be_taken_away() {
+    let Some((team, _server)) = team() else { return };
+    team.write("in", "text\n");
+    for words in [&["run", "-i", "in", "--", "cat", "in"][..], &["run", "--", "sh", "-c", "cat in"]] {
+        with_keys(team.on("one", words)).prints("text\n");
+    }
+    with_keys(team.on("one", &["push", "--wait"])).ends(0, "", "");
+    with_keys(team.on("one", &["remote", "gc", "--older-than", "1h"])).ends(0, "", "");
+    assert_eq!((objects(&team, "a"), objects(&team, "p")), (2, 1));
+    let told = with_keys(team.on("one", &["remote", "gc", "--older-than", "0s", "--dry-run"])).run();
+    assert_eq!((told.code(), told.stdout().lines().count()), (0, 3), "{}", told.stderr());
+    assert_eq!(objects(&team, "a"), 2);
+    with_keys(team.on("one", &["remote", "gc", "--older-than", "0s"])).ends(0, "", "");
+    assert_eq!((objects(&team, "a"), objects(&team, "p")), (0, 0));
+}
+
+#[test]
+fn the_policy_of_a_bucket_allows_what_is_needed_and_no_more() {
+    let team = Team::with(TEAM);
+    let policy = |url: &str, settings: &str| {
+        team.moved_to(url, settings);
+        let outcome = team.on("one", &["remote", "setup"]).run();
+        assert_eq!((outcome.code(), outcome.stderr()), (0, String::new()));
+        serde_json::from_str::<serde_json::Value>(&outcome.stdout()).unwrap()
+    };
+    let written = policy("s3://calls/some/where/", TEAM);
+    let [list, objects] = [0, 1].map(|number| written["Statement"][number].clone());
+    assert_eq!((&list["Action"][0], &list["Resource"][0]), (&"s3:ListBucket".into(), &"arn:aws:s3:::calls".into()));
+    assert_eq!(objects["Action"], serde_json::json!(["s3:GetObject", "s3:PutObject"]));
+    assert_eq!(objects["Resource"][0], "arn:aws:s3:::calls/some/where/v1/*");
+    let read = policy("s3://calls", "");
+    assert_eq!(read["Statement"][1]["Action"], serde_json::json!(["s3:GetObject"]));
+    assert_eq!(read["Statement"][1]["Resource"][0], "arn:aws:s3:::calls/v1/*");
+}

@@ -21,6 +21,13 @@ pub struct Nginx {
 impl Nginx {
     /// One for `folder`, with its own files below `place`; none where the program is missing.
     pub fn start(folder: &Path, place: &Path, settings: &str) -> Option<Nginx> {
+        let root = folder.display();
+        let location = format!("root {root};\ndav_methods PUT DELETE;\ncreate_full_put_path on;\n{settings}");
+        Nginx::with(place, &format!("client_max_body_size 1g;\nlocation / {{\n{location}\n}}"))
+    }
+
+    /// One with these settings of its server.
+    pub fn with(place: &Path, settings: &str) -> Option<Nginx> {
         let program = ["/usr/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|path| Path::new(path).exists());
         let Some(program) = program else {
             println!("skipped: no nginx on this machine");
@@ -29,7 +36,7 @@ impl Nginx {
         fs::create_dir_all(place).unwrap();
         let (child, port) = on_a_free_port(|port| {
             let configuration = place.join("nginx.conf");
-            fs::write(&configuration, text(folder, place, port, settings)).unwrap();
+            fs::write(&configuration, text(place, port, settings)).unwrap();
             let mut command = Command::new(program);
             command.args(["-p", place.to_str().unwrap(), "-c", configuration.to_str().unwrap()]);
             command.args(["-e", place.join("error.log").to_str().unwrap()]);
@@ -128,7 +135,7 @@ fn on_a_free_port(command: impl Fn(u16) -> Command) -> (Child, u16) {
     panic!("no server can be started");
 }
 
-fn text(folder: &Path, place: &Path, port: u16, settings: &str) -> String {
+fn text(place: &Path, port: u16, settings: &str) -> String {
     let place = place.display();
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {place}/{kind};"))
@@ -136,9 +143,7 @@ fn text(folder: &Path, place: &Path, port: u16, settings: &str) -> String {
     format!(
         "daemon off;\nmaster_process off;\npid {place}/pid;\nevents {{}}\nhttp {{\n{temporary}\n\
          log_format short '$request_method $status';\naccess_log {place}/access.log short;\n\
-         server {{\nlisten 127.0.0.1:{port};\nclient_max_body_size 1g;\n\
-         location / {{\nroot {};\ndav_methods PUT DELETE;\ncreate_full_put_path on;\n{settings}\n}}\n}}\n}}\n",
-        folder.display()
+         server {{\nlisten 127.0.0.1:{port};\n{settings}\n}}\n}}\n"
     )
 }
 

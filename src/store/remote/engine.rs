@@ -35,6 +35,15 @@ impl Patience {
         Patience { connect: Duration::from_secs(10), answer: Duration::from_secs(60), stall: Duration::from_secs(60) };
 }
 
+/// An object that a store has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// When it was put there, in nanoseconds since 1970, if the store tells.
+    pub put: Option<i64>,
+}
+
 /// A store that keeps objects under names such as `v1/a/main/ab/abcd`. An object appears as a whole, and the last one that is
 /// put under a name stays.
 pub trait Engine {
@@ -48,12 +57,12 @@ pub trait Engine {
     /// From now on nothing is waited for beyond this time of the clock that only goes forward, in nanoseconds.
     fn until(&self, end: u64);
 
-    /// Tells `each` the names of all objects that begin with `prefix`, a folder with its slash, until it has heard enough.
+    /// Tells `each` of all objects whose names begin with `prefix`, a folder with its slash, until it has heard enough.
     ///
     /// # Errors
     ///
     /// Where that cannot be found out.
-    fn list(&self, prefix: &str, each: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<(), Failure>;
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(&Listed) -> ControlFlow<()>) -> Result<(), Failure>;
 
     /// Puts an object under this name, in the place of one that is there.
     ///

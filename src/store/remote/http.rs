@@ -14,7 +14,7 @@ use ureq::{Agent, RequestBuilder, SendBody, Timeout};
 
 use super::Failure;
 use super::dial::{self, Deadline};
-use super::engine::{Body, Engine, Patience};
+use super::engine::{Body, Engine, Listed, Patience};
 use crate::sys::{clock, process};
 
 /// Answers that lead elsewhere are followed so often.
@@ -212,7 +212,7 @@ impl Engine for Http {
         self.client.until(end);
     }
 
-    fn list(&self, _: &str, _: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<(), Failure> {
+    fn list(&self, _: &str, _: &mut dyn FnMut(&Listed) -> ControlFlow<()>) -> Result<(), Failure> {
         Err(Failure::Refused("a web server cannot tell what it has".to_owned()))
     }
 

@@ -26,6 +26,7 @@ mod object;
 mod pace;
 #[cfg(feature = "s3")]
 mod s3;
+mod setup;
 mod signing;
 
 use std::fmt;
@@ -35,6 +36,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use engine::Patience;
+pub use setup::setup;
 pub use signing::{PublicKey, SigningKey};
 
 use super::export::{Ailing, Exporter, Importer, Parcel, Verdict};
@@ -58,6 +60,8 @@ const WINDOW: u32 = 23;
 const CHUNK: usize = 256 << 10;
 /// How long the head of an object, some hundred bytes, is waited for once the store has begun to answer.
 const HEAD: Duration = Duration::from_secs(1);
+/// A call that is put there now may need a value that was put there a little earlier.
+const DAY: i64 = 24 * 60 * 60 * 1_000_000_000;
 /// How long what is remembered of a command is waited for.
 const PATH_SETS: Duration = Duration::from_secs(3);
 
@@ -251,10 +255,31 @@ impl Tier {
     /// Where they cannot be listed.
     pub fn names(&self, each: &mut dyn FnMut(&Key) -> ControlFlow<()>) -> Result<(), Failure> {
         let prefix = format!("v1/{}/{}/", char::from(Kind::Record as u8), self.remote.namespace);
-        self.engine.list(&prefix, &mut |name| {
-            let last = name.rsplit('/').next().unwrap_or_default();
+        self.engine.list(&prefix, &mut |listed| {
+            let last = listed.name.rsplit('/').next().unwrap_or_default();
             last.parse().map_or(ControlFlow::Continue(()), |digest| each(&Key(digest)))
         })
+    }
+
+    /// Takes away what was put there before a time, in nanoseconds since 1970: in the namespace, and, a day later, values that
+    /// lie by themselves, which are everybody's. `go` hears of each before, and says whether it really goes.
+    ///
+    /// # Errors
+    ///
+    /// Where the store cannot tell what it has, or takes nothing away.
+    pub fn clear(&self, before: i64, go: &mut dyn FnMut(&str) -> bool) -> Result<(), Failure> {
+        let namespace = &self.remote.namespace;
+        let kinds = [Kind::PathSets, Kind::Record].map(|kind| format!("v1/{}/{namespace}/", char::from(kind as u8)));
+        let mut due: Vec<String> = Vec::new();
+        for (prefix, before) in kinds.iter().map(|prefix| (prefix.as_str(), before)).chain([("v1/b/", before - DAY)]) {
+            self.engine.list(prefix, &mut |listed| {
+                if listed.put.is_some_and(|put| put < before) {
+                    due.push(listed.name.to_owned());
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        due.iter().filter(|name| go(name)).try_for_each(|name| self.engine.remove(name))
     }
 
     /// Asks for an object that is not there, and, if objects may be put there, puts one, reads it and takes it away if that is

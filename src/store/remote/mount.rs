@@ -3,14 +3,14 @@
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use walkdir::WalkDir;
 
 use super::Failure;
-use super::engine::{Body, Engine};
+use super::engine::{Body, Engine, Listed};
 
 /// What the names of files begin with that are not whole yet.
 const NEW: &str = ".new-";
@@ -70,7 +70,7 @@ impl Engine for Mount {
     /// Nobody can be told how long to wait for a mount.
     fn until(&self, _: u64) {}
 
-    fn list(&self, prefix: &str, each: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<(), Failure> {
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(&Listed) -> ControlFlow<()>) -> Result<(), Failure> {
         self.check()?;
         for entry in WalkDir::new(self.folder.join(prefix)).sort_by_file_name() {
             let entry = match entry {
@@ -82,7 +82,9 @@ impl Engine for Mount {
             let is_whole =
                 entry.file_type().is_file() && !entry.file_name().as_encoded_bytes().starts_with(NEW.as_bytes());
             let name = entry.path().strip_prefix(&self.folder).ok().and_then(Path::to_str).filter(|_| is_whole);
-            if name.is_some_and(|name| each(name).is_break()) {
+            let Some(name) = name else { continue };
+            let put = entry.metadata().ok().map(|found| found.mtime() * 1_000_000_000 + found.mtime_nsec());
+            if each(&Listed { name, put }).is_break() {
                 break;
             }
         }
@@ -158,8 +160,9 @@ mod tests {
         let mount = Mount::new(folder.path());
         let listed = |most: usize| {
             let mut names = Vec::new();
-            let heard = mount.list("v1/a/", &mut |name| {
-                names.push(name.to_owned());
+            let heard = mount.list("v1/a/", &mut |listed| {
+                assert!(listed.put.is_some());
+                names.push(listed.name.to_owned());
                 if names.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
             heard.map(|()| names)

@@ -5,12 +5,13 @@ use std::io::Read;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rusty_s3::actions::ListObjectsV2;
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 
 use super::Failure;
 use super::aws;
-use super::engine::{Body, Engine, Patience};
+use super::engine::{Body, Engine, Listed, Patience};
 use super::http::{Client, Headers};
 use crate::error::Error;
 use crate::model;
@@ -96,7 +97,7 @@ impl Engine for S3 {
         self.client.until(end);
     }
 
-    fn list(&self, prefix: &str, each: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<(), Failure> {
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(&Listed) -> ControlFlow<()>) -> Result<(), Failure> {
         let opened = self.opened()?;
         let whole = self.key(prefix);
         let mut next: Option<String> = None;
@@ -111,7 +112,9 @@ impl Engine for S3 {
                 .map_err(|why| Failure::Wrong(format!("what it lists cannot be read: {why}")))?;
             for object in &listed.contents {
                 let name = object.key.strip_prefix(&self.prefix).unwrap_or(&object.key);
-                if each(name).is_break() {
+                let put = object.last_modified.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
+                let put = put.and_then(|put| i64::try_from(put.as_nanosecond()).ok());
+                if each(&Listed { name, put }).is_break() {
                     return Ok(());
                 }
             }
