@@ -1,0 +1,85 @@
+//! Looking after a store beyond this machine: what it has, whether it works, and what is too old.
+
+use std::io::Read;
+use std::ops::ControlFlow;
+
+use super::engine::Body;
+use super::object::Kind;
+use super::signing::SigningKey;
+use super::{Failure, Tier};
+use crate::error::Error;
+use crate::model::{CacheAccess, Digest, Key};
+
+/// A call that is put there now may need a value that was put there a little earlier.
+const DAY: i64 = 24 * 60 * 60 * 1_000_000_000;
+
+impl Tier {
+    /// Tells `each` what the calls there are named after, until it has heard enough.
+    ///
+    /// # Errors
+    ///
+    /// Where they cannot be listed.
+    pub fn names(&self, each: &mut dyn FnMut(&Key) -> ControlFlow<()>) -> Result<(), Failure> {
+        let prefix = format!("v1/{}/{}/", char::from(Kind::Record as u8), self.remote.namespace);
+        self.engine.list(&prefix, &mut |listed| {
+            let last = listed.name.rsplit('/').next().unwrap_or_default();
+            last.parse().map_or(ControlFlow::Continue(()), |digest| each(&Key(digest)))
+        })
+    }
+
+    /// Takes away what was put there before a time, in nanoseconds since 1970: in the namespace, and, a day later, values that
+    /// lie by themselves, which are everybody's. `go` hears of each before, and says whether it really goes.
+    ///
+    /// # Errors
+    ///
+    /// Where the store cannot tell what it has, or takes nothing away.
+    pub fn clear(&self, before: i64, go: &mut dyn FnMut(&str) -> bool) -> Result<(), Failure> {
+        let namespace = &self.remote.namespace;
+        let kinds = [Kind::PathSets, Kind::Record].map(|kind| format!("v1/{}/{namespace}/", char::from(kind as u8)));
+        let mut due: Vec<String> = Vec::new();
+        for (prefix, before) in kinds.iter().map(|prefix| (prefix.as_str(), before)).chain([("v1/b/", before - DAY)]) {
+            self.engine.list(prefix, &mut |listed| {
+                if listed.put.is_some_and(|put| put < before) {
+                    due.push(listed.name.to_owned());
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        due.iter().filter(|name| go(name)).try_for_each(|name| self.engine.remove(name))
+    }
+
+    /// Asks for an object that is not there, and, if objects may be put there, puts one, reads it and takes it away if that is
+    /// allowed.
+    ///
+    /// # Errors
+    ///
+    /// What fails of that.
+    pub fn check(&self) -> Result<(), Error> {
+        let told = |doing: &str, failure: Failure| {
+            Error::failure(format!("cannot {doing} the cache `{}`", self.name())).because(failure.to_string())
+        };
+        // Nobody has drawn these before.
+        let [missing, content] = [SigningKey::generate()?.0, SigningKey::generate()?.0].map(|key| key.public().0);
+        let name = |digits: &[u8; 32]| format!("v1/check/{}/{}", self.remote.namespace, Digest(*digits));
+        self.engine.get(&name(&missing)).map_err(|failure| told("ask", failure))?;
+        if self.remote.access == CacheAccess::ReadOnly {
+            return Ok(());
+        }
+        // Always the same one: there may be no right to take it away.
+        let mine = name(&self.signing_key()?.public().0);
+        self.engine.put(&mine, Body::Bytes(&content)).map_err(|failure| told("write", failure))?;
+        let mut read = Vec::new();
+        if let Some(object) = self.engine.get(&mine).map_err(|failure| told("read", failure))? {
+            let wanted = content.len() as u64 + 1;
+            object.take(wanted).read_to_end(&mut read).map_err(|why| told("read", Failure::of_reading(why)))?;
+        }
+        match self.engine.remove(&mine) {
+            Ok(()) | Err(Failure::Denied(_) | Failure::Refused(_)) => {}
+            Err(failure) => return Err(told("take anything away from", failure)),
+        }
+        match read == content {
+            true => Ok(()),
+            false => Err(told("read", Failure::Wrong("what was put there is not what is there".to_owned()))),
+        }
+    }
+}
