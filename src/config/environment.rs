@@ -76,7 +76,8 @@ pub fn caches() -> Option<OsString> {
 
 /// `FLECHE_SIGNING_KEY`: the key itself, as systems that run tests hand secrets out.
 pub fn signing_key() -> Option<String> {
-    variable("FLECHE_SIGNING_KEY").map(|key| key.trim().to_owned())
+    let key = entry::signing_key().filter(|_| !entry::is_secure())?.to_str()?.trim();
+    (!key.is_empty()).then(|| key.to_owned())
 }
 
 /// `FLECHE_MODE`.

@@ -9,6 +9,7 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::panic::catch_unwind;
 use std::ptr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU16, AtomicUsize, Ordering};
 
 use rustix::fs::{Mode, OFlags, open};
@@ -45,6 +46,7 @@ unsafe extern "C" {
 pub unsafe fn start(count: c_int, arguments: *const *const c_char, run: fn(Vec<OsString>) -> i32) -> ! {
     guard_standard_descriptors();
     share_heap();
+    keep_secret();
     let count = usize::try_from(count).unwrap_or(0);
     ARGUMENTS.store(arguments.cast_mut(), Ordering::Relaxed);
     COUNT.store(count, Ordering::Relaxed);
@@ -66,6 +68,34 @@ fn share_heap() {
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }
+}
+
+/// The variable that holds a secret, which no command is to see.
+const SECRET: &[u8] = b"FLECHE_SIGNING_KEY=";
+/// What it held.
+static KEPT: OnceLock<OsString> = OnceLock::new();
+
+/// Takes the secret out of the environment, which commands can look into by way of /proc.
+fn keep_secret() {
+    // SAFETY: as in `environment`; nobody has a reference into it yet, and there is no other thread. The kernel put it on the
+    // process's own stack to be written to.
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            if let Some(value) = CStr::from_ptr(*entry).to_bytes().strip_prefix(SECRET) {
+                // Where it is said twice the first one holds, as for getenv(3).
+                let _ = KEPT.set(OsString::from_vec(value.to_vec()));
+                let length = value.len();
+                ptr::write_bytes((*entry).add(SECRET.len()).cast_mut(), 0, length);
+            }
+            entry = entry.add(1);
+        }
+    }
+}
+
+/// What FLECHE_SIGNING_KEY held when the process began: it is not in the environment any more.
+pub fn signing_key() -> Option<&'static OsStr> {
+    KEPT.get().map(OsString::as_os_str)
 }
 
 /// The argument vector of the process, where [`start`] was given one, and its length.
@@ -100,7 +130,7 @@ pub fn exit(status: i32) -> ! {
 /// The entries of the environment in order and byte for byte, duplicates and entries without `=` included.
 pub fn environment() -> Vec<&'static OsStr> {
     let mut entries = Vec::new();
-    // SAFETY: `environ` is null or a vector of strings that a null pointer ends; it is never changed.
+    // SAFETY: `environ` is null or a vector of strings that a null pointer ends; it is never changed after `start`.
     unsafe {
         let mut entry = environ;
         while !entry.is_null() && !(*entry).is_null() {

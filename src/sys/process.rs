@@ -72,7 +72,7 @@ pub fn orphan(prepare: impl FnOnce(), work: impl FnOnce()) -> io::Result<()> {
     }
 }
 
-/// What a program answers on its standard output to `input`, of at most [`ANSWER`] bytes; `line` is one of the shell's. What it
+/// What a program answers on its standard output to `input`, at most a mebibyte; `line` is one of the shell's. What it
 /// says on standard error is the user's to read.
 ///
 /// # Errors

@@ -22,6 +22,7 @@ const REDIRECTS: u32 = 3;
 /// What an answer says beside an object is not read beyond so many bytes; a connection on which more comes is not used again.
 const BESIDE: u64 = 16 << 10;
 /// No text is longer, in bytes, that a server answers with.
+#[cfg(feature = "s3")]
 const LONGEST_TEXT: u64 = 4 << 20;
 /// How long a program may take to tell who we are.
 const HELPERS_TIME: Duration = Duration::from_secs(5);
@@ -114,6 +115,7 @@ impl Client {
     /// # Errors
     ///
     /// Why it cannot be had.
+    #[cfg(feature = "s3")]
     pub fn text(&self, url: &str, headers: &Headers) -> Result<String, Failure> {
         read(with(self.agent.get(url), headers).call())
     }
@@ -138,6 +140,7 @@ fn with<B>(request: RequestBuilder<B>, headers: &Headers) -> RequestBuilder<B> {
     headers.iter().fold(request, |request, (name, value)| request.header(name, value))
 }
 
+#[cfg(feature = "s3")]
 fn read(answer: Result<Response<ureq::Body>, ureq::Error>) -> Result<String, Failure> {
     let mut answer = answer.map_err(|why| failed(&why))?;
     match answer.status() {
