@@ -355,7 +355,7 @@ fn a_key_may_come_by_the_environment_and_no_command_sees_it() {
     assert_eq!(team.objects("a").len(), 1);
     // Nor can it be looked up: it is with nobody who can be asked for it.
     let looks =
-        ["run", "--trace", "off", "--", "sh", "-c", "grep -lz \"$0\" /proc/[0-9]*/environ 2> /dev/null; :", &key[..16]];
+        ["run", "-i", "in", "--", "sh", "-c", "grep -lz \"$0\" /proc/[0-9]*/environ 2> /dev/null; :", &key[..16]];
     let found = team.on("one", &looks).env("FLECHE_SIGNING_KEY", &key).run();
     assert_eq!((found.stdout(), found.code()), (String::new(), 0), "{}", found.stderr());
     // Who has no key finds it all the same.
