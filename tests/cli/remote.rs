@@ -1,9 +1,9 @@
 //! Stores that many machines share: two caches with one checkout each are two machines.
 
-use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::world::{Session, World, eventually};
@@ -11,7 +11,7 @@ use crate::world::{Session, World, eventually};
 /// Two machines, `one` and `other`, that share a store.
 pub struct Team {
     pub world: World,
-    url: RefCell<String>,
+    url: Mutex<String>,
 }
 
 pub const TEAM: &str = "access = \"read-write\"\nupload = [\"*\"]\n";
@@ -20,7 +20,7 @@ impl Team {
     /// With these settings of the store.
     pub fn with(settings: &str) -> Team {
         let world = World::new();
-        let url = RefCell::new(format!("file://{}", world.root().join("store").display()));
+        let url = Mutex::new(format!("file://{}", world.root().join("store").display()));
         let team = Team { world, url };
         fs::create_dir(team.store()).unwrap();
         let keys = team.world.home().join(".config/fleche");
@@ -42,12 +42,12 @@ impl Team {
 
     /// From now on the store is somewhere else.
     pub fn moved_to(&self, url: &str, settings: &str) {
-        *self.url.borrow_mut() = url.to_owned();
+        *self.url.lock().unwrap() = url.to_owned();
         self.configure(&format!("signing-key = \"ci.key\"\ntrusted-keys = [\"ci.pub\"]\n{settings}"));
     }
 
     pub fn configure(&self, settings: &str) {
-        let text = format!("[caches.team]\nurl = \"{}\"\n{settings}", self.url.borrow());
+        let text = format!("[caches.team]\nurl = \"{}\"\n{settings}", self.url.lock().unwrap());
         self.world.write(self.world.home().join(".config/fleche/config.toml"), text);
     }
 

@@ -53,12 +53,17 @@ impl Nginx {
         self.port
     }
 
+    /// What it has written down of its answers.
+    pub fn answered(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
     /// Since the last time it was asked for just these, as `GET 200`. It writes down what it has answered a little later.
     #[track_caller]
     pub fn has_answered(&self, expected: &[&str]) {
         let mut text = String::new();
         eventually("the server has written down what it answered", || {
-            text = fs::read_to_string(&self.log).unwrap();
+            text = self.answered();
             text.lines().count() >= expected.len()
         });
         assert_eq!(text.lines().collect::<Vec<_>>(), expected);

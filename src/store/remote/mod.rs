@@ -255,7 +255,7 @@ impl Tier {
         let mut value = unpacked(packed, content.length.saturating_add(1))?;
         let mut spool = store.spool(content.length);
         let mut chunk = Vec::new();
-        let mut got = 0;
+        let (mut got, since) = (0, clock::monotonic());
         let slow = |why| match pace.failure(why) {
             Failure::Unreachable(why) => damaged(io::Error::other(why)),
             slow => slow,
@@ -266,7 +266,7 @@ impl Tier {
                 break;
             }
             got += length;
-            pace.check(got, content.length)?;
+            pace.check(got, content.length, since)?;
             chunk = spool.accept(chunk);
             chunk.clear();
         }

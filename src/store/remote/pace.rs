@@ -19,7 +19,6 @@ const SLOWEST: u64 = 16 << 10;
 /// Time that may be waited.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    begun: u64,
     end: u64,
 }
 
@@ -27,18 +26,17 @@ impl Pace {
     /// For what took `wall` nanoseconds to make, waited for since `begun` by the clock that only goes forward.
     pub fn of(wall: u64, begun: u64) -> Pace {
         let worth = (wall / 100).saturating_mul(PART).max(LEAST);
-        Pace { begun, end: begun.saturating_add(worth) }
+        Pace { end: begun.saturating_add(worth) }
     }
 
     /// For what takes as long as it takes.
     pub fn none() -> Pace {
-        Pace { begun: 0, end: u64::MAX }
+        Pace { end: u64::MAX }
     }
 
     /// Since now, at most so long.
     pub fn within(time: Duration) -> Pace {
-        let begun = clock::monotonic();
-        Pace { begun, end: begun.saturating_add(clock::nanoseconds(time)) }
+        Pace { end: clock::monotonic().saturating_add(clock::nanoseconds(time)) }
     }
 
     /// When it is over, by the clock that only goes forward.
@@ -55,13 +53,13 @@ impl Pace {
         clock::monotonic() >= self.end
     }
 
-    /// Whether it will be in time, when `got` of `all` bytes have come.
+    /// Whether it will be in time, when `got` of `all` bytes have come since `since`.
     ///
     /// # Errors
     ///
     /// [`Failure::Slow`] where it will not.
-    pub fn check(&self, got: u64, all: u64) -> Result<(), Failure> {
-        self.check_at(got, all, clock::monotonic())
+    pub fn check(&self, got: u64, all: u64, since: u64) -> Result<(), Failure> {
+        self.check_at(got, all, since, clock::monotonic())
     }
 
     /// `inner`, as long as it comes fast enough: so many bytes of it, or nobody knows how many.
@@ -75,12 +73,12 @@ impl Pace {
         if is_ours || self.is_over() { Failure::Slow } else { Failure::of_reading(why) }
     }
 
-    fn check_at(&self, got: u64, all: u64, now: u64) -> Result<(), Failure> {
-        let taken = now.saturating_sub(self.begun);
-        let whole = u128::from(taken) * u128::from(all) / u128::from(got.max(1));
-        let is_hopeless =
-            self.is_bounded() && taken >= WARM_UP && whole > u128::from(self.end.saturating_sub(self.begun));
-        if is_hopeless && got < all { Err(Failure::Slow) } else { Ok(()) }
+    fn check_at(&self, got: u64, all: u64, since: u64, now: u64) -> Result<(), Failure> {
+        // What was waited for before the first byte says nothing of how fast the others come.
+        let taken = now.saturating_sub(since);
+        let left = u128::from(taken) * u128::from(all.saturating_sub(got)) / u128::from(got.max(1));
+        let is_hopeless = taken >= WARM_UP && got < all && left > u128::from(self.end.saturating_sub(now));
+        if self.is_bounded() && is_hopeless { Err(Failure::Slow) } else { Ok(()) }
     }
 }
 
@@ -98,7 +96,7 @@ impl<R: Read> Read for Paced<R> {
         let read = self.inner.read(buffer)?;
         self.got += read as u64;
         let hopeless = match self.all {
-            Some(all) => self.pace.check(self.got, all).is_err(),
+            Some(all) => self.pace.check(self.got, all, self.begun).is_err(),
             // A moment's worth may be missing.
             None => {
                 let seconds = clock::monotonic().saturating_sub(self.begun) / 1_000_000_000;
@@ -131,18 +129,20 @@ mod tests {
     fn what_would_take_longer_than_it_is_worth_is_given_up() {
         let pace = Pace::of(10 * SECOND, 100);
         assert_eq!(pace.end(), 100 + 8 * SECOND);
-        let after = |seconds: u64, got| pace.check_at(got, 1000, 100 + seconds * SECOND);
+        let after = |seconds: u64, got| pace.check_at(got, 1000, 100, 100 + seconds * SECOND);
         assert_eq!(after(0, 0), Ok(()));
         assert_eq!(after(1, 125), Ok(()));
         assert_eq!(after(1, 124), Err(Failure::Slow));
         assert_eq!(after(7, 1000), Ok(()));
         // A whole object is not thrown away.
         assert_eq!(after(9, 1000), Ok(()));
+        // Who had to wait for the first byte does not conclude that all come as slowly.
+        assert_eq!(pace.check_at(1, 1000, 100 + 4 * SECOND, 100 + 4 * SECOND + SECOND / 5), Ok(()));
     }
 
     #[test]
     fn what_takes_no_time_is_waited_for_a_moment() {
         assert_eq!(Pace::of(5, 0).end(), SECOND);
-        assert_eq!(Pace::none().check(0, u64::MAX), Ok(()));
+        assert_eq!(Pace::none().check(0, u64::MAX, 0), Ok(()));
     }
 }
