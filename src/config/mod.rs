@@ -3,8 +3,8 @@
 //! A flag outranks a variable, which outranks the rule that matches the command, which outranks `[defaults]`; of files the
 //! nearest outranks the others, key by key. What makes no sense in any of them is an error, never passed over.
 
-mod bucket;
 mod discovery;
+mod elsewhere;
 mod environment;
 mod file;
 #[cfg(fuzzing)]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::model::{Cache, CacheAccess, CacheLimits, KeySource, Matching, Member, Reason, Remote, Sharing};
 
-use super::bucket::bucket;
+use super::elsewhere::{bucket, certificates};
 use super::environment;
 use super::file::{File, Setting};
 use super::kind::{BUCKET, parse_room};
@@ -182,6 +182,7 @@ impl Settings {
         let bucket = || Box::new(bucket(text("endpoint"), text("region"), text("profile")));
         Remote {
             name: name.to_owned(),
+            certificates: certificates(&url),
             url,
             helper: text("credential-helper"),
             bucket: is_bucket.then(bucket),

@@ -60,6 +60,8 @@ pub struct Remote {
     pub upload: Vec<Matching>,
     /// A program that tells what to send along, by the protocol of Bazel's credential helpers.
     pub helper: Option<String>,
+    /// The file with whom to believe who says that he is its server; the system's own where there is none.
+    pub certificates: Option<PathBuf>,
     /// Where it is and who may use it, if it is a bucket.
     pub bucket: Option<Box<Bucket>>,
 }

@@ -115,6 +115,7 @@ pub(super) mod tests {
             signing: None,
             upload: Vec::new(),
             helper: None,
+            certificates: None,
             bucket: None,
         }
     }

@@ -101,6 +101,54 @@ fn a_web_server_is_tried_and_what_it_cannot_do_is_said() {
     assert!(code == 2 && told.contains("a web server cannot tell what it has"), "{told}");
 }
 
+/// A certificate of its own making and its key, for `localhost`; none where nobody can make one.
+fn certificate(team: &Team) -> Option<[String; 2]> {
+    let line = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out certificate -days 2 -subj /CN=localhost \
+                -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE";
+    match team.world.shell(line).run().code() {
+        0 => Some(["certificate", "key"].map(|name| team.world.path(name).display().to_string())),
+        _ => {
+            println!("skipped: no openssl on this machine");
+            None
+        }
+    }
+}
+
+#[test]
+fn a_server_is_believed_if_its_certificate_is_and_leads_nowhere_else() {
+    let team = Team::with(TEAM);
+    let Some([certificate, key]) = certificate(&team) else { return };
+    let root = team.store().display().to_string();
+    let settings = format!(
+        "ssl_certificate {certificate};\nssl_certificate_key {key};\nlocation / {{\nroot {root};\ndav_methods PUT DELETE;\n\
+         create_full_put_path on;\n}}\nlocation /away/ {{\nreturn 307 http://localhost:1$request_uri;\n}}"
+    );
+    let Some(server) = Nginx::with(&team.world.root().join("nginx"), &settings) else { return };
+    let url = format!("https://localhost:{}", server.port());
+    let check = |url: &str, certificates: &str| {
+        team.moved_to(url, TEAM);
+        let outcome = team.on("one", &["remote", "check"]).env("SSL_CERT_FILE", certificates).run();
+        (outcome.code(), outcome.stderr())
+    };
+    assert_eq!(check(&url, &certificate), (0, String::new()));
+    for nobody in [&key, "/dev/null"] {
+        let (code, told) = check(&url, nobody);
+        assert!(code == 2 && told.contains("certificate"), "{told}");
+    }
+    let (code, told) = check(&url.replace("localhost", "127.0.0.1"), &certificate);
+    assert!(code == 2 && told.contains("certificate"), "{told}");
+    let (code, told) = check(&format!("{url}/away"), &certificate);
+    assert!(code == 2 && told.contains("it leads where others could listen"), "{told}");
+    team.moved_to(&url, TEAM);
+    team.write("in", "text\n");
+    let words = ["run", "-v", "-i", "in", "--", "cat", "in"];
+    team.on("one", &words).env("SSL_CERT_FILE", &certificate).run();
+    team.is_sent("one");
+    // That variable counts: it may change what a command does.
+    let told = team.on("other", &words).env("SSL_CERT_FILE", &certificate).run().stderr();
+    assert!(told.starts_with("fleche: hit "), "{told}");
+}
+
 #[test]
 fn whatever_is_on_the_way_the_command_does_what_it_does_bare() {
     let Some((team, server)) = team() else { return };

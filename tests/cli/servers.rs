@@ -142,13 +142,14 @@ fn on_a_free_port(command: impl Fn(u16) -> Command) -> (Child, u16) {
 
 fn text(place: &Path, port: u16, settings: &str) -> String {
     let place = place.display();
+    let secret = if settings.contains("ssl_certificate") { " ssl" } else { "" };
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {place}/{kind};"))
         .join("\n");
     format!(
         "daemon off;\nmaster_process off;\npid {place}/pid;\nevents {{}}\nhttp {{\n{temporary}\n\
          log_format short '$request_method $status';\naccess_log {place}/access.log short;\n\
-         server {{\nlisten 127.0.0.1:{port};\n{settings}\n}}\n}}\n"
+         server {{\nlisten 127.0.0.1:{port}{secret};\n{settings}\n}}\n}}\n"
     )
 }
 

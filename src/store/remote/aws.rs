@@ -8,7 +8,6 @@ use rusty_s3::Credentials;
 use serde_json::Value;
 
 use super::Failure;
-use super::engine::Patience;
 use super::http::{Client, Headers, within};
 use crate::model::{self, Container, WebIdentity};
 use crate::sys::process;
@@ -53,7 +52,8 @@ impl Profile {
     }
 }
 
-/// With whose rights a bucket is used; none where everybody may use it.
+/// With whose rights a bucket is used; none where everybody may use it. Servers that have to be asked for them are asked by way
+/// of `client`.
 ///
 /// # Errors
 ///
@@ -62,13 +62,13 @@ pub fn credentials(
     bucket: &model::Bucket,
     profile: &Profile,
     region: &str,
-    patience: Patience,
+    client: &dyn Fn(&str) -> Client,
 ) -> Result<Option<Credentials>, Failure> {
     if let Some(found) = &bucket.credentials {
         return Ok(Some(made(&found.id, &found.secret, found.token.clone())));
     }
     if let Some(identity) = &bucket.web_identity {
-        return exchanged(identity, &bucket.tokens, region, patience).map(Some);
+        return exchanged(identity, &bucket.tokens, region, client).map(Some);
     }
     if let (Some(id), Some(secret)) = (profile.setting("aws_access_key_id"), profile.setting("aws_secret_access_key")) {
         let token = profile.setting("aws_session_token").map(str::to_owned);
@@ -83,7 +83,7 @@ pub fn credentials(
     if let (Some(token), Some(role)) = (profile.setting("web_identity_token_file"), profile.setting("role_arn")) {
         let session = profile.setting("role_session_name").unwrap_or("fleche").to_owned();
         let identity = WebIdentity { token: token.into(), role: role.to_owned(), session };
-        return exchanged(&identity, &bucket.tokens, region, patience).map(Some);
+        return exchanged(&identity, &bucket.tokens, region, client).map(Some);
     }
     if ["role_arn", "sso_session", "sso_start_url"].iter().any(|name| profile.setting(name).is_some()) {
         let program = format!("credential_process = aws configure export-credentials --profile {}", profile.name);
@@ -92,7 +92,7 @@ pub fn credentials(
             profile.name
         )));
     }
-    bucket.container.as_ref().map(|container| of_container(container, patience)).transpose()
+    bucket.container.as_ref().map(|container| of_container(container, client)).transpose()
 }
 
 fn made(id: &str, secret: &str, token: Option<String>) -> Credentials {
@@ -117,7 +117,7 @@ fn exchanged(
     identity: &WebIdentity,
     server: &Option<String>,
     region: &str,
-    patience: Patience,
+    client: &dyn Fn(&str) -> Client,
 ) -> Result<Credentials, Failure> {
     let proof = secret_in(&identity.token)?;
     let server = server.clone().unwrap_or_else(|| format!("https://sts.{region}.amazonaws.com"));
@@ -128,7 +128,7 @@ fn exchanged(
         ("RoleSessionName", &identity.session),
         ("WebIdentityToken", &proof),
     ];
-    let answer = Client::new(&server, patience).form(&format!("{}/", server.trim_end_matches('/')), &form);
+    let answer = client(&server).form(&format!("{}/", server.trim_end_matches('/')), &form);
     let answer = answer.map_err(|why| match why {
         Failure::Refused(why) => Failure::Denied(format!("no credentials for `{}`: {why}", identity.role)),
         why => why,
@@ -139,14 +139,14 @@ fn exchanged(
     }
 }
 
-fn of_container(container: &Container, patience: Patience) -> Result<Credentials, Failure> {
+fn of_container(container: &Container, client: &dyn Fn(&str) -> Client) -> Result<Credentials, Failure> {
     let token = match &container.token {
         None => None,
         Some(Ok(token)) => Some(token.clone()),
         Some(Err(path)) => Some(secret_in(path)?),
     };
     let headers: Headers = token.map(|token| ("authorization".to_owned(), token)).into_iter().collect();
-    let answer = Client::new(&container.url, patience).text(&container.url, &headers)?;
+    let answer = client(&container.url).text(&container.url, &headers)?;
     told(answer.as_bytes(), "Token")
 }
 

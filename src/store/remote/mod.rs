@@ -392,11 +392,9 @@ fn engine_of(remote: &model::Remote, patience: Patience) -> Result<Box<dyn Engin
     match url.split_once("://") {
         Some(("file", folder)) => Ok(Box::new(Mount::new(Path::new(folder)))),
         #[cfg(feature = "http")]
-        Some(("http" | "https", _)) => Ok(Box::new(http::Http::new(url, remote.helper.as_ref(), patience))),
+        Some(("http" | "https", _)) => Ok(Box::new(http::Http::new(remote, patience))),
         #[cfg(feature = "s3")]
-        Some(("s3", place)) => {
-            Ok(Box::new(s3::S3::new(place, remote.bucket.as_deref().unwrap_or(&model::Bucket::default()), patience)?))
-        }
+        Some(("s3", place)) => Ok(Box::new(s3::S3::new(place, remote, patience)?)),
         #[cfg(not(feature = "http"))]
         Some(("http" | "https", _)) => Err(without("http", url, patience)),
         #[cfg(not(feature = "s3"))]

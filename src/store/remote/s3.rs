@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::io::Read;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -24,6 +25,8 @@ const REGION: &str = "us-east-1";
 /// A bucket.
 pub struct S3 {
     client: Client,
+    /// Whom the servers of credentials are compared with as well.
+    trusted: Option<PathBuf>,
     patience: Patience,
     name: String,
     prefix: String,
@@ -44,18 +47,24 @@ impl S3 {
     /// # Errors
     ///
     /// Where that names none.
-    pub fn new(place: &str, settings: &model::Bucket, patience: Patience) -> Result<S3, Error> {
+    pub fn new(place: &str, remote: &model::Remote, patience: Patience) -> Result<S3, Error> {
+        let settings = remote.bucket.as_deref().cloned().unwrap_or_default();
         let (name, prefix) = place.split_once('/').unwrap_or((place, ""));
         if name.is_empty() {
             return Err(Error::usage("`s3://` names no bucket").hint("url = \"s3://BUCKET/PREFIX\""));
         }
         let prefix = prefix.trim_matches('/');
         Ok(S3 {
-            client: Client::new(settings.endpoint.as_deref().unwrap_or("https:"), patience),
+            client: Client::new(
+                settings.endpoint.as_deref().unwrap_or("https:"),
+                remote.certificates.as_deref(),
+                patience,
+            ),
+            trusted: remote.certificates.clone(),
             patience,
             name: name.to_owned(),
             prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
-            settings: settings.clone(),
+            settings,
             opened: OnceCell::new(),
         })
     }
@@ -76,7 +85,8 @@ impl S3 {
         };
         let wrong = |why: &dyn std::fmt::Display| Failure::Refused(format!("`{endpoint}` is no server: {why}"));
         let url = endpoint.parse().map_err(|why| wrong(&why))?;
-        let credentials = aws::credentials(&self.settings, &profile, &region, self.patience)?;
+        let client = |url: &str| Client::new(url, self.trusted.as_deref(), self.patience);
+        let credentials = aws::credentials(&self.settings, &profile, &region, &client)?;
         let bucket = Bucket::new(url, style, self.name.clone(), region).map_err(|why| wrong(&format!("{why:?}")))?;
         Ok(self.opened.get_or_init(|| Opened { bucket, credentials }))
     }

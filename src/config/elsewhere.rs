@@ -1,12 +1,20 @@
-//! What the environment says about buckets, under the names that AWS's own programs read.
+//! What the environment says about stores beyond this machine, under the names that others read as well: AWS's own programs,
+//! OpenSSL.
 
 use std::path::PathBuf;
 
 use super::environment::{below_home, variable};
+use super::kind::BUCKET;
 use crate::model::{Bucket, Container, Credentials, Profile, WebIdentity};
 
 /// Where containers of Amazon's ask for what is named without a server.
 const CONTAINERS: &str = "http://169.254.170.2";
+
+/// The file of whom to believe, where one is named: `SSL_CERT_FILE`, and before it for buckets `AWS_CA_BUNDLE`.
+pub fn certificates(url: &str) -> Option<PathBuf> {
+    let of_buckets = variable("AWS_CA_BUNDLE").filter(|_| url.starts_with(BUCKET));
+    of_buckets.or_else(|| variable("SSL_CERT_FILE")).map(PathBuf::from)
+}
 
 /// A bucket with these settings; what they do not say the environment does. What lies in files is left to who needs it.
 pub fn bucket(endpoint: Option<String>, region: Option<String>, profile: Option<String>) -> Bucket {
