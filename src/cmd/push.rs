@@ -46,7 +46,7 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let mut all = Ok(());
     for remote in &remotes {
         keys.iter().for_each(|key| store.leave_for(remote, key));
-        let sent = push(remote, &store, args.wait, &|| end.is_some_and(|end| clock::monotonic() >= end), talk);
+        let sent = push(remote, &store, args.wait, end, talk);
         match (&all, sent) {
             (Ok(()), sent) => all = sent,
             (Err(_), Err(another)) => talk.error(&another),
@@ -56,7 +56,8 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     all
 }
 
-fn push(remote: &Remote, store: &Store, wait: bool, is_late: &dyn Fn() -> bool, talk: &Talk) -> Result<()> {
+fn push(remote: &Remote, store: &Store, wait: bool, end: Option<u64>, talk: &Talk) -> Result<()> {
+    let is_late = || end.is_some_and(|end| clock::monotonic() >= end);
     let mut kept = 0_u64;
     let mut tell = |key: &Key, shared: &Attempt| {
         let short = key.0.short();
@@ -67,6 +68,7 @@ fn push(remote: &Remote, store: &Store, wait: bool, is_late: &dyn Fn() -> bool, 
                 talk.warn(&format!("{short} stays here: no rule of `{}` allows it", remote.name));
             }
             Ok(Shared::Gone) => talk.detail(&format!("{short} is gone")),
+            Err(_) if is_late() => {}
             Err(why) => {
                 kept += 1;
                 talk.warn(&format!("{short} stays here: {why}"));
@@ -76,7 +78,7 @@ fn push(remote: &Remote, store: &Store, wait: bool, is_late: &dyn Fn() -> bool, 
     };
     let breaker = store.breaker_anyway(remote, Road::Send);
     loop {
-        match engine::send(remote, store, &breaker, Errand::Asked, &mut tell)? {
+        match engine::send(remote, store, &breaker, Errand::Asked, end, &mut tell)? {
             Sent::All => break,
             Sent::ByAnother if !wait => {
                 talk.detail(&format!("another process puts calls into `{}`", remote.name));

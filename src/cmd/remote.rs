@@ -11,7 +11,7 @@ use clap::{Subcommand, ValueHint};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::model::CacheAccess;
-use crate::store::{self, Patience, SigningKey, Tier};
+use crate::store::{self, Patience, Road, SigningKey, Tier};
 use crate::sys::clock;
 use crate::ui::{self, Talk};
 
@@ -137,6 +137,12 @@ fn gc(name: Option<&str>, older_than: Duration, dry_run: bool, talk: &Talk) -> R
 fn check(name: Option<&str>) -> Result<()> {
     for remote in config::remotes(name, "CACHE")? {
         Tier::open(&remote, Patience::LONG)?.check()?;
+        // Nobody has a reason to leave it alone any more.
+        if let Ok(store) = super::store_to_change() {
+            let roads = [Road::Ask, Road::Send];
+            let roads = if remote.access == CacheAccess::ReadOnly { &roads[..1] } else { &roads };
+            roads.iter().for_each(|road| store.breaker_anyway(&remote, *road).worked(&store));
+        }
         let may = match remote.access {
             CacheAccess::ReadOnly => "read",
             CacheAccess::ReadWrite if remote.upload.is_empty() => "read and written, but `upload` names no command",

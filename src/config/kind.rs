@@ -105,6 +105,9 @@ impl Kind {
                 let Some(rest) = schemes.iter().find_map(|scheme| url.strip_prefix(scheme)) else {
                     return Err(wrong());
                 };
+                if rest.contains(['?', '#']) {
+                    return Err(complaint(given, "holds `?` or `#`, behind which no path goes on"));
+                }
                 match rest.split('/').next().is_some_and(|host| host.contains('@')) {
                     false => Ok(json!(url)),
                     true => Err(Complaint {

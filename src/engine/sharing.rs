@@ -20,6 +20,8 @@ use super::lookup::{Keys, Sought};
 use super::transfer::{packed, settled};
 use super::{Mode, Told};
 
+/// Nobody sends for longer than this at once, in nanoseconds: ten hours.
+const LONGEST_ERRAND: u64 = 36_000_000_000_000;
 /// A process that sends what nobody waits for waits for less than this first, in nanoseconds.
 const LONGEST_PAUSE: u64 = 200_000_000;
 
@@ -112,7 +114,7 @@ impl super::Run<'_> {
             let Ok(own) = store.reopened() else { return };
             for remote in due {
                 if let Ok(breaker) = own.breaker(remote, Road::Send) {
-                    let _ = send(remote, &own, &breaker, Errand::Behind, &mut |_, _| ControlFlow::Continue(()));
+                    let _ = send(remote, &own, &breaker, Errand::Behind, None, &mut |_, _| ControlFlow::Continue(()));
                 }
             }
         });
@@ -173,7 +175,8 @@ fn publish(key: &Key, store: &Store, tier: &Tier, remote: &Remote, signing: &Sig
     tier.publish(&parcel, &at, store, signing).map(|()| Shared::Published)
 }
 
-/// Puts there what was left for a store beyond this machine, unless another process is at it, until `tell` has heard enough.
+/// Puts there what was left for a store beyond this machine, unless another process is at it, until `tell` has heard enough, and
+/// not beyond `end` of the clock that only goes forward.
 ///
 /// # Errors
 ///
@@ -184,10 +187,13 @@ pub fn send(
     store: &Store,
     breaker: &Breaker,
     errand: Errand,
+    end: Option<u64>,
     tell: &mut dyn FnMut(&Key, &Attempt) -> ControlFlow<()>,
 ) -> Result<Sent> {
     let tier = Tier::open(remote, Patience::LONG)?;
     let signing = tier.signing_key()?;
+    // One that never ends would keep all others from sending.
+    tier.until(end.unwrap_or_else(|| clock::monotonic().saturating_add(LONGEST_ERRAND)));
     let cannot = |failure: &Failure| {
         Error::failure(format!("cannot put calls into the cache `{}`", remote.name)).because(failure.to_string())
     };
@@ -207,11 +213,14 @@ pub fn send(
             let published = publish(&waiting.key, store, &tier, remote, &signing);
             let heard = tell(&waiting.key, &published);
             match &published {
+                // Who is out of time says nothing of the store.
+                Err(_) if heard.is_break() => {}
                 Err(failure) => drop(breaker.failed(store, failure)),
                 Ok(Shared::Published) => breaker.worked(store),
                 Ok(Shared::Kept | Shared::Gone) => {}
             }
             match published {
+                Err(failure) if failure.is_of_the_store() && heard.is_break() => return Ok(Sent::InPart),
                 Err(failure) if failure.is_of_the_store() => return Err(cannot(&failure)),
                 // What is damaged here is of use to nobody, and what is refused once is refused again.
                 Ok(_) | Err(Failure::Here(Reason::Damaged(_)) | Failure::Refused(_)) => {

@@ -20,8 +20,12 @@ const FAILURES: u64 = 2;
 const FIRST: i64 = 30_000_000_000;
 /// For how long at most, in nanoseconds, unless the store asks for more.
 const LONGEST: i64 = 600_000_000_000;
+/// For how long whatever is said in the file, in nanoseconds.
+const MOST: i64 = 3_600_000_000_000;
 /// The part of that, in per cent, by which machines differ: they are not to come back all at once.
 const SPREAD: i64 = 20;
+/// No reason is longer, in characters.
+const LONGEST_REASON: usize = 200;
 /// No state is longer, in bytes.
 const LARGEST: usize = 4096;
 
@@ -67,7 +71,7 @@ struct State {
 impl State {
     fn is_open(&self, now: i64) -> bool {
         // A clock that was set back does not keep it open.
-        self.until > now && self.at <= now
+        self.until.min(self.at.saturating_add(MOST)) > now && self.at <= now
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -96,11 +100,18 @@ impl State {
         let is_old = now.saturating_sub(self.at) > LONGEST.max(self.until.saturating_sub(self.at)) + LONGEST;
         let before = if is_old { 0 } else { self.failures };
         let counts = matches!(failure, Failure::Denied(_) | Failure::Busy(..));
-        let failures = if counts { (before + 1).max(FAILURES) } else { before + 1 };
+        let more = before.saturating_add(1);
+        let failures = if counts { more.max(FAILURES) } else { more };
         let times = failures.saturating_sub(FAILURES).min(10);
         let time = if failures < FAILURES { 0 } else { spread((FIRST << times).min(LONGEST), now).max(asked_for) };
         let denied = self.denied || matches!(failure, Failure::Denied(_));
-        State { failures, at: now, until: now.saturating_add(time), denied, why: failure.to_string() }
+        State {
+            failures,
+            at: now,
+            until: now.saturating_add(time),
+            denied,
+            why: failure.to_string().chars().take(LONGEST_REASON).collect(),
+        }
     }
 }
 
@@ -128,7 +139,7 @@ impl Store {
             return Ok(breaker);
         }
         if was.is_open(now) {
-            let left = Duration::from_nanos(was.until.abs_diff(now));
+            let left = Duration::from_nanos(was.until.min(was.at.saturating_add(MOST)).abs_diff(now));
             return Err(Open { why: was.why.clone(), left });
         }
         match self.probe(&breaker.name) {
@@ -178,6 +189,10 @@ impl Breaker {
     }
 
     fn failed_at(&self, store: &Store, failure: &Failure, now: i64) -> bool {
+        // Who answers something of no use works.
+        if matches!(failure, Failure::Wrong(_) | Failure::Refused(_) | Failure::Slow) {
+            self.worked(store);
+        }
         // Others who failed at the same time have counted for all.
         let state = store.state(&self.name);
         if !failure.is_of_the_store() || state.is_open(now) {
@@ -274,6 +289,20 @@ mod tests {
             }
         }
         assert_eq!(left(&world, NOW), None);
+    }
+
+    #[test]
+    fn an_answer_of_no_use_closes_it_and_no_reason_is_too_long_to_be_kept() {
+        let world = World::new();
+        let long = Failure::Unreachable("x".repeat(10_000));
+        fails(&world, &long, NOW);
+        fails(&world, &long, NOW);
+        assert!(left(&world, NOW).is_some());
+        let later = NOW + 40 * SECOND;
+        assert_eq!(left(&world, later), None);
+        fails(&world, &Failure::Wrong(String::new()), later);
+        fails(&world, &broken(), later);
+        assert_eq!(left(&world, later), None, "one failure since it answered");
     }
 
     #[test]

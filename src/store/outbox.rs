@@ -95,7 +95,9 @@ fn entry_of(remote: &Remote, key: &Key) -> String {
 /// Where the entries of a store are. What was left for one must not be put into another that has its name in other settings:
 /// there another key signs, for another namespace.
 pub(super) fn folder_of(remote: &Remote) -> String {
-    let parts = [&remote.name, &remote.url, &remote.namespace].map(|part| format!("{} {part}", part.len()));
+    let nowhere = String::new();
+    let endpoint = remote.bucket.as_ref().and_then(|bucket| bucket.endpoint.as_ref()).unwrap_or(&nowhere);
+    let parts = [&remote.name, &remote.url, &remote.namespace, endpoint].map(|part| format!("{} {part}", part.len()));
     format!("{FOLDER}/{}", &Digest::of(parts.join(" ").as_bytes()).to_string()[..16])
 }
 

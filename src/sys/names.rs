@@ -20,6 +20,10 @@ use super::clock;
 const PORT: u16 = 53;
 /// No answer over UDP is longer, in bytes, where none was asked for that is.
 const LONGEST: usize = 512;
+/// After so many nanoseconds a question is asked once more.
+const AGAIN: u64 = 150_000_000;
+/// Addresses of one kind are waited for so many nanoseconds when those of the other are there.
+const MOMENT: u64 = 50_000_000;
 /// How many name servers are asked, and endings tried: as many as the C library does.
 const SERVERS: usize = 3;
 const ENDINGS: usize = 6;
@@ -137,15 +141,25 @@ fn ask(server: &SocketAddr, name: &str, end: u64) -> io::Result<Vec<IpAddr>> {
     }
     let mut answers = [const { None }; 2];
     let mut bytes = [0; LONGEST];
+    let (mut end, mut again) = (end, clock::monotonic() + AGAIN);
     loop {
-        let time = match Duration::from_nanos(end.saturating_sub(clock::monotonic())) {
-            Duration::ZERO => break,
+        let now = clock::monotonic();
+        let time = match Duration::from_nanos(end.min(again).saturating_sub(now)) {
+            Duration::ZERO if now >= end => break,
+            Duration::ZERO => {
+                // One question or answer may be lost.
+                again = u64::MAX;
+                for (kind, number) in questions {
+                    socket.send(&question(name, kind, number)?)?;
+                }
+                continue;
+            }
             time => time,
         };
         socket.set_read_timeout(Some(time))?;
         let length = match socket.recv(&mut bytes) {
             Ok(length) => length,
-            Err(why) if matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+            Err(why) if matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => continue,
             Err(why) if why.kind() == ErrorKind::Interrupted => continue,
             Err(why) => return Err(why),
         };
@@ -153,8 +167,11 @@ fn ask(server: &SocketAddr, name: &str, end: u64) -> io::Result<Vec<IpAddr>> {
             *answer = answer.take().or_else(|| answered(&bytes[..length], number));
         }
         match &answers {
-            // Those of IPv6 are not waited for.
-            [Some(Answer::Found(_)), _] | [Some(_), Some(_)] => break,
+            [Some(_), Some(_)] => break,
+            // The others are waited for a moment (RFC 8305, 3).
+            [Some(Answer::Found(_)), None] | [None, Some(Answer::Found(_))] => {
+                end = end.min(clock::monotonic() + MOMENT);
+            }
             _ => {}
         }
     }
@@ -164,7 +181,7 @@ fn ask(server: &SocketAddr, name: &str, end: u64) -> io::Result<Vec<IpAddr>> {
         Answer::Found(addresses) => Some(addresses),
         Answer::None | Answer::Unknown => None,
     });
-    match found.flatten().collect::<Vec<IpAddr>>() {
+    match ordered(found.flatten().collect()) {
         found if !found.is_empty() || are_known => Ok(found),
         _ if is_unknown => Err(io::Error::other("the name server does not know")),
         _ => Err(ErrorKind::TimedOut.into()),
@@ -195,6 +212,8 @@ fn answered(bytes: &[u8], number: u16) -> Option<Answer> {
     let found: Vec<IpAddr> = packet.answers.iter().filter_map(|record| address(&record.rdata)).collect();
     Some(match packet.rcode() {
         RCODE::NoError if !found.is_empty() => Answer::Found(found),
+        // All that it says does not fit: it says nothing.
+        RCODE::NoError if packet.has_flags(PacketFlag::TRUNCATION) => Answer::Unknown,
         RCODE::NoError | RCODE::NameError => Answer::None,
         _ => Answer::Unknown,
     })
@@ -318,7 +337,9 @@ mod tests {
     fn what_is_no_answer_to_the_question_is_none() {
         let mut asked = Packet::new_query(7);
         assert_eq!(answered(&asked.build_bytes_vec().unwrap(), 7), None);
-        asked.set_flags(PacketFlag::RESPONSE);
+        asked.set_flags(PacketFlag::RESPONSE | PacketFlag::TRUNCATION);
+        assert_eq!(answered(&asked.build_bytes_vec().unwrap(), 7), Some(Answer::Unknown));
+        asked.remove_flags(PacketFlag::TRUNCATION);
         let bytes = asked.build_bytes_vec().unwrap();
         assert_eq!(answered(&bytes, 7), Some(Answer::None));
         assert_eq!(answered(&bytes, 8), None);

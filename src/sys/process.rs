@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, Resource, Signal, getpid, getppid, getrlimit, getuid, pidfd_open};
@@ -17,6 +17,8 @@ use rustix::process::{PidfdFlags, Resource, Signal, getpid, getppid, getrlimit, 
 use super::child::Status;
 use super::{clock, descriptor, entry, signal};
 
+/// How often it is looked whether a program has answered.
+const PAUSE: Duration = Duration::from_millis(1);
 /// Programs that are asked something answer at most so many bytes.
 const ANSWER: usize = 1 << 20;
 
@@ -86,36 +88,45 @@ pub fn ask(line: &str, input: &[u8], time: Duration) -> io::Result<Vec<u8>> {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", line]).stdin(question).stdout(Stdio::piped());
     die_with_parent(&mut command);
-    let mut child = command.spawn()?;
-    let answer = answer_of(&mut child, clock::monotonic().saturating_add(clock::nanoseconds(time)));
-    if answer.is_err() {
-        let _ = child.kill();
+    // Whatever it starts can be ended with it.
+    let mut child = command.process_group(0).spawn()?;
+    let end = clock::monotonic().saturating_add(clock::nanoseconds(time));
+    let answer = answer_of(&mut child, end);
+    if answer.is_err() && matches!(child.try_wait(), Ok(None)) {
+        // SAFETY: signals the group of a child that was not waited for, so that the number is its.
+        unsafe { libc::kill(-(child.id() as i32), libc::SIGKILL) };
+        let _ = child.wait();
     }
-    match (child.wait()?.success(), answer) {
-        (_, Err(why)) => Err(why),
-        (false, Ok(_)) => Err(io::Error::other("it failed")),
-        (true, Ok(answer)) => Ok(answer),
-    }
+    answer
 }
 
+/// What it has printed when it has ended, whoever of those that it started still could.
 fn answer_of(child: &mut std::process::Child, end: u64) -> io::Result<Vec<u8>> {
     let mut stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-    let mut answer = Vec::new();
+    rustix::io::ioctl_fionbio(&stdout, true)?;
+    let (mut answer, mut is_whole) = (Vec::new(), false);
     loop {
-        let left = end.saturating_sub(clock::monotonic());
-        let time = Timespec { tv_sec: (left / 1_000_000_000) as i64, tv_nsec: (left % 1_000_000_000) as i64 };
-        match poll(&mut [PollFd::new(&stdout, PollFlags::IN)], Some(&time)) {
-            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
-            Err(why) if why != Errno::INTR => return Err(why.into()),
-            _ => {}
-        }
+        let status = child.try_wait()?;
         let mut chunk = [0; 4096];
-        match stdout.read(&mut chunk)? {
-            0 => return Ok(answer),
-            read => answer.extend_from_slice(&chunk[..read]),
+        while !is_whole {
+            match stdout.read(&mut chunk) {
+                Ok(read) => {
+                    is_whole = read == 0;
+                    answer.extend_from_slice(&chunk[..read]);
+                }
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => break,
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+                Err(why) => return Err(why),
+            }
+            if answer.len() > ANSWER {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
         }
-        if answer.len() > ANSWER {
-            return Err(io::ErrorKind::FileTooLarge.into());
+        match status {
+            Some(status) if status.success() => return Ok(answer),
+            Some(_) => return Err(io::Error::other("it failed")),
+            None if clock::monotonic() >= end => return Err(io::ErrorKind::TimedOut.into()),
+            None => clock::pause(PAUSE),
         }
     }
 }
@@ -301,6 +312,9 @@ mod tests {
         assert_eq!(asked("exit 3", long), Err(io::ErrorKind::Other));
         assert_eq!(asked("yes", long), Err(io::ErrorKind::FileTooLarge));
         assert_eq!(asked("exec sleep 1000", Duration::from_millis(20)), Err(io::ErrorKind::TimedOut));
+        let brief = Duration::from_millis(50);
+        assert_eq!(asked("exec >&-; exec sleep 1000", brief), Err(io::ErrorKind::TimedOut), "nothing more to come");
+        assert_eq!(asked("sleep 2 & echo answer", long), Ok(b"answer\n".to_vec()), "somebody else lives on");
         for _ in 0..50 {
             assert_eq!(asked("exit 0", long), Ok(Vec::new()), "who does not read the question harms nobody");
         }

@@ -411,6 +411,7 @@ fn what_cannot_be_taken_out_of_the_outbox_is_not_sent_for_ever() {
     team.write("in", "text\n");
     team.on("one", &["run", "-i", "in", "--", "cat", "in"]).prints("text\n");
     team.is_sent("one");
+    team.world.is_alone();
     // Something stands where an object belongs, so that it cannot be put there.
     let object = &team.objects("a")[0];
     fs::remove_file(object).unwrap();
@@ -438,7 +439,7 @@ fn one_store_that_fails_is_told_by_the_status_whichever_it_is() {
     let cache = team.cache("one").display().to_string();
     let key = team.on("one", &["query"]).run().stdout();
     for order in ["away,team", "team,away"] {
-        let told = team.on("one", &["--cache", &format!("{cache},{order}"), "push", key.trim_end()]).run();
+        let told = team.on("one", &["--cache", &format!("{cache},{order}"), "push", "--wait", key.trim_end()]).run();
         assert_eq!(told.code(), 2, "{order}");
     }
     assert_eq!(team.objects("a").len(), 1);

@@ -50,6 +50,8 @@ fn what_a_watched_command_found_is_looked_for_behind_a_web_server() {
     server.has_answered(&["GET 404", "PUT 201", "GET 404", "PUT 201"]);
     assert_eq!(watched("other"), ("first\n".to_owned(), true));
     server.has_answered(&["GET 200", "GET 200"]);
+    let connections = team.world.read(team.world.root().join("nginx/connections.log"));
+    assert!(connections.ends_with("1\n2\n"), "the second one on the connection of the first: {connections}");
     team.write("in", "second\n");
     assert_eq!(watched("other"), ("second\n".to_owned(), false));
 }
@@ -198,6 +200,14 @@ fn whatever_is_on_the_way_the_command_does_what_it_does_bare() {
         answer("302 Found\r\nLocation: /elsewhere", ""),
         answer("302 Found\r\nLocation: http://127.0.0.1:1/v1", ""),
         answer("301 Moved\r\nLocation: malformed://", ""),
+        answer("302 Found\r\nLocation: ", ""),
+        Mood::Endless("HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned()),
+        Mood::Endless("HTTP/1.1 500 Sorry\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned()),
+        Mood::Endless("HTTP/1.1 302 Found\r\nLocation: /x\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned()),
+        Mood::Endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned()),
+        Mood::Says("HTTP/1.1 302 Found\r\nLocation: /x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n".to_owned()),
+        answer("405 Method Not Allowed", ""),
+        answer("503 Service Unavailable", &format!("<Error><Code>{}</Code></Error>", "x".repeat(9000))),
         answer("400 Bad Request", ""),
         answer("404 Not Found", &page),
         answer("429 Too Many Requests\r\nRetry-After: 1", ""),
@@ -232,6 +242,57 @@ fn whatever_is_on_the_way_the_command_does_what_it_does_bare() {
 }
 
 #[test]
+fn an_answer_that_leads_elsewhere_is_followed_without_telling_who_asks() {
+    let Some((team, server)) = team() else { return };
+    team.write("in", "text\n");
+    let words = ["run", "-v", "-i", "in", "--", "cat", "in"];
+    team.on("one", &words).run();
+    team.is_sent("one");
+    let [first, second] = [(); 2].map(|()| Proxy::start(server.port()));
+    let object = team.objects("a")[0].strip_prefix(team.store()).unwrap().display().to_string();
+    let leads = |line: &str| {
+        let place = format!("{}/{object}", second.url());
+        Mood::Says(format!("HTTP/1.1 {line}\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n"))
+    };
+    let answer = "{\"headers\": {\"Private-Token\": [\"canary\"], \"Authorization\": [\"canary\"]}}";
+    let helper = team.world.script("login", &format!("#!/bin/sh\necho '{answer}'\n"));
+    let settings = format!("credential-helper = \"{}\"\n{TEAM}", helper.display());
+    team.moved_to(&first.url(), &settings);
+    for line in ["302 Found", "307 Temporary Redirect"] {
+        first.is_now(leads(line));
+        let _ = fs::remove_dir_all(team.cache("other"));
+        let told = team.on("other", &words).run().stderr();
+        assert!(told.starts_with("fleche: hit "), "{told}");
+    }
+    let (told, passed_on) = (first.heard(), second.heard());
+    assert!(told.len() == 2 && told.iter().all(|head| head.matches("canary").count() == 2), "{told:?}");
+    assert!(passed_on.len() == 2 && passed_on.iter().all(|head| !head.contains("canary")), "{passed_on:?}");
+    // What is to be put there is not put anywhere else, nor taken for put there.
+    first.is_now(Mood::SaysToWriters(format!(
+        "HTTP/1.1 302 Found\r\nLocation: {}/x\r\nContent-Length: 0\r\n\r\n",
+        second.url()
+    )));
+    team.write("in", "more\n");
+    team.on("one", &words).run();
+    let pushed = team.on("one", &["push", "--wait"]).run();
+    assert!(pushed.code() == 2 && pushed.stderr().contains("it answers 302 Found"), "{}", pushed.stderr());
+    assert_eq!((second.heard().len(), team.objects("a").len()), (2, 1));
+    for line in ["405 Method Not Allowed", "400 Bad Request", "409 Conflict"] {
+        first.is_now(Mood::SaysToWriters(format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n")));
+        assert_eq!(team.on("one", &["push", "--wait"]).run().code(), 2);
+    }
+    first.is_now(Mood::Kind);
+    team.on("one", &["push", "--wait"]).ends(0, "", "");
+    assert_eq!(team.objects("a").len(), 2);
+    // One that is too large is too large whenever it is tried.
+    first.is_now(Mood::SaysToWriters("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n".to_owned()));
+    team.write("in", "large\n");
+    team.on("one", &words).run();
+    team.on("one", &["push", "--wait"]).run();
+    team.is_sent("one");
+}
+
+#[test]
 fn a_store_that_does_not_answer_is_left_alone_for_a_while() {
     let Some((team, server)) = team() else { return };
     let proxy = Proxy::start(server.port());
@@ -252,7 +313,7 @@ fn a_store_that_does_not_answer_is_left_alone_for_a_while() {
     assert!(told.contains("the cache `team` is of no use: it is left alone for "), "{told}");
     // Who asks for it is not kept from trying, and what was left waits for that.
     proxy.is_now(Mood::Kind);
-    team.on("one", &["push"]).ends(0, "", "");
+    team.on("one", &["push", "--wait"]).ends(0, "", "");
     assert_eq!(team.objects("a").len(), 41);
     team.on("one", &["run", "-i", "in", "--", "cat", "/dev/null", "in"]).run();
     team.is_sent("one");

@@ -91,10 +91,22 @@ fn credentials_are_found_where_aws_keeps_them() {
     let (code, told) = check(with_keys(on()).env("AWS_SECRET_ACCESS_KEY", "another one"));
     assert!(code == 2 && told.contains("403 Forbidden, SignatureDoesNotMatch"), "{told}");
     assert!(!told.contains("another one"), "{told}");
+    // A bucket that is not there is no empty one; this server does not know the difference.
+    let other = Proxy::start(server.port());
+    let body = "<Error><Code>NoSuchBucket</Code></Error>";
+    let length = body.len();
+    other.is_now(Mood::Says(format!("HTTP/1.1 404 Not Found\r\nContent-Length: {length}\r\n\r\n{body}")));
+    team.moved_to("s3://missing", &format!("endpoint = \"{}\"\n{TEAM}", other.url()));
+    let (code, told) = check(with_keys(on()));
+    assert!(code == 2 && told.contains("there is no such bucket"), "{told}");
+    team.moved_to("s3://calls/some/where", &format!("endpoint = \"{}\"\n{TEAM}", server.url()));
     // In files.
     let aws = team.world.home().join(".aws");
     let keys = format!("aws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
-    team.world.write(aws.join("credentials"), format!("# mine\n[default]\n{keys}[broken]\naws_access_key_id = x\n"));
+    team.world.write(
+        aws.join("credentials"),
+        format!("# mine\n[default]\n{keys}[other]\naws_secret_access_key = s\\x65c\"\n"),
+    );
     assert_eq!(check(on()), (0, String::new()));
     let answer = format!("{{\"Version\": 1, \"AccessKeyId\": \"{id}\", \"SecretAccessKey\": \"{secret}\"}}");
     let program = team.world.script("tell", &format!("#!/bin/sh\necho '{answer}'\n"));

@@ -148,7 +148,8 @@ fn text(place: &Path, port: u16, settings: &str) -> String {
         .join("\n");
     format!(
         "daemon off;\nmaster_process off;\npid {place}/pid;\nevents {{}}\nhttp {{\n{temporary}\n\
-         log_format short '$request_method $status';\naccess_log {place}/access.log short;\n\
+         log_format short '$request_method $status';\nlog_format long '$connection_requests';\n\
+         access_log {place}/connections.log long;\naccess_log {place}/access.log short;\n\
          server {{\nlisten 127.0.0.1:{port}{secret};\n{settings}\n}}\n}}\n"
     )
 }
@@ -171,8 +172,12 @@ pub enum Mood {
     CutAtHalf,
     /// It says this in its place.
     Says(String),
+    /// It says this, and goes on for ever, a byte at a time.
+    Endless(String),
     /// It sends what lies under another path.
     Instead(String),
+    /// It answers this to what would change something, and passes on the rest.
+    SaysToWriters(String),
 }
 
 /// A server between fleche and another one.
@@ -180,6 +185,7 @@ pub struct Proxy {
     place: SocketAddr,
     mood: Arc<Mutex<Mood>>,
     connections: Arc<AtomicUsize>,
+    heard: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
@@ -189,15 +195,18 @@ impl Proxy {
         let place = listener.local_addr().unwrap();
         let (mood, connections) = (Arc::new(Mutex::new(Mood::Kind)), Arc::new(AtomicUsize::new(0)));
         let (shared, counter) = (Arc::clone(&mood), Arc::clone(&connections));
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let ear = Arc::clone(&heard);
         // It ends with the test's process.
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 counter.fetch_add(1, Ordering::SeqCst);
                 let mood = shared.lock().unwrap().clone();
-                thread::spawn(move || drop(serve(stream, port, &mood)));
+                let ear = Arc::clone(&ear);
+                thread::spawn(move || drop(serve(stream, port, &mood, &ear)));
             }
         });
-        Proxy { place, mood, connections }
+        Proxy { place, mood, connections, heard }
     }
 
     pub fn url(&self) -> String {
@@ -208,6 +217,11 @@ impl Proxy {
         *self.mood.lock().unwrap() = mood;
     }
 
+    /// The heads of the requests that were answered.
+    pub fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().clone()
+    }
+
     /// How often somebody has connected.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
@@ -215,7 +229,7 @@ impl Proxy {
 }
 
 /// One request, and its answer.
-fn serve(mut stream: TcpStream, port: u16, mood: &Mood) -> io::Result<()> {
+fn serve(mut stream: TcpStream, port: u16, mood: &Mood, heard: &Mutex<Vec<String>>) -> io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let (mut head, mut length) = (String::new(), 0);
     loop {
@@ -237,8 +251,20 @@ fn serve(mut stream: TcpStream, port: u16, mood: &Mood) -> io::Result<()> {
         // Until the other side hangs up.
         return io::copy(&mut reader, &mut io::sink()).map(drop);
     }
+    if let Mood::Endless(answer) = mood {
+        stream.write_all(answer.as_bytes())?;
+        // Until the other side hangs up.
+        loop {
+            thread::park_timeout(std::time::Duration::from_millis(300));
+            stream.write_all(b"1\r\nx\r\n")?;
+        }
+    }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
+    if let (Mood::SaysToWriters(answer), false) = (mood, head.starts_with("GET ")) {
+        return stream.write_all(answer.as_bytes());
+    }
+    heard.lock().unwrap().push(head.clone());
     if let Mood::Says(answer) = mood {
         return stream.write_all(answer.as_bytes());
     }

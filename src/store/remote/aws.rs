@@ -1,9 +1,10 @@
 //! Who may use a bucket: the places where AWS's own programs look, in their order.
 
+use std::cell::OnceCell;
 use std::path::Path;
 use std::time::Duration;
 
-use ini::Ini;
+use ini::{Ini, ParseOption};
 use rusty_s3::Credentials;
 use serde_json::Value;
 
@@ -17,33 +18,43 @@ const PROGRAMS_TIME: Duration = Duration::from_secs(10);
 /// Nothing that proves who we are is longer, in bytes.
 const LONGEST: u64 = 64 << 10;
 
-/// What two files say under one name.
-pub struct Profile {
-    name: String,
-    files: [Ini; 2],
+/// What two files say under one name: read when it is needed.
+pub struct Profile<'a> {
+    settings: &'a model::Profile,
+    files: OnceCell<Result<[Ini; 2], Failure>>,
 }
 
-impl Profile {
-    /// Reads it. Where a file is missing, nothing is said in it.
-    ///
-    /// # Errors
-    ///
-    /// Where a file cannot be understood.
-    pub fn read(profile: &model::Profile) -> Result<Profile, Failure> {
-        let read = |path: &Path| {
-            let Ok(text) = std::fs::read_to_string(path) else { return Ok(Ini::new()) };
-            Ini::load_from_str(&text).map_err(|why| Failure::Denied(format!("`{}`: {why}", path.display())))
-        };
-        let [credentials, settings] = &profile.files;
-        let read = |path: &Option<_>| path.as_deref().map_or(Ok(Ini::new()), read);
-        Ok(Profile { name: profile.name.clone(), files: [read(credentials)?, read(settings)?] })
+impl Profile<'_> {
+    /// That of these settings.
+    pub fn of(settings: &model::Profile) -> Profile<'_> {
+        Profile { settings, files: OnceCell::new() }
+    }
+
+    /// Where a file is missing, nothing is said in it.
+    fn files(&self) -> &Result<[Ini; 2], Failure> {
+        self.files.get_or_init(|| {
+            let read = |path: &Path| {
+                let Ok(text) = std::fs::read_to_string(path) else { return Ok(Ini::new()) };
+                // As AWS's own programs read it: no character is special.
+                let plain = ParseOption { enabled_quote: false, enabled_escape: false, ..ParseOption::default() };
+                Ini::load_from_str_opt(&text, plain)
+                    .map_err(|why| Failure::Denied(format!("`{}`: {why}", path.display())))
+            };
+            let [credentials, settings] = &self.settings.files;
+            let read = |path: &Option<_>| path.as_deref().map_or(Ok(Ini::new()), read);
+            Ok([read(credentials)?, read(settings)?])
+        })
     }
 
     fn setting(&self, name: &str) -> Option<&str> {
-        let of_settings = if self.name == "default" { self.name.clone() } else { format!("profile {}", self.name) };
-        let [credentials, settings] = &self.files;
-        let found = credentials.get_from(Some(self.name.as_str()), name);
-        found.or_else(|| settings.get_from(Some(of_settings), name)).filter(|value| !value.is_empty())
+        let profile = &self.settings.name;
+        let [credentials, settings] = self.files().as_ref().ok()?;
+        let long = format!("profile {profile}");
+        let found = credentials.get_from(Some(profile.as_str()), name).or_else(|| settings.get_from(Some(long), name));
+        let is_usual = profile == "default";
+        found
+            .or_else(|| settings.get_from(Some("default"), name).filter(|_| is_usual))
+            .filter(|value| !value.is_empty())
     }
 
     /// Where the bucket is.
@@ -60,7 +71,7 @@ impl Profile {
 /// Where there are credentials that cannot be had.
 pub fn credentials(
     bucket: &model::Bucket,
-    profile: &Profile,
+    profile: &Profile<'_>,
     region: &str,
     client: &dyn Fn(&str) -> Client,
 ) -> Result<Option<Credentials>, Failure> {
@@ -69,6 +80,9 @@ pub fn credentials(
     }
     if let Some(identity) = &bucket.web_identity {
         return exchanged(identity, &bucket.tokens, region, client).map(Some);
+    }
+    if let Err(why) = profile.files() {
+        return Err(why.clone());
     }
     if let (Some(id), Some(secret)) = (profile.setting("aws_access_key_id"), profile.setting("aws_secret_access_key")) {
         let token = profile.setting("aws_session_token").map(str::to_owned);
@@ -86,10 +100,11 @@ pub fn credentials(
         return exchanged(&identity, &bucket.tokens, region, client).map(Some);
     }
     if ["role_arn", "sso_session", "sso_start_url"].iter().any(|name| profile.setting(name).is_some()) {
-        let program = format!("credential_process = aws configure export-credentials --profile {}", profile.name);
+        let program =
+            format!("credential_process = aws configure export-credentials --profile {}", profile.settings.name);
         return Err(Failure::Denied(format!(
             "the profile `{}` says how to get credentials, which the AWS CLI can do: {program}, under another name",
-            profile.name
+            profile.settings.name
         )));
     }
     bucket.container.as_ref().map(|container| of_container(container, client)).transpose()

@@ -19,23 +19,39 @@ use crate::sys::{clock, names, socket};
 
 /// When nothing is waited for any more, however much is still to come: nanoseconds of the clock that only goes forward.
 #[derive(Debug)]
-pub struct Deadline(AtomicU64);
+pub struct Deadline {
+    end: AtomicU64,
+    /// Of what nobody needs.
+    leftovers: AtomicU64,
+}
 
 impl Default for Deadline {
     fn default() -> Deadline {
-        Deadline(AtomicU64::new(u64::MAX))
+        Deadline { end: AtomicU64::new(u64::MAX), leftovers: AtomicU64::new(u64::MAX) }
     }
 }
 
 impl Deadline {
     /// Sets it anew, for what is under way as well.
     pub fn set(&self, end: u64) {
-        self.0.store(end, Ordering::Relaxed);
+        self.end.store(end, Ordering::Relaxed);
+    }
+
+    /// What comes now is waited for a moment only, until the next request.
+    pub fn leftovers(&self, moment: Duration) {
+        let end = clock::monotonic().saturating_add(clock::nanoseconds(moment));
+        self.leftovers.store(end, Ordering::Relaxed);
+    }
+
+    /// A request begins.
+    pub fn request(&self) {
+        self.leftovers.store(u64::MAX, Ordering::Relaxed);
     }
 
     /// What is left of a time until then; none where that is over.
     fn left_of(&self, timeout: &NextTimeout) -> Result<Duration, Error> {
-        let left = self.0.load(Ordering::Relaxed).saturating_sub(clock::monotonic());
+        let end = self.end.load(Ordering::Relaxed).min(self.leftovers.load(Ordering::Relaxed));
+        let left = end.saturating_sub(clock::monotonic());
         match Duration::from_nanos(left).min(*timeout.after) {
             Duration::ZERO => Err(Error::Timeout(timeout.reason)),
             left => Ok(left),

@@ -22,11 +22,15 @@ use crate::sys::{clock, process};
 
 /// Answers that lead elsewhere are followed so often.
 const REDIRECTS: u32 = 3;
-/// What an answer says beside an object is not read beyond so many bytes; a connection on which more comes is not used again.
+/// What an answer says beside an object is not read beyond so many bytes, nor for longer than a moment; a connection on which
+/// more comes is not used again.
 const BESIDE: u64 = 16 << 10;
+const MOMENT: Duration = Duration::from_millis(200);
 /// No text is longer, in bytes, that a server answers with.
 #[cfg(feature = "s3")]
 const LONGEST_TEXT: u64 = 4 << 20;
+/// A reason has at most so many characters.
+const LONGEST_REASON: usize = 200;
 /// How long a program may take to tell who we are.
 const HELPERS_TIME: Duration = Duration::from_secs(5);
 /// No store is left alone for longer at its own wish.
@@ -49,7 +53,7 @@ impl Client {
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .https_only(is_secret)
-            .max_redirects(REDIRECTS)
+            .max_redirects(0)
             .user_agent(concat!("fleche/", env!("CARGO_PKG_VERSION")))
             .timeout_resolve(Some(patience.connect))
             .timeout_connect(Some(patience.connect))
@@ -60,25 +64,34 @@ impl Client {
         if is_secret {
             config = config.tls_config(TlsConfig::builder().root_certs(roots(trusted)).build());
         }
+        if is_near(url) {
+            config = config.proxy(None);
+        }
         let deadline = Arc::new(Deadline::default());
         Client { agent: dial::agent(config.build(), &deadline), deadline }
     }
 
-    /// What lies there; none where nothing does.
+    /// What lies there; none where nothing does. An answer that leads elsewhere is followed a few times; `headers` are for this
+    /// server alone.
     ///
     /// # Errors
     ///
     /// Why that cannot be had.
     pub fn get(&self, url: &str, headers: &Headers) -> Result<Option<Box<dyn Read>>, Failure> {
-        let answer = with(self.agent.get(url), headers).call().map_err(|why| failed(&why))?;
-        match answer.status() {
-            StatusCode::OK => Ok(Some(Box::new(answer.into_body().into_reader()))),
-            StatusCode::NOT_FOUND | StatusCode::GONE => {
-                finish(answer);
-                Ok(None)
+        let mut place = url.to_owned();
+        for _ in 0..=REDIRECTS {
+            let is_here = origin(&place) == origin(url);
+            let headers = if is_here { headers } else { &Headers::new() };
+            self.deadline.request();
+            let answer = self.asked(with(self.agent.get(&place), headers).call())?;
+            match answer.status() {
+                StatusCode::OK => return Ok(Some(Box::new(answer.into_body().into_reader()))),
+                StatusCode::NOT_FOUND | StatusCode::GONE => return self.nothing(answer).map(|()| None),
+                status if status.is_redirection() => place = self.elsewhere(&place, answer)?,
+                _ => return Err(self.refused(answer)),
             }
-            _ => Err(refused(answer)),
         }
+        Err(Failure::Unreachable("it leads from one place to the next".to_owned()))
     }
 
     /// Puts something there.
@@ -87,6 +100,7 @@ impl Client {
     ///
     /// Why that cannot be done.
     pub fn put(&self, url: &str, headers: &Headers, body: Body) -> Result<(), Failure> {
+        self.deadline.request();
         let request = with(self.agent.put(url), headers).content_type("application/octet-stream");
         let answer = match body {
             Body::Bytes(bytes) => request.send(bytes),
@@ -95,22 +109,25 @@ impl Client {
                 request.header("content-length", length).send(SendBody::from_reader(file))
             }
         };
-        done(answer.map_err(|why| failed(&why))?)
+        let answer = self.asked(answer)?;
+        if answer.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            return Err(Failure::Refused(told(&answer)));
+        }
+        self.done(answer)
     }
 
     /// Takes away what lies there.
     ///
     /// # Errors
     ///
-    /// Why that cannot be done.
+    /// Why that cannot be done; [`Failure::Refused`] where the server never does.
     pub fn delete(&self, url: &str, headers: &Headers) -> Result<(), Failure> {
-        let answer = with(self.agent.delete(url), headers).call().map_err(|why| failed(&why))?;
+        self.deadline.request();
+        let answer = self.asked(with(self.agent.delete(url), headers).call())?;
         match answer.status() {
-            StatusCode::NOT_FOUND | StatusCode::GONE => {
-                finish(answer);
-                Ok(())
-            }
-            _ => done(answer),
+            StatusCode::NOT_FOUND | StatusCode::GONE => self.nothing(answer),
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Err(Failure::Refused(told(&answer))),
+            _ => self.done(answer),
         }
     }
 
@@ -121,7 +138,8 @@ impl Client {
     /// Why it cannot be had.
     #[cfg(feature = "s3")]
     pub fn text(&self, url: &str, headers: &Headers) -> Result<String, Failure> {
-        read(with(self.agent.get(url), headers).call())
+        self.deadline.request();
+        self.read(with(self.agent.get(url), headers).call())
     }
 
     /// What is answered to a form.
@@ -131,7 +149,89 @@ impl Client {
     /// Why there is no answer.
     #[cfg(feature = "s3")]
     pub fn form(&self, url: &str, form: &[(&str, &str)]) -> Result<String, Failure> {
-        read(self.agent.post(url).send_form(form.iter().copied()))
+        self.deadline.request();
+        self.read(self.agent.post(url).send_form(form.iter().copied()))
+    }
+
+    #[cfg(feature = "s3")]
+    fn read(&self, answer: Answered) -> Result<String, Failure> {
+        let mut answer = self.asked(answer)?;
+        match answer.status() {
+            StatusCode::OK => {
+                let body = answer.body_mut().with_config().limit(LONGEST_TEXT);
+                body.read_to_string().map_err(|why| failed(&why))
+            }
+            // Who asks for just this has asked for the wrong thing.
+            status => Err(match self.refused(answer) {
+                Failure::Unreachable(why) if status.is_client_error() => Failure::Refused(why),
+                failure => failure,
+            }),
+        }
+    }
+
+    fn asked(&self, answer: Answered) -> Result<Response<ureq::Body>, Failure> {
+        answer.map_err(|why| failed(&why))
+    }
+
+    /// Where an answer leads.
+    fn elsewhere(&self, from: &str, answer: Response<ureq::Body>) -> Result<String, Failure> {
+        let place = answer.headers().get("location").and_then(|place| place.to_str().ok()).unwrap_or_default();
+        let place = match (place.starts_with('/') && !place.starts_with("//"), origin(from)) {
+            (true, Some(origin)) => format!("{origin}{place}"),
+            _ => place.to_owned(),
+        };
+        let is_secret = from.starts_with("https://");
+        match (place.starts_with("https://"), place.starts_with("http://")) {
+            (true, _) => Ok(place),
+            (_, true) if !is_secret => Ok(place),
+            (_, true) => Err(Failure::Unreachable("it leads where others could listen".to_owned())),
+            _ => Err(Failure::Unreachable(told(&answer))),
+        }
+    }
+
+    fn done(&self, answer: Response<ureq::Body>) -> Result<(), Failure> {
+        match answer.status() {
+            StatusCode::OK | StatusCode::CREATED | StatusCode::ACCEPTED | StatusCode::NO_CONTENT => {
+                self.finish(answer);
+                Ok(())
+            }
+            _ => Err(self.refused(answer)),
+        }
+    }
+
+    /// There is nothing, unless there is no bucket either.
+    fn nothing(&self, answer: Response<ureq::Body>) -> Result<(), Failure> {
+        match code(&self.finish(answer)) {
+            Some("NoSuchBucket") => Err(Failure::Unreachable("there is no such bucket".to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads what else an answer says, so that its connection can be used once more; but nobody waits for it.
+    fn finish(&self, answer: Response<ureq::Body>) -> String {
+        self.deadline.leftovers(MOMENT);
+        let mut rest = Vec::new();
+        let _ = answer.into_body().into_reader().take(BESIDE).read_to_end(&mut rest);
+        String::from_utf8_lossy(&rest).into_owned()
+    }
+
+    /// What an answer means that is none of those hoped for.
+    fn refused(&self, answer: Response<ureq::Body>) -> Failure {
+        let (status, time, mut told) = (answer.status(), rest(&answer), told(&answer));
+        // As buckets put it, in XML.
+        if let Some(code) = code(&self.finish(answer)) {
+            told = format!("{told}, {code}");
+        }
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                Failure::Denied(told)
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => match time {
+                Some(time) => Failure::Busy(told, time),
+                None => Failure::Unreachable(told),
+            },
+            _ => Failure::Unreachable(told),
+        }
     }
 
     /// From now on nothing is waited for beyond this time of the clock that only goes forward, in nanoseconds.
@@ -144,15 +244,28 @@ fn with<B>(request: RequestBuilder<B>, headers: &Headers) -> RequestBuilder<B> {
     headers.iter().fold(request, |request, (name, value)| request.header(name, value))
 }
 
-#[cfg(feature = "s3")]
-fn read(answer: Result<Response<ureq::Body>, ureq::Error>) -> Result<String, Failure> {
-    let mut answer = answer.map_err(|why| failed(&why))?;
-    match answer.status() {
-        StatusCode::OK => {
-            answer.body_mut().with_config().limit(LONGEST_TEXT).read_to_string().map_err(|why| failed(&why))
-        }
-        _ => Err(refused(answer)),
-    }
+type Answered = Result<Response<ureq::Body>, ureq::Error>;
+
+/// The server of a URL, with how it is reached.
+fn origin(url: &str) -> Option<&str> {
+    let begin = url.find("://")? + 3;
+    let end = url[begin..].find(['/', '?', '#']).map_or(url.len(), |at| begin + at);
+    Some(&url[..end])
+}
+
+/// Whether a server is so near that no proxy stands before it: this machine, and who tells containers their credentials.
+fn is_near(url: &str) -> bool {
+    let host = origin(url).and_then(|origin| origin.split_once("://")).map_or("", |(_, host)| host);
+    ["127.", "localhost", "[::1]", "169.254."].iter().any(|near| host.starts_with(near))
+}
+
+fn told(answer: &Response<ureq::Body>) -> String {
+    format!("it answers {}", answer.status().to_string().trim_end())
+}
+
+/// The word for what is wrong in an answer of a bucket.
+fn code(body: &str) -> Option<&str> {
+    within(body, "Code").filter(|code| code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
 /// Objects below a URL.
@@ -249,46 +362,6 @@ impl Engine for Http {
     }
 }
 
-fn done(answer: Response<ureq::Body>) -> Result<(), Failure> {
-    match answer.status() {
-        StatusCode::OK | StatusCode::CREATED | StatusCode::ACCEPTED | StatusCode::NO_CONTENT => {
-            finish(answer);
-            Ok(())
-        }
-        _ => Err(refused(answer)),
-    }
-}
-
-/// Reads what else an answer says, so that its connection can be used once more.
-fn finish(answer: Response<ureq::Body>) {
-    let _ = std::io::copy(&mut answer.into_body().into_reader().take(BESIDE), &mut std::io::sink());
-}
-
-/// What an answer means that is none of those hoped for.
-fn refused(answer: Response<ureq::Body>) -> Failure {
-    let status = answer.status();
-    let time = rest(&answer);
-    let mut told = format!("it answers {}", status.to_string().trim_end());
-    let mut body = String::new();
-    let _ = answer.into_body().into_reader().take(BESIDE).read_to_string(&mut body);
-    // As buckets put it, in XML.
-    if let Some(code) = within(&body, "Code") {
-        told = format!("{told}, {code}");
-    }
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-            Failure::Denied(told)
-        }
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => match time {
-            Some(time) => Failure::Busy(told, time),
-            None => Failure::Unreachable(told),
-        },
-        StatusCode::REQUEST_TIMEOUT => Failure::Unreachable(told),
-        status if status.is_client_error() => Failure::Refused(told),
-        _ => Failure::Unreachable(told),
-    }
-}
-
 /// What stands in an element of XML that holds no others.
 pub fn within<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
@@ -310,7 +383,7 @@ fn rest(answer: &Response<ureq::Body>) -> Option<Duration> {
 }
 
 /// What kept a request from being answered.
-fn failed(why: &ureq::Error) -> Failure {
+pub fn failed(why: &ureq::Error) -> Failure {
     Failure::Unreachable(match why {
         ureq::Error::Timeout(Timeout::Resolve) => "nobody tells its address in time".to_owned(),
         ureq::Error::Timeout(Timeout::Connect) => "it cannot be reached in time".to_owned(),
@@ -318,6 +391,6 @@ fn failed(why: &ureq::Error) -> Failure {
         ureq::Error::HostNotFound => "there is no machine of its name".to_owned(),
         ureq::Error::Io(why) => crate::error::cause(why),
         ureq::Error::RequireHttpsOnly(_) => "it leads where others could listen".to_owned(),
-        why => why.to_string(),
+        why => why.to_string().chars().take(LONGEST_REASON).collect(),
     })
 }

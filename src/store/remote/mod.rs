@@ -30,6 +30,7 @@ mod s3;
 mod setup;
 mod signing;
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, BufRead, Read};
 use std::path::Path;
@@ -84,6 +85,10 @@ pub enum Failure {
 
 impl Failure {
     fn of_reading(why: io::Error) -> Failure {
+        #[cfg(feature = "http")]
+        if let Some(why) = why.get_ref().and_then(|inner| inner.downcast_ref()) {
+            return http::failed(why);
+        }
         Failure::Unreachable(match why.kind() {
             io::ErrorKind::TimedOut => "it does not answer in time".to_owned(),
             _ => crate::error::cause(&why),
@@ -116,6 +121,10 @@ pub struct Tier {
     engine: Box<dyn Engine>,
     /// Whether what comes has to come before the command would be done.
     is_hasty: bool,
+    /// How long an answer may take to begin, wherever it leads.
+    begins: Duration,
+    /// When nothing is waited for any more.
+    end: Cell<u64>,
     trusted: Vec<PublicKey>,
 }
 
@@ -136,7 +145,8 @@ impl Tier {
             let message = format!("nobody is believed in the cache `{}`", remote.name);
             return Err(Error::failure(message).hint("trusted-keys = [\"ci.pub\"], by `fleche remote key ci`"));
         }
-        Ok(Tier { remote: remote.clone(), engine, is_hasty: patience == Patience::SHORT, trusted })
+        let (is_hasty, begins) = (patience == Patience::SHORT, 2 * patience.connect + 2 * patience.answer);
+        Ok(Tier { remote: remote.clone(), engine, is_hasty, begins, end: Cell::new(u64::MAX), trusted })
     }
 
     /// What it is called.
@@ -235,7 +245,7 @@ impl Tier {
 
     /// Asks for an object, of which nothing is known before its head is there.
     fn ask(&self, name: &str) -> Result<Option<Box<dyn Read>>, Failure> {
-        self.engine.until(u64::MAX);
+        self.hurry(&Pace::within(self.begins));
         let object = self.engine.get(name);
         self.hurry(&Pace::within(HEAD));
         object
@@ -243,7 +253,14 @@ impl Tier {
 
     /// What comes from now on has to come within this, if a command waits.
     fn hurry(&self, pace: &Pace) {
-        self.engine.until(if self.is_hasty { pace.end() } else { u64::MAX });
+        let end = if self.is_hasty { pace.end() } else { u64::MAX };
+        self.engine.until(end.min(self.end.get()));
+    }
+
+    /// Nothing is waited for beyond this time of the clock that only goes forward, in nanoseconds.
+    pub fn until(&self, end: u64) {
+        self.end.set(end);
+        self.engine.until(end);
     }
 
     /// A value that is an object of its own.
@@ -256,12 +273,9 @@ impl Tier {
         let mut spool = store.spool(content.length);
         let mut chunk = Vec::new();
         let (mut got, since) = (0, clock::monotonic());
-        let slow = |why| match pace.failure(why) {
-            Failure::Unreachable(why) => damaged(io::Error::other(why)),
-            slow => slow,
-        };
+        let failed = |why| pace::failure(&why).unwrap_or_else(|| damaged(why));
         loop {
-            let length = (&mut value).take(CHUNK as u64).read_to_end(&mut chunk).map_err(slow)? as u64;
+            let length = (&mut value).take(CHUNK as u64).read_to_end(&mut chunk).map_err(failed)? as u64;
             if length == 0 {
                 break;
             }

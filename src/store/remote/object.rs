@@ -188,9 +188,13 @@ pub fn open(object: &mut dyn Read, expected: &Expected) -> Result<Head, Failure>
 /// long.
 pub fn body(object: &mut dyn Read, head: &Head, pace: &Pace) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
-    let whole = object.take(head.length);
+    let failed = |why| super::pace::failure(&why).unwrap_or_else(|| Failure::of_reading(why));
     // Memory grows with what comes, not with what is claimed.
-    pace.reads(whole, Some(head.length)).read_to_end(&mut body).map_err(|why| pace.failure(why))?;
+    pace.reads((&mut *object).take(head.length), Some(head.length)).read_to_end(&mut body).map_err(failed)?;
+    // Who has seen the end of an answer can ask for another one on the same connection.
+    if matches!(object.read(&mut [0]), Ok(1)) {
+        return Err(Failure::Wrong("it is longer than it says".to_owned()));
+    }
     if body.len() as u64 != head.length {
         return Err(Failure::Wrong("it is cut short".to_owned()));
     }

@@ -11,8 +11,13 @@ use crate::sys::clock;
 const PART: u64 = 80;
 /// What may be waited for in any case, in nanoseconds: who has begun to wait would lose more by giving up.
 const LEAST: u64 = 1_000_000_000;
-/// How long nothing is concluded from how fast it comes, in nanoseconds.
-const WARM_UP: u64 = 250_000_000;
+/// Nothing is concluded from how fast it comes before so much has come, in bytes, over so long, in nanoseconds; or over so long
+/// that it does not matter how much.
+const SOME: u64 = 64 << 10;
+const WARM_UP: u64 = 500_000_000;
+const LONG: u64 = 2_000_000_000;
+/// Who says nothing for so long, in nanoseconds, when time is up, is not slow but gone.
+const QUIET: u64 = 500_000_000;
 /// What comes more slowly, in bytes a second, might as well not come, where nobody knows how much it is.
 const SLOWEST: u64 = 16 << 10;
 
@@ -64,20 +69,15 @@ impl Pace {
 
     /// `inner`, as long as it comes fast enough: so many bytes of it, or nobody knows how many.
     pub fn reads<R: Read>(&self, inner: R, all: Option<u64>) -> Paced<R> {
-        Paced { inner, pace: *self, all, begun: clock::monotonic(), got: 0 }
-    }
-
-    /// What an error in reading what is paced means.
-    pub fn failure(&self, why: io::Error) -> Failure {
-        let is_ours = why.get_ref().is_some_and(|inner| inner.is::<TooSlow>());
-        if is_ours || self.is_over() { Failure::Slow } else { Failure::of_reading(why) }
+        Paced { inner, pace: *self, all, last: clock::monotonic(), first: None, got: 0 }
     }
 
     fn check_at(&self, got: u64, all: u64, since: u64, now: u64) -> Result<(), Failure> {
         // What was waited for before the first byte says nothing of how fast the others come.
         let taken = now.saturating_sub(since);
         let left = u128::from(taken) * u128::from(all.saturating_sub(got)) / u128::from(got.max(1));
-        let is_hopeless = taken >= WARM_UP && got < all && left > u128::from(self.end.saturating_sub(now));
+        let is_known = (taken >= WARM_UP && got >= SOME) || taken >= LONG;
+        let is_hopeless = is_known && got < all && left > u128::from(self.end.saturating_sub(now));
         if self.is_bounded() && is_hopeless { Err(Failure::Slow) } else { Ok(()) }
     }
 }
@@ -87,37 +87,50 @@ pub struct Paced<R> {
     inner: R,
     pace: Pace,
     all: Option<u64>,
-    begun: u64,
+    /// When it was last looked for something, and something came; and before that, for the first time.
+    last: u64,
+    first: Option<u64>,
     got: u64,
 }
 
 impl<R: Read> Read for Paced<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.got += read as u64;
-        let hopeless = match self.all {
-            Some(all) => self.pace.check(self.got, all, self.begun).is_err(),
+        let read = self.inner.read(buffer).map_err(|why| {
+            let is_quiet = clock::monotonic().saturating_sub(self.last) >= QUIET;
+            let failure = if self.pace.is_over() && !is_quiet { Failure::Slow } else { Failure::of_reading(why) };
+            io::Error::other(Broken(failure))
+        })?;
+        let now = clock::monotonic();
+        (self.last, self.got) = (now, self.got + read as u64);
+        let since = *self.first.get_or_insert(now);
+        let is_hopeless = match self.all {
+            Some(all) => self.pace.check(self.got, all, since).is_err(),
             // A moment's worth may be missing.
             None => {
-                let seconds = clock::monotonic().saturating_sub(self.begun) / 1_000_000_000;
+                let seconds = now.saturating_sub(since) / 1_000_000_000;
                 read > 0 && self.pace.is_bounded() && self.got < seconds.saturating_sub(2) * SLOWEST
             }
         };
-        if hopeless { Err(io::Error::new(io::ErrorKind::TimedOut, TooSlow)) } else { Ok(read) }
+        if is_hopeless { Err(io::Error::other(Broken(Failure::Slow))) } else { Ok(read) }
     }
 }
 
-/// What is given up.
+/// Why nothing more comes.
 #[derive(Debug)]
-struct TooSlow;
+struct Broken(Failure);
 
-impl fmt::Display for TooSlow {
+impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it comes too slowly")
+        self.0.fmt(f)
     }
 }
 
-impl std::error::Error for TooSlow {}
+impl std::error::Error for Broken {}
+
+/// What an error means that came, maybe by way of somebody who takes apart what is read, from a [`Paced`]; none where it did not.
+pub fn failure(why: &io::Error) -> Option<Failure> {
+    why.get_ref().and_then(|inner| inner.downcast_ref::<Broken>()).map(|broken| broken.0.clone())
+}
 
 #[cfg(test)]
 mod tests {
@@ -129,15 +142,18 @@ mod tests {
     fn what_would_take_longer_than_it_is_worth_is_given_up() {
         let pace = Pace::of(10 * SECOND, 100);
         assert_eq!(pace.end(), 100 + 8 * SECOND);
-        let after = |seconds: u64, got| pace.check_at(got, 1000, 100, 100 + seconds * SECOND);
+        let all = 1000 << 10;
+        let after = |seconds: u64, got: u64| pace.check_at(got << 10, all, 100, 100 + seconds * SECOND);
         assert_eq!(after(0, 0), Ok(()));
         assert_eq!(after(1, 125), Ok(()));
         assert_eq!(after(1, 124), Err(Failure::Slow));
+        assert_eq!(after(1, 63), Ok(()), "too little to conclude anything");
+        assert_eq!(after(2, 63), Err(Failure::Slow));
         assert_eq!(after(7, 1000), Ok(()));
         // A whole object is not thrown away.
         assert_eq!(after(9, 1000), Ok(()));
         // Who had to wait for the first byte does not conclude that all come as slowly.
-        assert_eq!(pace.check_at(1, 1000, 100 + 4 * SECOND, 100 + 4 * SECOND + SECOND / 5), Ok(()));
+        assert_eq!(pace.check_at(1, all, 100 + 4 * SECOND, 100 + 4 * SECOND + SECOND / 5), Ok(()));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::engine::{Body, Engine, Listed, Patience};
 use super::http::{Client, Headers};
 use crate::error::Error;
 use crate::model;
+use crate::sys::clock;
 
 /// How long a request that we sign may be made; clocks differ.
 const VALID: Duration = Duration::from_secs(15 * 60);
@@ -73,8 +74,8 @@ impl S3 {
         if let Some(opened) = self.opened.get() {
             return Ok(opened);
         }
-        let profile = aws::Profile::read(&self.settings.profile)?;
-        let region = self.settings.region.clone().or(profile.region()).unwrap_or_else(|| REGION.to_owned());
+        let profile = aws::Profile::of(&self.settings.profile);
+        let region = self.settings.region.clone().or_else(|| profile.region()).unwrap_or_else(|| REGION.to_owned());
         let (endpoint, style) = match &self.settings.endpoint {
             Some(endpoint) => (endpoint.clone(), UrlStyle::Path),
             None => {
@@ -83,9 +84,13 @@ impl S3 {
                 (format!("https://s3.{region}.amazonaws.com"), style)
             }
         };
-        let wrong = |why: &dyn std::fmt::Display| Failure::Refused(format!("`{endpoint}` is no server: {why}"));
+        let wrong = |why: &dyn std::fmt::Display| Failure::Denied(format!("its `endpoint` is no server: {why}"));
         let url = endpoint.parse().map_err(|why| wrong(&why))?;
-        let client = |url: &str| Client::new(url, self.trusted.as_deref(), self.patience);
+        let client = |url: &str| {
+            let client = Client::new(url, self.trusted.as_deref(), self.patience);
+            client.until(clock::monotonic().saturating_add(clock::nanoseconds(self.patience.stall)));
+            client
+        };
         let credentials = aws::credentials(&self.settings, &profile, &region, &client)?;
         let bucket = Bucket::new(url, style, self.name.clone(), region).map_err(|why| wrong(&format!("{why:?}")))?;
         Ok(self.opened.get_or_init(|| Opened { bucket, credentials }))
