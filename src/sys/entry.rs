@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicPtr, AtomicU16, AtomicUsize, Ordering};
 
 use rustix::fs::{Mode, OFlags, open};
 
+use super::limits;
+
 /// Makes a `fn(Vec<OsString>) -> i32` the program: it gets the arguments (the program's own name first) byte for
 /// byte, and what it returns is the exit status. For a binary with `#![no_main]`.
 #[macro_export]
@@ -44,10 +46,14 @@ unsafe extern "C" {
 /// # Safety
 /// `arguments` must point to `count` strings that live as long as the process, as those of C's `main` do.
 pub unsafe fn start(count: c_int, arguments: *const *const c_char, run: fn(Vec<OsString>) -> i32) -> ! {
-    guard_standard_descriptors();
-    share_heap();
     keep_secret();
     let count = usize::try_from(count).unwrap_or(0);
+    if !limits::claim_stack() {
+        // SAFETY: this function's contract.
+        unsafe { become_command(count, arguments) };
+    }
+    guard_standard_descriptors();
+    share_heap();
     ARGUMENTS.store(arguments.cast_mut(), Ordering::Relaxed);
     COUNT.store(count, Ordering::Relaxed);
     let arguments = (0..count)
@@ -56,6 +62,29 @@ pub unsafe fn start(count: c_int, arguments: *const *const c_char, run: fn(Vec<O
         .map(|argument| OsString::from_vec(argument.to_bytes().to_vec()))
         .collect();
     exit(catch_unwind(|| run(arguments)).unwrap_or(DEFECT))
+}
+
+/// Executes what `fleche run … -- COMMAND` names as if fleche were not there. Returns where nothing else was asked for, or where
+/// that is not possible; needs next to no stack and allocates nothing.
+///
+/// # Safety
+/// As [`start`].
+unsafe fn become_command(count: usize, arguments: *const *const c_char) {
+    // SAFETY: there are `count` strings by this function's contract.
+    let word = |at: usize| unsafe { CStr::from_ptr(*arguments.add(at)) };
+    let Some(end) = (1..count).find(|at| word(*at) == c"--").filter(|end| end + 1 < count) else { return };
+    let says = |option: &CStr| (1..end).any(|at| word(at) == option);
+    if !says(c"run") {
+        return;
+    }
+    // SAFETY: the vector of `main` ends with a null pointer, and so does what is left of it.
+    unsafe {
+        if says(c"--no-stdin") {
+            let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+            libc::dup2(null, 0);
+        }
+        libc::execvp(*arguments.add(end + 1), arguments.add(end + 1));
+    }
 }
 
 /// Lets all threads have the C library's first heap.
