@@ -1,11 +1,11 @@
 //! What the environment says about stores beyond this machine, under the names that others read as well: AWS's own programs,
-//! OpenSSL.
+//! OpenSSL, the shell of Redis.
 
 use std::path::PathBuf;
 
 use super::environment::{below_home, variable};
-use super::kind::BUCKET;
-use crate::model::{Bucket, Container, Credentials, Profile, WebIdentity};
+use super::kind::{BUCKET, REDIS};
+use crate::model::{Bucket, Container, Credentials, Password, Profile, WebIdentity};
 
 /// Where containers of Amazon's ask for what is named without a server.
 const CONTAINERS: &str = "http://169.254.170.2";
@@ -14,6 +14,12 @@ const CONTAINERS: &str = "http://169.254.170.2";
 pub fn certificates(url: &str) -> Option<PathBuf> {
     let of_buckets = variable("AWS_CA_BUNDLE").filter(|_| url.starts_with(BUCKET));
     of_buckets.or_else(|| variable("SSL_CERT_FILE")).map(PathBuf::from)
+}
+
+/// What a Redis is told: `REDISCLI_AUTH`, as redis-cli(1) does.
+pub fn password(url: &str) -> Option<Password> {
+    let is_redis = REDIS.iter().any(|scheme| url.starts_with(scheme));
+    variable("REDISCLI_AUTH").filter(|_| is_redis).map(Password)
 }
 
 /// A bucket with these settings; what they do not say the environment does. What lies in files is left to who needs it.

@@ -212,7 +212,9 @@ impl Kind {
 }
 
 /// How URLs of stores beyond this machine begin.
-const SCHEMES: &[&str] = &["file:///", "https://", "http://", BUCKET];
+const SCHEMES: &[&str] = &["file:///", "https://", "http://", BUCKET, REDIS[0], REDIS[1], REDIS[2], REDIS[3]];
+/// How those of Redis and Valkey do.
+pub const REDIS: [&str; 4] = ["redis://", "rediss://", "valkey://", "valkeys://"];
 /// How those of buckets do.
 pub const BUCKET: &str = "s3://";
 /// How URLs of web servers begin.

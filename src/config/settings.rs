@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::model::{Cache, CacheAccess, CacheLimits, KeySource, Matching, Member, Reason, Remote, Sharing};
 
-use super::elsewhere::{bucket, certificates};
+use super::elsewhere::{bucket, certificates, password};
 use super::environment;
 use super::file::{File, Setting};
 use super::kind::{BUCKET, parse_room};
@@ -183,6 +183,7 @@ impl Settings {
         Remote {
             name: name.to_owned(),
             certificates: certificates(&url),
+            password: password(&url),
             url,
             helper: text("credential-helper"),
             bucket: is_bucket.then(bucket),

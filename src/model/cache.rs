@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Bucket, Matching};
+use super::{Bucket, Matching, Password};
 
 /// A member of a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub struct Remote {
     pub upload: Vec<Matching>,
     /// A program that tells what to send along, by the protocol of Bazel's credential helpers.
     pub helper: Option<String>,
+    /// What a Redis is told, where no program tells it.
+    pub password: Option<Password>,
     /// The file with whom to believe who says that he is its server; the system's own where there is none.
     pub certificates: Option<PathBuf>,
     /// Where it is and who may use it, if it is a bucket.

@@ -75,6 +75,16 @@ impl fmt::Debug for Container {
     }
 }
 
+/// What proves who somebody is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(pub String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Password").finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,7 +94,7 @@ mod tests {
         let credentials =
             Credentials { id: "AKIA".into(), secret: "canary".into(), token: Some("canary of a token".into()) };
         let container = Container { url: "http://169.254.170.2/".into(), token: Some(Ok("canary".into())) };
-        let told = format!("{credentials:?} {container:?}");
+        let told = format!("{credentials:?} {container:?} {:?}", Password("canary".into()));
         assert!(told.contains("AKIA") && told.contains("169.254") && !told.contains("canary"), "{told}");
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::world::{Session, World, eventually};
@@ -13,6 +14,9 @@ pub struct Team {
     pub world: World,
     url: Mutex<String>,
 }
+
+/// So many commands many machines run.
+pub const COMMANDS: usize = 20;
 
 pub const TEAM: &str = "access = \"read-write\"\nupload = [\"*\"]\n";
 
@@ -81,6 +85,42 @@ impl Team {
             let folders = fs::read_dir(&outbox).into_iter().flatten().map(|entry| entry.unwrap().path());
             folders.filter(|path| path.is_dir()).all(|folder| is_empty(&folder))
         });
+    }
+
+    /// Many machines, of which some do the same at the same time; all of them get what is right, and hear of no error. How many
+    /// they are, and how many ran the command.
+    pub fn is_used_by_many(&self) -> (usize, usize) {
+        let machines = if std::env::var_os("FLECHE_LONG").is_some() { 1000 } else { 60 };
+        const AT_ONCE: usize = 16;
+        let tool = self.world.counted("tool", "cat in; cp in out").display().to_string();
+        let text = |machine: usize| format!("{}\n", machine % COMMANDS).repeat(500);
+        for machine in 0..machines {
+            self.world.write(format!("machine-{machine}/fleche.toml"), "root = true\n");
+            self.world.write(format!("machine-{machine}/in"), text(machine));
+        }
+        let (next, faults) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        std::thread::scope(|scope| {
+            for _ in 0..AT_ONCE {
+                scope.spawn(|| {
+                    loop {
+                        let machine = next.fetch_add(1, Ordering::Relaxed);
+                        if machine >= machines {
+                            return;
+                        }
+                        let name = format!("machine-{machine}");
+                        let outcome = self.on(&name, &["run", "-i", "in", "-o", "out", "--", &tool]).run();
+                        let right = text(machine);
+                        let is_right = outcome.stdout() == right && self.world.read(format!("{name}/out")) == right;
+                        if !is_right || outcome.code() != 0 || !outcome.stderr().is_empty() {
+                            faults.lock().unwrap().push((machine, outcome.stderr()));
+                        }
+                    }
+                });
+            }
+        });
+        (0..machines).for_each(|machine| self.is_sent(&format!("machine-{machine}")));
+        assert_eq!(*faults.lock().unwrap(), []);
+        (machines, self.world.executions("tool"))
     }
 
     /// The objects of a kind: `a`, `b` or `p`.

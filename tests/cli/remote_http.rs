@@ -1,10 +1,8 @@
 //! Stores behind a web server: a real one, and what can go wrong on the way to it.
 
 use std::fs;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::remote::{TEAM, Team, tool};
+use crate::remote::{COMMANDS, TEAM, Team, tool};
 use crate::servers::{Mood, Nginx, Proxy, free_port};
 
 /// Two machines and the web server between them; none where there is no such server.
@@ -104,7 +102,7 @@ fn a_web_server_is_tried_and_what_it_cannot_do_is_said() {
 }
 
 /// A certificate of its own making and its key, for `localhost`; none where nobody can make one.
-fn certificate(team: &Team) -> Option<[String; 2]> {
+pub fn certificate(team: &Team) -> Option<[String; 2]> {
     let line = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out certificate -days 2 -subj /CN=localhost \
                 -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE";
     match team.world.shell(line).run().code() {
@@ -371,41 +369,11 @@ fn the_settings_that_are_printed_for_nginx_are_enough_with_a_program_that_tells_
 #[test]
 fn many_machines_at_once_get_what_is_right_and_hear_of_no_error() {
     let Some((team, server)) = team() else { return };
-    // So many machines, of which some do the same at the same time.
-    let machines = if std::env::var_os("FLECHE_LONG").is_some() { 1000 } else { 60 };
-    const COMMANDS: usize = 20;
-    const AT_ONCE: usize = 16;
-    let tool = team.world.counted("tool", "cat in; cp in out").display().to_string();
-    for machine in 0..machines {
-        team.world.write(format!("machine-{machine}/fleche.toml"), "root = true\n");
-        team.world.write(format!("machine-{machine}/in"), format!("{}\n", machine % COMMANDS).repeat(500));
-    }
-    let (next, faults) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                loop {
-                    let machine = next.fetch_add(1, Ordering::Relaxed);
-                    if machine >= machines {
-                        return;
-                    }
-                    let name = format!("machine-{machine}");
-                    let outcome = team.on(&name, &["run", "-i", "in", "-o", "out", "--", &tool]).run();
-                    let right = format!("{}\n", machine % COMMANDS).repeat(500);
-                    let is_right = outcome.stdout() == right && team.world.read(format!("{name}/out")) == right;
-                    if !is_right || outcome.code() != 0 || !outcome.stderr().is_empty() {
-                        faults.lock().unwrap().push((machine, outcome.stderr()));
-                    }
-                }
-            });
-        }
-    });
-    (0..machines).for_each(|machine| team.is_sent(&format!("machine-{machine}")));
-    assert_eq!(*faults.lock().unwrap(), []);
-    let (runs, requests) = (team.world.executions("tool"), server.answered());
+    let (machines, runs) = team.is_used_by_many();
+    let requests = server.answered();
     let count = |what: &str| requests.lines().filter(|line| *line == what).count();
     println!(
-        "{machines} machines: {runs} ran the command, {} hits, {} misses and {} objects put there",
+        "{machines} machines and nginx: {runs} ran the command, {} hits, {} misses and {} objects put there",
         count("GET 200"),
         count("GET 404"),
         count("PUT 201") + count("PUT 204")

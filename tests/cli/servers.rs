@@ -122,6 +122,76 @@ impl Drop for Buckets {
     }
 }
 
+/// A server that keeps what is put there in memory.
+pub struct Memory {
+    child: Child,
+    port: u16,
+}
+
+impl Memory {
+    /// One with these settings beside the usual ones, and its own files in `place`; none where the program is missing.
+    pub fn start(place: &Path, settings: &[&str]) -> Option<Memory> {
+        let programs = ["/usr/bin/redis-server", "/usr/bin/valkey-server"].map(Path::new);
+        let Some(program) = programs.into_iter().find(|path| path.exists()) else {
+            println!("skipped: no redis-server on this machine");
+            return None;
+        };
+        fs::create_dir_all(place).unwrap();
+        let is_secret = settings.contains(&"--tls-cert-file");
+        let (child, port) = on_a_free_port(|port| {
+            let mut command = Command::new(program);
+            command.args(["--bind", "127.0.0.1", "--save", "", "--dir", place.to_str().unwrap()]).args(settings);
+            let (open, secret) = if is_secret { (0, port) } else { (port, 0) };
+            command.args(["--port", &open.to_string()]);
+            if is_secret {
+                command.args(["--tls-port", &secret.to_string()]);
+            }
+            command
+        });
+        Some(Memory { child, port })
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What it answers: a line, or a text.
+    pub fn says(&self, words: &[&[u8]]) -> Vec<u8> {
+        let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).unwrap());
+        let mut request = format!("*{}\r\n", words.len()).into_bytes();
+        for word in words {
+            request.extend(format!("${}\r\n", word.len()).bytes().chain(word.iter().copied()).chain(*b"\r\n"));
+        }
+        stream.get_mut().write_all(&request).unwrap();
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        let Some(length) = line.strip_prefix('$').filter(|digits| !digits.starts_with('-')) else {
+            return line.trim_end().as_bytes().to_vec();
+        };
+        let mut text = vec![0; length.trim_end().parse().unwrap()];
+        stream.read_exact(&mut text).unwrap();
+        text
+    }
+
+    /// How often it was asked to do this.
+    pub fn has_done(&self, what: &str) -> usize {
+        let counted = String::from_utf8(self.says(&[b"INFO", b"commandstats"])).unwrap();
+        let line = counted.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{what}:calls=")));
+        line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// Starts a server at a port that nobody has. Nobody keeps one free until it is taken: then another one is tried.
 fn on_a_free_port(command: impl Fn(u16) -> Command) -> (Child, u16) {
     for _ in 0..20 {
@@ -285,4 +355,98 @@ fn serve(mut stream: TcpStream, port: u16, mood: &Mood, heard: &Mutex<Vec<String
         }),
         _ => stream.write_all(&answer),
     }
+}
+
+/// What becomes of the bytes that a server sends.
+#[derive(Clone, Debug)]
+pub enum Passage {
+    /// They get through.
+    Free,
+    /// None of them does.
+    Shut,
+    /// One a second.
+    Slow,
+    /// So many do, then the connection ends.
+    First(usize),
+    /// These do in their place, again and again if that is said, and the connection ends.
+    Other(Vec<u8>, Again),
+}
+
+/// How often something is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    Once,
+    ForEver,
+}
+
+/// A way to a server that knows nothing of what is said on it.
+pub struct Relay {
+    place: SocketAddr,
+    passage: Arc<Mutex<Passage>>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Relay {
+    /// To the server at `port`.
+    pub fn start(port: u16) -> Relay {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = listener.local_addr().unwrap();
+        let (passage, connections) = (Arc::new(Mutex::new(Passage::Free)), Arc::new(AtomicUsize::new(0)));
+        let (shared, counter) = (Arc::clone(&passage), Arc::clone(&connections));
+        // It ends with the test's process.
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                counter.fetch_add(1, Ordering::SeqCst);
+                let passage = shared.lock().unwrap().clone();
+                thread::spawn(move || drop(relay(stream, port, &passage)));
+            }
+        });
+        Relay { place, passage, connections }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.place
+    }
+
+    pub fn is_now(&self, passage: Passage) {
+        *self.passage.lock().unwrap() = passage;
+    }
+
+    /// How often somebody has connected.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+fn relay(mut client: TcpStream, port: u16, passage: &Passage) -> io::Result<()> {
+    let mut server = TcpStream::connect(("127.0.0.1", port))?;
+    let (mut asking, mut asked) = (client.try_clone()?, server.try_clone()?);
+    // Both end when either side hangs up.
+    let forth = thread::spawn(move || {
+        let _ = io::copy(&mut asking, &mut asked);
+        let _ = asked.shutdown(std::net::Shutdown::Both);
+    });
+    let done = match passage {
+        Passage::Free => io::copy(&mut server, &mut client).map(drop),
+        Passage::Shut => io::copy(&mut server, &mut io::sink()).map(drop),
+        Passage::Slow => (&mut server).bytes().try_for_each(|byte| {
+            thread::park_timeout(std::time::Duration::from_secs(1));
+            client.write_all(&[byte?])
+        }),
+        Passage::First(most) => io::copy(&mut (&mut server).take(*most as u64), &mut client).map(drop),
+        Passage::Other(bytes, again) => {
+            // Not before something is asked.
+            let _ = server.read(&mut [0; 1]);
+            let mut said = client.write_all(bytes);
+            while said.is_ok() && *again == Again::ForEver {
+                thread::park_timeout(std::time::Duration::from_millis(20));
+                said = client.write_all(bytes);
+            }
+            said
+        }
+    };
+    let _ = client.shutdown(std::net::Shutdown::Both);
+    let _ = server.shutdown(std::net::Shutdown::Both);
+    let _ = forth.join();
+    done
 }

@@ -15,8 +15,9 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, RequestBuilder, SendBody, Timeout};
 
 use super::Failure;
-use super::dial::{self, Deadline};
+use super::dial;
 use super::engine::{Body, Engine, Listed, Patience};
+use super::line::Deadline;
 use crate::model::Remote;
 use crate::sys::{clock, process};
 
@@ -304,7 +305,11 @@ impl Http {
 
 /// Asks a program what to send along to a server: `PROGRAM get`, by Bazel's protocol for credential helpers
 /// (github.com/EngFlow/credential-helper-spec).
-fn helped(helper: &str, url: &str) -> Result<Headers, String> {
+///
+/// # Errors
+///
+/// Why it does not say.
+pub fn helped(helper: &str, url: &str) -> Result<Headers, String> {
     let question = json!({ "uri": url }).to_string();
     let answer = process::ask(&format!("{helper} get"), question.as_bytes(), HELPERS_TIME)
         .map_err(|why| crate::error::cause(&why))?;
@@ -326,14 +331,19 @@ const BUNDLES: [&str; 5] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// Whom `named` names, else whom the system believes; where that names nobody, whom Mozilla does.
-fn roots(named: Option<&Path>) -> RootCerts {
+/// Whom `named` names, else whom the system believes.
+pub fn certificates(named: Option<&Path>) -> Vec<Certificate<'static>> {
     let bundle = named.or_else(|| BUNDLES.into_iter().map(Path::new).find(|path| path.exists()));
     let found = match bundle {
         Some(bundle) => load_certs_from_paths(Some(bundle), None),
         None => load_native_certs(),
     };
-    let certificates: Vec<_> = found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+    found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect()
+}
+
+/// The same for web servers; where that names nobody, whom Mozilla does.
+fn roots(named: Option<&Path>) -> RootCerts {
+    let certificates = certificates(named);
     match certificates.is_empty() && named.is_none() {
         true => RootCerts::WebPki,
         false => RootCerts::new_with_certs(&certificates),

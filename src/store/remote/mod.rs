@@ -22,9 +22,13 @@ mod engine;
 pub mod fuzzing;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http")]
+mod line;
 mod mount;
 mod object;
 mod pace;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "s3")]
 mod s3;
 mod setup;
@@ -407,10 +411,14 @@ fn engine_of(remote: &model::Remote, patience: Patience) -> Result<Box<dyn Engin
         Some(("file", folder)) => Ok(Box::new(Mount::new(Path::new(folder)))),
         #[cfg(feature = "http")]
         Some(("http" | "https", _)) => Ok(Box::new(http::Http::new(remote, patience))),
+        #[cfg(feature = "redis")]
+        Some(("redis" | "rediss" | "valkey" | "valkeys", _)) => Ok(Box::new(redis::Redis::new(remote, patience)?)),
         #[cfg(feature = "s3")]
         Some(("s3", place)) => Ok(Box::new(s3::S3::new(place, remote, patience)?)),
         #[cfg(not(feature = "http"))]
         Some(("http" | "https", _)) => Err(without("http", url, patience)),
+        #[cfg(not(feature = "redis"))]
+        Some(("redis" | "rediss" | "valkey" | "valkeys", _)) => Err(without("redis", url, patience)),
         #[cfg(not(feature = "s3"))]
         Some(("s3", _)) => Err(without("s3", url, patience)),
         _ => Err(Error::usage(format!("`{url}` is no URL of a store"))),
@@ -418,7 +426,7 @@ fn engine_of(remote: &model::Remote, patience: Patience) -> Result<Box<dyn Engin
 }
 
 /// What a fleche was built without.
-#[cfg(not(all(feature = "http", feature = "s3")))]
+#[cfg(not(all(feature = "http", feature = "redis", feature = "s3")))]
 fn without(feature: &str, url: &str, _: Patience) -> Error {
     Error::usage(format!("this fleche cannot use `{url}`")).hint(format!("cargo install fleche --features {feature}"))
 }

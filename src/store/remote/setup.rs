@@ -5,12 +5,13 @@ use serde_json::json;
 use crate::model::{CacheAccess, Remote};
 
 /// The settings that make a store usable as it is configured here: for a bucket the policy of its user, in JSON; for a web server
-/// a part of nginx's configuration; for a folder lines of the shell.
+/// a part of nginx's configuration; for Redis one of its own; for a folder lines of the shell.
 pub fn setup(remote: &Remote) -> String {
     let writes = remote.access == CacheAccess::ReadWrite;
     match remote.url.split_once("://") {
         Some(("s3", place)) => of_bucket(place, writes),
         Some(("http" | "https", place)) => of_nginx(place, writes),
+        Some(("redis" | "rediss" | "valkey" | "valkeys", _)) => of_redis(writes),
         _ => of_folder(remote.url.strip_prefix("file://").unwrap_or(&remote.url)),
     }
 }
@@ -46,6 +47,18 @@ fn of_nginx(place: &str, writes: bool) -> String {
     }
     text.push_str("}\n");
     text
+}
+
+fn of_redis(writes: bool) -> String {
+    let rights = match writes {
+        true => "~fleche:v1/* +get +set +unlink",
+        false => "%R~fleche:v1/* +get",
+    };
+    format!(
+        "# In redis.conf, with a password of your own. What was used least is forgotten when the memory is full.\n\
+         user fleche on >PASSWORD resetchannels nocommands {rights} +scan +object|idletime +select\n\
+         maxmemory 4gb\nmaxmemory-policy allkeys-lru\n"
+    )
 }
 
 fn of_folder(folder: &str) -> String {

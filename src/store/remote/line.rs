@@ -1,0 +1,136 @@
+//! Connections to servers that are waited for no longer than is worth it.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::sys::{clock, socket};
+
+/// When nothing is waited for any more, however much is still to come: nanoseconds of the clock that only goes forward.
+#[derive(Debug)]
+pub struct Deadline {
+    end: AtomicU64,
+    /// Of what nobody needs.
+    leftovers: AtomicU64,
+}
+
+impl Default for Deadline {
+    fn default() -> Deadline {
+        Deadline { end: AtomicU64::new(u64::MAX), leftovers: AtomicU64::new(u64::MAX) }
+    }
+}
+
+impl Deadline {
+    /// Sets it anew, for what is under way as well.
+    pub fn set(&self, end: u64) {
+        self.end.store(end, Ordering::Relaxed);
+    }
+
+    /// What comes now is waited for a moment only, until the next request.
+    pub fn leftovers(&self, moment: Duration) {
+        let end = clock::monotonic().saturating_add(clock::nanoseconds(moment));
+        self.leftovers.store(end, Ordering::Relaxed);
+    }
+
+    /// A request begins.
+    pub fn request(&self) {
+        self.leftovers.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// What is left of a time until then.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TimedOut`] where that is over.
+    pub fn left_of(&self, time: Duration) -> io::Result<Duration> {
+        let end = self.end.load(Ordering::Relaxed).min(self.leftovers.load(Ordering::Relaxed));
+        let left = end.saturating_sub(clock::monotonic());
+        match Duration::from_nanos(left).min(time) {
+            Duration::ZERO => Err(ErrorKind::TimedOut.into()),
+            left => Ok(left),
+        }
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Line {
+    stream: TcpStream,
+    deadline: Arc<Deadline>,
+}
+
+impl Line {
+    /// To the first of these addresses where somebody is, within `time` for all of them.
+    ///
+    /// # Errors
+    ///
+    /// Why there is nobody; [`ErrorKind::TimedOut`] where that is not known in time.
+    pub fn connect(addresses: &[SocketAddr], time: Duration, deadline: &Arc<Deadline>) -> io::Result<Line> {
+        let end = clock::monotonic().saturating_add(clock::nanoseconds(deadline.left_of(time)?));
+        let mut last = io::Error::from(ErrorKind::NotFound);
+        for (number, address) in addresses.iter().enumerate() {
+            let left = Duration::from_nanos(end.saturating_sub(clock::monotonic()));
+            // One that does not answer leaves time for the next.
+            let share = if number + 1 == addresses.len() { left } else { left / 2 };
+            if share.is_zero() {
+                break;
+            }
+            match TcpStream::connect_timeout(address, share) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    socket::acknowledge_quickly(&stream);
+                    return Ok(Line { stream, deadline: Arc::clone(deadline) });
+                }
+                Err(why) => last = why,
+            }
+        }
+        Err(last)
+    }
+
+    /// Reads what is there, or comes within `time`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TimedOut`] where nothing does.
+    pub fn read(&mut self, buffer: &mut [u8], time: Duration) -> io::Result<usize> {
+        let read = loop {
+            self.stream.set_read_timeout(Some(self.deadline.left_of(time)?))?;
+            match self.stream.read(buffer) {
+                Err(why) if why.kind() == ErrorKind::Interrupted => {}
+                read => break read.map_err(timed)?,
+            }
+        };
+        // The kernel falls back to waiting by itself.
+        socket::acknowledge_quickly(&self.stream);
+        Ok(read)
+    }
+
+    /// Writes some of this, as much as is taken within `time`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TimedOut`] where nothing is.
+    pub fn write(&mut self, bytes: &[u8], time: Duration) -> io::Result<usize> {
+        loop {
+            self.stream.set_write_timeout(Some(self.deadline.left_of(time)?))?;
+            match self.stream.write(bytes) {
+                Err(why) if why.kind() == ErrorKind::Interrupted => {}
+                written => return written.map_err(timed),
+            }
+        }
+    }
+
+    /// Whether the other side is still there, and has said nothing: what comes without having been asked for belongs to nothing.
+    pub fn is_quiet(&self) -> bool {
+        let is_quiet = self.stream.set_nonblocking(true).is_ok()
+            && self.stream.peek(&mut [0]).is_err_and(|why| why.kind() == ErrorKind::WouldBlock);
+        self.stream.set_nonblocking(false).is_ok() && is_quiet
+    }
+}
+
+/// What a system says of time that is over, in one way.
+fn timed(why: io::Error) -> io::Error {
+    if why.kind() == ErrorKind::WouldBlock { ErrorKind::TimedOut.into() } else { why }
+}

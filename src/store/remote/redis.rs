@@ -1,0 +1,498 @@
+//! Objects in a Redis or Valkey: memory near the machines that share it.
+//!
+//! Requests are packed and answers parsed by the crate `redis`; its connections are not used, for an object is read from ours
+//! while it comes, as fast as it has to. One connection at a time, no transactions, no scripts, no subscriptions.
+
+use std::cell::RefCell;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use redis::{Cmd, FromRedisValue, Parser, ServerError, Value, cmd, parse_redis_url, parse_redis_value};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use super::engine::{Body, Engine, Listed, Patience};
+use super::line::{Deadline, Line};
+use super::{Failure, http};
+use crate::error::Error;
+use crate::model::{Password, Remote};
+use crate::sys::{clock, names};
+
+/// Before the names of all objects: others may use the same server.
+pub const BEFORE: &str = "fleche:";
+/// Where servers listen that do not say it.
+const PORT: u16 = 6379;
+/// No value is longer, in bytes: servers take no longer ones unless they are told to.
+const LONGEST: u64 = 512 << 20;
+/// No answer is longer, in bytes, that is no object.
+const LONGEST_ANSWER: u64 = 4 << 20;
+/// No line of an answer is longer, in bytes.
+const LONGEST_LINE: u64 = 64 << 10;
+/// What an answer says of an error has at most so many characters.
+const LONGEST_REASON: usize = 120;
+/// So many names are asked for at once.
+const BATCH: usize = 1000;
+
+/// A server.
+pub struct Redis {
+    url: String,
+    host: String,
+    port: u16,
+    is_secret: bool,
+    database: u64,
+    helper: Option<String>,
+    password: Option<Password>,
+    certificates: Option<PathBuf>,
+    patience: Patience,
+    deadline: Arc<Deadline>,
+    /// The connection that nobody uses right now.
+    idle: Idle,
+}
+
+type Idle = Rc<RefCell<Option<Connection>>>;
+
+impl Redis {
+    /// The server of the URL. Nobody is asked yet.
+    ///
+    /// # Errors
+    ///
+    /// Where that names none.
+    pub fn new(remote: &Remote, patience: Patience) -> Result<Redis, Error> {
+        let wrong = |why: &str| {
+            Error::usage(format!("`{}` {why}", remote.url)).hint("url = \"rediss://HOST:PORT/NUMBER-OF-THE-DATABASE\"")
+        };
+        let url = parse_redis_url(&remote.url).ok_or_else(|| wrong("is no URL"))?;
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong("names no server"))?;
+        let database = match url.path().trim_matches('/') {
+            "" => 0,
+            number => number.parse().map_err(|_| wrong("names no database: that is a number"))?,
+        };
+        Ok(Redis {
+            url: remote.url.clone(),
+            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+            port: url.port().unwrap_or(PORT),
+            is_secret: ["rediss", "valkeys"].contains(&url.scheme()),
+            database,
+            helper: remote.helper.clone(),
+            password: remote.password.clone(),
+            certificates: remote.certificates.clone(),
+            patience,
+            deadline: Arc::new(Deadline::default()),
+            idle: Idle::default(),
+        })
+    }
+
+    /// Sends a request, and before it what a new connection has to say; what is answered to that was good.
+    fn ask(&self, request: &[u8]) -> Result<Connection, Failure> {
+        self.ask_with(|connection| connection.write(request))
+    }
+
+    fn ask_with(&self, write: impl FnOnce(&mut Connection) -> io::Result<()>) -> Result<Connection, Failure> {
+        let idle = self.idle.borrow_mut().take().filter(Connection::is_quiet);
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => self.connect()?,
+        };
+        let sent = write(&mut connection).and_then(|()| connection.flush());
+        // One that hangs up may have said why before.
+        let greeted = connection.greeted();
+        sent.map_err(Failure::of_reading).and(greeted)?;
+        Ok(connection)
+    }
+
+    /// Sends a request whose answer is a line.
+    fn ask_briefly(&self, request: &Cmd) -> Result<Value, Failure> {
+        let mut connection = self.ask(&request.get_packed_command())?;
+        let answer = connection.answer()?;
+        self.keep(connection);
+        Ok(answer)
+    }
+
+    fn connect(&self) -> Result<Connection, Failure> {
+        let time = self.patience.connect;
+        let unknown = |why: io::Error| match why.kind() {
+            ErrorKind::NotFound => Failure::Unreachable("there is no machine of its name".to_owned()),
+            ErrorKind::TimedOut => Failure::Unreachable("nobody tells its address in time".to_owned()),
+            _ => Failure::of_reading(why),
+        };
+        let left = self.deadline.left_of(time).map_err(Failure::of_reading)?;
+        let addresses = names::addresses(&self.host, left).map_err(unknown)?;
+        let addresses: Vec<_> = addresses.into_iter().map(|address| SocketAddr::new(address, self.port)).collect();
+        let line = Line::connect(&addresses, time, &self.deadline).map_err(|why| match why.kind() {
+            ErrorKind::TimedOut => Failure::Unreachable("it cannot be reached in time".to_owned()),
+            _ => Failure::of_reading(why),
+        })?;
+        let wire = Wire { line, time: self.patience.answer };
+        let stream = if self.is_secret { Stream::Secret(Box::new(self.in_secret(wire)?)) } else { Stream::Open(wire) };
+        let mut connection =
+            Connection { stream: BufReader::new(stream), patience: self.patience, output: Vec::new(), greetings: 0 };
+        if let Some((user, password)) = self.login()? {
+            connection.greet(cmd("AUTH").arg(user).arg(password));
+        }
+        if self.database != 0 {
+            connection.greet(cmd("SELECT").arg(self.database));
+        }
+        Ok(connection)
+    }
+
+    fn in_secret(&self, mut wire: Wire) -> Result<StreamOwned<ClientConnection, Wire>, Failure> {
+        let failed = |why: &dyn std::fmt::Display| Failure::Unreachable(format!("no secret connection: {why}"));
+        let mut roots = RootCertStore::empty();
+        let certificates = http::certificates(self.certificates.as_deref());
+        roots.add_parsable_certificates(certificates.iter().map(|one| CertificateDer::from(one.der())));
+        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let name = ServerName::try_from(self.host.clone()).map_err(|why| failed(&why))?;
+        let mut client = ClientConnection::new(Arc::new(config), name).map_err(|why| failed(&why))?;
+        // Who listens in the open waits for the end of a line.
+        wire.time = self.patience.connect;
+        while client.is_handshaking() {
+            client.complete_io(&mut wire).map_err(|why| match why.kind() {
+                ErrorKind::TimedOut => failed(&"it does not answer in time"),
+                _ => failed(&crate::error::cause(&why)),
+            })?;
+        }
+        Ok(StreamOwned::new(client, wire))
+    }
+
+    /// Who we are: what a helper tells as it would tell a web server, or the password of whoever has no name.
+    fn login(&self) -> Result<Option<(Option<String>, String)>, Failure> {
+        let Some(helper) = &self.helper else {
+            return Ok(self.password.as_ref().map(|password| (None, password.0.clone())));
+        };
+        let failed = |why: &str| Failure::Denied(format!("`{helper}` does not tell who we are: {why}"));
+        let headers = http::helped(helper, &self.url).map_err(|why| failed(&why))?;
+        let login = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        let login = login.and_then(|(_, value)| value.strip_prefix("Basic "));
+        let login = login.and_then(|encoded| BASE64_STANDARD.decode(encoded.trim()).ok());
+        let login = login.and_then(|bytes| String::from_utf8(bytes).ok());
+        let (user, password) = login
+            .as_deref()
+            .and_then(|login| login.split_once(':'))
+            .ok_or_else(|| failed("it prints no header `Authorization: Basic …`"))?;
+        Ok(Some((Some(user.to_owned()).filter(|user| !user.is_empty()), password.to_owned())))
+    }
+
+    /// For the next request.
+    fn keep(&self, connection: Connection) {
+        self.idle.borrow_mut().replace(connection);
+    }
+
+    /// For how long nobody has used these objects, in seconds; none for one that is not there any more, or where the server
+    /// does not count that.
+    fn idle_times(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<u64>>, Failure> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut request = Vec::new();
+        for key in keys {
+            cmd("OBJECT").arg("IDLETIME").arg(key).write_packed_command(&mut request);
+        }
+        let mut connection = self.ask(&request)?;
+        let mut times = Vec::with_capacity(keys.len());
+        for _ in keys {
+            // Not there any more, counted otherwise (`maxmemory-policy allkeys-lfu`), or not told to us.
+            let answer = parse_redis_value(&connection.line()?).map_err(|_| strange())?;
+            times.push(u64::from_redis_value(answer).ok());
+        }
+        self.keep(connection);
+        Ok(times)
+    }
+}
+
+impl Engine for Redis {
+    fn get(&self, name: &str) -> Result<Option<Box<dyn Read>>, Failure> {
+        let mut connection = self.ask(&cmd("GET").arg(key(name)).get_packed_command())?;
+        let line = connection.line()?;
+        let length =
+            line.strip_prefix(b"$").and_then(|digits| std::str::from_utf8(digits).ok()?.trim_end().parse().ok());
+        match length {
+            Some(-1_i64) => {
+                self.keep(connection);
+                Ok(None)
+            }
+            Some(length) => match u64::try_from(length).ok().filter(|length| *length <= LONGEST) {
+                Some(left) => {
+                    Ok(Some(Box::new(Object { left, connection: Some(connection), idle: Rc::clone(&self.idle) })))
+                }
+                None => Err(Failure::Unreachable("it answers with too much".to_owned())),
+            },
+            None => Err(parsed(&line).err().unwrap_or_else(strange)),
+        }
+    }
+
+    fn until(&self, end: u64) {
+        self.deadline.set(end);
+    }
+
+    /// When an object was put there, nobody knows; when it was used last, the server does.
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(&Listed) -> ControlFlow<()>) -> Result<(), Failure> {
+        let mut cursor = 0_u64;
+        loop {
+            let mut scan = cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(format!("{BEFORE}{prefix}*")).arg("COUNT").arg(BATCH);
+            let mut connection = self.ask(&scan.get_packed_command())?;
+            let answer = connection.answer_of_many()?;
+            self.keep(connection);
+            let (next, keys) = <(u64, Vec<Vec<u8>>)>::from_redis_value(answer).map_err(|_| strange())?;
+            let now = clock::now();
+            for (key, idle) in keys.iter().zip(self.idle_times(&keys)?) {
+                let name = std::str::from_utf8(key).ok().and_then(|key| key.strip_prefix(BEFORE));
+                let age = idle.map(|idle| i64::try_from(idle.saturating_mul(1_000_000_000)).unwrap_or(i64::MAX));
+                let Some(name) = name else { continue };
+                if each(&Listed { name, put: age.map(|age| now.saturating_sub(age)) }).is_break() {
+                    return Ok(());
+                }
+            }
+            if next == 0 {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+
+    fn put(&self, name: &str, body: Body) -> Result<(), Failure> {
+        let length = match &body {
+            Body::Bytes(bytes) => bytes.len() as u64,
+            Body::File(file) => file.metadata().map_err(|why| super::here(&why))?.len(),
+        };
+        if length > LONGEST {
+            return Err(Failure::Refused("it takes no value that is so long".to_owned()));
+        }
+        let key = key(name);
+        let mut connection = self.ask_with(|connection| {
+            // As the crate packs it, but for the value, which it would copy.
+            let head = format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${length}\r\n", key.len());
+            connection.write(head.as_bytes())?;
+            let copied = match body {
+                Body::Bytes(bytes) => connection.write(bytes).map(|()| length)?,
+                Body::File(file) => connection.write_all_of(&mut file.take(length))?,
+            };
+            if copied != length {
+                return Err(io::Error::other("a file became shorter while it was sent"));
+            }
+            connection.write(b"\r\n")
+        })?;
+        connection.answer()?;
+        self.keep(connection);
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> Result<(), Failure> {
+        self.ask_briefly(cmd("UNLINK").arg(key(name))).map(drop)
+    }
+}
+
+fn key(name: &str) -> String {
+    format!("{BEFORE}{name}")
+}
+
+/// A connection, and what was not said on it yet.
+struct Connection {
+    stream: BufReader<Stream>,
+    patience: Patience,
+    output: Vec<u8>,
+    /// So many requests are to be answered with yes before the one that is asked.
+    greetings: usize,
+}
+
+impl Connection {
+    /// Says this before the first request.
+    fn greet(&mut self, request: &Cmd) {
+        request.write_packed_command(&mut self.output);
+        self.greetings += 1;
+    }
+
+    /// Small pieces are sent together.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() < LONGEST_LINE as usize {
+            self.output.extend_from_slice(bytes);
+            return Ok(());
+        }
+        self.send()?;
+        self.stream.get_mut().write_all(bytes)
+    }
+
+    fn write_all_of(&mut self, file: &mut impl Read) -> io::Result<u64> {
+        self.send()?;
+        io::copy(file, self.stream.get_mut())
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        self.stream.get_mut().write_all(&std::mem::take(&mut self.output))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send()?;
+        self.stream.get_mut().flush()
+    }
+
+    fn greeted(&mut self) -> Result<(), Failure> {
+        while self.greetings > 0 {
+            self.answer()?;
+            self.greetings -= 1;
+        }
+        Ok(())
+    }
+
+    /// A line of an answer, with its end.
+    fn line(&mut self) -> Result<Vec<u8>, Failure> {
+        self.stream.get_mut().wait(self.patience.answer);
+        let mut line = Vec::new();
+        (&mut self.stream).take(LONGEST_LINE).read_until(b'\n', &mut line).map_err(Failure::of_reading)?;
+        match line.ends_with(b"\r\n") {
+            true => Ok(line),
+            false if line.len() as u64 == LONGEST_LINE => Err(strange()),
+            false => Err(Failure::Unreachable("it hangs up".to_owned())),
+        }
+    }
+
+    /// An answer that is one line.
+    fn answer(&mut self) -> Result<Value, Failure> {
+        parsed(&self.line()?)
+    }
+
+    /// An answer of many lines, after which none comes.
+    fn answer_of_many(&mut self) -> Result<Value, Failure> {
+        self.stream.get_mut().wait(self.patience.answer);
+        let mut parser = Parser::new();
+        let answer = parser.parse_value((&mut self.stream).take(LONGEST_ANSWER));
+        let answer = answer.map_err(|why| match why.is_io_error() {
+            true => Failure::Unreachable("it does not answer in time, or hangs up".to_owned()),
+            false => strange(),
+        })?;
+        good(answer)
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.stream.buffer().is_empty() && self.stream.get_ref().wire().line.is_quiet()
+    }
+}
+
+/// An object that comes.
+struct Object {
+    left: u64,
+    /// Until the object is there; who has read a part of it cannot ask for anything else.
+    connection: Option<Connection>,
+    idle: Idle,
+}
+
+impl Read for Object {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(mut connection) = self.connection.take() else { return Ok(0) };
+        connection.stream.get_mut().wait(connection.patience.stall);
+        let read = (&mut connection.stream).take(self.left).read(buffer)?;
+        self.left -= read as u64;
+        if self.left == 0 {
+            let mut end = [0; 2];
+            connection.stream.read_exact(&mut end)?;
+            self.idle.borrow_mut().replace(connection);
+        } else if read > 0 || buffer.is_empty() {
+            self.connection = Some(connection);
+        }
+        Ok(read)
+    }
+}
+
+/// How bytes travel.
+enum Stream {
+    Open(Wire),
+    Secret(Box<StreamOwned<ClientConnection, Wire>>),
+}
+
+impl Stream {
+    fn wire(&self) -> &Wire {
+        match self {
+            Stream::Open(wire) => wire,
+            Stream::Secret(stream) => &stream.sock,
+        }
+    }
+
+    /// From now on nothing is waited for longer.
+    fn wait(&mut self, time: Duration) {
+        match self {
+            Stream::Open(wire) => wire.time = time,
+            Stream::Secret(stream) => stream.sock.time = time,
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Open(wire) => wire.read(buffer),
+            Stream::Secret(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Open(wire) => wire.write(bytes),
+            Stream::Secret(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Open(wire) => wire.flush(),
+            Stream::Secret(stream) => stream.flush(),
+        }
+    }
+}
+
+/// A connection that is waited for so long.
+struct Wire {
+    line: Line,
+    time: Duration,
+}
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.line.read(buffer, self.time)
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.line.write(bytes, self.time)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a line says, if that is no error.
+fn parsed(line: &[u8]) -> Result<Value, Failure> {
+    good(parse_redis_value(line).map_err(|_| strange())?)
+}
+
+fn good(answer: Value) -> Result<Value, Failure> {
+    match answer {
+        Value::ServerError(why) => Err(failed(&why)),
+        answer => Ok(answer),
+    }
+}
+
+fn strange() -> Failure {
+    Failure::Unreachable("it does not answer as a Redis does".to_owned())
+}
+
+/// What an error of the server means.
+fn failed(why: &ServerError) -> Failure {
+    // What a server says is not to reach a terminal as it is.
+    let details = why.details().unwrap_or_default().chars().filter(|c| !c.is_control()).take(LONGEST_REASON);
+    let told = format!("it answers {} {}", why.code(), details.collect::<String>());
+    match why.code() {
+        "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED" | "READONLY" => Failure::Denied(told),
+        _ => Failure::Unreachable(told),
+    }
+}
