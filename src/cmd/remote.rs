@@ -36,7 +36,7 @@ enum What {
     },
     /// Print what a store has to allow, and no more
     ///
-    /// For a bucket the policy of whoever uses it, for a web server the settings of nginx, for a folder what makes it.
+    /// For a bucket the policy of whoever uses it, for a web server the settings of nginx, for Redis one of its users, for a folder what makes it.
     Setup {
         /// Its name [default: all of the caches in use]
         #[arg(value_name = "CACHE", add = candidates::caches())]

@@ -90,7 +90,7 @@ pub const REMOTE: &[Key] = &[
         "credential-helper",
         Kind::Text,
         "\"team-login\"",
-        "A program that tells a web server who you are, as those of Bazel do; only in your own file",
+        "A program that tells a web server or Redis who you are, as those of Bazel do; only in your own file",
     ),
     key(
         "endpoint",

@@ -429,7 +429,7 @@ fn relay(mut client: TcpStream, port: u16, passage: &Passage) -> io::Result<()> 
     let done = match passage {
         Passage::Free => io::copy(&mut server, &mut client).map(drop),
         Passage::Shut => io::copy(&mut server, &mut io::sink()).map(drop),
-        Passage::Slow => (&mut server).bytes().try_for_each(|byte| {
+        Passage::Slow => BufReader::new(&mut server).bytes().try_for_each(|byte| {
             thread::park_timeout(std::time::Duration::from_secs(1));
             client.write_all(&[byte?])
         }),
