@@ -21,6 +21,7 @@ pub mod fuzzing;
 pub mod gc;
 pub mod graph;
 pub mod import;
+mod listing;
 pub mod load;
 pub mod pull;
 pub mod push;

@@ -1,14 +1,17 @@
 //! `fleche query`: the keys of the calls that match.
 
-use crate::cmd::store;
 use crate::error::Result;
 use crate::query::{Table, none};
-use crate::ui::{self, Sheet};
+use crate::ui::{self, Sheet, Talk};
 
 use super::filter;
+use super::listing::Listing;
 use super::sheet::Format;
 
 /// Print the keys of stored calls, one a line, the most recent first
+///
+/// Where `--cache` names nothing but a store beyond this machine, these are the calls that it has: they are fetched, without what
+/// they printed and made, and forgotten again.
 #[derive(clap::Args)]
 pub struct Args {
     /// Print a JSON object a line, with all columns, tags and arguments
@@ -25,11 +28,11 @@ pub struct Args {
 }
 
 /// Prints the keys.
-pub fn run(args: Args) -> Result<()> {
+pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let filter = args.filter.filter()?;
-    let store = store()?;
-    let catalogue = store.catalogue()?;
-    let selection = filter.resolve(&store, &catalogue)?;
+    let listing = Listing::open(talk)?;
+    let catalogue = listing.store().catalogue()?;
+    let selection = filter.resolve(listing.store(), &catalogue)?;
     if args.count {
         let count = catalogue.count(&selection)?;
         ui::print(&format!("{count}\n"))?;

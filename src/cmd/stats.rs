@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::Result;
 use crate::model::Fact;
-use crate::query::{History, Worth};
+use crate::query::{History, Shared, Worth};
 use crate::store::{Catalogue, Condition, Period, Selection, Totals};
 use crate::ui::{self, JsonStyle, Sheet, Style};
 
@@ -26,7 +26,7 @@ pub struct Args {
     /// How to print
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     format: Format,
-    /// Print one table in full: a row a command name, a day or a reason
+    /// Print one table in full: a row a command name, a day, a reason or a cache beyond this machine
     #[arg(long, value_enum, value_name = "WHAT")]
     by: Option<By>,
     #[command(flatten)]
@@ -47,6 +47,7 @@ enum By {
     Name,
     Day,
     Reason,
+    Cache,
 }
 
 /// Prints the figures.
@@ -125,7 +126,32 @@ fn text(totals: &Totals, history: Option<&History>) -> String {
         let latest: Vec<_> = history.by_day.iter().rev().take(SHOWN).collect();
         text.push_str(&worths(latest.into_iter().rev().map(|(day, worth)| (ui::day(*day), worth))));
     }
+    if !history.by_cache.is_empty() {
+        text.push_str(&heading("beyond this machine"));
+        history.by_cache.iter().for_each(|(name, shared)| text.push_str(&exchanged(name, shared)));
+    }
     text
+}
+
+/// What passed between here and a store: what it was good for, and what it took.
+fn exchanged(name: &str, shared: &Shared) -> String {
+    let failed = if shared.failed > 0 { format!(" ({} in error)", shared.failed) } else { String::new() };
+    let unsent = if shared.unsent > 0 { format!(" ({} failed)", shared.unsent) } else { String::new() };
+    format!(
+        "  {:<20} found {} of {}{failed}, saved {}, waited {} ({} in vain)\n  {:<20} {} requests, {} received, {} calls{unsent} \
+         of {} sent\n",
+        ui::escape(name),
+        shared.found,
+        shared.asked,
+        ui::duration(shared.saved),
+        ui::duration(shared.waited),
+        ui::duration(shared.lost),
+        "",
+        shared.requests,
+        ui::size(shared.received),
+        shared.sent,
+        ui::size(shared.bytes_sent),
+    )
 }
 
 fn worths<'a>(rows: impl Iterator<Item = (String, &'a Worth)>) -> String {
@@ -151,8 +177,8 @@ fn named(name: &str) -> String {
 }
 
 fn table(history: &History, by: By) -> Result<()> {
+    let number = |number: u64| Fact::Number(i64::try_from(number).unwrap_or(i64::MAX));
     let of_worth = |first: String, worth: &Worth| {
-        let number = |number: u64| Fact::Number(i64::try_from(number).unwrap_or(i64::MAX));
         vec![
             Fact::Text(first),
             number(worth.hits),
@@ -176,6 +202,18 @@ fn table(history: &History, by: By) -> Result<()> {
             let missed = history.missed_because.iter().map(|line| reason("missed", line));
             let not_stored = history.not_stored_because.iter().map(|line| reason("not stored", line));
             (vec!["what", "because", "count"], missed.chain(not_stored).collect())
+        }
+        By::Cache => {
+            let columns = ["cache", "asked", "found", "failed", "saved", "waited", "lost", "requests", "received"];
+            let row = |(name, shared): (&String, &Shared)| {
+                let mut row = vec![Fact::Text(name.clone())];
+                row.extend([shared.asked, shared.found, shared.failed].map(number));
+                row.extend([shared.saved, shared.waited, shared.lost].map(Fact::Duration));
+                row.extend([number(shared.requests), Fact::Bytes(shared.received)]);
+                row.extend([number(shared.sent), number(shared.unsent), Fact::Bytes(shared.bytes_sent)]);
+                row
+            };
+            ([&columns[..], &["sent", "unsent", "bytes_sent"]].concat(), history.by_cache.iter().map(row).collect())
         }
     };
     let columns: Vec<String> = columns.into_iter().map(str::to_owned).collect();

@@ -1,16 +1,18 @@
 //! `fleche table`: the stored calls, a row each.
 
-use crate::cmd::store;
 use crate::error::Result;
 use crate::query::{More, Table, none};
+use crate::ui::Talk;
 
 use super::filter;
+use super::listing::Listing;
 use super::sheet::Format;
 
 /// List stored calls, the most recent first
 ///
 /// In a pipe the table is tab-separated, without borders or colours. But for people sizes are in bytes, durations in
-/// seconds, times in seconds since 1970.
+/// seconds, times in seconds since 1970. Where `--cache` names nothing but a store beyond this machine, these are the calls
+/// that it has, as for `fleche query`.
 #[derive(clap::Args)]
 pub struct Args {
     /// Show these columns, separated by commas: built-in ones, tag.NAME, arg.N, env.NAME, tag.*, arg.*
@@ -30,11 +32,11 @@ pub struct Args {
 }
 
 /// Prints the rows.
-pub fn run(args: Args) -> Result<()> {
+pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let filter = args.filter.filter()?;
-    let store = store()?;
-    let catalogue = store.catalogue()?;
-    let selection = filter.resolve(&store, &catalogue)?;
+    let listing = Listing::open(talk)?;
+    let catalogue = listing.store().catalogue()?;
+    let selection = filter.resolve(listing.store(), &catalogue)?;
     let format = args.format.unwrap_or_else(Format::fitting);
     let table = if args.columns.is_empty() {
         let arguments = args.args.then_some(More::Arguments);

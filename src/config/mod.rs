@@ -152,6 +152,18 @@ pub fn remotes(name: Option<&str>, flag: &'static str) -> Result<Vec<Remote>> {
     }
 }
 
+/// The store beyond this machine that alone is asked for, if that is so.
+///
+/// # Errors
+///
+/// As [`stack`].
+pub fn lone_remote() -> Result<Option<Remote>> {
+    if entry::is_secure() {
+        return Ok(None);
+    }
+    settings()?.lone_remote(&wanted()?)
+}
+
 /// The folder in which the user's own file of configuration is, or would be.
 ///
 /// # Errors

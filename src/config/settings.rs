@@ -142,6 +142,18 @@ impl Settings {
         }
     }
 
+    /// The store beyond this machine that alone is asked for, if that is so.
+    ///
+    /// # Errors
+    ///
+    /// One that is not described.
+    pub fn lone_remote(&self, wanted: &Wanted) -> Result<Option<Remote>> {
+        match wanted.words.as_slice() {
+            [word] => Ok(self.member(word, &wanted.by)?.ok().and_then(Member::into_remote)),
+            _ => Ok(None),
+        }
+    }
+
     /// The store beyond this machine that is called so.
     ///
     /// # Errors

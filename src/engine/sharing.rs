@@ -11,8 +11,8 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::exec;
 use crate::key;
-use crate::model::{CacheAccess, Call, Key, Observation, Reason, Remote};
-use crate::store::{Breaker, Failure, Parcel, Patience, Road, SigningKey, Store, Tier, Waiting};
+use crate::model::{CacheAccess, Call, Event, Exchange, Key, Observation, Reason, Remote, Reply};
+use crate::store::{Breaker, Failure, Parcel, Patience, Road, SigningKey, Store, Tier, Traffic, Waiting};
 use crate::sys::clock;
 
 use super::filling::known_here;
@@ -82,11 +82,24 @@ impl super::Run<'_> {
             Ok(tier) => tier,
             Err(error) => return unshared(error.to_string()),
         };
+        let begun = clock::monotonic();
         let brought = super::guarded(|| Ok(brought(&tier, store, sought)));
-        match brought.unwrap_or(Err(Failure::Here(Reason::Internal))) {
+        let brought = brought.unwrap_or(Err(Failure::Here(Reason::Internal)));
+        let reply = match &brought {
+            Ok(Some(_)) => Reply::Done,
+            Ok(None) => Reply::Nothing,
+            Err(_) => Reply::Failed,
+        };
+        let call = brought.as_ref().ok().and_then(|key| store.call(&key.as_ref().copied()?).ok()?);
+        store.note(&Event::Asked {
+            command: sought.command.digest,
+            exchange: exchange(&tier, reply, Traffic::default(), begun),
+            saved: call.map_or(0, |call| call.metadata.usage.wall),
+        });
+        match brought {
             Ok(brought) => {
                 breaker.worked(store);
-                brought
+                brought.is_some()
             }
             Err(failure) => {
                 if breaker.failed(store, &failure) {
@@ -133,8 +146,20 @@ fn may_have(remote: &Remote, call: &Call) -> bool {
         && remote.upload.iter().any(|matching| matching.means_recorded(&call.argv))
 }
 
-/// Takes over what a store beyond this machine has for what is observed now.
-fn brought(tier: &Tier, store: &Store, sought: &Sought) -> std::result::Result<bool, Failure> {
+/// What passed between here and a store since this was counted, at that time of the clock that only goes forward.
+fn exchange(tier: &Tier, reply: Reply, before: Traffic, begun: u64) -> Exchange {
+    let Traffic { requests, bytes } = tier.traffic();
+    Exchange {
+        cache: tier.name().to_owned(),
+        reply,
+        requests: requests - before.requests,
+        bytes: bytes - before.bytes,
+        took: clock::monotonic().saturating_sub(begun),
+    }
+}
+
+/// Takes over what a store beyond this machine has for what is observed now: the key of the call.
+fn brought(tier: &Tier, store: &Store, sought: &Sought) -> std::result::Result<Option<Key>, Failure> {
     let command = &sought.command.digest;
     let settle = |parcel: Parcel| {
         let call = known_here(parcel.call, sought, store)?;
@@ -144,15 +169,17 @@ fn brought(tier: &Tier, store: &Store, sought: &Sought) -> std::result::Result<b
     if !sought.request.is_watched() {
         return bring(&sought.keys(store).all());
     }
-    let Some(sets) = tier.path_sets(command)? else { return Ok(false) };
+    let Some(sets) = tier.path_sets(command)? else { return Ok(None) };
     for seen in key::observed_now(&sets, &sought.command.root, store).flatten() {
         let seen = sought.beside_declared(seen);
         let own = Keys::new(sought.command, &seen).all();
-        if own.iter().any(|key| sets.keys.contains(key)) && bring(&own)? {
-            return Ok(true);
+        if own.iter().any(|key| sets.keys.contains(key))
+            && let Some(key) = bring(&own)?
+        {
+            return Ok(Some(key));
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// What a call is named after where nobody knows yet to what it is bound.
@@ -210,7 +237,12 @@ pub fn send(
             if !tried.insert(waiting.clone()) {
                 continue;
             }
+            let (before, begun) = (tier.traffic(), clock::monotonic());
             let published = publish(&waiting.key, store, &tier, remote, &signing);
+            if tier.traffic() != before {
+                let reply = if published.is_ok() { Reply::Done } else { Reply::Failed };
+                store.note(&Event::Sent { key: waiting.key, exchange: exchange(&tier, reply, before, begun) });
+            }
             let heard = tell(&waiting.key, &published);
             match &published {
                 // Who is out of time says nothing of the store.
@@ -241,11 +273,21 @@ pub fn send(
     first.map_or(Ok(Sent::All), |failure| Err(cannot(&failure)))
 }
 
+/// Has a store tell of a call that lies in one beyond this machine, without what it printed and made: who looks through calls needs
+/// none of that.
+///
+/// # Errors
+///
+/// As [`pull`].
+pub fn mention(at: &Key, tier: &Tier, store: &Store) -> std::result::Result<bool, Failure> {
+    tier.mention(at, &|parcel| settled(parcel, store), store)
+}
+
 /// Takes over a call as it lies in a store beyond this machine, for which nobody asked here yet.
 ///
 /// # Errors
 ///
 /// Where it cannot be had, is not believed, or cannot be kept here.
 pub fn pull(at: &Key, tier: &Tier, store: &Store) -> std::result::Result<bool, Failure> {
-    tier.bring(at, &|_| true, &|parcel| settled(parcel, store), store)
+    tier.bring(at, &|_| true, &|parcel| settled(parcel, store), store).map(|key| key.is_some())
 }

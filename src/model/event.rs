@@ -69,4 +69,62 @@ pub enum Event {
         /// The call.
         key: Key,
     },
+    /// A store beyond this machine was asked for what answers a command.
+    Asked {
+        /// The command.
+        command: CommandDigest,
+        /// What passed.
+        exchange: Exchange,
+        /// Wall time of the recorded run that was found, in nanoseconds.
+        saved: u64,
+    },
+    /// A call was put into a store beyond this machine, or was to be.
+    Sent {
+        /// The call.
+        key: Key,
+        /// What passed.
+        exchange: Exchange,
+    },
+}
+
+/// What passed between here and a store beyond this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// What the store is called.
+    pub cache: String,
+    /// What came of it.
+    pub reply: Reply,
+    /// How often something was asked or sent.
+    pub requests: u64,
+    /// Bytes of objects.
+    pub bytes: u64,
+    /// How long it took, in nanoseconds.
+    pub took: u64,
+}
+
+/// What came of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// What was wanted.
+    Done,
+    /// There is nothing of it.
+    Nothing,
+    /// Nothing: the store, or what it said, was of no use.
+    Failed,
+}
+
+impl Reply {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reply::Done => "done",
+            Reply::Nothing => "nothing",
+            Reply::Failed => "failed",
+        }
+    }
+
+    /// The one that is written so.
+    pub fn named(name: &str) -> Option<Reply> {
+        [Reply::Done, Reply::Nothing, Reply::Failed].into_iter().find(|reply| reply.name() == name)
+    }
 }

@@ -44,7 +44,7 @@ pub use credentials::{Bucket, Container, Credentials, Password, Profile, WebIden
 pub use difference::{Aspect, Change, Difference, Nearest, Role, Setting, Side, Subject, Uncovered};
 pub use differing::differing_parts;
 pub use digest::{CommandDigest, Content, Digest, Key, KeyBase, Prefix};
-pub use event::Event;
+pub use event::{Event, Exchange, Reply};
 pub use fact::Fact;
 pub use inventory::{Block, Coded, Inventory, Outline, Shelf};
 pub use isolation::Isolation;

@@ -9,5 +9,5 @@ mod table;
 
 pub use filter::{Filter, none};
 pub use graph::Graph;
-pub use stats::{History, Worth};
+pub use stats::{History, Shared, Worth};
 pub use table::{More, Table, column, object};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::model::Reply;
 use crate::store::Counted;
 
 /// Hits, misses and what they were worth.
@@ -65,6 +66,82 @@ impl Worth {
     }
 }
 
+/// What a store beyond this machine was good for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shared {
+    /// How often it was asked for what answers a command.
+    pub asked: u64,
+    /// How often it had that.
+    pub found: u64,
+    /// How often it, or what it said, was of no use.
+    pub failed: u64,
+    /// Nanoseconds that the runs had taken which were found.
+    pub saved: u64,
+    /// Nanoseconds that were waited for it.
+    pub waited: u64,
+    /// Those of them that were waited in vain.
+    pub lost: u64,
+    /// Bytes of objects that came.
+    pub received: u64,
+    /// Calls that were put there.
+    pub sent: u64,
+    /// Calls that could not be put there; tried again, one counts again.
+    pub unsent: u64,
+    /// Bytes of objects that were put there.
+    pub bytes_sent: u64,
+    /// Requests, of both kinds.
+    pub requests: u64,
+}
+
+impl Shared {
+    /// Whether that was about a store beyond this machine: then it is added.
+    fn adds(by_cache: &mut BTreeMap<String, Shared>, counted: &Counted) -> bool {
+        let event = counted.event.as_str();
+        if !["asked", "asking", "sent", "sending"].contains(&event) {
+            return false;
+        }
+        let is = |reply: Reply| counted.reason == reply.name();
+        let into = by_cache.entry(counted.name.clone()).or_default();
+        match event {
+            "asked" => {
+                into.asked += counted.count;
+                into.found += if is(Reply::Done) { counted.count } else { 0 };
+                into.failed += if is(Reply::Failed) { counted.count } else { 0 };
+                into.saved += counted.saved;
+                into.received += counted.bytes;
+            }
+            "asking" => {
+                into.requests += counted.count;
+                into.waited += counted.saved;
+                into.lost += if is(Reply::Done) { 0 } else { counted.saved };
+            }
+            "sent" => {
+                *(if is(Reply::Done) { &mut into.sent } else { &mut into.unsent }) += counted.count;
+                into.bytes_sent += counted.bytes;
+            }
+            _ => into.requests += counted.count,
+        }
+        true
+    }
+
+    /// As fields of an object.
+    pub fn json(&self) -> Value {
+        json!({
+            "asked": self.asked,
+            "found": self.found,
+            "failed": self.failed,
+            "saved_ns": self.saved,
+            "waited_ns": self.waited,
+            "lost_ns": self.lost,
+            "bytes_received": self.received,
+            "sent": self.sent,
+            "unsent": self.unsent,
+            "bytes_sent": self.bytes_sent,
+            "requests": self.requests,
+        })
+    }
+}
+
 /// What happened, added up in several ways.
 #[derive(Debug, Default)]
 pub struct History {
@@ -74,6 +151,8 @@ pub struct History {
     pub by_name: BTreeMap<String, Worth>,
     /// By the day, in days since 1970.
     pub by_day: BTreeMap<i64, Worth>,
+    /// By the name of a store beyond this machine.
+    pub by_cache: BTreeMap<String, Shared>,
     /// Why commands had to run, and how often.
     pub missed_because: BTreeMap<String, u64>,
     /// Why runs were not stored, and how often.
@@ -85,6 +164,9 @@ impl History {
     pub fn of(counted: &[Counted]) -> History {
         let mut history = History::default();
         for line in counted {
+            if Shared::adds(&mut history.by_cache, line) {
+                continue;
+            }
             history.all.add(line);
             if line.event != "evicted" {
                 history.by_name.entry(line.name.clone()).or_default().add(line);
@@ -118,6 +200,8 @@ impl History {
         object.insert("not_stored_because".to_owned(), json!(self.not_stored_because));
         object.insert("by_name".to_owned(), Value::Object(self.by_name.iter().map(named).collect()));
         object.insert("by_day".to_owned(), Value::Object(days.collect()));
+        let caches = self.by_cache.iter().map(|(name, shared)| (name.clone(), shared.json()));
+        object.insert("by_cache".to_owned(), Value::Object(caches.collect()));
         object
     }
 }

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use super::Store;
 use super::folder::{Folder, Opened, read_at};
 use crate::error::Error;
-use crate::model::{CommandDigest, Event, Key};
+use crate::model::{CommandDigest, Event, Exchange, Key, Reply};
 
 /// The journal that is written.
 pub(super) const CURRENT: &str = "journal";
@@ -214,7 +214,16 @@ pub(super) fn line(time: i64, event: &Event) -> String {
         Event::Renamed { from, to } => format!("{time:020}\trenamed\t{from}\t{to}\n"),
         Event::Contested { place } => format!("{time:020}\tcontested\t{place}\t\n"),
         Event::Evicted { key } => format!("{time:020}\tevicted\t{key}\t\n"),
+        Event::Asked { command, exchange, saved } => {
+            format!("{time:020}\tasked\t{command}\t{saved}\t{}\n", passed(exchange))
+        }
+        Event::Sent { key, exchange } => format!("{time:020}\tsent\t{key}\t\t{}\n", passed(exchange)),
     }
+}
+
+fn passed(exchange: &Exchange) -> String {
+    let Exchange { cache, reply, requests, bytes, took } = exchange;
+    format!("{}\t{}\t{requests}\t{bytes}\t{took}", plain(cache), reply.name())
 }
 
 /// Text without what would break the line, nor so much of it that the line would not be written at once.
@@ -242,6 +251,15 @@ pub(super) fn event(line: &[u8]) -> Option<(i64, Event)> {
         "renamed" => Event::Renamed { from: Key(digest), to: Key(number.parse().ok()?) },
         "contested" => Event::Contested { place: digest },
         "evicted" => Event::Evicted { key: Key(digest) },
+        "asked" | "sent" => {
+            let (cache, reply) = (text()?, Reply::named(&text()?)?);
+            let mut number_of = || text()?.parse().ok();
+            let exchange = Exchange { cache, reply, requests: number_of()?, bytes: number_of()?, took: number_of()? };
+            match kind {
+                "asked" => Event::Asked { command: CommandDigest(digest), exchange, saved: number.parse().ok()? },
+                _ => Event::Sent { key: Key(digest), exchange },
+            }
+        }
         _ => return None,
     };
     fields.next().is_none().then_some((time, event))
@@ -261,7 +279,7 @@ mod tests {
 
     fn any_event() -> impl Strategy<Value = Event> {
         let digest = any::<[u8; 32]>().prop_map(Digest);
-        (digest, any::<u64>(), "[a-z-]{0,20}", "[^\\pC]{0,9}", 0..7).prop_map(|(digest, number, reason, name, kind)| {
+        (digest, any::<u64>(), "[a-z-]{0,20}", "[^\\pC]{0,9}", 0..9).prop_map(|(digest, number, reason, name, kind)| {
             match kind {
                 0 => Event::Stored { key: Key(digest), bytes: number, name, why: reason },
                 1 => Event::Hit { key: Key(digest), saved: number, name },
@@ -269,6 +287,14 @@ mod tests {
                 3 => Event::Tagged { key: Key(digest) },
                 4 => Event::Renamed { from: Key(digest), to: Key(Digest::of(reason.as_bytes())) },
                 5 => Event::Contested { place: digest },
+                6 | 7 => {
+                    let exchange =
+                        Exchange { cache: name, reply: Reply::Nothing, requests: 2, bytes: number, took: number };
+                    match kind {
+                        6 => Event::Asked { command: CommandDigest(digest), exchange, saved: number },
+                        _ => Event::Sent { key: Key(digest), exchange },
+                    }
+                }
                 _ => Event::Evicted { key: Key(digest) },
             }
         })

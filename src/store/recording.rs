@@ -153,6 +153,16 @@ impl Recording<'_> {
         Ok(())
     }
 
+    /// Stores what a call tells of itself, although its values are not here: for a store that is looked through, and then goes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Recording::store`].
+    pub(super) fn mention(mut self, call: &Call) -> Result<(), Reason> {
+        self.kept.extend(call.values().map(|content| content.digest));
+        self.place(call, Durability::Buffered, None)
+    }
+
     /// Makes a value younger than any grace period again; false if there is none of this length.
     fn touch_value(&self, digest: &Digest, length: u64) -> io::Result<bool> {
         let folder = &self.store.folder;

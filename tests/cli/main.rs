@@ -43,6 +43,7 @@ mod redigest;
 mod reindex;
 mod remote;
 mod remote_http;
+mod remote_questions;
 mod remote_redis;
 mod remote_s3;
 mod replay;

@@ -14,7 +14,7 @@ use super::super::folder::{Folder, call_name};
 use super::super::{Progress, Store, journal};
 use super::entry::{self, FileFacts, Ids, number};
 use super::ledger::{self, Pruning, Standing};
-use crate::model::{Digest, Event, Key, Reason};
+use crate::model::{Digest, Event, Exchange, Key, Reason};
 use crate::sys::{clock, stamp};
 
 /// A folder that changed less than this long ago, in nanoseconds, may change again without another modification time.
@@ -263,6 +263,8 @@ impl<'store> Fold<'store> {
                 self.derive(transaction, key)?;
                 count(transaction, &Count::of(day, "evicted", ""))
             }
+            Event::Asked { exchange, saved, .. } => exchanged(transaction, day, ["asked", "asking"], exchange, *saved),
+            Event::Sent { exchange, .. } => exchanged(transaction, day, ["sent", "sending"], exchange, 0),
         }
     }
 
@@ -338,29 +340,47 @@ fn listed_keys(connection: &Connection, shard: u8) -> rusqlite::Result<HashSet<K
     keys.collect()
 }
 
+/// Counts what passed between here and a store beyond this machine: once under the first name, and under the second one its
+/// requests and how long they took.
+fn exchanged(
+    transaction: &Transaction,
+    day: i64,
+    [once, each]: [&'static str; 2],
+    exchange: &Exchange,
+    saved: u64,
+) -> rusqlite::Result<()> {
+    let Exchange { cache, reply, requests, bytes, took } = exchange;
+    let of = |event| Count { reason: reply.name(), ..Count::of(day, event, cache) };
+    count(transaction, &Count { saved, bytes: *bytes, ..of(once) })?;
+    count(transaction, &Count { times: *requests, saved: *took, ..of(each) })
+}
+
 /// What is added to a line of the statistics.
 struct Count<'event> {
     day: i64,
     event: &'static str,
     name: &'event str,
     reason: &'event str,
+    times: u64,
     saved: u64,
     bytes: u64,
 }
 
 impl<'event> Count<'event> {
     fn of(day: i64, event: &'static str, name: &'event str) -> Count<'event> {
-        Count { day, event, name, reason: "", saved: 0, bytes: 0 }
+        Count { day, event, name, reason: "", times: 1, saved: 0, bytes: 0 }
     }
 }
 
 fn count(transaction: &Transaction, count: &Count) -> rusqlite::Result<()> {
-    let add = "INSERT INTO statistic (day, name, event, reason, count, saved, bytes) VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6)
+    let add =
+        "INSERT INTO statistic (day, name, event, reason, count, saved, bytes) VALUES (?1, ?2, ?3, ?4, ?7, ?5, ?6)
         ON CONFLICT (day, name, event, reason) DO UPDATE
-        SET count = count + 1, saved = saved + excluded.saved, bytes = bytes + excluded.bytes";
+        SET count = count + excluded.count, saved = saved + excluded.saved, bytes = bytes + excluded.bytes";
     let mut statement = transaction.prepare_cached(add)?;
     let (saved, bytes) = (number(count.saved), number(count.bytes));
-    statement.execute(params![count.day, count.name, count.event, count.reason, saved, bytes]).map(drop)
+    let Count { day, name, event, reason, times, .. } = count;
+    statement.execute(params![day, name, event, reason, saved, bytes, number(*times)]).map(drop)
 }
 
 #[cfg(test)]

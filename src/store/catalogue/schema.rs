@@ -82,7 +82,7 @@ CREATE INDEX call_value_digest ON call_value (digest) WHERE digest IS NOT NULL;
 CREATE TABLE statistic (
     day INTEGER NOT NULL,           -- since 1970
     name TEXT NOT NULL,             -- of the call, empty where it is unknown
-    event TEXT NOT NULL,            -- stored, hit, missed, evicted
+    event TEXT NOT NULL,            -- as `Counted` tells
     reason TEXT NOT NULL,           -- of a miss, else empty
     count INTEGER NOT NULL,
     saved INTEGER NOT NULL,         -- nanoseconds

@@ -16,9 +16,11 @@ pub struct Counted {
     pub day: i64,
     /// The name of the command; empty where it is not known.
     pub name: String,
-    /// `stored`, `hit`, `missed` (it ran and was not stored), `copied` (from another cache) or `evicted`.
+    /// `stored`, `hit`, `missed` (it ran and was not stored), `copied` (from another cache) or `evicted`; of a store beyond this
+    /// machine, whose name stands in the place of the command's, `asked` and `sent`, and with the requests of these and the time
+    /// that they took in the place of what was saved, `asking` and `sending`.
     pub event: String,
-    /// Why it had to run (`stored`) or was not stored (`missed`): the name of a reason.
+    /// Why it had to run (`stored`) or was not stored (`missed`): the name of a reason; what came of an exchange with a store.
     pub reason: String,
     /// How often.
     pub count: u64,
@@ -60,7 +62,7 @@ impl Catalogue {
     /// Where the catalogue cannot be read.
     pub fn statistics(&self, period: &Period) -> Result<Vec<Counted>> {
         let question = "SELECT day, name, event, reason, count, saved, bytes FROM statistic
-            WHERE (?1 IS NULL OR name GLOB ?1) AND day BETWEEN ?2 AND ?3 ORDER BY day, name, event, reason";
+            WHERE (?1 IS NULL OR (name GLOB ?1 AND event NOT IN ('asked', 'asking', 'sent', 'sending'))) AND day BETWEEN ?2 AND ?3 ORDER BY day, name, event, reason";
         let number = |row: &rusqlite::Row, column| row.get::<_, i64>(column).map(|number| number.max(0) as u64);
         let read = |row: &rusqlite::Row| {
             Ok(Counted {

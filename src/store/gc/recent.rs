@@ -63,7 +63,11 @@ impl<'store> Recent<'store> {
                     self.need(&key)?;
                 }
                 Event::Hit { key, .. } => drop(self.used.insert(key)),
-                Event::NotStored { .. } | Event::Contested { .. } | Event::Evicted { .. } => {}
+                Event::NotStored { .. }
+                | Event::Contested { .. }
+                | Event::Evicted { .. }
+                | Event::Asked { .. }
+                | Event::Sent { .. } => {}
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::ops::ControlFlow;
 
-use super::engine::Body;
+use super::engine::{Body, Engine};
 use super::object::Kind;
 use super::signing::SigningKey;
 use super::{Failure, Tier};

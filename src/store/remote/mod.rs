@@ -24,6 +24,7 @@ pub mod fuzzing;
 mod http;
 #[cfg(feature = "http")]
 mod line;
+mod meter;
 mod mount;
 mod object;
 mod pace;
@@ -41,6 +42,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use engine::Patience;
+pub use meter::Traffic;
 pub use setup::setup;
 pub use signing::{PublicKey, SigningKey};
 
@@ -51,6 +53,7 @@ use crate::error::Error;
 use crate::model::{self, CacheAccess, CommandDigest, Content, Digest, Key, PathSet, PathSets, Reason, Sink};
 use crate::sys::clock;
 use engine::{Body, Engine};
+use meter::Metered;
 use mount::Mount;
 use object::{Expected, Head, Kind};
 use pace::Pace;
@@ -122,7 +125,7 @@ impl fmt::Display for Failure {
 /// A store beyond this machine, ready to be asked.
 pub struct Tier {
     remote: model::Remote,
-    engine: Box<dyn Engine>,
+    engine: Metered,
     /// Whether what comes has to come before the command would be done.
     is_hasty: bool,
     /// How long an answer may take to begin, wherever it leads.
@@ -139,7 +142,7 @@ impl Tier {
     ///
     /// Where a key cannot be read, nobody is believed, or the URL is none.
     pub fn open(remote: &model::Remote, patience: Patience) -> Result<Tier, Error> {
-        let engine = engine_of(remote, patience)?;
+        let engine = Metered::new(engine_of(remote, patience)?);
         let mut trusted = remote.trusted.iter().map(PublicKey::read).collect::<Result<Vec<_>, _>>()?;
         // Who signs here believes himself; one whose key cannot be read still reads what others made.
         if let Some(Ok(own)) = remote.signing.as_ref().map(SigningKey::read) {
@@ -156,6 +159,11 @@ impl Tier {
     /// What it is called.
     pub fn name(&self) -> &str {
         &self.remote.name
+    }
+
+    /// What passed between here and it since it was opened.
+    pub fn traffic(&self) -> Traffic {
+        self.engine.traffic()
     }
 
     /// The key that own objects are signed with.
@@ -197,7 +205,7 @@ impl Tier {
         Ok(Some(sets))
     }
 
-    /// Takes the call that is named `at` over into `store`, if it is one of those that are wanted. `settle` makes of it what
+    /// Takes the call that is named `at` over into `store`, if it is one of those that are wanted, and gives its key. `settle` makes of it what
     /// the store would have recorded itself.
     ///
     /// # Errors
@@ -209,25 +217,9 @@ impl Tier {
         is_wanted: &dyn Fn(&Key) -> bool,
         settle: &dyn Fn(Parcel) -> Result<Parcel, Reason>,
         store: &Store,
-    ) -> Result<bool, Failure> {
-        let begun = clock::monotonic();
-        let Some(mut object) = self.ask(&self.object(Kind::Record, &at.0))? else { return Ok(false) };
-        let head = object::open(&mut object, &self.expected(Kind::Record, at.0))?;
-        let Some(key) = head.key.filter(is_wanted) else { return Ok(false) };
-        let pace = if self.is_hasty { Pace::of(head.wall, begun) } else { Pace::none() };
-        self.hurry(&pace);
-        let packed = object::body(&mut object, &head, &pace)?;
-        let damaged = |why: Error| Failure::Wrong(why.to_string());
-        let mut importer =
-            Importer::begin(unpacked(packed.as_slice(), object::LONGEST_BODY)?, TOGETHER).map_err(damaged)?;
-        let parcel = match importer.next_call().map_err(damaged)? {
-            Some(Ok(parcel)) => parcel,
-            Some(Err(why)) => return Err(Failure::Wrong(why)),
-            None => return Err(Failure::Wrong("there is no call in it".to_owned())),
-        };
-        if parcel.call.key != key {
-            return Err(Failure::Wrong("it holds another call than it says".to_owned()));
-        }
+    ) -> Result<Option<Key>, Failure> {
+        let Some((mut importer, parcel, pace)) = self.record(at, is_wanted)? else { return Ok(None) };
+        let key = parcel.call.key;
         let parcel = settle(parcel).map_err(Failure::Here)?;
         let mut failure = None;
         let mut apart = |content: &Content| {
@@ -241,9 +233,52 @@ impl Tier {
         match (failure, stored) {
             (Some(why), _) => Err(why),
             (None, Ok(Verdict::Refused(why))) => Err(Failure::Wrong(why)),
-            (None, Ok(Verdict::Stored | Verdict::Present)) => Ok(true),
-            (None, Err(Ailing::File(error))) => Err(damaged(error)),
+            (None, Ok(Verdict::Stored | Verdict::Present)) => Ok(Some(key)),
+            (None, Err(Ailing::File(error))) => Err(unfit(error)),
             (None, Err(Ailing::Store(reason))) => Err(Failure::Here(reason)),
+        }
+    }
+
+    /// Has `store` tell of the call that is named `at`, without its values.
+    ///
+    /// # Errors
+    ///
+    /// As [`bring`](Tier::bring).
+    pub fn mention(
+        &self,
+        at: &Key,
+        settle: &dyn Fn(Parcel) -> Result<Parcel, Reason>,
+        store: &Store,
+    ) -> Result<bool, Failure> {
+        let Some((_, parcel, _)) = self.record(at, &|_| true)? else { return Ok(false) };
+        let parcel = settle(parcel).map_err(Failure::Here)?;
+        store.recording().and_then(|recording| recording.mention(&parcel.call)).map_err(Failure::Here)?;
+        Ok(true)
+    }
+
+    /// The call that is named `at`, if it is one of those that are wanted, with what its values are read from, and how long they
+    /// are waited for.
+    fn record(
+        &self,
+        at: &Key,
+        is_wanted: &dyn Fn(&Key) -> bool,
+    ) -> Result<Option<(Importer<impl Read + use<>>, Parcel, Pace)>, Failure> {
+        let begun = clock::monotonic();
+        let Some(mut object) = self.ask(&self.object(Kind::Record, &at.0))? else { return Ok(None) };
+        let head = object::open(&mut object, &self.expected(Kind::Record, at.0))?;
+        let Some(key) = head.key.filter(is_wanted) else { return Ok(None) };
+        let pace = if self.is_hasty { Pace::of(head.wall, begun) } else { Pace::none() };
+        self.hurry(&pace);
+        let packed = io::Cursor::new(object::body(&mut object, &head, &pace)?);
+        let mut importer = Importer::begin(unpacked(packed, object::LONGEST_BODY)?, TOGETHER).map_err(unfit)?;
+        let parcel = match importer.next_call().map_err(unfit)? {
+            Some(Ok(parcel)) => parcel,
+            Some(Err(why)) => return Err(Failure::Wrong(why)),
+            None => return Err(Failure::Wrong("there is no call in it".to_owned())),
+        };
+        match parcel.call.key == key {
+            true => Ok(Some((importer, parcel, pace))),
+            false => Err(Failure::Wrong("it holds another call than it says".to_owned())),
         }
     }
 
@@ -445,6 +480,10 @@ fn unpacked(packed: impl BufRead, most: u64) -> Result<impl Read, Failure> {
 
 fn damaged(why: io::Error) -> Failure {
     Failure::Wrong(format!("it cannot be decompressed: {}", crate::error::cause(&why)))
+}
+
+fn unfit(why: Error) -> Failure {
+    Failure::Wrong(why.to_string())
 }
 
 fn here(why: &io::Error) -> Failure {

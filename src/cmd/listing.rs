@@ -1,0 +1,72 @@
+//! The calls that questions go through: those of the caches in use, or, where a store beyond this machine alone is asked for, those
+//! that it has.
+
+use std::ops::ControlFlow;
+
+use tempfile::TempDir;
+
+use crate::config;
+use crate::engine;
+use crate::error::{Error, Result};
+use crate::model::{Cache, CacheAccess, CacheLimits, Key, Member, Remote, Sharing};
+use crate::store::{Failure, Patience, Purpose, Store, Tier};
+use crate::ui::{Progress, Talk};
+
+/// Calls, ready to be asked about.
+pub struct Listing {
+    // Before its folder: it goes first.
+    store: Store,
+    _folder: Option<TempDir>,
+}
+
+impl Listing {
+    /// What is in use; what is far away is fetched, but for what the calls printed and made.
+    pub fn open(talk: &Talk) -> Result<Listing> {
+        match config::lone_remote()? {
+            None => Ok(Listing { store: super::store()?, _folder: None }),
+            Some(remote) => fetched(&remote, talk),
+        }
+    }
+
+    /// Where they are.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+}
+
+/// Calls of a store beyond this machine, in a folder that goes with the answer.
+fn fetched(remote: &Remote, talk: &Talk) -> Result<Listing> {
+    let tier = Tier::open(remote, Patience::LONG)?;
+    let unasked = |failure: &Failure| {
+        Error::failure(format!("cannot list the cache `{}`", remote.name)).because(failure.to_string())
+    };
+    let mut names: Vec<Key> = Vec::new();
+    let mut add = |name: &Key| {
+        names.push(*name);
+        ControlFlow::Continue(())
+    };
+    tier.names(&mut add).map_err(|failure| unasked(&failure))?;
+    let folder = tempfile::tempdir().map_err(|why| Error::failure("cannot make a temporary folder").because(why))?;
+    let cache = Cache {
+        name: remote.name.clone(),
+        folder: folder.path().join("calls"),
+        access: CacheAccess::ReadWrite,
+        sharing: Sharing::Private,
+        limits: CacheLimits::default(),
+    };
+    let store = super::open_stack(Ok(vec![Member::Folder(cache)]), Purpose::Write)?;
+    let progress = Progress::new("listing calls", talk);
+    for (done, name) in names.iter().enumerate() {
+        progress.show(done as u64, names.len() as u64);
+        match engine::mention(name, &tier, &store) {
+            // One that went meanwhile nobody misses.
+            Ok(_) => {}
+            Err(Failure::Wrong(why)) => {
+                progress.beside(|| talk.warn(&format!("{} is left out: {why}", name.0.short())));
+            }
+            Err(failure) => return Err(unasked(&failure)),
+        }
+    }
+    drop(progress);
+    Ok(Listing { store, _folder: Some(folder) })
+}
