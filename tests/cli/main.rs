@@ -42,6 +42,7 @@ mod recheck;
 mod redigest;
 mod reindex;
 mod remote;
+mod remote_garage;
 mod remote_http;
 mod remote_questions;
 mod remote_redis;

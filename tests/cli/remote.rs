@@ -87,10 +87,15 @@ impl Team {
         });
     }
 
-    /// Many machines, of which some do the same at the same time; all of them get what is right, and hear of no error. How many
-    /// they are, and how many ran the command.
-    pub fn is_used_by_many(&self) -> (usize, usize) {
-        let machines = if std::env::var_os("FLECHE_LONG").is_some() { 1000 } else { 60 };
+    /// Many machines, `most` in the long form, of which some do the same at the same time; all of them get what is right, and hear
+    /// of no error. How many they are, and how many ran the command.
+    pub fn is_used_by_many(&self, most: usize) -> (usize, usize) {
+        self.is_used_by_many_with(most, &[])
+    }
+
+    /// The same, with these variables.
+    pub fn is_used_by_many_with(&self, most: usize, variables: &[(&str, &str)]) -> (usize, usize) {
+        let machines = if std::env::var_os("FLECHE_LONG").is_some() { most } else { 60 };
         const AT_ONCE: usize = 16;
         let tool = self.world.counted("tool", "cat in; cp in out").display().to_string();
         let text = |machine: usize| format!("{}\n", machine % COMMANDS).repeat(500);
@@ -108,7 +113,9 @@ impl Team {
                             return;
                         }
                         let name = format!("machine-{machine}");
-                        let outcome = self.on(&name, &["run", "-i", "in", "-o", "out", "--", &tool]).run();
+                        let session = self.on(&name, &["run", "-i", "in", "-o", "out", "--", &tool]);
+                        let with = |session: Session, (name, value): &(&str, &str)| session.env(name, value);
+                        let outcome = variables.iter().fold(session, with).run();
                         let right = text(machine);
                         let is_right = outcome.stdout() == right && self.world.read(format!("{name}/out")) == right;
                         if !is_right || outcome.code() != 0 || !outcome.stderr().is_empty() {

@@ -369,7 +369,7 @@ fn the_settings_that_are_printed_for_nginx_are_enough_with_a_program_that_tells_
 #[test]
 fn many_machines_at_once_get_what_is_right_and_hear_of_no_error() {
     let Some((team, server)) = team() else { return };
-    let (machines, runs) = team.is_used_by_many();
+    let (machines, runs) = team.is_used_by_many(1000);
     let requests = server.answered();
     let count = |what: &str| requests.lines().filter(|line| *line == what).count();
     println!(

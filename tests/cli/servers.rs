@@ -91,9 +91,7 @@ pub const KEYS: [(&str, &str); 2] =
 impl Buckets {
     /// One with a bucket for each folder in `folder`; none where the program is missing.
     pub fn start(folder: &Path) -> Option<Buckets> {
-        let found = std::env::var_os("PATH").unwrap_or_default();
-        let program = std::env::split_paths(&found).map(|place| place.join("s3s-fs")).find(|path| path.exists());
-        let Some(program) = program else {
+        let Some(program) = on_path("s3s-fs") else {
             println!("skipped: no s3s-fs on this machine (cargo install s3s-fs --features binary)");
             return None;
         };
@@ -190,6 +188,12 @@ impl Drop for Memory {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A program that is not part of the system.
+pub fn on_path(name: &str) -> Option<PathBuf> {
+    let found = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&found).map(|place| place.join(name)).find(|path| path.exists())
 }
 
 /// Starts a server at a port that nobody has. Nobody keeps one free until it is taken: then another one is tried.
