@@ -163,7 +163,7 @@ fn lost_nodes_keep_nobody_from_what_is_right() {
     let tool = tool(&team);
     let words = ["run", "-i", "in", "-o", "out", "--", &tool];
     let run = |machine: &str, text: &str| {
-        let _ = fs::remove_file(team.world.path(&format!("{machine}/out")));
+        let _ = fs::remove_file(team.world.path(format!("{machine}/out")));
         with_keys(team.on(machine, &words)).ends(0, text, "aside\n");
         assert_eq!(team.world.read(format!("{machine}/out")), text);
     };
