@@ -31,7 +31,7 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
     (
         "[caches.team]\nurl = \"https//x\"\n",
         "2:7",
-        "`url` has to be a URL that begins with `file:///`, `https://`, `http://`, `s3://`",
+        "`url` has to be a URL that begins with `file:///`, `https://`, `http://`, `s3://`, `redis://`, `rediss://`, `valkey://`, `valkeys://`",
         "",
     ),
     (

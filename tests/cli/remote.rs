@@ -633,7 +633,7 @@ fn a_project_cannot_say_where_calls_are_shared() {
 #[test]
 fn the_first_cache_is_a_folder() {
     let team = Team::new();
-    let told = team.world.fleche(["--cache", "team", "query"]).run();
+    let told = team.world.fleche(["--cache", "team", "stats"]).run();
     assert_eq!(told.code(), 2);
     assert!(told.stderr().contains("cache `team` cannot be the first one, which is written"), "{}", told.stderr());
     let told = team.world.fleche(["transfer", "--from", "local", "--to", "team"]).run();
