@@ -102,8 +102,7 @@ impl Redis {
         };
         let sent = write(&mut connection).and_then(|()| connection.flush());
         // One that hangs up may have said why before.
-        let greeted = connection.greeted();
-        sent.map_err(Failure::of_reading).and(greeted)?;
+        connection.greeted().and(sent.map_err(Failure::of_reading))?;
         Ok(connection)
     }
 
