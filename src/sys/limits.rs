@@ -11,23 +11,26 @@ const FEW_FILES: u64 = 256;
 /// More than fleche's first thread has ever used of its stack (128 KiB where nothing is optimised), in bytes.
 const STACK: usize = 512 << 10;
 
-/// Lets the stack grow to what fleche may need, where there is a limit of address space; whether it could.
+/// Lets the stack grow to what fleche may need, or as far as that goes, where there is a limit of address space; whether all of it
+/// was to be had.
 ///
 /// The kernel ends a program whose stack cannot grow, and what is allocated later leaves it no room.
 pub(super) fn claim_stack() -> bool {
     if getrlimit(Resource::As).current.is_none() {
         return true;
     }
-    // SAFETY: new memory, which nobody uses.
-    let is_room = unsafe {
-        let probe = mmap_anonymous(ptr::null_mut(), STACK, ProtFlags::empty(), MapFlags::PRIVATE);
-        probe.and_then(|memory| munmap(memory, STACK)).is_ok()
+    let has_room = |size: &usize| {
+        // SAFETY: new memory, which nobody uses.
+        let probe = unsafe { mmap_anonymous(ptr::null_mut(), *size, ProtFlags::empty(), MapFlags::PRIVATE) };
+        // SAFETY: the same memory.
+        probe.and_then(|memory| unsafe { munmap(memory, *size) }).is_ok()
     };
+    let room = [STACK, STACK / 2, STACK / 4, STACK / 8].into_iter().find(has_room);
     // Where the stack may not become as large, trying would end the program.
-    if is_room && getrlimit(Resource::Stack).current.is_none_or(|most| most > 4 * STACK as u64) {
-        touch_stack(STACK);
+    if let Some(size) = room.filter(|_| getrlimit(Resource::Stack).current.is_none_or(|most| most > 4 * STACK as u64)) {
+        touch_stack(size);
     }
-    is_room
+    room == Some(STACK)
 }
 
 /// Writes to the next `left` bytes of the stack, page by page.

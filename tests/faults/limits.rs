@@ -52,7 +52,8 @@ fn least_memory(world: &World) -> u64 {
         works(world.program("/bin/sh", ["-c", "cat /dev/null"]))
             && works(
                 world
-                    .fleche(["run", "--no-stdin", "--", "/bin/sh", "-c", "cat /dev/null"])
+                    // Not so plain a line that its command takes fleche's place where there is too little.
+                    .fleche(["run", "--no-stdin", "--tag", "a=b", "--", "/bin/sh", "-c", "cat /dev/null"])
                     .env("FLECHE_MODE", "refresh"),
             )
     };
