@@ -1,6 +1,7 @@
 //! The calls that questions go through: those of the caches in use, or, where a store beyond this machine alone is asked for, those
 //! that it has.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use tempfile::TempDir;
@@ -24,8 +25,17 @@ impl Listing {
     pub fn open(talk: &Talk) -> Result<Listing> {
         match config::lone_remote()? {
             None => Ok(Listing { store: super::store()?, _folder: None }),
-            Some(remote) => fetched(&remote, talk),
+            Some(remote) => Listing::of(&remote, &Tier::open(&remote, Patience::LONG)?, talk),
         }
+    }
+
+    /// The calls of a store beyond this machine.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be asked which it has.
+    pub fn of(remote: &Remote, tier: &Tier, talk: &Talk) -> Result<Listing> {
+        fetched(remote, tier, talk)
     }
 
     /// Where they are.
@@ -35,17 +45,8 @@ impl Listing {
 }
 
 /// Calls of a store beyond this machine, in a folder that goes with the answer.
-fn fetched(remote: &Remote, talk: &Talk) -> Result<Listing> {
-    let tier = Tier::open(remote, Patience::LONG)?;
-    let unasked = |failure: &Failure| {
-        Error::failure(format!("cannot list the cache `{}`", remote.name)).because(failure.to_string())
-    };
-    let mut names: Vec<Key> = Vec::new();
-    let mut add = |name: &Key| {
-        names.push(*name);
-        ControlFlow::Continue(())
-    };
-    tier.names(&mut add).map_err(|failure| unasked(&failure))?;
+fn fetched(remote: &Remote, tier: &Tier, talk: &Talk) -> Result<Listing> {
+    let names = names(tier)?;
     let folder = tempfile::tempdir().map_err(|why| Error::failure("cannot make a temporary folder").because(why))?;
     let cache = Cache {
         name: remote.name.clone(),
@@ -58,15 +59,34 @@ fn fetched(remote: &Remote, talk: &Talk) -> Result<Listing> {
     let progress = Progress::new("listing calls", talk);
     for (done, name) in names.iter().enumerate() {
         progress.show(done as u64, names.len() as u64);
-        match engine::mention(name, &tier, &store) {
+        match engine::mention(name, tier, &store) {
             // One that went meanwhile nobody misses.
             Ok(_) => {}
             Err(Failure::Wrong(why)) => {
                 progress.beside(|| talk.warn(&format!("{} is left out: {why}", name.0.short())));
             }
-            Err(failure) => return Err(unasked(&failure)),
+            Err(failure) => return Err(unlisted(tier, &failure)),
         }
     }
     drop(progress);
     Ok(Listing { store, _folder: Some(folder) })
+}
+
+/// What the calls there are named after, each once.
+///
+/// # Errors
+///
+/// Where it cannot be asked.
+pub fn names(tier: &Tier) -> Result<Vec<Key>> {
+    let mut names = BTreeSet::new();
+    let mut add = |name: &Key| {
+        names.insert(*name);
+        ControlFlow::Continue(())
+    };
+    tier.names(&mut add).map_err(|failure| unlisted(tier, &failure))?;
+    Ok(names.into_iter().collect())
+}
+
+fn unlisted(tier: &Tier, failure: &Failure) -> Error {
+    Error::failure(format!("cannot list the cache `{}`", tier.name())).because(failure.to_string())
 }

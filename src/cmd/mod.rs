@@ -46,12 +46,10 @@ pub mod tag;
 pub mod transfer;
 pub mod verify;
 
-use std::ffi::OsStr;
-
 use crate::config as configured;
 use crate::engine::{Caches, Mode};
 use crate::error::{Error, Result};
-use crate::model::{Cache, CacheAccess, Member};
+use crate::model::{Cache, CacheAccess};
 use crate::store::{Purpose, Store};
 use crate::ui::{self, Talk};
 
@@ -171,9 +169,4 @@ fn open_stack(caches: Caches, purpose: Purpose) -> Result<Store> {
 /// The stack of caches that is used.
 fn caches() -> Result<Caches> {
     configured::stack()
-}
-
-/// The one cache that goes by this word, a name or a folder, which was given to a flag of this name.
-fn named_store(word: &OsStr, flag: &'static str, purpose: Purpose) -> Result<Store> {
-    open_stack(configured::cache(word, flag)?.map(|cache| vec![Member::Folder(cache)]), purpose)
 }

@@ -1,15 +1,14 @@
 //! `fleche pull`: calls from a store beyond this machine.
 
-use std::ops::ControlFlow;
-
 use crate::config;
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::model::Key;
-use crate::store::{Failure, Patience, Tier};
+use crate::store::{Existing, Failure, Patience, Road, Store, Tier};
 use crate::ui::{Progress, Talk};
 
 use super::candidates;
+use super::listing;
 
 /// Take over all calls of a store that many machines share
 ///
@@ -24,35 +23,48 @@ pub struct Args {
 /// Takes them over.
 pub fn run(args: &Args, talk: &Talk) -> Result<()> {
     let store = super::store_to_change()?;
-    let mut left = 0_u64;
+    let mut left = 0;
     for remote in config::remotes(args.from.as_deref(), "--from")? {
         let tier = Tier::open(&remote, Patience::LONG)?;
-        let unasked = |failure: Failure| {
-            Error::failure(format!("cannot list the cache `{}`", remote.name)).because(failure.to_string())
-        };
-        let mut names: Vec<Key> = Vec::new();
-        let mut add = |name: &Key| {
-            names.push(*name);
-            ControlFlow::Continue(())
-        };
-        tier.names(&mut add).map_err(unasked)?;
-        let progress = Progress::new("pulling calls", talk);
-        for (done, name) in names.iter().enumerate() {
-            progress.show(done as u64, names.len() as u64);
-            match engine::pull(name, &tier, &store) {
-                // One that went meanwhile nobody misses.
-                Ok(_) => {}
-                Err(Failure::Wrong(why)) => {
-                    left += 1;
-                    progress.beside(|| talk.warn(&format!("{} is left out: {why}", name.0.short())));
-                }
-                Err(failure) => {
-                    let message = format!("cannot take calls over from `{}`", remote.name);
-                    return Err(Error::failure(message).because(failure.to_string()));
-                }
+        left += take_over(&listing::names(&tier)?, &tier, &store, Existing::Replaced, talk, &|_, _| Ok(()))?;
+        // Nobody has a reason to leave it alone any more.
+        store.breaker_anyway(&remote, Road::Ask).worked(&store);
+    }
+    super::all_but(left, "was not taken over", "were not taken over")
+}
+
+/// Takes over the calls that are named so, has `taken` hear of each, with its key, and gives how many are left out.
+///
+/// # Errors
+///
+/// Where the store cannot be asked any more, or nothing can be kept here.
+pub fn take_over(
+    names: &[Key],
+    tier: &Tier,
+    store: &Store,
+    existing: Existing,
+    talk: &Talk,
+    taken: &dyn Fn(&Key, &Key) -> std::result::Result<(), Failure>,
+) -> Result<u64> {
+    let mut left = 0;
+    let progress = Progress::new("pulling calls", talk);
+    for (done, name) in names.iter().enumerate() {
+        progress.show(done as u64, names.len() as u64);
+        let pulled = engine::pull(name, tier, store, existing);
+        match pulled.and_then(|key| key.map_or(Ok(()), |key| taken(name, &key))) {
+            // One that went meanwhile nobody misses.
+            Ok(()) => {}
+            Err(Failure::Wrong(why)) => {
+                left += 1;
+                progress.beside(|| talk.warn(&format!("{} is left out: {why}", name.0.short())));
+            }
+            Err(failure) => {
+                let message = format!("cannot take calls over from `{}`", tier.name());
+                return Err(Error::failure(message).because(failure.to_string()));
             }
         }
     }
-    engine::look_after(&store);
-    super::all_but(left, "was not taken over", "were not taken over")
+    drop(progress);
+    engine::look_after(store);
+    Ok(left)
 }

@@ -1,18 +1,24 @@
 //! `fleche transfer`: calls from one cache to another.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
 
-use crate::engine::{self, Transferred};
+use crate::config;
+use crate::engine::{self, Shared, Transferred};
 use crate::error::{Error, Result};
-use crate::store::{Existing, Purpose};
+use crate::model::{CacheAccess, Key, Member, Remote};
+use crate::store::{Existing, Patience, Purpose, Road, Store, Tier};
 use crate::ui::{self, Progress, Talk};
 
 use super::candidates;
 use super::chosen;
+use super::listing::{self, Listing};
+use super::pull;
 
 /// Copy calls, with what they left, from one cache to another
 ///
-/// Interrupted at any point nothing is lost, and the same line goes on where it was.
+/// Interrupted at any point nothing is lost, and the same line goes on where it was. Into a store beyond this machine go only
+/// calls whose commands `upload` names in its configuration.
 #[derive(clap::Args)]
 pub struct Args {
     /// The cache that has the calls: its name or its folder
@@ -36,23 +42,49 @@ pub struct Args {
 
 /// Copies the chosen calls, or all.
 pub fn run(args: Args, talk: &Talk) -> Result<()> {
-    let from = super::named_store(&args.from, "--from", if args.pop { Purpose::Write } else { Purpose::Ask })?;
+    let member = |word: &OsStr, flag| config::cache(word, flag)?.map_err(|reason| Error::failure(reason.to_string()));
+    let (from, to) = (member(&args.from, "--from")?, member(&args.to, "--to")?);
+    let left = match (from, to) {
+        (from @ Member::Folder(_), to @ Member::Folder(_)) => between(from, to, args, talk)?,
+        (from @ Member::Folder(_), Member::Remote(to)) => sent(from, &to, args, talk)?,
+        (Member::Remote(from), to @ Member::Folder(_)) => fetched(&from, to, args, talk)?,
+        (Member::Remote(from), Member::Remote(to)) => {
+            let message =
+                format!("nothing goes from `{}` to `{}`: what others signed is not signed anew", from.name, to.name);
+            return Err(Error::usage(message).hint(format!("fleche transfer --from {} --to local", from.name)));
+        }
+    };
+    super::all_but(left, "was not transferred", "were not transferred")
+}
+
+impl Args {
+    fn existing(&self) -> Existing {
+        if self.overwrite { Existing::Replaced } else { Existing::Kept }
+    }
+
+    /// Why something is to be done with the cache that has the calls.
+    fn purpose(&self) -> Purpose {
+        if self.pop { Purpose::Write } else { Purpose::Ask }
+    }
+}
+
+/// From folder to folder; how many stay.
+fn between(from: Member, to: Member, args: Args, talk: &Talk) -> Result<u64> {
+    let (existing, purpose) = (args.existing(), args.purpose());
+    let from = super::open_stack(Ok(vec![from]), purpose)?;
     let keys = args.chosen.calls_or_all(&from)?;
     if args.dry_run {
-        return ui::print(&keys.iter().map(|key| format!("{key}\n")).collect::<String>());
+        return print(&keys);
     }
     super::check_mode()?;
-    if args.pop && !from.is_writable() {
-        return Err(Error::failure(format!("the cache `{}` is read-only", args.from.display())));
+    if args.pop {
+        check_writable(&from, &args.from)?;
     }
-    let to = super::named_store(&args.to, "--to", Purpose::Write)?;
-    if !to.is_writable() {
-        return Err(Error::failure(format!("the cache `{}` is read-only", args.to.display())));
-    }
+    let to = super::open_stack(Ok(vec![to]), Purpose::Write)?;
+    check_writable(&to, &args.to)?;
     if from.folder() == to.folder() {
         return Err(Error::usage("both caches are the same one"));
     }
-    let existing = if args.overwrite { Existing::Replaced } else { Existing::Kept };
     let progress = Progress::new("transferring calls", talk);
     let mut left = 0;
     for (done, key) in keys.iter().enumerate() {
@@ -74,11 +106,109 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
             }
             Err(reason) => {
                 left += 1;
-                progress.beside(|| talk.warn(&format!("{} stays where it is: {reason}", key.0.short())));
+                progress.beside(|| stays(key, &reason, talk));
             }
         }
     }
     drop(progress);
     engine::look_after(&to);
-    super::all_but(left, "was not transferred", "were not transferred")
+    Ok(left)
+}
+
+/// From a folder into a store beyond this machine; how many stay.
+fn sent(from: Member, to: &Remote, args: Args, talk: &Talk) -> Result<u64> {
+    // What is there already is not known to be whole: who forgets it here puts it there anew.
+    let existing = if args.pop { Existing::Replaced } else { args.existing() };
+    let from = super::open_stack(Ok(vec![from]), args.purpose())?;
+    let keys = args.chosen.calls_or_all(&from)?;
+    if args.dry_run {
+        let may_go = |key: &&Key| from.call(key).ok().flatten().is_some_and(|call| engine::may_have(to, &call));
+        return print(keys.iter().filter(may_go));
+    }
+    super::check_mode()?;
+    if args.pop {
+        check_writable(&from, &args.from)?;
+    }
+    let tier = Tier::open(to, Patience::LONG)?;
+    let signing = tier.signing_key()?;
+    let breaker = from.breaker_anyway(to, Road::Send);
+    let progress = Progress::new("transferring calls", talk);
+    let mut left = 0;
+    for (done, key) in keys.iter().enumerate() {
+        progress.show(done as u64, keys.len() as u64);
+        match engine::publish(key, &from, &tier, to, &signing, existing) {
+            // One that went meanwhile nobody misses.
+            Ok(Shared::Gone) => {}
+            Ok(Shared::Kept) => {
+                left += 1;
+                progress.beside(|| stays(key, &format!("no rule of `{}` allows it to go", to.name), talk));
+            }
+            Ok(Shared::Present) => {
+                breaker.worked(&from);
+                progress.beside(|| talk.detail(&format!("{} is there already", key.0.short())));
+            }
+            Ok(Shared::Published) => {
+                breaker.worked(&from);
+                if args.pop {
+                    from.evict(std::slice::from_ref(key), |_| {})?;
+                }
+            }
+            Err(failure) if failure.is_of_the_store() => {
+                breaker.failed(&from, &failure);
+                let message = format!("cannot put calls into the cache `{}`", to.name);
+                return Err(Error::failure(message).because(failure.to_string()));
+            }
+            Err(failure) => {
+                left += 1;
+                progress.beside(|| stays(key, &failure, talk));
+            }
+        }
+    }
+    Ok(left)
+}
+
+/// From a store beyond this machine into a folder; how many stay.
+fn fetched(from: &Remote, to: Member, args: Args, talk: &Talk) -> Result<u64> {
+    let existing = args.existing();
+    let tier = Tier::open(from, Patience::LONG)?;
+    let names = match args.chosen.is_everything() && !args.dry_run {
+        true => listing::names(&tier)?,
+        false => {
+            let listing = Listing::of(from, &tier, talk)?;
+            let keys = args.chosen.calls_or_all(listing.store())?;
+            if args.dry_run {
+                return print(&keys);
+            }
+            let name = |key: &Key| listing.store().call(key).ok().flatten().map(|call| engine::name_of(&call));
+            keys.iter().filter_map(name).collect()
+        }
+    };
+    super::check_mode()?;
+    if args.pop && from.access == CacheAccess::ReadOnly {
+        return Err(read_only(&args.from));
+    }
+    let to = super::open_stack(Ok(vec![to]), Purpose::Write)?;
+    check_writable(&to, &args.to)?;
+    pull::take_over(&names, &tier, &to, existing, talk, &|name, key| {
+        // What was here may be damaged by now: then what is there comes in its place.
+        let is_safe = || Ok(to.holds(key) || engine::pull(name, &tier, &to, Existing::Replaced)?.is_some());
+        if args.pop && is_safe()? { tier.forget(name) } else { Ok(()) }
+    })
+}
+
+fn check_writable(store: &Store, word: &OsStr) -> Result<()> {
+    if store.is_writable() { Ok(()) } else { Err(read_only(word)) }
+}
+
+fn read_only(word: &OsStr) -> Error {
+    Error::failure(format!("the cache `{}` is read-only", word.display()))
+}
+
+fn stays(key: &Key, why: &dyn fmt::Display, talk: &Talk) {
+    talk.warn(&format!("{} stays where it is: {why}", key.0.short()));
+}
+
+/// Prints what would go; nothing stays for a reason.
+fn print<'a>(keys: impl IntoIterator<Item = &'a Key>) -> Result<u64> {
+    ui::print(&keys.into_iter().map(|key| format!("{key}\n")).collect::<String>()).map(|()| 0)
 }

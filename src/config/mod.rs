@@ -20,11 +20,11 @@ mod template;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
-use crate::model::{Cache, Member, Reason, Remote};
+use crate::model::{Member, Reason, Remote};
 use crate::sys::entry;
 
 pub use discovery::check;
@@ -117,18 +117,17 @@ pub fn chosen_stack() -> Result<Option<OsString>> {
     Ok((!words.is_empty()).then(|| OsString::from_vec(words.join(&b','))))
 }
 
-/// The one cache that goes by `word`, a name or a folder, which was given to the flag of this name. The inner error is why
-/// there is nowhere to keep anything.
+/// The one cache that goes by `word`, a name or a folder, which was given to the flag of this name; it may be beyond this machine.
+/// The inner error is why there is nowhere to keep anything.
 ///
 /// # Errors
 ///
 /// Where the configuration is wrong or has no cache of this name.
-pub fn cache(word: &OsStr, flag: &'static str) -> Result<std::result::Result<Cache, Reason>> {
+pub fn cache(word: &OsStr, flag: &'static str) -> Result<std::result::Result<Member, Reason>> {
     if entry::is_secure() {
         return Ok(Err(foreign_rights()));
     }
-    let wanted = Wanted { words: vec![PathBuf::from(word)], by: Asker::Caller(flag) };
-    settings()?.folder(&wanted)
+    settings()?.member(Path::new(word), &Asker::Caller(flag))
 }
 
 /// The store beyond this machine of this name, which was given to this flag; without one, all those of the stack.

@@ -124,24 +124,6 @@ impl Settings {
         Ok(Ok(stack))
     }
 
-    /// The one folder that is asked for. The inner error is why there is none.
-    ///
-    /// # Errors
-    ///
-    /// One that is not described, or is no folder.
-    pub fn folder(&self, wanted: &Wanted) -> Result<std::result::Result<Cache, Reason>> {
-        let unusable = || Reason::StoreUnusable("there is no cache".to_owned());
-        let Some(word) = wanted.words.first() else { return Ok(Err(unusable())) };
-        match self.member(word, &wanted.by)? {
-            Err(reason) => Ok(Err(reason)),
-            Ok(Member::Folder(cache)) => Ok(Ok(cache)),
-            Ok(Member::Remote(remote)) => {
-                let message = format!("cache `{}` is no folder", remote.name);
-                Err(wanted.by.fault(message, format!("fleche push --to {0}, or fleche pull --from {0}", remote.name)))
-            }
-        }
-    }
-
     /// The store beyond this machine that alone is asked for, if that is so.
     ///
     /// # Errors
@@ -213,7 +195,12 @@ impl Settings {
         }
     }
 
-    fn member(&self, word: &Path, by: &Asker) -> Result<std::result::Result<Member, Reason>> {
+    /// What is called so, or lies in this folder. The inner error is why there is nowhere to keep anything.
+    ///
+    /// # Errors
+    ///
+    /// One that is not described.
+    pub fn member(&self, word: &Path, by: &Asker) -> Result<std::result::Result<Member, Reason>> {
         if let Some(name) = word.to_str().filter(|name| !self.files.is_empty() && self.of_cache(name, "url").is_some())
         {
             return Ok(Ok(Member::Remote(Box::new(self.described_remote(name)))));

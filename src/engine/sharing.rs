@@ -12,7 +12,9 @@ use crate::error::{Error, Result};
 use crate::exec;
 use crate::key;
 use crate::model::{CacheAccess, Call, Event, Exchange, Key, Observation, Reason, Remote, Reply};
-use crate::store::{Breaker, Failure, Parcel, Patience, Road, SigningKey, Store, Tier, Traffic, Waiting};
+use crate::store::{
+    Breaker, Durability, Existing, Failure, Keeping, Parcel, Patience, Road, SigningKey, Store, Tier, Traffic, Waiting,
+};
 use crate::sys::clock;
 
 use super::filling::known_here;
@@ -30,6 +32,8 @@ const LONGEST_PAUSE: u64 = 200_000_000;
 pub enum Shared {
     /// It is there now.
     Published,
+    /// One of its key was there and stayed.
+    Present,
     /// No rule says that it may be there.
     Kept,
     /// There is no such call here.
@@ -140,7 +144,7 @@ fn is_written(remote: &Remote) -> bool {
 }
 
 /// Whether a rule says that a call may be there. What came from another cache was made by somebody else, and is not signed.
-fn may_have(remote: &Remote, call: &Call) -> bool {
+pub fn may_have(remote: &Remote, call: &Call) -> bool {
     is_written(remote)
         && call.sealed_by.is_none()
         && remote.upload.iter().any(|matching| matching.means_recorded(&call.argv))
@@ -165,7 +169,8 @@ fn brought(tier: &Tier, store: &Store, sought: &Sought) -> std::result::Result<O
         let call = known_here(parcel.call, sought, store)?;
         Ok(Parcel { call, ..parcel })
     };
-    let bring = |own: &[Key; 3]| tier.bring(&own[0], &|key| own.contains(key), &settle, store);
+    let keeping = Keeping { existing: Existing::Replaced, durability: Durability::Buffered };
+    let bring = |own: &[Key; 3]| tier.bring(&own[0], &|key| own.contains(key), &settle, store, keeping);
     if !sought.request.is_watched() {
         return bring(&sought.keys(store).all());
     }
@@ -182,8 +187,8 @@ fn brought(tier: &Tier, store: &Store, sought: &Sought) -> std::result::Result<O
     Ok(None)
 }
 
-/// What a call is named after where nobody knows yet to what it is bound.
-fn name_of(call: &Call) -> Key {
+/// What a call is named after in stores beyond this machine, where nobody knows yet to what it is bound.
+pub fn name_of(call: &Call) -> Key {
     Key::of(&call.command, &Observation::digests(&call.observations), None)
 }
 
@@ -192,14 +197,37 @@ fn name_of(call: &Call) -> Key {
 /// # Errors
 ///
 /// Where that cannot be done.
-fn publish(key: &Key, store: &Store, tier: &Tier, remote: &Remote, signing: &SigningKey) -> Attempt {
+pub fn publish(
+    key: &Key,
+    store: &Store,
+    tier: &Tier,
+    remote: &Remote,
+    signing: &SigningKey,
+    existing: Existing,
+) -> Attempt {
     let Some(call) = store.call(key).map_err(Failure::Here)? else { return Ok(Shared::Gone) };
     if !may_have(remote, &call) {
         return Ok(Shared::Kept);
     }
+    let (before, begun) = (tier.traffic(), clock::monotonic());
     let at = name_of(&call);
-    let parcel = packed(call, store).map_err(Failure::Here)?;
-    tier.publish(&parcel, &at, store, signing).map(|()| Shared::Published)
+    let published = || {
+        if existing == Existing::Kept && tier.tells_of(key, &at)? {
+            return Ok(Shared::Present);
+        }
+        let parcel = packed(call, store).map_err(Failure::Here)?;
+        tier.publish(&parcel, &at, store, signing).map(|()| Shared::Published)
+    };
+    let published = published();
+    if tier.traffic() != before {
+        let reply = match &published {
+            Ok(Shared::Published) => Reply::Done,
+            Ok(_) => Reply::Nothing,
+            Err(_) => Reply::Failed,
+        };
+        store.note(&Event::Sent { key: *key, exchange: exchange(tier, reply, before, begun) });
+    }
+    published
 }
 
 /// Puts there what was left for a store beyond this machine, unless another process is at it, until `tell` has heard enough, and
@@ -237,18 +265,13 @@ pub fn send(
             if !tried.insert(waiting.clone()) {
                 continue;
             }
-            let (before, begun) = (tier.traffic(), clock::monotonic());
-            let published = publish(&waiting.key, store, &tier, remote, &signing);
-            if tier.traffic() != before {
-                let reply = if published.is_ok() { Reply::Done } else { Reply::Failed };
-                store.note(&Event::Sent { key: waiting.key, exchange: exchange(&tier, reply, before, begun) });
-            }
+            let published = publish(&waiting.key, store, &tier, remote, &signing, Existing::Replaced);
             let heard = tell(&waiting.key, &published);
             match &published {
                 // Who is out of time says nothing of the store.
                 Err(_) if heard.is_break() => {}
                 Err(failure) => drop(breaker.failed(store, failure)),
-                Ok(Shared::Published) => breaker.worked(store),
+                Ok(Shared::Published | Shared::Present) => breaker.worked(store),
                 Ok(Shared::Kept | Shared::Gone) => {}
             }
             match published {
@@ -283,11 +306,13 @@ pub fn mention(at: &Key, tier: &Tier, store: &Store) -> std::result::Result<bool
     tier.mention(at, &|parcel| settled(parcel, store), store)
 }
 
-/// Takes over a call as it lies in a store beyond this machine, for which nobody asked here yet.
+/// Takes over a call as it lies in a store beyond this machine, for which nobody asked here yet, and gives its key; it survives a
+/// power cut here when this returns.
 ///
 /// # Errors
 ///
 /// Where it cannot be had, is not believed, or cannot be kept here.
-pub fn pull(at: &Key, tier: &Tier, store: &Store) -> std::result::Result<bool, Failure> {
-    tier.bring(at, &|_| true, &|parcel| settled(parcel, store), store).map(|key| key.is_some())
+pub fn pull(at: &Key, tier: &Tier, store: &Store, existing: Existing) -> std::result::Result<Option<Key>, Failure> {
+    let keeping = Keeping { existing, durability: Durability::Synced };
+    tier.bring(at, &|_| true, &|parcel| settled(parcel, store), store, keeping)
 }

@@ -116,7 +116,8 @@ impl Shared {
                 into.lost += if is(Reply::Done) { 0 } else { counted.saved };
             }
             "sent" => {
-                *(if is(Reply::Done) { &mut into.sent } else { &mut into.unsent }) += counted.count;
+                into.sent += if is(Reply::Done) { counted.count } else { 0 };
+                into.unsent += if is(Reply::Failed) { counted.count } else { 0 };
                 into.bytes_sent += counted.bytes;
             }
             _ => into.requests += counted.count,

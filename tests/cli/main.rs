@@ -47,6 +47,7 @@ mod remote_http;
 mod remote_questions;
 mod remote_redis;
 mod remote_s3;
+mod remote_transfer;
 mod replay;
 mod rerun;
 mod schema;

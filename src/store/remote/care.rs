@@ -4,7 +4,7 @@ use std::io::Read;
 use std::ops::ControlFlow;
 
 use super::engine::{Body, Engine};
-use super::object::Kind;
+use super::object::{self, Kind};
 use super::signing::SigningKey;
 use super::{Failure, Tier};
 use crate::error::Error;
@@ -25,6 +25,29 @@ impl Tier {
             let last = listed.name.rsplit('/').next().unwrap_or_default();
             last.parse().map_or(ControlFlow::Continue(()), |digest| each(&Key(digest)))
         })
+    }
+
+    /// Whether an object that is rightly signed says that it is this call.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be asked.
+    pub fn tells_of(&self, key: &Key, at: &Key) -> Result<bool, Failure> {
+        let Some(mut object) = self.ask(&self.object(Kind::Record, &at.0))? else { return Ok(false) };
+        match object::open(&mut object, &self.expected(Kind::Record, at.0)) {
+            Ok(head) => Ok(head.key == Some(*key)),
+            Err(Failure::Wrong(_)) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Takes the call away that is named `at`; its larger values, which are everybody's, stay.
+    ///
+    /// # Errors
+    ///
+    /// Where that cannot be done.
+    pub fn forget(&self, at: &Key) -> Result<(), Failure> {
+        self.engine.remove(&self.object(Kind::Record, &at.0))
     }
 
     /// Takes away what was put there before a time, in nanoseconds since 1970: in the namespace, and, a day later, values that

@@ -3,9 +3,13 @@
 use std::fs::File;
 use std::io::Read;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Duration;
 
 use super::Failure;
+use super::mount::Mount;
+use crate::error::Error;
+use crate::model::Remote;
 
 /// Bytes that become an object.
 pub enum Body<'a> {
@@ -77,4 +81,37 @@ pub trait Engine {
     ///
     /// Where that cannot be done.
     fn remove(&self, name: &str) -> Result<(), Failure>;
+}
+
+/// The engine of a URL.
+///
+/// # Errors
+///
+/// Where the URL is none, fleche was built without its engine, or what the engine needs to know is missing.
+pub fn of(remote: &Remote, patience: Patience) -> Result<Box<dyn Engine>, Error> {
+    let url = &remote.url;
+    match url.split_once("://") {
+        Some(("file", folder)) => Ok(Box::new(Mount::new(Path::new(folder)))),
+        #[cfg(feature = "http")]
+        Some(("http" | "https", _)) => Ok(Box::new(super::http::Http::new(remote, patience))),
+        #[cfg(feature = "redis")]
+        Some(("redis" | "rediss" | "valkey" | "valkeys", _)) => {
+            Ok(Box::new(super::redis::Redis::new(remote, patience)?))
+        }
+        #[cfg(feature = "s3")]
+        Some(("s3", place)) => Ok(Box::new(super::s3::S3::new(place, remote, patience)?)),
+        #[cfg(not(feature = "http"))]
+        Some(("http" | "https", _)) => Err(without("http", url, patience)),
+        #[cfg(not(feature = "redis"))]
+        Some(("redis" | "rediss" | "valkey" | "valkeys", _)) => Err(without("redis", url, patience)),
+        #[cfg(not(feature = "s3"))]
+        Some(("s3", _)) => Err(without("s3", url, patience)),
+        _ => Err(Error::usage(format!("`{url}` is no URL of a store"))),
+    }
+}
+
+/// What a fleche was built without.
+#[cfg(not(all(feature = "http", feature = "redis", feature = "s3")))]
+fn without(feature: &str, url: &str, _: Patience) -> Error {
+    Error::usage(format!("this fleche cannot use `{url}`")).hint(format!("cargo install fleche --features {feature}"))
 }

@@ -38,7 +38,6 @@ mod signing;
 use std::cell::Cell;
 use std::fmt;
 use std::io::{self, BufRead, Read};
-use std::path::Path;
 use std::time::Duration;
 
 pub use engine::Patience;
@@ -54,7 +53,6 @@ use crate::model::{self, CacheAccess, CommandDigest, Content, Digest, Key, PathS
 use crate::sys::clock;
 use engine::{Body, Engine};
 use meter::Metered;
-use mount::Mount;
 use object::{Expected, Head, Kind};
 use pace::Pace;
 
@@ -122,6 +120,15 @@ impl fmt::Display for Failure {
     }
 }
 
+/// How what comes is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeping {
+    /// What becomes of a call of its key that is here.
+    pub existing: Existing,
+    /// Whether it survives a power cut from then on.
+    pub durability: Durability,
+}
+
 /// A store beyond this machine, ready to be asked.
 pub struct Tier {
     remote: model::Remote,
@@ -142,7 +149,7 @@ impl Tier {
     ///
     /// Where a key cannot be read, nobody is believed, or the URL is none.
     pub fn open(remote: &model::Remote, patience: Patience) -> Result<Tier, Error> {
-        let engine = Metered::new(engine_of(remote, patience)?);
+        let engine = Metered::new(engine::of(remote, patience)?);
         let mut trusted = remote.trusted.iter().map(PublicKey::read).collect::<Result<Vec<_>, _>>()?;
         // Who signs here believes himself; one whose key cannot be read still reads what others made.
         if let Some(Ok(own)) = remote.signing.as_ref().map(SigningKey::read) {
@@ -217,6 +224,7 @@ impl Tier {
         is_wanted: &dyn Fn(&Key) -> bool,
         settle: &dyn Fn(Parcel) -> Result<Parcel, Reason>,
         store: &Store,
+        keeping: Keeping,
     ) -> Result<Option<Key>, Failure> {
         let Some((mut importer, parcel, pace)) = self.record(at, is_wanted)? else { return Ok(None) };
         let key = parcel.call.key;
@@ -229,7 +237,7 @@ impl Tier {
                 reason
             })
         };
-        let stored = importer.store_with(&parcel, store, Existing::Replaced, Durability::Buffered, &mut apart);
+        let stored = importer.store_with(&parcel, store, keeping.existing, keeping.durability, &mut apart);
         match (failure, stored) {
             (Some(why), _) => Err(why),
             (None, Ok(Verdict::Refused(why))) => Err(Failure::Wrong(why)),
@@ -438,32 +446,6 @@ impl Store {
         self.remotes = remotes;
         self
     }
-}
-
-fn engine_of(remote: &model::Remote, patience: Patience) -> Result<Box<dyn Engine>, Error> {
-    let url = &remote.url;
-    match url.split_once("://") {
-        Some(("file", folder)) => Ok(Box::new(Mount::new(Path::new(folder)))),
-        #[cfg(feature = "http")]
-        Some(("http" | "https", _)) => Ok(Box::new(http::Http::new(remote, patience))),
-        #[cfg(feature = "redis")]
-        Some(("redis" | "rediss" | "valkey" | "valkeys", _)) => Ok(Box::new(redis::Redis::new(remote, patience)?)),
-        #[cfg(feature = "s3")]
-        Some(("s3", place)) => Ok(Box::new(s3::S3::new(place, remote, patience)?)),
-        #[cfg(not(feature = "http"))]
-        Some(("http" | "https", _)) => Err(without("http", url, patience)),
-        #[cfg(not(feature = "redis"))]
-        Some(("redis" | "rediss" | "valkey" | "valkeys", _)) => Err(without("redis", url, patience)),
-        #[cfg(not(feature = "s3"))]
-        Some(("s3", _)) => Err(without("s3", url, patience)),
-        _ => Err(Error::usage(format!("`{url}` is no URL of a store"))),
-    }
-}
-
-/// What a fleche was built without.
-#[cfg(not(all(feature = "http", feature = "redis", feature = "s3")))]
-fn without(feature: &str, url: &str, _: Patience) -> Error {
-    Error::usage(format!("this fleche cannot use `{url}`")).hint(format!("cargo install fleche --features {feature}"))
 }
 
 fn value_object(digest: &Digest) -> String {
