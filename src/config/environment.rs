@@ -28,6 +28,14 @@ pub fn cache_folder() -> Result<PathBuf, Reason> {
     Ok(cache.join("fleche"))
 }
 
+/// Where what is the user's alone lies that would better not survive him: `fleche` below `$XDG_RUNTIME_DIR`, else below
+/// `$XDG_STATE_HOME`, else below `~/.local/state`.
+pub fn private_folder() -> Option<PathBuf> {
+    let named = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let folder = named("XDG_RUNTIME_DIR").or_else(|| named("XDG_STATE_HOME"));
+    folder.or_else(|| below_home("~/.local/state")).map(|folder| folder.join("fleche"))
+}
+
 /// The file of configuration that is the user's own.
 #[derive(Debug, PartialEq, Eq)]
 pub enum UserFile {

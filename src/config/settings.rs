@@ -180,6 +180,7 @@ impl Settings {
             password: password(&url),
             url,
             helper: text("credential-helper"),
+            private: environment::private_folder(),
             bucket: is_bucket.then(bucket),
             access: match text("access").as_deref() {
                 Some("read-write") => CacheAccess::ReadWrite,

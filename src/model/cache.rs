@@ -60,6 +60,8 @@ pub struct Remote {
     pub upload: Vec<Matching>,
     /// A program that tells what to send along, by the protocol of Bazel's credential helpers.
     pub helper: Option<String>,
+    /// The folder for what programs and servers tell that proves who we are and holds for a while; none where it has no place.
+    pub private: Option<PathBuf>,
     /// What a Redis is told, where no program tells it.
     pub password: Option<Password>,
     /// The file with whom to believe who says that he is its server; the system's own where there is none.

@@ -117,6 +117,7 @@ pub(super) mod tests {
             signing: None,
             upload: Vec::new(),
             helper: None,
+            private: None,
             password: None,
             certificates: None,
             bucket: None,

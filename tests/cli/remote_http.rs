@@ -349,6 +349,21 @@ fn the_settings_that_are_printed_for_nginx_are_enough_with_a_program_that_tells_
     team.moved_to(&url, &format!("credential-helper = \"{}\"\n{TEAM}", helper.display()));
     assert_eq!(check(), (0, String::new()));
     assert_eq!(team.world.read("one/asked"), format!("{{\"uri\":\"{url}\"}}"));
+    // One that tells until when it holds is asked once, until what it tells is refused.
+    let answer = |password: &str| {
+        format!("{{\"expires\": \"2200-01-01T00:00:00Z\", \"headers\": {{\"Authorization\": [\"Basic {password}\"]}}}}")
+    };
+    let good = "Y2k6Y2FuYXJ5IG9mIGEgcGFzc3dvcmQ=";
+    let file = team.world.write("answer", answer(good));
+    let lends = team.world.counted("lends", &format!("cat {}", file.display()));
+    team.moved_to(&url, &format!("credential-helper = \"{}\"\n{TEAM}", lends.display()));
+    assert_eq!([check(), check()], [(0, String::new()), (0, String::new())]);
+    assert_eq!(team.world.executions("lends"), 1);
+    let kept = team.world.home().join(".local/state/fleche");
+    let kept = fs::read_dir(kept).unwrap().next().unwrap().unwrap().path();
+    fs::write(&kept, fs::read_to_string(&kept).unwrap().replace(good, "Y2k6bm8=")).unwrap();
+    assert_eq!((check().0, check().0, team.world.executions("lends")), (2, 0, 2));
+    team.moved_to(&url, &format!("credential-helper = \"{}\"\n{TEAM}", helper.display()));
     // And who has no right to write reads.
     team.moved_to(&url, "");
     assert_eq!(check(), (0, String::new()));

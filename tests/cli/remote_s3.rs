@@ -1,6 +1,7 @@
 //! Stores in buckets.
 
 use std::fs;
+use std::path::Path;
 
 use crate::remote::{TEAM, Team, tool};
 use crate::servers::{Buckets, KEYS, Mood, Proxy};
@@ -152,6 +153,51 @@ fn credentials_are_found_where_aws_keeps_them() {
     proxy.is_now(Mood::Says("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_owned()));
     let (code, told) = check(job());
     assert!(code == 2 && told.contains("no credentials for `arn:aws:iam::1:role/ci`"), "{told}");
+}
+
+#[test]
+fn credentials_that_hold_for_a_while_are_asked_for_once() {
+    let Some((team, server)) = team() else { return };
+    let [(_, id), (_, secret)] = KEYS;
+    let told = |end: &str, secret: &str| {
+        format!("{{\"AccessKeyId\": \"{id}\", \"SecretAccessKey\": \"{secret}\", \"Expiration\": \"{end}\"}}")
+    };
+    let answer = team.world.write("answer", told("2200-01-01T00:00:00Z", secret));
+    let program = team.world.counted("tell", &format!("cat {}", answer.display()));
+    let settings = format!("[profile program]\ncredential_process = {}\n", program.display());
+    team.world.write(team.world.home().join(".aws/config"), settings);
+    let runtime = team.world.root().join("runtime");
+    fs::create_dir(&runtime).unwrap();
+    let on = |words: &[&str]| team.on("one", words).env("AWS_PROFILE", "program").env("XDG_RUNTIME_DIR", &runtime);
+    let asked = || team.world.executions("tell");
+    for _ in 0..2 {
+        assert_eq!(on(&["remote", "check"]).run().code(), 0);
+    }
+    assert_eq!(asked(), 1);
+    let kept = |folder: &Path| fs::read_dir(folder.join("fleche")).map_or(0, Iterator::count);
+    assert_eq!(kept(&runtime), 1);
+    // Where there is no such folder, the state of the user.
+    let home = || team.on("one", &["remote", "check"]).env("AWS_PROFILE", "program").run().code();
+    assert_eq!((home(), home(), asked()), (0, 0, 2));
+    assert_eq!(kept(&team.world.home().join(".local/state")), 1);
+    // What is refused is asked for again.
+    team.world.write("answer", told("2200-01-01T00:00:00Z", "another one"));
+    fs::remove_dir_all(runtime.join("fleche")).unwrap();
+    assert_eq!((on(&["remote", "check"]).run().code(), asked()), (2, 3));
+    team.world.write("answer", told("2200-01-01T00:00:00Z", secret));
+    assert_eq!((on(&["remote", "check"]).run().code(), asked()), (0, 4));
+    // What is over at once is asked for before each request, also while many are made.
+    fs::remove_dir_all(runtime.join("fleche")).unwrap();
+    team.world.write("answer", told("2000-01-01T00:00:00Z", secret));
+    for text in ["1\n", "2\n"] {
+        team.write("in", text);
+        on(&["run", "-i", "in", "--", "cat", "in"]).prints(text);
+    }
+    team.is_sent("one");
+    let before = asked();
+    on(&["push", "--wait", "--name", "cat"]).ends(0, "", "");
+    assert_eq!((asked(), kept(&runtime)), (before + 2, 0));
+    drop(server);
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn calls_are_transferred_from_a_store_that_many_machines_share() {
     to_third(&["-n", "--tag", "project=alpha"]).prints(&format!("{of_alpha}\n"));
     assert!(!Path::new(&third).join("calls").exists());
     to_third(&[&of_alpha[..8]]).prints("");
-    assert_eq!(keys(&team, &third), [of_alpha.clone()]);
+    assert_eq!(keys(&team, &third), std::slice::from_ref(&of_alpha));
     let nothing = to_third(&["--name", "no-such"]).run();
     assert_eq!((nothing.code(), nothing.stderr()), (1, "fleche: no call matches\n".to_owned()));
     // Moved from there: nobody finds them there any more, and here they replay.

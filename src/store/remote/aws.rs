@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Failure;
 use super::http::{Client, Headers, within};
+use super::lent::Lent;
 use crate::model::{self, Container, WebIdentity};
 use crate::sys::process;
 
@@ -63,51 +64,141 @@ impl Profile<'_> {
     }
 }
 
-/// With whose rights a bucket is used; none where everybody may use it. Servers that have to be asked for them are asked by way
-/// of `client`.
-///
-/// # Errors
-///
-/// Where there are credentials that cannot be had.
-pub fn credentials(
-    bucket: &model::Bucket,
-    profile: &Profile<'_>,
-    region: &str,
-    client: &dyn Fn(&str) -> Client,
-) -> Result<Option<Credentials>, Failure> {
-    if let Some(found) = &bucket.credentials {
-        return Ok(Some(made(&found.id, &found.secret, found.token.clone())));
+/// The right to use a bucket, and, where it was lent, by whom and for how long.
+pub struct Right {
+    /// What requests are signed with.
+    pub credentials: Credentials,
+    /// What somebody told, who was asked for it.
+    pub lent: Option<Lent>,
+}
+
+/// Who looks for it.
+pub struct Seeker<'a> {
+    /// What is known of the bucket.
+    pub bucket: &'a model::Bucket,
+    /// What is said in files.
+    pub profile: &'a Profile<'a>,
+    /// Where the bucket is.
+    pub region: &'a str,
+    /// By way of this servers are asked.
+    pub client: &'a dyn Fn(&str) -> Client,
+    /// Where what is lent is kept.
+    pub folder: Option<&'a Path>,
+}
+
+impl Seeker<'_> {
+    /// With whose rights the bucket is used; none where everybody may use it.
+    ///
+    /// # Errors
+    ///
+    /// Where there are credentials that cannot be had.
+    pub fn right(&self) -> Result<Option<Right>, Failure> {
+        let Seeker { bucket, profile, .. } = self;
+        let owned = |credentials| Ok(Some(Right { credentials, lent: None }));
+        if let Some(found) = &bucket.credentials {
+            return owned(made(&found.id, &found.secret, found.token.clone()));
+        }
+        if let Some(identity) = &bucket.web_identity {
+            return self.exchanged(identity).map(Some);
+        }
+        if let Err(why) = profile.files() {
+            return Err(why.clone());
+        }
+        let keys = ["aws_access_key_id", "aws_secret_access_key"].map(|name| profile.setting(name));
+        if let [Some(id), Some(secret)] = keys {
+            return owned(made(id, secret, profile.setting("aws_session_token").map(str::to_owned)));
+        }
+        if let Some(program) = profile.setting("credential_process") {
+            return self.of_program(program).map(Some);
+        }
+        if let (Some(token), Some(role)) = (profile.setting("web_identity_token_file"), profile.setting("role_arn")) {
+            let session = profile.setting("role_session_name").unwrap_or("fleche").to_owned();
+            let identity = WebIdentity { token: token.into(), role: role.to_owned(), session };
+            return self.exchanged(&identity).map(Some);
+        }
+        if ["role_arn", "sso_session", "sso_start_url"].iter().any(|name| profile.setting(name).is_some()) {
+            let program =
+                format!("credential_process = aws configure export-credentials --profile {}", profile.settings.name);
+            return Err(Failure::Denied(format!(
+                "the profile `{}` says how to get credentials, which the AWS CLI can do: {program}, under another name",
+                profile.settings.name
+            )));
+        }
+        bucket.container.as_ref().map(|container| self.of_container(container)).transpose()
     }
-    if let Some(identity) = &bucket.web_identity {
-        return exchanged(identity, &bucket.tokens, region, client).map(Some);
+
+    /// What was lent under these words, or what `ask` is told, as programs and containers tell it.
+    fn lent(
+        &self,
+        words: &[&str],
+        token: &str,
+        ask: impl FnOnce() -> Result<Value, Failure>,
+    ) -> Result<Right, Failure> {
+        let lent = Lent::from(self.folder, words, "Expiration", ask)?;
+        let text = |name: &str| lent.told[name].as_str().filter(|text| !text.is_empty());
+        let credentials = match (text("AccessKeyId"), text("SecretAccessKey")) {
+            (Some(id), Some(secret)) => made(id, secret, text(token).map(str::to_owned)),
+            _ => return Err(Failure::Denied("what should tell credentials tells none".to_owned())),
+        };
+        Ok(Right { credentials, lent: Some(lent) })
     }
-    if let Err(why) = profile.files() {
-        return Err(why.clone());
+
+    fn of_program(&self, program: &str) -> Result<Right, Failure> {
+        let settings = &self.profile.settings;
+        // The same words may mean another identity where other files are read.
+        let files =
+            settings.files.each_ref().map(|file| file.as_deref().map_or("", |path| path.to_str().unwrap_or("")));
+        self.lent(&["credential_process", program, &settings.name, files[0], files[1]], "SessionToken", || {
+            let answer = process::ask(program, b"", PROGRAMS_TIME).map_err(|why| {
+                Failure::Denied(format!("`credential_process` tells no credentials: {}", crate::error::cause(&why)))
+            })?;
+            Ok(serde_json::from_slice(&answer).unwrap_or_default())
+        })
     }
-    if let (Some(id), Some(secret)) = (profile.setting("aws_access_key_id"), profile.setting("aws_secret_access_key")) {
-        let token = profile.setting("aws_session_token").map(str::to_owned);
-        return Ok(Some(made(id, secret, token)));
+
+    /// What a job gets for the proof of who it is.
+    fn exchanged(&self, identity: &WebIdentity) -> Result<Right, Failure> {
+        let proof = secret_in(&identity.token)?;
+        let server = self.bucket.tokens.clone();
+        let server = server.unwrap_or_else(|| format!("https://sts.{}.amazonaws.com", self.region));
+        let WebIdentity { role, session, .. } = identity;
+        // Another proof may be that of another job.
+        self.lent(&["web identity", &server, role, session, &proof], "SessionToken", || {
+            let form = [
+                ("Action", "AssumeRoleWithWebIdentity"),
+                ("Version", "2011-06-15"),
+                ("RoleArn", role),
+                ("RoleSessionName", session),
+                ("WebIdentityToken", &proof),
+            ];
+            let answer = (self.client)(&server).form(&format!("{}/", server.trim_end_matches('/')), &form);
+            let answer = answer.map_err(|why| match why {
+                Failure::Refused(why) => Failure::Denied(format!("no credentials for `{role}`: {why}")),
+                why => why,
+            })?;
+            let told: serde_json::Map<String, Value> = ["AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"]
+                .into_iter()
+                .filter_map(|name| Some((name.to_owned(), within(&answer, name)?.into())))
+                .collect();
+            match told.contains_key("AccessKeyId") && told.contains_key("SecretAccessKey") {
+                true => Ok(told.into()),
+                false => Err(Failure::Denied(format!("no credentials for `{role}`"))),
+            }
+        })
     }
-    if let Some(program) = profile.setting("credential_process") {
-        let answer = process::ask(program, b"", PROGRAMS_TIME).map_err(|why| {
-            Failure::Denied(format!("`credential_process` tells no credentials: {}", crate::error::cause(&why)))
-        })?;
-        return told(&answer, "SessionToken").map(Some);
+
+    fn of_container(&self, container: &Container) -> Result<Right, Failure> {
+        let token = match &container.token {
+            None => None,
+            Some(Ok(token)) => Some(token.clone()),
+            Some(Err(path)) => Some(secret_in(path)?),
+        };
+        self.lent(&["container", &container.url, token.as_deref().unwrap_or("")], "Token", || {
+            let headers: Headers = token.iter().map(|token| ("authorization".to_owned(), token.clone())).collect();
+            let answer = (self.client)(&container.url).text(&container.url, &headers)?;
+            Ok(serde_json::from_str(&answer).unwrap_or_default())
+        })
     }
-    if let (Some(token), Some(role)) = (profile.setting("web_identity_token_file"), profile.setting("role_arn")) {
-        let session = profile.setting("role_session_name").unwrap_or("fleche").to_owned();
-        let identity = WebIdentity { token: token.into(), role: role.to_owned(), session };
-        return exchanged(&identity, &bucket.tokens, region, client).map(Some);
-    }
-    if ["role_arn", "sso_session", "sso_start_url"].iter().any(|name| profile.setting(name).is_some()) {
-        let program =
-            format!("credential_process = aws configure export-credentials --profile {}", profile.settings.name);
-        return Err(Failure::Denied(format!(
-            "the profile `{}` says how to get credentials, which the AWS CLI can do: {program}, under another name",
-            profile.settings.name
-        )));
-    }
-    bucket.container.as_ref().map(|container| of_container(container, client)).transpose()
 }
 
 fn made(id: &str, secret: &str, token: Option<String>) -> Credentials {
@@ -115,54 +206,6 @@ fn made(id: &str, secret: &str, token: Option<String>) -> Credentials {
         Some(token) => Credentials::new_with_token(id, secret, token),
         None => Credentials::new(id, secret),
     }
-}
-
-/// Credentials in JSON, as programs and containers tell them.
-fn told(answer: &[u8], token: &str) -> Result<Credentials, Failure> {
-    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
-    let text = |name: &str| answer[name].as_str().filter(|text| !text.is_empty());
-    match (text("AccessKeyId"), text("SecretAccessKey")) {
-        (Some(id), Some(secret)) => Ok(made(id, secret, text(token).map(str::to_owned))),
-        _ => Err(Failure::Denied("what should tell credentials tells none".to_owned())),
-    }
-}
-
-/// What a job gets for the proof of who it is.
-fn exchanged(
-    identity: &WebIdentity,
-    server: &Option<String>,
-    region: &str,
-    client: &dyn Fn(&str) -> Client,
-) -> Result<Credentials, Failure> {
-    let proof = secret_in(&identity.token)?;
-    let server = server.clone().unwrap_or_else(|| format!("https://sts.{region}.amazonaws.com"));
-    let form = [
-        ("Action", "AssumeRoleWithWebIdentity"),
-        ("Version", "2011-06-15"),
-        ("RoleArn", &identity.role),
-        ("RoleSessionName", &identity.session),
-        ("WebIdentityToken", &proof),
-    ];
-    let answer = client(&server).form(&format!("{}/", server.trim_end_matches('/')), &form);
-    let answer = answer.map_err(|why| match why {
-        Failure::Refused(why) => Failure::Denied(format!("no credentials for `{}`: {why}", identity.role)),
-        why => why,
-    })?;
-    match (within(&answer, "AccessKeyId"), within(&answer, "SecretAccessKey")) {
-        (Some(id), Some(secret)) => Ok(made(id, secret, within(&answer, "SessionToken").map(str::to_owned))),
-        _ => Err(Failure::Denied(format!("no credentials for `{}`", identity.role))),
-    }
-}
-
-fn of_container(container: &Container, client: &dyn Fn(&str) -> Client) -> Result<Credentials, Failure> {
-    let token = match &container.token {
-        None => None,
-        Some(Ok(token)) => Some(token.clone()),
-        Some(Err(path)) => Some(secret_in(path)?),
-    };
-    let headers: Headers = token.map(|token| ("authorization".to_owned(), token)).into_iter().collect();
-    let answer = client(&container.url).text(&container.url, &headers)?;
-    told(answer.as_bytes(), "Token")
 }
 
 fn secret_in(path: &Path) -> Result<String, Failure> {

@@ -1,6 +1,5 @@
 //! Objects behind a web server that takes GET and PUT: nginx, Artifactory, the gateway of a bucket.
 
-use std::cell::OnceCell;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -9,7 +8,6 @@ use std::time::Duration;
 
 use jiff::fmt::rfc2822::DateTimeParser;
 use rustls_native_certs::{load_certs_from_paths, load_native_certs};
-use serde_json::{Value, json};
 use ureq::http::{Response, StatusCode};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, RequestBuilder, SendBody, Timeout};
@@ -17,9 +15,10 @@ use ureq::{Agent, RequestBuilder, SendBody, Timeout};
 use super::Failure;
 use super::dial;
 use super::engine::{Body, Engine, Listed, Patience};
+use super::lent::Helper;
 use super::line::Deadline;
 use crate::model::Remote;
-use crate::sys::{clock, process};
+use crate::sys::clock;
 
 /// Answers that lead elsewhere are followed so often.
 const REDIRECTS: u32 = 3;
@@ -32,8 +31,6 @@ const MOMENT: Duration = Duration::from_millis(200);
 const LONGEST_TEXT: u64 = 4 << 20;
 /// A reason has at most so many characters.
 const LONGEST_REASON: usize = 200;
-/// How long a program may take to tell who we are.
-const HELPERS_TIME: Duration = Duration::from_secs(5);
 /// No store is left alone for longer at its own wish.
 const LONGEST_REST: Duration = Duration::from_secs(60 * 60);
 
@@ -273,8 +270,7 @@ fn code(body: &str) -> Option<&str> {
 pub struct Http {
     client: Client,
     base: String,
-    helper: Option<String>,
-    headers: OnceCell<Headers>,
+    helper: Option<Helper>,
 }
 
 impl Http {
@@ -282,44 +278,21 @@ impl Http {
     pub fn new(remote: &Remote, patience: Patience) -> Http {
         let client = Client::new(&remote.url, remote.certificates.as_deref(), patience);
         let base = remote.url.trim_end_matches('/').to_owned();
-        Http { client, base, helper: remote.helper.clone(), headers: OnceCell::new() }
+        let helper = Helper::of(remote, &base);
+        Http { client, base, helper }
     }
 
-    fn url(&self, name: &str) -> String {
-        format!("{}/{name}", self.base)
-    }
-
-    /// What tells who we are: asked for once.
-    fn headers(&self) -> Result<&Headers, Failure> {
-        match (self.headers.get(), &self.helper) {
-            (Some(headers), _) => Ok(headers),
-            (None, None) => Ok(self.headers.get_or_init(Vec::new)),
-            (None, Some(helper)) => {
-                let told = helped(helper, &self.base)
-                    .map_err(|why| Failure::Denied(format!("`{helper}` does not tell who we are: {why}")))?;
-                Ok(self.headers.get_or_init(|| told))
+    /// What is asked of the object of this name, with what tells who we are.
+    fn ask<T>(&self, name: &str, ask: impl FnOnce(&str, &Headers) -> Result<T, Failure>) -> Result<T, Failure> {
+        let url = format!("{}/{name}", self.base);
+        let Some(helper) = &self.helper else { return ask(&url, &Headers::new()) };
+        let told = helper.headers()?;
+        ask(&url, &told.1).inspect_err(|failure| {
+            if let Failure::Denied(_) = failure {
+                helper.forget();
             }
-        }
+        })
     }
-}
-
-/// Asks a program what to send along to a server: `PROGRAM get`, by Bazel's protocol for credential helpers
-/// (github.com/EngFlow/credential-helper-spec).
-///
-/// # Errors
-///
-/// Why it does not say.
-pub fn helped(helper: &str, url: &str) -> Result<Headers, String> {
-    let question = json!({ "uri": url }).to_string();
-    let answer = process::ask(&format!("{helper} get"), question.as_bytes(), HELPERS_TIME)
-        .map_err(|why| crate::error::cause(&why))?;
-    let answer: Value = serde_json::from_slice(&answer).map_err(|_| "what it prints is no JSON".to_owned())?;
-    let headers = answer["headers"].as_object().ok_or("it prints no headers")?;
-    let pairs = headers.iter().flat_map(|(name, values)| {
-        let values = values.as_array().map(Vec::as_slice).unwrap_or_default();
-        values.iter().filter_map(Value::as_str).map(move |value| (name.clone(), value.to_owned()))
-    });
-    Ok(pairs.collect())
 }
 
 /// Where systems keep all whom they believe in one file, which is read in a tenth of the time of a folder of them.
@@ -352,7 +325,7 @@ fn roots(named: Option<&Path>) -> RootCerts {
 
 impl Engine for Http {
     fn get(&self, name: &str) -> Result<Option<Box<dyn Read>>, Failure> {
-        self.client.get(&self.url(name), self.headers()?)
+        self.ask(name, |url, headers| self.client.get(url, headers))
     }
 
     fn until(&self, end: u64) {
@@ -364,11 +337,11 @@ impl Engine for Http {
     }
 
     fn put(&self, name: &str, body: Body) -> Result<(), Failure> {
-        self.client.put(&self.url(name), self.headers()?, body)
+        self.ask(name, |url, headers| self.client.put(url, headers, body))
     }
 
     fn remove(&self, name: &str) -> Result<(), Failure> {
-        self.client.delete(&self.url(name), self.headers()?)
+        self.ask(name, |url, headers| self.client.delete(url, headers))
     }
 }
 

@@ -23,6 +23,8 @@ pub mod fuzzing;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "http")]
+mod lent;
+#[cfg(feature = "http")]
 mod line;
 mod meter;
 mod mount;

@@ -19,6 +19,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::engine::{Body, Engine, Listed, Patience};
+use super::lent::Helper;
 use super::line::{Deadline, Line};
 use super::{Failure, http};
 use crate::error::Error;
@@ -42,12 +43,11 @@ const BATCH: usize = 1000;
 
 /// A server.
 pub struct Redis {
-    url: String,
     host: String,
     port: u16,
     is_secret: bool,
     database: u64,
-    helper: Option<String>,
+    helper: Option<Helper>,
     password: Option<Password>,
     certificates: Option<PathBuf>,
     patience: Patience,
@@ -75,12 +75,11 @@ impl Redis {
             number => number.parse().map_err(|_| wrong("names no database: that is a number"))?,
         };
         Ok(Redis {
-            url: remote.url.clone(),
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
             port: url.port().unwrap_or(PORT),
             is_secret: ["rediss", "valkeys"].contains(&url.scheme()),
             database,
-            helper: remote.helper.clone(),
+            helper: Helper::of(remote, &remote.url),
             password: remote.password.clone(),
             certificates: remote.certificates.clone(),
             patience,
@@ -102,7 +101,12 @@ impl Redis {
         };
         let sent = write(&mut connection).and_then(|()| connection.flush());
         // One that hangs up may have said why before.
-        connection.greeted().and(sent.map_err(Failure::of_reading))?;
+        connection.greeted().inspect_err(|failure| {
+            if let (Failure::Denied(_), Some(helper)) = (failure, &self.helper) {
+                helper.forget();
+            }
+        })?;
+        sent.map_err(Failure::of_reading)?;
         Ok(connection)
     }
 
@@ -165,16 +169,15 @@ impl Redis {
         let Some(helper) = &self.helper else {
             return Ok(self.password.as_ref().map(|password| (None, password.0.clone())));
         };
-        let failed = |why: &str| Failure::Denied(format!("`{helper}` does not tell who we are: {why}"));
-        let headers = http::helped(helper, &self.url).map_err(|why| failed(&why))?;
-        let login = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        let told = helper.headers()?;
+        let login = told.1.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
         let login = login.and_then(|(_, value)| value.strip_prefix("Basic "));
         let login = login.and_then(|encoded| BASE64_STANDARD.decode(encoded.trim()).ok());
         let login = login.and_then(|bytes| String::from_utf8(bytes).ok());
         let (user, password) = login
             .as_deref()
             .and_then(|login| login.split_once(':'))
-            .ok_or_else(|| failed("it prints no header `Authorization: Basic …`"))?;
+            .ok_or_else(|| helper.failed("it prints no header `Authorization: Basic …`"))?;
         Ok(Some((Some(user.to_owned()).filter(|user| !user.is_empty()), password.to_owned())))
     }
 

@@ -1,9 +1,10 @@
 //! Objects in a bucket, by the interface that Amazon S3 and many other stores have.
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,9 +12,10 @@ use rusty_s3::actions::ListObjectsV2;
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 
 use super::Failure;
-use super::aws;
+use super::aws::{self, Right, Seeker};
 use super::engine::{Body, Engine, Listed, Patience};
 use super::http::{Client, Headers};
+use super::lent::Lent;
 use crate::error::Error;
 use crate::model;
 use crate::sys::clock;
@@ -32,14 +34,26 @@ pub struct S3 {
     name: String,
     prefix: String,
     settings: model::Bucket,
-    /// Found out at the first request.
-    opened: OnceCell<Opened>,
+    /// Where the rights that are lent to us are kept.
+    private: Option<PathBuf>,
+    /// Found out at the first request, and again where the right ends.
+    opened: RefCell<Option<Rc<Opened>>>,
 }
 
 struct Opened {
     bucket: Bucket,
     /// None: everybody may use it.
-    credentials: Option<Credentials>,
+    right: Option<Right>,
+}
+
+impl Opened {
+    fn credentials(&self) -> Option<&Credentials> {
+        self.right.as_ref().map(|right| &right.credentials)
+    }
+
+    fn lent(&self) -> Option<&Lent> {
+        self.right.as_ref()?.lent.as_ref()
+    }
 }
 
 impl S3 {
@@ -66,13 +80,26 @@ impl S3 {
             name: name.to_owned(),
             prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
             settings,
-            opened: OnceCell::new(),
+            private: remote.private.clone(),
+            opened: RefCell::default(),
         })
     }
 
-    fn opened(&self) -> Result<&Opened, Failure> {
-        if let Some(opened) = self.opened.get() {
-            return Ok(opened);
+    /// Asks the bucket for something.
+    fn ask<T>(&self, ask: impl FnOnce(&Opened) -> Result<T, Failure>) -> Result<T, Failure> {
+        let opened = self.opened()?;
+        ask(&opened).inspect_err(|failure| {
+            if let (Failure::Denied(_), Some(lent)) = (failure, opened.lent()) {
+                lent.forget();
+                self.opened.take();
+            }
+        })
+    }
+
+    fn opened(&self) -> Result<Rc<Opened>, Failure> {
+        let last = self.opened.borrow().clone();
+        if let Some(last) = last.filter(|last| last.lent().is_none_or(Lent::holds)) {
+            return Ok(last);
         }
         let profile = aws::Profile::of(&self.settings.profile);
         let region = self.settings.region.clone().or_else(|| profile.region()).unwrap_or_else(|| REGION.to_owned());
@@ -91,9 +118,13 @@ impl S3 {
             client.until(clock::monotonic().saturating_add(clock::nanoseconds(self.patience.stall)));
             client
         };
-        let credentials = aws::credentials(&self.settings, &profile, &region, &client)?;
+        let folder = self.private.as_deref();
+        let seeker = Seeker { bucket: &self.settings, profile: &profile, region: &region, client: &client, folder };
+        let right = seeker.right()?;
         let bucket = Bucket::new(url, style, self.name.clone(), region).map_err(|why| wrong(&format!("{why:?}")))?;
-        Ok(self.opened.get_or_init(|| Opened { bucket, credentials }))
+        let opened = Rc::new(Opened { bucket, right });
+        self.opened.replace(Some(Rc::clone(&opened)));
+        Ok(opened)
     }
 
     fn key(&self, name: &str) -> String {
@@ -103,9 +134,10 @@ impl S3 {
 
 impl Engine for S3 {
     fn get(&self, name: &str) -> Result<Option<Box<dyn Read>>, Failure> {
-        let opened = self.opened()?;
-        let url = opened.bucket.get_object(opened.credentials.as_ref(), &self.key(name)).sign(VALID);
-        self.client.get(url.as_str(), &Headers::new())
+        self.ask(|opened| {
+            let url = opened.bucket.get_object(opened.credentials(), &self.key(name)).sign(VALID);
+            self.client.get(url.as_str(), &Headers::new())
+        })
     }
 
     fn until(&self, end: u64) {
@@ -113,16 +145,17 @@ impl Engine for S3 {
     }
 
     fn list(&self, prefix: &str, each: &mut dyn FnMut(&Listed) -> ControlFlow<()>) -> Result<(), Failure> {
-        let opened = self.opened()?;
         let whole = self.key(prefix);
         let mut next: Option<String> = None;
         loop {
-            let mut list = opened.bucket.list_objects_v2(opened.credentials.as_ref());
-            list.with_prefix(whole.as_str());
-            if let Some(token) = next {
-                list.with_continuation_token(token);
-            }
-            let text = self.client.text(list.sign(VALID).as_str(), &Headers::new())?;
+            let text = self.ask(|opened| {
+                let mut list = opened.bucket.list_objects_v2(opened.credentials());
+                list.with_prefix(whole.as_str());
+                if let Some(token) = next.take() {
+                    list.with_continuation_token(token);
+                }
+                self.client.text(list.sign(VALID).as_str(), &Headers::new())
+            })?;
             let listed = ListObjectsV2::parse_response(&text)
                 .map_err(|why| Failure::Wrong(format!("what it lists cannot be read: {why}")))?;
             for object in &listed.contents {
@@ -141,14 +174,16 @@ impl Engine for S3 {
     }
 
     fn put(&self, name: &str, body: Body) -> Result<(), Failure> {
-        let opened = self.opened()?;
-        let url = opened.bucket.put_object(opened.credentials.as_ref(), &self.key(name)).sign(VALID);
-        self.client.put(url.as_str(), &Headers::new(), body)
+        self.ask(|opened| {
+            let url = opened.bucket.put_object(opened.credentials(), &self.key(name)).sign(VALID);
+            self.client.put(url.as_str(), &Headers::new(), body)
+        })
     }
 
     fn remove(&self, name: &str) -> Result<(), Failure> {
-        let opened = self.opened()?;
-        let url = opened.bucket.delete_object(opened.credentials.as_ref(), &self.key(name)).sign(VALID);
-        self.client.delete(url.as_str(), &Headers::new())
+        self.ask(|opened| {
+            let url = opened.bucket.delete_object(opened.credentials(), &self.key(name)).sign(VALID);
+            self.client.delete(url.as_str(), &Headers::new())
+        })
     }
 }
