@@ -1,6 +1,7 @@
 //! `fleche gc`: what goes, what stays, and that every replay stays possible.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::world::{Session, World};
@@ -61,6 +62,25 @@ fn what_no_call_needs_goes_and_all_others_still_replay() {
     assert_eq!(world.executions("tool"), before);
     run(&world, "d", &[]);
     assert_eq!(world.executions("tool"), before + 1);
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_not_said_to_be_gone() {
+    let world = world();
+    run(&world, "big", &[]);
+    forget(&world, "big");
+    let value = files(&world.cache().join("values")).pop().unwrap();
+    world.give_away();
+    // The folder tells which files it has, and nothing of them.
+    fs::set_permissions(value.parent().unwrap(), fs::Permissions::from_mode(0o600)).unwrap();
+    let words = ["gc", "--grace", "0s"];
+    let told = world.program(world.root().join("fleche"), words).by_somebody().run();
+    let name = value.strip_prefix(world.cache()).unwrap().display().to_string();
+    assert_eq!(told.code(), 2);
+    assert!(told.stderr().contains(&format!("cannot look at `{name}` of the cache")), "{}", told.stderr());
+    fs::set_permissions(value.parent().unwrap(), fs::Permissions::from_mode(0o700)).unwrap();
+    world.program(world.root().join("fleche"), words).by_somebody().prints("");
+    assert!(!value.exists());
 }
 
 #[test]

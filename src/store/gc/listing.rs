@@ -36,7 +36,7 @@ impl Store {
             if !present.is_empty() {
                 let named = catalogue.values_named(shard, gone)?;
                 let unnamed = present.into_iter().filter(|digest| !named.contains(digest));
-                unnamed.filter_map(|digest| self.unneeded(Thing::Value(digest))).for_each(&mut show);
+                self.show_all(unnamed.map(Thing::Value), &mut show)?;
             }
         }
         for shard in 0..=255u8 {
@@ -45,28 +45,19 @@ impl Store {
             if !present.is_empty() {
                 let called = catalogue.commands_called(shard, gone)?;
                 let uncalled = present.into_iter().map(CommandDigest).filter(|command| !called.contains(command));
-                uncalled.filter_map(|command| self.unneeded(Thing::PathSets(command))).for_each(&mut show);
+                self.show_all(uncalled.map(Thing::PathSets), &mut show)?;
             }
-            let stamps = format!("stamps/{shard:02x}");
-            self.texts_in(&stamps)?
-                .into_iter()
-                .filter_map(|name| self.unneeded(Thing::Stamp(name)))
-                .for_each(&mut show);
+            let stamps = self.texts_in(&format!("stamps/{shard:02x}"))?;
+            self.show_all(stamps.into_iter().map(Thing::Stamp), &mut show)?;
         }
-        for name in self.texts_in("tmp")? {
-            self.unneeded(Thing::Temporary(name)).into_iter().for_each(&mut show);
-        }
-        for name in self.texts_in("quarantine")? {
-            self.unneeded(Thing::Quarantined(name)).into_iter().for_each(&mut show);
-        }
-        for name in self.texts_in(crate::store::session::FOLDER)? {
-            self.unneeded(Thing::Session(name)).into_iter().for_each(&mut show);
-        }
+        self.show_all(self.texts_in("tmp")?.into_iter().map(Thing::Temporary), &mut show)?;
+        self.show_all(self.texts_in("quarantine")?.into_iter().map(Thing::Quarantined), &mut show)?;
+        let sessions = self.texts_in(crate::store::session::FOLDER)?;
+        self.show_all(sessions.into_iter().map(Thing::Session), &mut show)?;
         let copies = self.argument_folders();
         let copies = copies.map_err(|why| Error::failure("cannot list `args` of the cache").because(why))?;
         for (name, bytes) in copies {
-            let found = self.unneeded(Thing::Argument(name));
-            found.map(|found| Unneeded { bytes, ..found }).into_iter().for_each(&mut show);
+            self.show_all(std::iter::once(Thing::Argument(name)), &mut |found| show(Unneeded { bytes, ..found }))?;
         }
         progress(PARTS, PARTS);
         Ok(())
@@ -100,9 +91,19 @@ impl Store {
         names().map_err(|why| Error::failure(format!("cannot list `{folder}` of the cache")).because(why))
     }
 
+    /// Shows those of the things that are there. One that cannot be looked at is no reason to say that all went.
+    fn show_all(&self, things: impl Iterator<Item = Thing>, show: &mut impl FnMut(Unneeded)) -> Result<(), Error> {
+        for thing in things {
+            let file = thing.file();
+            let unseen = |why| Error::failure(format!("cannot look at `{file}` of the cache")).because(why);
+            self.unneeded(thing).map_err(unseen)?.into_iter().for_each(&mut *show);
+        }
+        Ok(())
+    }
+
     /// A thing as it is now; `None` where it is gone or is no file of its kind.
-    fn unneeded(&self, thing: Thing) -> Option<Unneeded> {
-        let stat = self.folder.stat(&thing.file()).ok().flatten()?;
+    fn unneeded(&self, thing: Thing) -> io::Result<Option<Unneeded>> {
+        let Some(stat) = self.folder.stat(&thing.file())? else { return Ok(None) };
         let is_of_its_kind = match (&thing, FileType::from_raw_mode(stat.st_mode)) {
             (Thing::Quarantined(_), _) => true,
             // A folder that was being removed is left there.
@@ -111,13 +112,13 @@ impl Store {
             (_, kind) => kind == FileType::RegularFile,
         };
         if !is_of_its_kind {
-            return None;
+            return Ok(None);
         }
         let maker = match &thing {
             Thing::Temporary(name) => self.maker(name),
             _ => Maker::Unknown,
         };
-        Some(Unneeded { bytes: stat.st_size as u64, seen: seen(&stat), maker, thing })
+        Ok(Some(Unneeded { bytes: stat.st_size as u64, seen: seen(&stat), maker, thing }))
     }
 
     /// Who makes something temporary: of private folders a lock tells, of all else its name.
