@@ -144,7 +144,12 @@ impl Recording<'_> {
         durability: Durability,
         path_set: Option<PathSet>,
     ) -> Result<(), Reason> {
-        let former = self.store.own_call(&call.key).ok().flatten().map_or_else(Default::default, |former| former.tags);
+        let former = match self.store.own_call(&call.key) {
+            Ok(former) => former.map_or_else(Default::default, |former| former.tags),
+            // It may be whole, and its notes are nowhere else.
+            Err(reason @ Reason::StoreUnusable(_)) => return Err(reason),
+            Err(_) => Default::default(),
+        };
         let tags = former.into_iter().chain(call.tags.clone()).collect();
         self.place(&Call { tags, ..call.clone() }, durability, path_set)?;
         let name = call.name().to_string_lossy().into_owned();
