@@ -122,6 +122,19 @@ fn translate(words: Vec<String>, talk: &Talk, translated: impl Fn(&str) -> Resul
     last
 }
 
+/// Does something with each, also where it cannot be done with one before; the first error is the result, others are told.
+fn with_each<T>(all: &[T], talk: &Talk, mut done: impl FnMut(&T) -> Result<()>) -> Result<()> {
+    let mut result = Ok(());
+    for one in all {
+        match (&result, done(one)) {
+            (Ok(()), outcome) => result = outcome,
+            (Err(_), Err(another)) => talk.error(&another),
+            (Err(_), Ok(())) => {}
+        }
+    }
+    result
+}
+
 /// Yes, if it was done with all calls; else no, with how many it was not done with and what became of them.
 fn all_but(left: u64, was: &str, were: &str) -> Result<()> {
     match left {

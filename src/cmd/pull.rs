@@ -23,14 +23,13 @@ pub struct Args {
 /// Takes them over.
 pub fn run(args: &Args, talk: &Talk) -> Result<()> {
     let store = super::store_to_change()?;
-    let mut left = 0;
-    for remote in config::remotes(args.from.as_deref(), "--from")? {
-        let tier = Tier::open(&remote, Patience::LONG)?;
-        left += take_over(&listing::names(&tier)?, &tier, &store, Existing::Replaced, talk, &|_, _| Ok(()))?;
+    super::with_each(&config::remotes(args.from.as_deref(), "--from")?, talk, |remote| {
+        let tier = Tier::open(remote, Patience::LONG)?;
+        let left = take_over(&listing::names(&tier)?, &tier, &store, Existing::Replaced, talk, &|_, _| Ok(()))?;
         // Nobody has a reason to leave it alone any more.
-        store.breaker_anyway(&remote, Road::Ask).worked(&store);
-    }
-    super::all_but(left, "was not taken over", "were not taken over")
+        store.breaker_anyway(remote, Road::Ask).worked(&store);
+        super::all_but(left, "was not taken over", "were not taken over")
+    })
 }
 
 /// Takes over the calls that are named so, has `taken` hear of each, with its key, and gives how many are left out.

@@ -43,17 +43,10 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
     let remotes = config::remotes(args.to.as_deref(), "--to")?;
     let store = super::store_to_change()?;
     let keys = if args.chosen.is_everything() { Vec::new() } else { args.chosen.calls_or_all(&store)? };
-    let mut all = Ok(());
-    for remote in &remotes {
+    super::with_each(&remotes, talk, |remote| {
         keys.iter().for_each(|key| store.leave_for(remote, key));
-        let sent = push(remote, &store, args.wait, end, talk);
-        match (&all, sent) {
-            (Ok(()), sent) => all = sent,
-            (Err(_), Err(another)) => talk.error(&another),
-            (Err(_), Ok(())) => {}
-        }
-    }
-    all
+        push(remote, &store, args.wait, end, talk)
+    })
 }
 
 fn push(remote: &Remote, store: &Store, wait: bool, end: Option<u64>, talk: &Talk) -> Result<()> {

@@ -73,7 +73,7 @@ pub fn run(args: &Args, talk: &Talk) -> Result<()> {
             config::remotes(store.as_deref(), "CACHE")?.iter().try_for_each(|remote| ui::print(&store::setup(remote)))
         }
         What::Gc { store, older_than, dry_run } => gc(store.as_deref(), *older_than, *dry_run, talk),
-        What::Check { store } => check(store.as_deref()),
+        What::Check { store } => check(store.as_deref(), talk),
     }
 }
 
@@ -109,8 +109,8 @@ fn write_new(path: &Path, mode: u32, text: &str) -> Result<()> {
 fn gc(name: Option<&str>, older_than: Duration, dry_run: bool, talk: &Talk) -> Result<()> {
     let age = i64::try_from(clock::nanoseconds(older_than)).unwrap_or(i64::MAX);
     let before = clock::now().saturating_sub(age);
-    for remote in config::remotes(name, "CACHE")? {
-        let tier = Tier::open(&remote, Patience::LONG)?;
+    super::with_each(&config::remotes(name, "CACHE")?, talk, |remote| {
+        let tier = Tier::open(remote, Patience::LONG)?;
         if remote.access == CacheAccess::ReadOnly && !dry_run {
             let message = format!("nothing is taken away from the cache `{}`: it is read-only", remote.name);
             return Err(Error::failure(message).hint("access = \"read-write\""));
@@ -130,25 +130,24 @@ fn gc(name: Option<&str>, older_than: Duration, dry_run: bool, talk: &Talk) -> R
         if !dry_run {
             talk.detail(&format!("{} objects of `{}` are gone", names.len(), remote.name));
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
-fn check(name: Option<&str>) -> Result<()> {
-    for remote in config::remotes(name, "CACHE")? {
-        Tier::open(&remote, Patience::LONG)?.check()?;
+fn check(name: Option<&str>, talk: &Talk) -> Result<()> {
+    super::with_each(&config::remotes(name, "CACHE")?, talk, |remote| {
+        Tier::open(remote, Patience::LONG)?.check()?;
         // Nobody has a reason to leave it alone any more.
         if let Ok(store) = super::store_to_change() {
             let roads = [Road::Ask, Road::Send];
             let roads = if remote.access == CacheAccess::ReadOnly { &roads[..1] } else { &roads };
-            roads.iter().for_each(|road| store.breaker_anyway(&remote, *road).worked(&store));
+            roads.iter().for_each(|road| store.breaker_anyway(remote, *road).worked(&store));
         }
         let may = match remote.access {
             CacheAccess::ReadOnly => "read",
             CacheAccess::ReadWrite if remote.upload.is_empty() => "read and written, but `upload` names no command",
             CacheAccess::ReadWrite => "read and written",
         };
-        ui::print(&format!("{}\t{}\t{} can be {may}\n", remote.name, remote.url, remote.namespace))?;
-    }
-    Ok(())
+        ui::print(&format!("{}\t{}\t{} can be {may}\n", remote.name, remote.url, remote.namespace))
+    })
 }

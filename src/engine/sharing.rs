@@ -175,16 +175,21 @@ fn brought(tier: &Tier, store: &Store, sought: &Sought) -> std::result::Result<O
         return bring(&sought.keys(store).all());
     }
     let Some(sets) = tier.path_sets(command)? else { return Ok(None) };
+    let mut wrong = None;
     for seen in key::observed_now(&sets, &sought.command.root, store).flatten() {
         let seen = sought.beside_declared(seen);
         let own = Keys::new(sought.command, &seen).all();
-        if own.iter().any(|key| sets.keys.contains(key))
-            && let Some(key) = bring(&own)?
-        {
-            return Ok(Some(key));
+        if !own.iter().any(|key| sets.keys.contains(key)) {
+            continue;
+        }
+        match bring(&own) {
+            Ok(None) => {}
+            // Another one may be as it should be.
+            Err(failure @ Failure::Wrong(_)) => wrong = wrong.or(Some(failure)),
+            brought => return brought,
         }
     }
-    Ok(None)
+    wrong.map_or(Ok(None), Err)
 }
 
 /// What a call is named after in stores beyond this machine, where nobody knows yet to what it is bound.

@@ -631,6 +631,27 @@ fn a_project_cannot_say_where_calls_are_shared() {
 }
 
 #[test]
+fn a_call_that_is_damaged_there_does_not_hide_another_one() {
+    let team = Team::new();
+    team.write("in", "text\n");
+    team.write("more", "");
+    let line = "cat in; if [ -n \"$HIDDEN\" ]; then cat more; fi";
+    let words = ["run", "-v", "--ignore-env", "HIDDEN", "--", "sh", "-c", line];
+    team.on("one", &words).run();
+    team.is_sent("one");
+    let first = team.objects("a");
+    team.on("one", &words).env("HIDDEN", "yes").env("FLECHE_MODE", "refresh").run();
+    team.on("one", &["push", "--wait"]).ends(0, "", "");
+    let second = team.objects("a").into_iter().find(|object| !first.contains(object)).unwrap();
+    let mut bytes = fs::read(&second).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&second, bytes).unwrap();
+    let told = team.on("other", &words).run();
+    assert_eq!(told.stdout(), "text\n");
+    assert!(told.stderr().starts_with("fleche: hit "), "{}", told.stderr());
+}
+
+#[test]
 fn the_first_cache_is_a_folder() {
     let team = Team::new();
     let told = team.world.fleche(["--cache", "team", "stats"]).run();

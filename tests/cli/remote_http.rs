@@ -319,6 +319,31 @@ fn a_store_that_does_not_answer_is_left_alone_for_a_while() {
 }
 
 #[test]
+fn a_store_that_asks_to_be_left_alone_is() {
+    let Some((team, server)) = team() else { return };
+    let proxy = Proxy::start(server.port());
+    team.moved_to(&proxy.url(), "");
+    team.write("in", "text\n");
+    let words = ["run", "-v", "-i", "in", "--", "cat", "in"];
+    for (status, wish, least, most) in [
+        ("503 Service Unavailable", "1000", 900, 1000),
+        ("429 Too Many Requests", "999999999", 3500, 3600),
+        ("503 Service Unavailable", "Tue, 31 Dec 2199 23:59:59 GMT", 3500, 3600),
+    ] {
+        let _ = fs::remove_dir_all(team.cache("one"));
+        proxy.is_now(Mood::Says(format!("HTTP/1.1 {status}\r\nRetry-After: {wish}\r\nContent-Length: 0\r\n\r\n")));
+        // Once is enough.
+        team.on("one", &words).run();
+        fs::remove_dir_all(team.cache("one").join("calls")).unwrap();
+        let before = proxy.connections();
+        let told = team.on("one", &words).run().stderr();
+        let (_, left) = told.split_once("it is left alone for ").unwrap_or_else(|| panic!("{told}"));
+        let left: u64 = left.split(' ').next().unwrap().parse().unwrap();
+        assert!((least..=most).contains(&left) && proxy.connections() == before, "{wish}: {told}");
+    }
+}
+
+#[test]
 fn the_settings_that_are_printed_for_nginx_are_enough_with_a_program_that_tells_who_asks() {
     let team = Team::with(TEAM);
     let place = team.world.root().join("nginx");

@@ -7,15 +7,15 @@ use crate::remote::{TEAM, Team, tool};
 #[test]
 fn what_a_store_has_can_be_asked_without_taking_it_over() {
     let team = Team::with(TEAM);
+    let bare = |words: &[&str]| team.world.fleche(words).current_dir(team.world.path("other"));
+    // Nothing is there yet, which is no error but nothing found.
+    let nothing = bare(&["query", "--cache", "team"]).run();
+    assert_eq!((nothing.code(), nothing.stdout()), (1, String::new()), "{}", nothing.stderr());
     let tool = tool(&team);
     team.write("in", vec![b'x'; 9 << 20]);
     team.on("one", &["run", "-i", "in", "-o", "out", "--tag", "project=alpha", "--", &tool]).run();
     team.write("in", "text\n");
     team.on("one", &["run", "--", "sh", "-c", "cat in"]).prints("text\n");
-    let bare = |words: &[&str]| team.world.fleche(words).current_dir(team.world.path("other"));
-    // Nothing is there yet, which is no error but nothing found.
-    let nothing = bare(&["query", "--cache", "team"]).run();
-    assert_eq!((nothing.code(), nothing.stdout()), (1, String::new()), "{}", nothing.stderr());
     team.on("one", &["push", "--wait"]).ends(0, "", "");
     let of_one = team.on("one", &["table", "--columns", "key,name,walltime,tag.project"]).run().stdout();
     let table = bare(&["table", "--cache", "team", "--columns", "key,name,walltime,tag.project"]).run();

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::remote::{TEAM, Team, tool};
 use crate::servers::{Buckets, KEYS, Mood, Proxy};
@@ -122,6 +123,13 @@ fn credentials_are_found_where_aws_keeps_them() {
     assert!(code == 2 && told.contains("`credential_process` tells no credentials: it failed"), "{told}");
     let (code, told) = check(on().env("AWS_PROFILE", "sso"));
     assert!(code == 2 && told.contains("aws configure export-credentials --profile sso"), "{told}");
+    // What two files say of one profile is not put together, and nobody waits for who writes into a pipe.
+    team.world.write(aws.join("credentials"), format!("[default]\naws_access_key_id = another\n[other]\n{keys}"));
+    team.world.write(aws.join("more"), format!("[default]\n{keys}"));
+    assert_eq!(check(on().env("AWS_CONFIG_FILE", aws.join("more"))), (0, String::new()));
+    let pipe = aws.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert_eq!(check(on().env("AWS_SHARED_CREDENTIALS_FILE", &pipe).env("AWS_CONFIG_FILE", aws.join("more"))).0, 0);
     // Who names a profile wants that one.
     team.moved_to("s3://calls", &format!("endpoint = \"{}\"\nprofile = \"fails\"\n{TEAM}", server.url()));
     assert_eq!(check(with_keys(on())).0, 2);
@@ -133,6 +141,13 @@ fn credentials_are_found_where_aws_keeps_them() {
     proxy.is_now(says(&answer));
     let container = || on().env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/credentials", proxy.url()));
     assert_eq!(check(container()), (0, String::new()));
+    let far = on().env("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://localhost.example/credentials");
+    let (code, told) = check(far);
+    assert!(code == 2 && told.contains("is where others could listen"), "{told}");
+    team.moved_to("s3://calls", TEAM);
+    let (code, told) = check(with_keys(on()).env("AWS_ENDPOINT_URL_S3", "https://me:canary@server"));
+    assert!(code == 2 && told.contains("is more than a server") && !told.contains("canary"), "{told}");
+    team.moved_to("s3://calls", &format!("endpoint = \"{}\"\n{TEAM}", server.url()));
     proxy.is_now(says("{}"));
     let (code, told) = check(container());
     assert!(code == 2 && told.contains("what should tell credentials tells none"), "{told}");

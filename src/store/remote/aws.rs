@@ -1,15 +1,19 @@
 //! Who may use a bucket: the places where AWS's own programs look, in their order.
 
 use std::cell::OnceCell;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use ini::{Ini, ParseOption};
+use ini::{Ini, ParseOption, Properties};
+use rustix::fs::OFlags;
 use rusty_s3::Credentials;
 use serde_json::Value;
 
 use super::Failure;
-use super::http::{Client, Headers, within};
+use super::http::{Client, Headers, is_near, within};
 use super::lent::Lent;
 use crate::model::{self, Container, WebIdentity};
 use crate::sys::process;
@@ -18,6 +22,8 @@ use crate::sys::process;
 const PROGRAMS_TIME: Duration = Duration::from_secs(10);
 /// Nothing that proves who we are is longer, in bytes.
 const LONGEST: u64 = 64 << 10;
+/// Nor more is read of a file of settings.
+const LONGEST_SETTINGS: u64 = 16 << 20;
 
 /// What two files say under one name: read when it is needed.
 pub struct Profile<'a> {
@@ -35,7 +41,7 @@ impl Profile<'_> {
     fn files(&self) -> &Result<[Ini; 2], Failure> {
         self.files.get_or_init(|| {
             let read = |path: &Path| {
-                let Ok(text) = std::fs::read_to_string(path) else { return Ok(Ini::new()) };
+                let Ok(text) = text_of(path, LONGEST_SETTINGS) else { return Ok(Ini::new()) };
                 // As AWS's own programs read it: no character is special.
                 let plain = ParseOption { enabled_quote: false, enabled_escape: false, ..ParseOption::default() };
                 Ini::load_from_str_opt(&text, plain)
@@ -47,15 +53,33 @@ impl Profile<'_> {
         })
     }
 
+    /// What is said of the profile, the file that counts more first.
+    fn sections(&self) -> impl Iterator<Item = &Properties> {
+        let profile = self.settings.name.clone();
+        let [credentials, settings] = match self.files() {
+            Ok([credentials, settings]) => [Some(credentials), Some(settings)],
+            Err(_) => [None, None],
+        };
+        let of_settings = settings.and_then(|settings| {
+            let plain = if profile == "default" { settings.section(Some("default")) } else { None };
+            settings.section(Some(format!("profile {profile}"))).or(plain)
+        });
+        credentials.and_then(|credentials| credentials.section(Some(profile))).into_iter().chain(of_settings)
+    }
+
     fn setting(&self, name: &str) -> Option<&str> {
-        let profile = &self.settings.name;
-        let [credentials, settings] = self.files().as_ref().ok()?;
-        let long = format!("profile {profile}");
-        let found = credentials.get_from(Some(profile.as_str()), name).or_else(|| settings.get_from(Some(long), name));
-        let is_usual = profile == "default";
-        found
-            .or_else(|| settings.get_from(Some("default"), name).filter(|_| is_usual))
-            .filter(|value| !value.is_empty())
+        self.sections().find_map(|section| said(section, name))
+    }
+
+    /// Who it is, what proves it, and what says that it holds for a while: all three of the first section that tells the first
+    /// two, for what two files say need not belong together.
+    fn keys(&self) -> Option<(&str, &str, Option<&str>)> {
+        let of = |section| {
+            let [id, secret, token] =
+                ["aws_access_key_id", "aws_secret_access_key", "aws_session_token"].map(|name| said(section, name));
+            Some((id?, secret?, token))
+        };
+        self.sections().find_map(of)
     }
 
     /// Where the bucket is.
@@ -104,9 +128,8 @@ impl Seeker<'_> {
         if let Err(why) = profile.files() {
             return Err(why.clone());
         }
-        let keys = ["aws_access_key_id", "aws_secret_access_key"].map(|name| profile.setting(name));
-        if let [Some(id), Some(secret)] = keys {
-            return owned(made(id, secret, profile.setting("aws_session_token").map(str::to_owned)));
+        if let Some((id, secret, token)) = profile.keys() {
+            return owned(made(id, secret, token.map(str::to_owned)));
         }
         if let Some(program) = profile.setting("credential_process") {
             return self.of_program(program).map(Some);
@@ -188,6 +211,11 @@ impl Seeker<'_> {
     }
 
     fn of_container(&self, container: &Container) -> Result<Right, Failure> {
+        if !container.url.starts_with("https://") && !is_near(&container.url) {
+            return Err(Failure::Denied(
+                "what tells a container its credentials is where others could listen".to_owned(),
+            ));
+        }
         let token = match &container.token {
             None => None,
             Some(Ok(token)) => Some(token.clone()),
@@ -201,6 +229,10 @@ impl Seeker<'_> {
     }
 }
 
+fn said<'a>(section: &'a Properties, name: &str) -> Option<&'a str> {
+    section.get(name).filter(|value| !value.is_empty())
+}
+
 fn made(id: &str, secret: &str, token: Option<String>) -> Credentials {
     match token {
         Some(token) => Credentials::new_with_token(id, secret, token),
@@ -209,10 +241,18 @@ fn made(id: &str, secret: &str, token: Option<String>) -> Credentials {
 }
 
 fn secret_in(path: &Path) -> Result<String, Failure> {
-    let read = || -> std::io::Result<String> {
-        let mut text = String::new();
-        std::io::Read::read_to_string(&mut std::io::Read::take(std::fs::File::open(path)?, LONGEST), &mut text)?;
-        Ok(text.trim().to_owned())
-    };
-    read().map_err(|why| Failure::Denied(format!("`{}`: {}", path.display(), crate::error::cause(&why))))
+    let text = text_of(path, LONGEST);
+    let text = text.map_err(|why| Failure::Denied(format!("`{}`: {}", path.display(), crate::error::cause(&why))))?;
+    Ok(text.trim().to_owned())
+}
+
+/// What a file says. Who writes into a FIFO is not waited for.
+fn text_of(path: &Path, longest: u64) -> io::Result<String> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let mut text = String::new();
+    match file.metadata()?.is_file() {
+        true => file.take(longest).read_to_string(&mut text).map(|_| text),
+        false => Err(io::Error::other("it is no file")),
+    }
 }

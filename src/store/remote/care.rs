@@ -1,5 +1,6 @@
 //! Looking after a store beyond this machine: what it has, whether it works, and what is too old.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::ops::ControlFlow;
 
@@ -59,16 +60,18 @@ impl Tier {
     pub fn clear(&self, before: i64, go: &mut dyn FnMut(&str) -> bool) -> Result<(), Failure> {
         let namespace = &self.remote.namespace;
         let kinds = [Kind::PathSets, Kind::Record].map(|kind| format!("v1/{}/{namespace}/", char::from(kind as u8)));
-        let mut due: Vec<String> = Vec::new();
-        for (prefix, before) in kinds.iter().map(|prefix| (prefix.as_str(), before)).chain([("v1/b/", before - DAY)]) {
+        // Some tell of an object twice.
+        let mut due: BTreeSet<(usize, String)> = BTreeSet::new();
+        let kinds = kinds.iter().map(|prefix| (prefix.as_str(), before)).chain([("v1/b/", before - DAY)]);
+        for (order, (prefix, before)) in kinds.enumerate() {
             self.engine.list(prefix, &mut |listed| {
                 if listed.put.is_some_and(|put| put < before) {
-                    due.push(listed.name.to_owned());
+                    due.insert((order, listed.name.to_owned()));
                 }
                 ControlFlow::Continue(())
             })?;
         }
-        due.iter().filter(|name| go(name)).try_for_each(|name| self.engine.remove(name))
+        due.iter().filter(|(_, name)| go(name)).try_for_each(|(_, name)| self.engine.remove(name))
     }
 
     /// Asks for an object that is not there, and, if objects may be put there, puts one, reads it and takes it away if that is

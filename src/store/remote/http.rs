@@ -1,6 +1,7 @@
 //! Objects behind a web server that takes GET and PUT: nginx, Artifactory, the gateway of a bucket.
 
 use std::io::Read;
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use jiff::fmt::rfc2822::DateTimeParser;
 use rustls_native_certs::{load_certs_from_paths, load_native_certs};
-use ureq::http::{Response, StatusCode};
+use ureq::http::{Response, StatusCode, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, RequestBuilder, SendBody, Timeout};
 
@@ -33,6 +34,9 @@ const LONGEST_TEXT: u64 = 4 << 20;
 const LONGEST_REASON: usize = 200;
 /// No store is left alone for longer at its own wish.
 const LONGEST_REST: Duration = Duration::from_secs(60 * 60);
+
+/// Where containers in Amazon's clusters ask for credentials, by IPv6.
+const CONTAINERS: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23);
 
 /// What is sent along with a request.
 pub type Headers = Vec<(String, String)>;
@@ -251,10 +255,17 @@ fn origin(url: &str) -> Option<&str> {
     Some(&url[..end])
 }
 
-/// Whether a server is so near that no proxy stands before it: this machine, and who tells containers their credentials.
-fn is_near(url: &str) -> bool {
-    let host = origin(url).and_then(|origin| origin.split_once("://")).map_or("", |(_, host)| host);
-    ["127.", "localhost", "[::1]", "169.254."].iter().any(|near| host.starts_with(near))
+/// Whether a server is so near that no proxy stands before it, and nobody listens: this machine, and who tells containers their
+/// credentials.
+pub fn is_near(url: &str) -> bool {
+    let Ok(url) = url.parse::<Uri>() else { return false };
+    let host = url.host().unwrap_or_default();
+    match host.trim_matches(['[', ']']).parse() {
+        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
+        // Amazon's address for containers is one that only their own machine has.
+        Ok(IpAddr::V6(address)) => address.is_loopback() || address == CONTAINERS,
+        Err(_) => host == "localhost",
+    }
 }
 
 fn told(answer: &Response<ureq::Body>) -> String {
@@ -376,4 +387,34 @@ pub fn failed(why: &ureq::Error) -> Failure {
         ureq::Error::RequireHttpsOnly(_) => "it leads where others could listen".to_owned(),
         why => why.to_string().chars().take(LONGEST_REASON).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_near_is_known_by_its_address_and_not_by_how_it_begins() {
+        for near in [
+            "http://127.0.0.1:80/path",
+            "http://127.9.8.7",
+            "http://localhost:1/",
+            "http://[::1]:80/",
+            "http://169.254.170.2/role",
+            "http://[fd00:ec2::23]/role",
+        ] {
+            assert!(is_near(near), "{near}");
+        }
+        for far in [
+            "http://127.0.0.1.example/",
+            "http://localhost.example/",
+            "http://localhost@cache.example/",
+            "http://10.0.0.1/",
+            "http://[fd00:ec2::24]/",
+            "no URL",
+            "",
+        ] {
+            assert!(!is_near(far), "{far}");
+        }
+    }
 }

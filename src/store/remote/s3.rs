@@ -68,6 +68,10 @@ impl S3 {
         if name.is_empty() {
             return Err(Error::usage("`s3://` names no bucket").hint("url = \"s3://BUCKET/PREFIX\""));
         }
+        // A password would be in every error.
+        if settings.endpoint.as_deref().is_some_and(|endpoint| endpoint.contains(['@', '?', '#'])) {
+            return Err(Error::usage("`AWS_ENDPOINT_URL` is more than a server").hint("https://SERVER:PORT"));
+        }
         let prefix = prefix.trim_matches('/');
         Ok(S3 {
             client: Client::new(
