@@ -24,6 +24,10 @@ use crate::sys::{clock, process};
 const MARGIN: i64 = 60_000_000_000;
 /// Nothing that is kept is longer, in bytes.
 const LONGEST: u64 = 64 << 10;
+/// What is over is removed so long after it was kept, in seconds.
+const DAY: i64 = 24 * 60 * 60;
+/// In nanoseconds.
+const SECOND: i64 = 1_000_000_000;
 /// How long a credential helper may take.
 const HELPERS_TIME: Duration = Duration::from_secs(5);
 
@@ -85,12 +89,30 @@ impl Lent {
         let mut new = tempfile::NamedTempFile::new_in(folder)?;
         new.write_all(json!({ "due": due, "told": self.told }).to_string().as_bytes())?;
         new.persist(file)?;
-        Ok(())
+        clear(folder)
     }
 }
 
-/// Whether a folder is there, or could be made, into which nobody else looks.
+/// Removes what is over, and what whoever was killed left there.
+fn clear(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let before = clock::now() / SECOND - DAY;
+        let is_old = std::fs::symlink_metadata(&path).is_ok_and(|found| found.mtime() < before);
+        if is_old && !read(&path).is_some_and(|lent| lent.holds()) {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a folder is there, or could be made, into which nobody else looks. With the rights of another user nothing is made
+/// in the place of whoever gave them.
 fn is_ours(folder: &Path) -> bool {
+    let nearest = folder.ancestors().find_map(|path| std::fs::metadata(path).ok());
+    if !nearest.is_some_and(|found| found.uid() == rustix::process::geteuid().as_raw()) {
+        return false;
+    }
     let _ = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     std::fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir() && is_private(&found))
 }
@@ -222,6 +244,25 @@ mod tests {
         let (short, _) = asked(&own, &["words"], MARGIN);
         let left = short.due.unwrap() - clock::now();
         assert!(short.holds() && left > 0 && left <= MARGIN / 2, "{left}");
+    }
+
+    #[test]
+    fn what_is_over_for_a_day_goes_once_something_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("fleche");
+        asked(&own, &["first"], HOUR);
+        for (name, text, days) in
+            [("over", "{\"due\": 1, \"told\": 1}", 2), ("left", "", 2), ("new", "", 0), ("next", "{\"due\": 1}", 0)]
+        {
+            std::fs::write(own.join(name), text).unwrap();
+            let then = u64::try_from(clock::now() / SECOND - days * DAY).unwrap();
+            let then = std::time::UNIX_EPOCH + Duration::from_secs(then);
+            File::options().write(true).open(own.join(name)).unwrap().set_modified(then).unwrap();
+        }
+        asked(&own, &["second"], HOUR);
+        let names: Vec<_> = std::fs::read_dir(&own).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 4, "{names:?}");
+        assert!(names.iter().all(|name| name != "over" && name != "left"), "{names:?}");
     }
 
     #[test]
