@@ -60,6 +60,10 @@ fn push(remote: &Remote, store: &Store, wait: bool, end: Option<u64>, talk: &Tal
                 kept += 1;
                 talk.warn(&format!("{short} stays here: no rule of `{}` allows it", remote.name));
             }
+            Ok(Shared::Foreign) => {
+                kept += 1;
+                talk.warn(&format!("{short} stays here: another cache made it"));
+            }
             Ok(Shared::Gone) => talk.detail(&format!("{short} is gone")),
             Err(_) if is_late() => {}
             Err(why) => {

@@ -48,6 +48,7 @@ pub fn run(args: Args, talk: &Talk) -> Result<()> {
         (from @ Member::Folder(_), to @ Member::Folder(_)) => between(from, to, args, talk)?,
         (from @ Member::Folder(_), Member::Remote(to)) => sent(from, &to, args, talk)?,
         (Member::Remote(from), to @ Member::Folder(_)) => fetched(&from, to, args, talk)?,
+        (Member::Remote(from), Member::Remote(to)) if from == to => return Err(same()),
         (Member::Remote(from), Member::Remote(to)) => {
             let message =
                 format!("nothing goes from `{}` to `{}`: what others signed is not signed anew", from.name, to.name);
@@ -83,7 +84,7 @@ fn between(from: Member, to: Member, args: Args, talk: &Talk) -> Result<u64> {
     let to = super::open_stack(Ok(vec![to]), Purpose::Write)?;
     check_writable(&to, &args.to)?;
     if from.folder() == to.folder() {
-        return Err(Error::usage("both caches are the same one"));
+        return Err(same());
     }
     let progress = Progress::new("transferring calls", talk);
     let mut left = 0;
@@ -143,6 +144,10 @@ fn sent(from: Member, to: &Remote, args: Args, talk: &Talk) -> Result<u64> {
                 left += 1;
                 progress.beside(|| stays(key, &format!("no rule of `{}` allows it to go", to.name), talk));
             }
+            Ok(Shared::Foreign) => {
+                left += 1;
+                progress.beside(|| stays(key, &"another cache made it", talk));
+            }
             Ok(Shared::Present) => {
                 breaker.worked(&from);
                 progress.beside(|| talk.detail(&format!("{} is there already", key.0.short())));
@@ -194,6 +199,10 @@ fn fetched(from: &Remote, to: Member, args: Args, talk: &Talk) -> Result<u64> {
         let is_safe = || Ok(to.holds(key) || engine::pull(name, &tier, &to, Existing::Replaced)?.is_some());
         if args.pop && is_safe()? { tier.forget(name) } else { Ok(()) }
     })
+}
+
+fn same() -> Error {
+    Error::usage("both caches are the same one")
 }
 
 fn check_writable(store: &Store, word: &OsStr) -> Result<()> {

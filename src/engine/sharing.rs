@@ -36,6 +36,8 @@ pub enum Shared {
     Present,
     /// No rule says that it may be there.
     Kept,
+    /// It came from another cache: somebody else made it, and it is not signed.
+    Foreign,
     /// There is no such call here.
     Gone,
 }
@@ -211,6 +213,9 @@ pub fn publish(
     existing: Existing,
 ) -> Attempt {
     let Some(call) = store.call(key).map_err(Failure::Here)? else { return Ok(Shared::Gone) };
+    if call.sealed_by.is_some() {
+        return Ok(Shared::Foreign);
+    }
     if !may_have(remote, &call) {
         return Ok(Shared::Kept);
     }
@@ -277,7 +282,7 @@ pub fn send(
                 Err(_) if heard.is_break() => {}
                 Err(failure) => drop(breaker.failed(store, failure)),
                 Ok(Shared::Published | Shared::Present) => breaker.worked(store),
-                Ok(Shared::Kept | Shared::Gone) => {}
+                Ok(Shared::Kept | Shared::Foreign | Shared::Gone) => {}
             }
             match published {
                 Err(failure) if failure.is_of_the_store() && heard.is_break() => return Ok(Sent::InPart),

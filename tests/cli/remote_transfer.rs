@@ -120,7 +120,12 @@ fn what_cannot_be_transferred_stays_and_is_told() {
         assert!(outcome.stderr().contains(said), "{words:?}: {}", outcome.stderr());
     };
     told(&["transfer", "--from", "team", "--to", "more"], 2, "what others signed is not signed anew");
+    told(&["transfer", "--from", "team", "--to", "team"], 2, "both caches are the same one");
     told(&["transfer", "--from", "team", "--to", "none"], 2, "cache `none` is not configured");
+    // What came from another cache somebody else made.
+    let fourth = team.world.root().join("cache-fourth").display().to_string();
+    team.world.fleche(["transfer", "--from", "team", "--to", &fourth]).prints("");
+    told(&["transfer", "--from", &fourth, "--to", "team"], 1, " stays where it is: another cache made it");
     // An object that is damaged stays where it is, the other one goes.
     let object = &team.objects("a")[0];
     let mut bytes = fs::read(object).unwrap();
