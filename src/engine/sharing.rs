@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::exec;
 use crate::key;
-use crate::model::{CacheAccess, Call, Event, Exchange, Key, Observation, Reason, Remote, Reply};
+use crate::model::{CacheAccess, Call, CommandDigest, Event, Exchange, Key, Observation, Reason, Remote, Reply};
 use crate::store::{
     Breaker, Durability, Existing, Failure, Keeping, Parcel, Patience, Road, SigningKey, Store, Tier, Traffic, Waiting,
 };
@@ -91,11 +91,7 @@ impl super::Run<'_> {
         let begun = clock::monotonic();
         let brought = super::guarded(|| Ok(brought(&tier, store, sought)));
         let brought = brought.unwrap_or(Err(Failure::Here(Reason::Internal)));
-        let reply = match &brought {
-            Ok(Some(_)) => Reply::Done,
-            Ok(None) => Reply::Nothing,
-            Err(_) => Reply::Failed,
-        };
+        let reply = reply_of(&brought);
         let call = brought.as_ref().ok().and_then(|key| store.call(&key.as_ref().copied()?).ok()?);
         store.note(&Event::Asked {
             command: sought.command.digest,
@@ -323,6 +319,22 @@ pub fn mention(at: &Key, tier: &Tier, store: &Store) -> std::result::Result<bool
 ///
 /// Where it cannot be had, is not believed, or cannot be kept here.
 pub fn pull(at: &Key, tier: &Tier, store: &Store, existing: Existing) -> std::result::Result<Option<Key>, Failure> {
+    let (before, begun) = (tier.traffic(), clock::monotonic());
     let keeping = Keeping { existing, durability: Durability::Synced };
-    tier.bring(at, &|_| true, &|parcel| settled(parcel, store), store, keeping)
+    let pulled = tier.bring(at, &|_| true, &|parcel| settled(parcel, store), store, keeping);
+    let reply = reply_of(&pulled);
+    let call = pulled.as_ref().ok().and_then(|key| store.call(&key.as_ref().copied()?).ok()?);
+    // Of one that did not come no more is known than its name.
+    let command = call.map_or(CommandDigest(at.0), |call| call.command);
+    store.note(&Event::Asked { command, exchange: exchange(tier, reply, before, begun), saved: 0 });
+    pulled
+}
+
+/// What came of asking for a call.
+fn reply_of(brought: &std::result::Result<Option<Key>, Failure>) -> Reply {
+    match brought {
+        Ok(Some(_)) => Reply::Done,
+        Ok(None) => Reply::Nothing,
+        Err(_) => Reply::Failed,
+    }
 }

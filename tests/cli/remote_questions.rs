@@ -92,20 +92,28 @@ fn what_a_store_was_good_for_is_counted() {
         .parse()
         .unwrap();
     assert_eq!(of_other["saved_ns"], call);
+    // Who takes over all that is there asks, too, and saves no time yet.
+    let saved = of_other["saved_ns"].clone();
+    team.on("other", &["pull"]).ends(0, "", "");
+    let of_other = stats("other")["team"].clone();
+    for (name, value) in [("asked", 2), ("found", 2), ("requests", 2), ("lost_ns", 0), ("bytes_received", 2 * size)] {
+        assert_eq!(of_other[name], value, "{name}: {of_other:#}");
+    }
+    assert_eq!(of_other["saved_ns"], saved);
     fs::rename(team.store(), team.world.root().join("away")).unwrap();
     team.write("in", "more\n");
     team.on("other", &words).run();
     let of_other = stats("other")["team"].clone();
-    for (name, value) in [("asked", 2), ("found", 1), ("failed", 1), ("requests", 2)] {
+    for (name, value) in [("asked", 3), ("found", 2), ("failed", 1), ("requests", 3)] {
         assert_eq!(of_other[name], value, "{name}: {of_other:#}");
     }
     let text = team.on("other", &["stats"]).run().stdout();
-    assert!(text.contains("\nbeyond this machine\n  team                 found 1 of 2 (1 in error), saved "), "{text}");
+    assert!(text.contains("\nbeyond this machine\n  team                 found 2 of 3 (1 in error), saved "), "{text}");
     let table = team.on("other", &["stats", "--by", "cache"]).run().stdout();
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split('\t').collect()).collect();
     assert_eq!(
         (rows.len(), &rows[0][..4], &rows[1][..4]),
-        (2, &["cache", "asked", "found", "failed"][..], &["team", "2", "1", "1"][..])
+        (2, &["cache", "asked", "found", "failed"][..], &["team", "3", "2", "1"][..])
     );
     // Of commands of a name it is not known, and no command is called like a store.
     let said = team.on("other", &["stats", "--name", "team", "--format", "json"]).run().stdout();
