@@ -68,8 +68,7 @@ pub enum Sent {
 impl super::Run<'_> {
     /// Takes over the call that answers the command from the first store beyond this machine that has it; whether one had.
     pub(super) fn bring(&self, store: &Store, sought: &Sought) -> bool {
-        // A watched command must not be seen to use the network because of fleche.
-        if self.is_nested || self.policy.mode != Mode::On || !store.is_writable() {
+        if self.policy.mode != Mode::On || !store.is_writable() {
             return false;
         }
         store.remotes().iter().any(|remote| self.bring_from(remote, store, sought))
@@ -84,7 +83,9 @@ impl super::Run<'_> {
             Ok(breaker) => breaker,
             Err(open) => return unshared(format!("it is left alone for {} s: {}", open.left.as_secs(), open.why)),
         };
-        let tier = match Tier::open(remote, Patience::SHORT) {
+        // What this process does is not taken for the watched command's, whose processes count.
+        let patience = if self.is_nested { Patience::SHORT_AND_ALONE } else { Patience::SHORT };
+        let tier = match Tier::open(remote, patience) {
             Ok(tier) => tier,
             Err(error) => return unshared(error.to_string()),
         };

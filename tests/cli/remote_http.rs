@@ -319,6 +319,37 @@ fn a_store_that_does_not_answer_is_left_alone_for_a_while() {
 }
 
 #[test]
+fn a_run_within_a_watched_command_asks_a_web_server_but_no_program() {
+    let Some((team, server)) = team() else { return };
+    let tool = tool(&team);
+    team.write("in", "text\n");
+    let words = ["run", "-i", "in", "-o", "out", "--", &tool];
+    team.on("one", &words).run();
+    team.is_sent("one");
+    let fleche = env!("CARGO_BIN_EXE_fleche");
+    let nested = [&["-v", "run", "--trace", "on", "--allow-write", "..", "--", fleche, "-v"], &words[..]].concat();
+    let ran = |told: &str| {
+        let outcome = team.on("other", &nested).run();
+        assert_eq!((outcome.code(), outcome.stdout().as_str()), (0, "text\n"));
+        assert!(outcome.stderr().contains(told), "{}", outcome.stderr());
+        (outcome.stderr(), team.world.executions("tool"))
+    };
+    // Somebody who would have to be asked is not, which says nothing of the server.
+    let helper = team.world.counted("login", "echo '{\"headers\": {}}'");
+    team.moved_to(&server.url(), &format!("credential-helper = \"{}\"\n", helper.display()));
+    let (told, runs) = ran("; stored ");
+    assert!(told.contains("no program is asked within a command that is watched"), "{told}");
+    assert_eq!((runs, team.world.executions("login")), (2, 1), "for the outer command alone");
+    fs::remove_dir_all(team.cache("other").join("calls")).unwrap();
+    team.moved_to(&server.url(), "");
+    let asked = || server.answered().lines().filter(|line| line.starts_with("GET")).count();
+    let before = asked();
+    assert_eq!(ran("; stored ").1, 2);
+    assert_eq!(asked() - before, 2, "for the outer command and for the inner one");
+    assert_eq!((ran("fleche: hit ").1, asked() - before), (2, 2));
+}
+
+#[test]
 fn a_store_that_asks_to_be_left_alone_is() {
     let Some((team, server)) = team() else { return };
     let proxy = Proxy::start(server.port());

@@ -13,10 +13,10 @@ use rusty_s3::Credentials;
 use serde_json::Value;
 
 use super::Failure;
+use super::engine::Programs;
 use super::http::{Client, Headers, is_near, within};
-use super::lent::Lent;
+use super::lent::{self, Lent};
 use crate::model::{self, Container, WebIdentity};
-use crate::sys::process;
 
 /// How long a program may take to tell credentials.
 const PROGRAMS_TIME: Duration = Duration::from_secs(10);
@@ -106,6 +106,8 @@ pub struct Seeker<'a> {
     pub region: &'a str,
     /// By way of this servers are asked.
     pub client: &'a dyn Fn(&str) -> Client,
+    /// Whether programs may be asked.
+    pub programs: Programs,
     /// Where what is lent is kept.
     pub folder: Option<&'a Path>,
 }
@@ -172,7 +174,7 @@ impl Seeker<'_> {
         let files =
             settings.files.each_ref().map(|file| file.as_deref().map_or("", |path| path.to_str().unwrap_or("")));
         self.lent(&["credential_process", program, &settings.name, files[0], files[1]], "SessionToken", || {
-            let answer = process::ask(program, b"", PROGRAMS_TIME).map_err(|why| {
+            let answer = lent::asked(program, self.programs, b"", PROGRAMS_TIME)?.map_err(|why| {
                 Failure::Denied(format!("`credential_process` tells no credentials: {}", crate::error::cause(&why)))
             })?;
             Ok(serde_json::from_slice(&answer).unwrap_or_default())

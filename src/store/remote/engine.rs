@@ -28,15 +28,36 @@ pub struct Patience {
     pub answer: Duration,
     /// While nothing comes, or nothing is taken.
     pub stall: Duration,
+    /// Who may tell meanwhile who we are.
+    pub programs: Programs,
+}
+
+/// Whether programs are asked who we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Programs {
+    /// If nothing else tells it.
+    Asked,
+    /// Never: what they do would count as done by a command.
+    Unasked,
 }
 
 impl Patience {
     /// Where a command waits.
-    pub const SHORT: Patience =
-        Patience { connect: Duration::from_millis(500), answer: Duration::from_secs(1), stall: Duration::from_secs(3) };
+    pub const SHORT: Patience = Patience {
+        connect: Duration::from_millis(500),
+        answer: Duration::from_secs(1),
+        stall: Duration::from_secs(3),
+        programs: Programs::Asked,
+    };
+    /// The same, within a command that another run watches.
+    pub const SHORT_AND_ALONE: Patience = Patience { programs: Programs::Unasked, ..Patience::SHORT };
     /// Where nobody does, or who asked for it.
-    pub const LONG: Patience =
-        Patience { connect: Duration::from_secs(10), answer: Duration::from_secs(60), stall: Duration::from_secs(60) };
+    pub const LONG: Patience = Patience {
+        connect: Duration::from_secs(10),
+        answer: Duration::from_secs(60),
+        stall: Duration::from_secs(60),
+        programs: Programs::Asked,
+    };
 }
 
 /// An object that a store has.

@@ -289,7 +289,7 @@ impl Http {
     pub fn new(remote: &Remote, patience: Patience) -> Http {
         let client = Client::new(&remote.url, remote.certificates.as_deref(), patience);
         let base = remote.url.trim_end_matches('/').to_owned();
-        let helper = Helper::of(remote, &base);
+        let helper = Helper::of(remote, &base, patience.programs);
         Http { client, base, helper }
     }
 

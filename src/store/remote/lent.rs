@@ -16,6 +16,7 @@ use rustix::fs::OFlags;
 use serde_json::{Value, json};
 
 use super::Failure;
+use super::engine::Programs;
 use super::http::Headers;
 use crate::model::{Digest, Remote};
 use crate::sys::{clock, process};
@@ -134,20 +135,42 @@ fn read(path: &Path) -> Option<Lent> {
     Some(Lent { due: Some(kept["due"].as_i64()?), told: kept["told"].take(), file: Some(path.to_owned()) })
 }
 
+/// What a program answers, if one may be asked; the inner error is why it does not.
+///
+/// # Errors
+///
+/// [`Failure::Unasked`] where none may be.
+pub fn asked(
+    line: &str,
+    programs: Programs,
+    input: &[u8],
+    time: Duration,
+) -> Result<std::io::Result<Vec<u8>>, Failure> {
+    match programs {
+        Programs::Asked => Ok(process::ask(line, input, time)),
+        Programs::Unasked => {
+            let why = "what tells who we are is a program, and no program is asked within a command that is watched";
+            Err(Failure::Unasked(why.to_owned()))
+        }
+    }
+}
+
 /// A program that tells what to send along to a server, by Bazel's protocol for credential helpers
 /// (github.com/EngFlow/credential-helper-spec).
 pub struct Helper {
     program: String,
     url: String,
     folder: Option<PathBuf>,
+    programs: Programs,
     last: RefCell<Option<Rc<(Lent, Headers)>>>,
 }
 
 impl Helper {
     /// That of a store, if it has one, for this URL. It is not asked yet.
-    pub fn of(remote: &Remote, url: &str) -> Option<Helper> {
+    pub fn of(remote: &Remote, url: &str, programs: Programs) -> Option<Helper> {
         let program = remote.helper.clone()?;
-        Some(Helper { program, url: url.to_owned(), folder: remote.private.clone(), last: RefCell::default() })
+        let folder = remote.private.clone();
+        Some(Helper { program, url: url.to_owned(), folder, programs, last: RefCell::default() })
     }
 
     /// Why it is of no use.
@@ -174,7 +197,7 @@ impl Helper {
 
     fn ask(&self) -> Result<Value, Failure> {
         let question = json!({ "uri": self.url }).to_string();
-        let answer = process::ask(&format!("{} get", self.program), question.as_bytes(), HELPERS_TIME)
+        let answer = asked(&format!("{} get", self.program), self.programs, question.as_bytes(), HELPERS_TIME)?
             .map_err(|why| self.failed(&crate::error::cause(&why)))?;
         serde_json::from_slice(&answer).map_err(|_| self.failed("what it prints is no JSON"))
     }

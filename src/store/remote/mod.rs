@@ -88,6 +88,8 @@ pub enum Failure {
     Wrong(String),
     /// What came cannot be kept here.
     Here(Reason),
+    /// Nobody was asked, for that could not be done here.
+    Unasked(String),
 }
 
 impl Failure {
@@ -115,7 +117,8 @@ impl fmt::Display for Failure {
             | Failure::Denied(why)
             | Failure::Busy(why, _)
             | Failure::Refused(why)
-            | Failure::Wrong(why) => f.write_str(why),
+            | Failure::Wrong(why)
+            | Failure::Unasked(why) => f.write_str(why),
             Failure::Slow => f.write_str("it would take longer than to run the command"),
             Failure::Here(reason) => reason.fmt(f),
         }
@@ -161,7 +164,7 @@ impl Tier {
             let message = format!("nobody is believed in the cache `{}`", remote.name);
             return Err(Error::failure(message).hint("trusted-keys = [\"ci.pub\"], by `fleche remote key ci`"));
         }
-        let (is_hasty, begins) = (patience == Patience::SHORT, 2 * patience.connect + 2 * patience.answer);
+        let (is_hasty, begins) = (patience != Patience::LONG, 2 * patience.connect + 2 * patience.answer);
         Ok(Tier { remote: remote.clone(), engine, is_hasty, begins, end: Cell::new(u64::MAX), trusted })
     }
 

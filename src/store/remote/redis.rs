@@ -79,7 +79,7 @@ impl Redis {
             port: url.port().unwrap_or(PORT),
             is_secret: ["rediss", "valkeys"].contains(&url.scheme()),
             database,
-            helper: Helper::of(remote, &remote.url),
+            helper: Helper::of(remote, &remote.url, patience.programs),
             password: remote.password.clone(),
             certificates: remote.certificates.clone(),
             patience,

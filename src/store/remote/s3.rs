@@ -122,8 +122,14 @@ impl S3 {
             client.until(clock::monotonic().saturating_add(clock::nanoseconds(self.patience.stall)));
             client
         };
-        let folder = self.private.as_deref();
-        let seeker = Seeker { bucket: &self.settings, profile: &profile, region: &region, client: &client, folder };
+        let seeker = Seeker {
+            bucket: &self.settings,
+            profile: &profile,
+            region: &region,
+            client: &client,
+            programs: self.patience.programs,
+            folder: self.private.as_deref(),
+        };
         let right = seeker.right()?;
         let bucket = Bucket::new(url, style, self.name.clone(), region).map_err(|why| wrong(&format!("{why:?}")))?;
         let opened = Rc::new(Opened { bucket, right });
