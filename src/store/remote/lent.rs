@@ -111,7 +111,7 @@ fn clear(folder: &Path) -> std::io::Result<()> {
 /// in the place of whoever gave them.
 fn is_ours(folder: &Path) -> bool {
     let nearest = folder.ancestors().find_map(|path| std::fs::metadata(path).ok());
-    if !nearest.is_some_and(|found| found.uid() == rustix::process::geteuid().as_raw()) {
+    if nearest.is_none_or(|found| found.uid() != rustix::process::geteuid().as_raw()) {
         return false;
     }
     let _ = DirBuilder::new().recursive(true).mode(0o700).create(folder);
