@@ -118,8 +118,12 @@ fn between(from: Member, to: Member, args: Args, talk: &Talk) -> Result<u64> {
 
 /// From a folder into a store beyond this machine; how many stay.
 fn sent(from: Member, to: &Remote, args: Args, talk: &Talk) -> Result<u64> {
-    // What is there already is not known to be whole: who forgets it here puts it there anew.
-    let existing = if args.pop { Existing::Replaced } else { args.existing() };
+    // What is there already is not known to be whole: who forgets it here puts it there anew. But what may be nowhere else
+    // any more stays there.
+    let (existing, others) = match args.pop {
+        true => (Existing::Replaced, Existing::Kept),
+        false => (args.existing(), Existing::Replaced),
+    };
     let from = super::open_stack(Ok(vec![from]), args.purpose())?;
     let keys = args.chosen.calls_or_all(&from)?;
     if args.dry_run {
@@ -137,7 +141,7 @@ fn sent(from: Member, to: &Remote, args: Args, talk: &Talk) -> Result<u64> {
     let mut left = 0;
     for (done, key) in keys.iter().enumerate() {
         progress.show(done as u64, keys.len() as u64);
-        match engine::publish(key, &from, &tier, to, &signing, existing) {
+        match engine::publish(key, &from, &tier, to, &signing, existing, others) {
             // One that went meanwhile nobody misses.
             Ok(Shared::Gone) => {}
             Ok(Shared::Kept) => {
@@ -147,6 +151,11 @@ fn sent(from: Member, to: &Remote, args: Args, talk: &Talk) -> Result<u64> {
             Ok(Shared::Foreign) => {
                 left += 1;
                 progress.beside(|| stays(key, &"another cache made it", talk));
+            }
+            Ok(Shared::Taken) => {
+                breaker.worked(&from);
+                left += 1;
+                progress.beside(|| stays(key, &"the call of another checkout is there in its place", talk));
             }
             Ok(Shared::Present) => {
                 breaker.worked(&from);
@@ -175,6 +184,12 @@ fn sent(from: Member, to: &Remote, args: Args, talk: &Talk) -> Result<u64> {
 /// From a store beyond this machine into a folder; how many stay.
 fn fetched(from: &Remote, to: Member, args: Args, talk: &Talk) -> Result<u64> {
     let existing = args.existing();
+    if !args.dry_run {
+        super::check_mode()?;
+        if args.pop && from.access == CacheAccess::ReadOnly {
+            return Err(read_only(&args.from));
+        }
+    }
     let tier = Tier::open(from, Patience::LONG)?;
     let names = match args.chosen.is_everything() && !args.dry_run {
         true => listing::names(&tier)?,
@@ -188,10 +203,6 @@ fn fetched(from: &Remote, to: Member, args: Args, talk: &Talk) -> Result<u64> {
             keys.iter().filter_map(name).collect()
         }
     };
-    super::check_mode()?;
-    if args.pop && from.access == CacheAccess::ReadOnly {
-        return Err(read_only(&args.from));
-    }
     let to = super::open_stack(Ok(vec![to]), Purpose::Write)?;
     check_writable(&to, &args.to)?;
     pull::take_over(&names, &tier, &to, existing, talk, &|name, key| {

@@ -34,6 +34,8 @@ pub enum Shared {
     Published,
     /// One of its key was there and stayed.
     Present,
+    /// Another call was there in its place, as of a checkout elsewhere, and stayed.
+    Taken,
     /// No rule says that it may be there.
     Kept,
     /// It came from another cache: somebody else made it, and it is not signed.
@@ -196,7 +198,8 @@ pub fn name_of(call: &Call) -> Key {
     Key::of(&call.command, &Observation::digests(&call.observations), None)
 }
 
-/// Puts a call into a store beyond this machine, if a rule allows it.
+/// Puts a call into a store beyond this machine, if a rule allows it. One that is `existing` there has its key, `others` have
+/// its name alone.
 ///
 /// # Errors
 ///
@@ -208,6 +211,7 @@ pub fn publish(
     remote: &Remote,
     signing: &SigningKey,
     existing: Existing,
+    others: Existing,
 ) -> Attempt {
     let Some(call) = store.call(key).map_err(Failure::Here)? else { return Ok(Shared::Gone) };
     if call.sealed_by.is_some() {
@@ -219,8 +223,12 @@ pub fn publish(
     let (before, begun) = (tier.traffic(), clock::monotonic());
     let at = name_of(&call);
     let published = || {
-        if existing == Existing::Kept && tier.tells_of(key, &at)? {
-            return Ok(Shared::Present);
+        if [existing, others].contains(&Existing::Kept) {
+            match tier.told_at(&at)? {
+                Some(there) if there == *key && existing == Existing::Kept => return Ok(Shared::Present),
+                Some(there) if there != *key && others == Existing::Kept => return Ok(Shared::Taken),
+                _ => {}
+            }
         }
         let parcel = packed(call, store).map_err(Failure::Here)?;
         tier.publish(&parcel, &at, store, signing).map(|()| Shared::Published)
@@ -272,13 +280,14 @@ pub fn send(
             if !tried.insert(waiting.clone()) {
                 continue;
             }
-            let published = publish(&waiting.key, store, &tier, remote, &signing, Existing::Replaced);
+            let published =
+                publish(&waiting.key, store, &tier, remote, &signing, Existing::Replaced, Existing::Replaced);
             let heard = tell(&waiting.key, &published);
             match &published {
                 // Who is out of time says nothing of the store.
                 Err(_) if heard.is_break() => {}
                 Err(failure) => drop(breaker.failed(store, failure)),
-                Ok(Shared::Published | Shared::Present) => breaker.worked(store),
+                Ok(Shared::Published | Shared::Present | Shared::Taken) => breaker.worked(store),
                 Ok(Shared::Kept | Shared::Foreign | Shared::Gone) => {}
             }
             match published {

@@ -261,11 +261,12 @@ impl Folder {
     /// A new file in `tmp/`, mode 0600, which vanishes when it is dropped.
     pub fn temporary(&self) -> io::Result<Temporary> {
         match self.try_temporary() {
-            Err(_) if !self.stat(TEMPORARY)?.is_some_and(|stat| is_folder(&stat)) => {
+            Err(_) => {
+                // Also where it is a folder by now: another process may have made it since.
                 self.make_folder(TEMPORARY)?;
                 self.try_temporary()
             }
-            other => other,
+            made => made,
         }
     }
 
@@ -497,6 +498,23 @@ mod tests {
             }
         }
         assert_eq!(folder.names("four").unwrap(), Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn many_who_are_the_first_at_the_same_time_all_get_a_temporary_file() {
+        let world = World::new();
+        let (folder, threads) = (&world.store.folder, 4);
+        for _ in 0..500 {
+            folder.remove_all(TEMPORARY).unwrap();
+            let begin = std::sync::Barrier::new(threads);
+            std::thread::scope(|scope| {
+                let get = || {
+                    begin.wait();
+                    folder.temporary().unwrap();
+                };
+                (0..threads).for_each(|_| drop(scope.spawn(get)));
+            });
+        }
     }
 
     #[test]

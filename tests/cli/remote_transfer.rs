@@ -143,3 +143,29 @@ fn what_cannot_be_transferred_stays_and_is_told() {
     told(&["transfer", "--from", "team", "--to", &third], 2, "cannot list the cache `team`");
     assert_eq!(keys(&team, &one).len(), 2);
 }
+
+#[test]
+fn what_is_nowhere_else_any_more_is_not_replaced() {
+    let team = Team::with(TEAM);
+    team.write("in", "text\n");
+    team.configure("signing-key = \"ci.key\"\ntrusted-keys = [\"ci.pub\"]\naccess = \"read-write\"\n");
+    let one = team.cache("one").display().to_string();
+    let words = ["run", "-i", "in", "--", "sh", "-c", "pwd"];
+    // The results tell of their checkouts, and so both calls have one name.
+    for machine in ["one", "other"] {
+        let session = team.world.fleche(words).env("FLECHE_CACHE", &one).current_dir(team.world.path(machine));
+        session.prints(&format!("{}\n", team.world.path(machine).display()));
+    }
+    assert_eq!(keys(&team, &one).len(), 2);
+    team.configure(&format!("signing-key = \"ci.key\"\ntrusted-keys = [\"ci.pub\"]\n{TEAM}"));
+    let pop = ["transfer", "--from", &one, "--to", "team", "--pop"];
+    for more in [&[][..], &["--overwrite"]] {
+        let told = team.world.fleche([&pop[..], more].concat()).run();
+        assert_eq!(told.code(), 1);
+        assert!(told.stderr().contains("the call of another checkout is there in its place"), "{}", told.stderr());
+        assert_eq!((keys(&team, &one).len(), team.objects("a").len()), (1, 1));
+    }
+    // Without that both are here, whichever is there.
+    team.world.fleche(&pop[..5]).prints("");
+    assert_eq!(keys(&team, "team"), keys(&team, &one));
+}

@@ -28,16 +28,16 @@ impl Tier {
         })
     }
 
-    /// Whether an object that is rightly signed says that it is this call.
+    /// Which call the object of this name says that it is, if there is one that is rightly signed.
     ///
     /// # Errors
     ///
     /// Where it cannot be asked.
-    pub fn tells_of(&self, key: &Key, at: &Key) -> Result<bool, Failure> {
-        let Some(mut object) = self.ask(&self.object(Kind::Record, &at.0))? else { return Ok(false) };
+    pub fn told_at(&self, at: &Key) -> Result<Option<Key>, Failure> {
+        let Some(mut object) = self.ask(&self.object(Kind::Record, &at.0))? else { return Ok(None) };
         match object::open(&mut object, &self.expected(Kind::Record, at.0)) {
-            Ok(head) => Ok(head.key == Some(*key)),
-            Err(Failure::Wrong(_)) => Ok(false),
+            Ok(head) => Ok(head.key),
+            Err(Failure::Wrong(_)) => Ok(None),
             Err(failure) => Err(failure),
         }
     }
