@@ -127,7 +127,7 @@ fn the_settings_that_are_printed_for_redis_are_enough_and_no_more() {
         printed.stdout().replace("PASSWORD", "canary")
     };
     let begin = |printed: &str| {
-        let settings = team.world.write("redis.conf", format!("{printed}user default off\n"));
+        let settings = team.world.write("redis.conf", printed);
         // After the file, which has to come first.
         fs::create_dir_all(&place).unwrap();
         Memory::start(&place, &["--include", settings.to_str().unwrap()])
@@ -197,6 +197,28 @@ fn a_password_is_taken_from_where_the_shell_of_redis_takes_it() {
     assert!(told.starts_with("fleche: the cache `team` does not let us: it answers WRONGPASS "), "{told}");
     team.write("in", "more\n");
     assert_eq!(run("more\n"), "");
+    // What the server repeats of it is not told.
+    let relay = Relay::start(server.port());
+    team.moved_to(&format!("redis://{}", relay.address()), TEAM);
+    let repeats = b"-ERR unknown command 'AUTH', with args beginning with: 'canary'\r\n".to_vec();
+    relay.is_now(Passage::Other(repeats, Again::Once));
+    let (code, told) = check("canary");
+    assert!(code == 2 && told.contains("it answers ERR to the login") && !told.contains("canary"), "{told}");
+}
+
+#[test]
+fn nothing_is_put_into_another_database_than_the_one_that_is_meant() {
+    let Some((team, server)) = team(&[]) else { return };
+    team.moved_to(&format!("{}/99", server.url()), TEAM);
+    team.write("in", "text\n");
+    team.on("one", &["run", "-i", "in", "--", "cat", "in"]).prints("text\n");
+    let pushed = team.on("one", &["push", "--wait"]).run();
+    assert_eq!(pushed.code(), 2);
+    assert!(pushed.stderr().contains("it answers ERR DB index is out of range"), "{}", pushed.stderr());
+    assert!(objects(&server, "a").is_empty());
+    team.moved_to(&server.url(), TEAM);
+    team.on("one", &["push", "--wait", "--name", "cat"]).ends(0, "", "");
+    assert_eq!(objects(&server, "a").len(), 1);
 }
 
 #[test]
@@ -306,6 +328,10 @@ fn whatever_is_on_the_way_to_a_redis_the_command_does_what_it_does_bare() {
             assert_eq!(run(words), "", "{passage:?}");
         }
     }
+    // A connection that is cut is not an object that is too short: that would say that the store works.
+    relay.is_now(Passage::First(400));
+    let told = run(&[&["-v"], &declared[..]].concat());
+    assert!(told.contains("it hangs up"), "{told}");
     team.moved_to(&format!("redis://127.0.0.1:{}", free_port()), reads);
     assert_eq!(run(&declared), "");
     team.moved_to("redis://nobody.invalid", reads);

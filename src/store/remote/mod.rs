@@ -36,6 +36,8 @@ mod redis;
 mod s3;
 mod setup;
 mod signing;
+#[cfg(feature = "redis")]
+mod stream;
 
 use std::cell::Cell;
 use std::fmt;

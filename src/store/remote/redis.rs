@@ -10,7 +10,6 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -21,6 +20,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use super::engine::{Body, Engine, Listed, Patience};
 use super::lent::Helper;
 use super::line::{Deadline, Line};
+use super::stream::{Stream, Wire};
 use super::{Failure, http};
 use crate::error::Error;
 use crate::model::{Password, Remote};
@@ -110,12 +110,9 @@ impl Redis {
         Ok(connection)
     }
 
-    /// Sends a request whose answer is a line.
-    fn ask_briefly(&self, request: &Cmd) -> Result<Value, Failure> {
-        let mut connection = self.ask(&request.get_packed_command())?;
-        let answer = connection.answer()?;
-        self.keep(connection);
-        Ok(answer)
+    /// A connection on which all went well that comes before a request: what changes something is not sent before that.
+    fn ready(&self) -> Result<Connection, Failure> {
+        self.ask_with(|_| Ok(()))
     }
 
     fn connect(&self) -> Result<Connection, Failure> {
@@ -134,13 +131,17 @@ impl Redis {
         })?;
         let wire = Wire { line, time: self.patience.answer };
         let stream = if self.is_secret { Stream::Secret(Box::new(self.in_secret(wire)?)) } else { Stream::Open(wire) };
-        let mut connection =
-            Connection { stream: BufReader::new(stream), patience: self.patience, output: Vec::new(), greetings: 0 };
+        let mut connection = Connection {
+            stream: BufReader::new(stream),
+            patience: self.patience,
+            output: Vec::new(),
+            greetings: Vec::new(),
+        };
         if let Some((user, password)) = self.login()? {
-            connection.greet(cmd("AUTH").arg(user).arg(password));
+            connection.greet(Greeting::Login, cmd("AUTH").arg(user).arg(password));
         }
         if self.database != 0 {
-            connection.greet(cmd("SELECT").arg(self.database));
+            connection.greet(Greeting::Database, cmd("SELECT").arg(self.database));
         }
         Ok(connection)
     }
@@ -268,26 +269,25 @@ impl Engine for Redis {
             return Err(Failure::Refused("it takes no value that is so long".to_owned()));
         }
         let key = key(name);
-        let mut connection = self.ask_with(|connection| {
-            // As the crate packs it, but for the value, which it would copy.
-            let head = format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${length}\r\n", key.len());
-            connection.write(head.as_bytes())?;
-            let copied = match body {
-                Body::Bytes(bytes) => connection.write(bytes).map(|()| length)?,
-                Body::File(file) => connection.write_all_of(&mut file.take(length))?,
-            };
-            if copied != length {
-                return Err(io::Error::other("a file became shorter while it was sent"));
-            }
-            connection.write(b"\r\n")
-        })?;
-        connection.answer()?;
-        self.keep(connection);
+        let mut connection = self.ready()?;
+        connection.stream.get_mut().wait(self.patience.stall);
+        connection.set(&key, length, body).map_err(Failure::of_reading)?;
+        match connection.answer()? {
+            Value::Okay => self.keep(connection),
+            _ => return Err(strange()),
+        }
         Ok(())
     }
 
     fn remove(&self, name: &str) -> Result<(), Failure> {
-        self.ask_briefly(cmd("UNLINK").arg(key(name))).map(drop)
+        let mut connection = self.ready()?;
+        connection.write(&cmd("UNLINK").arg(key(name)).get_packed_command()).map_err(Failure::of_reading)?;
+        connection.flush().map_err(Failure::of_reading)?;
+        match connection.answer()? {
+            Value::Int(_) => self.keep(connection),
+            _ => return Err(strange()),
+        }
+        Ok(())
     }
 }
 
@@ -300,15 +300,24 @@ struct Connection {
     stream: BufReader<Stream>,
     patience: Patience,
     output: Vec<u8>,
-    /// So many requests are to be answered with yes before the one that is asked.
-    greetings: usize,
+    /// What is to be answered with yes before what is asked.
+    greetings: Vec<Greeting>,
+}
+
+/// What a new connection says first.
+#[derive(Clone, Copy)]
+enum Greeting {
+    /// Who we are.
+    Login,
+    /// Which of its databases is meant.
+    Database,
 }
 
 impl Connection {
     /// Says this before the first request.
-    fn greet(&mut self, request: &Cmd) {
+    fn greet(&mut self, greeting: Greeting, request: &Cmd) {
         request.write_packed_command(&mut self.output);
-        self.greetings += 1;
+        self.greetings.push(greeting);
     }
 
     /// Small pieces are sent together.
@@ -336,11 +345,30 @@ impl Connection {
     }
 
     fn greeted(&mut self) -> Result<(), Failure> {
-        while self.greetings > 0 {
-            self.answer()?;
-            self.greetings -= 1;
+        while let Some(greeting) = self.greetings.first().copied() {
+            let answer = parse_redis_value(&self.line()?).map_err(|_| strange())?;
+            match (answer, greeting) {
+                (Value::Okay, _) => drop(self.greetings.remove(0)),
+                (Value::ServerError(why), Greeting::Login) => return Err(unwelcome(&why)),
+                (Value::ServerError(why), Greeting::Database) => return Err(failed(&why)),
+                _ => return Err(strange()),
+            }
         }
         Ok(())
+    }
+
+    /// Asks for this value to be kept under this key. As the crate packs it, but for the value, which it would copy.
+    fn set(&mut self, key: &str, length: u64, body: Body) -> io::Result<()> {
+        self.write(format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${length}\r\n", key.len()).as_bytes())?;
+        let copied = match body {
+            Body::Bytes(bytes) => self.write(bytes).map(|()| length)?,
+            Body::File(file) => self.write_all_of(&mut file.take(length))?,
+        };
+        if copied != length {
+            return Err(io::Error::other("a file became shorter while it was sent"));
+        }
+        self.write(b"\r\n")?;
+        self.flush()
     }
 
     /// A line of an answer, with its end.
@@ -393,82 +421,17 @@ impl Read for Object {
         self.left -= read as u64;
         if self.left == 0 {
             let mut end = [0; 2];
-            connection.stream.read_exact(&mut end)?;
-            self.idle.borrow_mut().replace(connection);
+            // Another end is not that of an answer: then nothing else is asked there.
+            if connection.stream.read_exact(&mut end).is_ok() && end == *b"\r\n" {
+                self.idle.borrow_mut().replace(connection);
+            }
         } else if read > 0 || buffer.is_empty() {
             self.connection = Some(connection);
+        } else {
+            // Not an object that is too short: the rest of this one is there.
+            return Err(io::Error::new(ErrorKind::ConnectionAborted, "it hangs up"));
         }
         Ok(read)
-    }
-}
-
-/// How bytes travel.
-enum Stream {
-    Open(Wire),
-    Secret(Box<StreamOwned<ClientConnection, Wire>>),
-}
-
-impl Stream {
-    fn wire(&self) -> &Wire {
-        match self {
-            Stream::Open(wire) => wire,
-            Stream::Secret(stream) => &stream.sock,
-        }
-    }
-
-    /// From now on nothing is waited for longer.
-    fn wait(&mut self, time: Duration) {
-        match self {
-            Stream::Open(wire) => wire.time = time,
-            Stream::Secret(stream) => stream.sock.time = time,
-        }
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Open(wire) => wire.read(buffer),
-            Stream::Secret(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Open(wire) => wire.write(bytes),
-            Stream::Secret(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Stream::Open(wire) => wire.flush(),
-            Stream::Secret(stream) => stream.flush(),
-        }
-    }
-}
-
-/// A connection that is waited for so long.
-struct Wire {
-    line: Line,
-    time: Duration,
-}
-
-impl Read for Wire {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.line.read(buffer, self.time)
-    }
-}
-
-impl Write for Wire {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.line.write(bytes, self.time)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -486,6 +449,16 @@ fn good(answer: Value) -> Result<Value, Failure> {
 
 fn strange() -> Failure {
     Failure::Unreachable("it does not answer as a Redis does".to_owned())
+}
+
+/// What an error of the server means that was told who we are: its words may repeat what it was told.
+fn unwelcome(why: &ServerError) -> Failure {
+    let told = format!("it answers {} to the login", why.code());
+    let is_of_it = |details: &str| ["AUTH", "password"].iter().any(|word| details.contains(word));
+    match (failed(why), why.details().is_some_and(is_of_it)) {
+        (Failure::Denied(_), _) | (_, true) => Failure::Denied(told),
+        _ => Failure::Unreachable(told),
+    }
 }
 
 /// What an error of the server means.

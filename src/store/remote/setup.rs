@@ -55,7 +55,9 @@ fn of_redis(writes: bool) -> String {
         false => "%R~fleche:v1/* +get",
     };
     format!(
-        "# In redis.conf, with a password of your own. What was used least is forgotten when the memory is full.\n\
+        "# In redis.conf of a server of its own, Redis 7 or newer, with a password of your own. Nobody else may use it, and what was\n\
+         # used least is forgotten when the memory is full.\n\
+         user default off\n\
          user fleche on >PASSWORD resetchannels nocommands {rights} +scan +object|idletime +select\n\
          maxmemory 4gb\nmaxmemory-policy allkeys-lru\n"
     )
