@@ -103,7 +103,8 @@ fn is_right_or_told(scene: &Scene, step: &Step) {
         return;
     }
     // What no answer was made of may still be damaged.
-    assert!(scene.ask(&["verify", "--repair"], "").code() <= 1);
+    let verified = scene.ask(&["verify", "--repair"], "");
+    assert!(verified.code() <= 1, "{verified:?}");
     scene.answers_all(&scene.key(Way::Declared));
     assert_eq!(scene.listing().as_ref(), Ok(&right), "the last answer");
 }
