@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU16, AtomicUsize, Ordering};
 
 use rustix::fs::{Mode, OFlags, open};
 
-use super::limits;
+use super::stack;
 
 /// Makes a `fn(Vec<OsString>) -> i32` the program: it gets the arguments (the program's own name first) byte for
 /// byte, and what it returns is the exit status. For a binary with `#![no_main]`.
@@ -48,10 +48,6 @@ unsafe extern "C" {
 pub unsafe fn start(count: c_int, arguments: *const *const c_char, run: fn(Vec<OsString>) -> i32) -> ! {
     keep_secret();
     let count = usize::try_from(count).unwrap_or(0);
-    if !limits::claim_stack() {
-        // SAFETY: this function's contract.
-        unsafe { become_command(count, arguments) };
-    }
     guard_standard_descriptors();
     share_heap();
     ARGUMENTS.store(arguments.cast_mut(), Ordering::Relaxed);
@@ -61,40 +57,8 @@ pub unsafe fn start(count: c_int, arguments: *const *const c_char, run: fn(Vec<O
         .map(|at| unsafe { CStr::from_ptr(*arguments.add(at)) })
         .map(|argument| OsString::from_vec(argument.to_bytes().to_vec()))
         .collect();
-    exit(catch_unwind(|| run(arguments)).unwrap_or(DEFECT))
-}
-
-/// What may stand before the command of a line that is understood without a parser: none of it changes what the command does.
-const PASSED_OVER: [&CStr; 7] = [c"run", c"--no-stdin", c"--pure", c"-q", c"--quiet", c"-v", c"--verbose"];
-
-/// Where the command begins in such a line, `fleche run -- COMMAND` with no other options; none in any other, where a word may be
-/// an option's value or the command itself.
-fn plain_command<'a>(count: usize, word: impl Fn(usize) -> &'a CStr) -> Option<usize> {
-    let end = (1..count).find(|at| !PASSED_OVER.contains(&word(*at)))?;
-    let is_run = (1..end).filter(|at| word(*at) == c"run").count() == 1;
-    (is_run && word(end) == c"--" && end + 1 < count).then_some(end + 1)
-}
-
-/// Executes what `fleche run -- COMMAND` names as if fleche were not there. Returns where that is not said so plainly, or not
-/// possible; needs next to no stack and allocates nothing.
-///
-/// # Safety
-/// As [`start`].
-unsafe fn become_command(count: usize, arguments: *const *const c_char) {
-    // SAFETY: there are `count` strings by this function's contract.
-    let word = |at: usize| unsafe { CStr::from_ptr(*arguments.add(at)) };
-    let Some(begin) = plain_command(count, word) else { return };
-    let has_no_input = (1..begin).any(|at| word(at) == c"--no-stdin");
-    // SAFETY: the vector of `main` ends with a null pointer, and so does what is left of it.
-    unsafe {
-        if has_no_input {
-            let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
-            if libc::dup2(null, 0) < 0 {
-                return;
-            }
-        }
-        libc::execvp(*arguments.add(begin), arguments.add(begin));
-    }
+    // SAFETY: this is the beginning of the process.
+    exit(unsafe { stack::on_firm(|| catch_unwind(|| run(arguments)).unwrap_or(DEFECT)) })
 }
 
 /// Lets all threads have the C library's first heap.
@@ -277,33 +241,6 @@ mod tests {
         let entries = environment();
         for entry in &expected {
             assert!(entries.contains(&entry.as_os_str()), "{entry:?}");
-        }
-    }
-
-    #[test]
-    fn only_a_plain_line_names_its_command_without_a_parser() {
-        let begins = |line: &str| {
-            let words: Vec<_> = line.split(' ').map(|word| std::ffi::CString::new(word).unwrap()).collect();
-            plain_command(words.len(), |at| &words[at]).map(|at| line.split(' ').skip(at).collect::<Vec<_>>().join(" "))
-        };
-        for line in ["fleche run -- ls -l", "fleche -q run --no-stdin --pure -- ls -l"] {
-            assert_eq!(begins(line).as_deref(), Some("ls -l"), "{line}");
-        }
-        assert_eq!(begins("fleche run -- git checkout -- file").as_deref(), Some("git checkout -- file"));
-        for line in [
-            "fleche run git checkout -- file",
-            "fleche run -i in -- ls",
-            "fleche run --stdin-from=in -- ls",
-            "fleche run --help -- ls",
-            "fleche run --",
-            "fleche run run -- ls",
-            "fleche run ls",
-            "fleche query -- ls",
-            "fleche -- run ls",
-            "fleche run",
-            "fleche",
-        ] {
-            assert_eq!(begins(line), None, "{line}");
         }
     }
 

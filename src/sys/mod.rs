@@ -30,6 +30,7 @@ pub mod seccomp;
 pub mod sieve;
 pub mod signal;
 pub mod socket;
+mod stack;
 pub mod stamp;
 pub mod temporary;
 pub mod threads;
