@@ -236,11 +236,17 @@ mod tests {
         let world = World::new();
         world.record(call("a"));
         world.store.catalogue().unwrap();
-        let connection = rusqlite::Connection::open(world.store.folder().join(super::super::FILE)).unwrap();
-        connection.pragma_update(None, "writable_schema", true).unwrap();
-        let change = "UPDATE sqlite_schema SET sql = replace(sql, '(started)', '(stopped)') WHERE type = 'index'";
-        assert!(connection.execute(change, []).unwrap() > 0);
-        drop(connection);
+        let file = world.store.folder().join(super::super::FILE);
+        let declare = |from: &str, to: &str| {
+            let connection = rusqlite::Connection::open(&file).unwrap();
+            connection.pragma_update(None, "writable_schema", true).unwrap();
+            let change = "UPDATE sqlite_schema SET sql = replace(sql, ?1, ?2) WHERE name = 'call_started'";
+            assert_eq!(connection.execute(change, [from, to]).unwrap(), 1);
+        };
+        // Its entries are those of another column.
+        declare("(started)", "(stopped)");
+        rusqlite::Connection::open(&file).unwrap().execute("REINDEX call_started", []).unwrap();
+        declare("(stopped)", "(started)");
         assert!(world.store.catalogue_fault().unwrap().is_some_and(|why| why.contains("index")));
     }
 }

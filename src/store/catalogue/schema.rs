@@ -1,6 +1,6 @@
 //! The tables, and how a catalogue of an older version becomes one of this version.
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior, ffi};
 
 use super::Trouble;
 
@@ -82,7 +82,7 @@ CREATE INDEX call_value_digest ON call_value (digest) WHERE digest IS NOT NULL;
 CREATE TABLE statistic (
     day INTEGER NOT NULL,           -- since 1970
     name TEXT NOT NULL,             -- of the call, empty where it is unknown
-    event TEXT NOT NULL,            -- as `Counted` tells
+    event TEXT NOT NULL,            -- stored, hit, missed, evicted
     reason TEXT NOT NULL,           -- of a miss, else empty
     count INTEGER NOT NULL,
     saved INTEGER NOT NULL,         -- nanoseconds
@@ -316,6 +316,9 @@ SELECT name, base FROM
 ",
 ];
 
+/// What [`digest`] is with all migrations. A test tells it where it is another.
+const DIGEST: &str = "5067ca9318751c90582a6f7e4d78497933589902ace62b037502591237469dac";
+
 /// The tables whose rows a question may be about.
 pub(super) const ASKED: [&str; 11] =
     ["call", "argument", "tag", "variable", "call_value", "word", "path", "path_set", "refusal", "statistic", "usage"];
@@ -328,16 +331,26 @@ pub(super) fn check(connection: &Connection) -> Result<(), Trouble> {
     if version(connection)? > MIGRATIONS.len() { Err(Trouble::Newer) } else { Ok(()) }
 }
 
-/// Whether the tables are those of this version.
+/// Whether the tables are those of this version, to the last word: of a column that a disk gave another name or type SQLite
+/// would believe it.
 pub(super) fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
-    Ok(version(connection)? == MIGRATIONS.len())
+    Ok(version(connection)? == MIGRATIONS.len() && digest(connection)? == DIGEST)
 }
 
-/// Brings the tables up to this version.
+/// Brings the tables up to this version. Fails where they are then not what this version makes.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), Trouble> {
-    if version(connection)? == MIGRATIONS.len() {
+    if version(connection)? < MIGRATIONS.len() {
+        apply(connection)?;
+    }
+    if is_current(connection)? {
         return Ok(());
     }
+    let strange = ffi::Error::new(ffi::SQLITE_CORRUPT);
+    Err(Trouble::Sql(rusqlite::Error::SqliteFailure(strange, Some("its tables are others".into()))))
+}
+
+/// Applies the migrations that the file lacks.
+fn apply(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Asked again: somebody else may have done it meanwhile.
     for (number, migration) in MIGRATIONS.iter().enumerate().skip(version(&transaction)?) {
@@ -345,11 +358,58 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), Trouble> {
         transaction.pragma_update(None, "user_version", number as i64 + 1)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION)?;
-    Ok(transaction.commit()?)
+    transaction.commit()
+}
+
+/// The digest of the definitions of all tables and indexes, as SQLite keeps them.
+fn digest(connection: &Connection) -> rusqlite::Result<String> {
+    let question = "SELECT concat_ws(char(0), type, name, tbl_name, sql) FROM sqlite_schema ORDER BY name, sql";
+    let mut hasher = blake3::Hasher::new();
+    let mut statement = connection.prepare(question)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        hasher.update(row.get_ref(0)?.as_bytes()?).update(&[0]);
+    }
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<usize> {
     connection
         .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
         .map(|version| version.max(0) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made() -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        apply(&mut connection).unwrap();
+        connection
+    }
+
+    #[test]
+    fn the_tables_are_those_of_the_digest() {
+        assert_eq!(digest(&made()).unwrap(), DIGEST);
+    }
+
+    #[test]
+    fn tables_of_another_making_are_not_ours() {
+        for change in [
+            "ALTER TABLE path_set RENAME COLUMN paths TO qaths",
+            "ALTER TABLE path_set ADD COLUMN more",
+            "DROP INDEX call_started",
+            "CREATE INDEX more ON call (host)",
+        ] {
+            let mut connection = made();
+            assert!(is_current(&connection).unwrap() && migrate(&mut connection).is_ok());
+            connection.execute_batch(change).unwrap();
+            assert!(!is_current(&connection).unwrap(), "{change}");
+            let told = migrate(&mut connection);
+            assert!(
+                matches!(&told, Err(Trouble::Sql(why)) if why.sqlite_error_code() == Some(ffi::ErrorCode::DatabaseCorrupt))
+            );
+        }
+    }
 }
