@@ -10,8 +10,8 @@ use super::sheet::Format;
 
 /// Print the keys of stored calls, one a line, the most recent first
 ///
-/// Where `--cache` names nothing but a store beyond this machine, these are the calls that it has: they are fetched, without what
-/// they printed and made, and forgotten again.
+/// Where `--cache` names nothing but a store beyond this machine, these are the calls that it has: they are fetched, without the
+/// large values that lie there by themselves, and forgotten again.
 #[derive(clap::Args)]
 pub struct Args {
     /// Print a JSON object a line, with all columns, tags and arguments

@@ -42,7 +42,7 @@ enum What {
         #[arg(value_name = "CACHE", add = candidates::caches())]
         store: Option<String>,
     },
-    /// Take away what was put into a store long ago
+    /// Take away what lies in a store for a long time
     ///
     /// For stores that do not do so by themselves. Only objects of the namespace go, and values that nobody needs who is asked
     /// for them within a day.
@@ -50,7 +50,7 @@ enum What {
         /// Its name [default: all of the caches in use]
         #[arg(value_name = "CACHE", add = candidates::caches())]
         store: Option<String>,
-        /// What was put there longer ago than this, as in 30d
+        /// What was put there (in a Redis: used last) longer ago than this, as in 30d
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         older_than: Duration,
         /// Print what would be taken away, and take nothing away
@@ -124,13 +124,15 @@ fn gc(name: Option<&str>, older_than: Duration, dry_run: bool, talk: &Talk) -> R
         if dry_run {
             names.iter().try_for_each(|name| ui::print(&format!("{name}\n")))?;
         }
-        cleared.map_err(|why| {
-            Error::failure(format!("cannot clear the cache `{}`", remote.name)).because(why.to_string())
-        })?;
+        let not_cleared = || Error::failure(format!("cannot clear the cache `{}`", remote.name));
+        let untold = cleared.map_err(|why| not_cleared().because(why.to_string()))?;
         if !dry_run {
             talk.detail(&format!("{} objects of `{}` are gone", names.len(), remote.name));
         }
-        Ok(())
+        match untold {
+            0 => Ok(()),
+            some => Err(not_cleared().because(format!("it does not tell of {some} objects how old they are"))),
+        }
     })
 }
 

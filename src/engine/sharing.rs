@@ -98,7 +98,7 @@ impl super::Run<'_> {
         let call = brought.as_ref().ok().and_then(|key| store.call(&key.as_ref().copied()?).ok()?);
         store.note(&Event::Asked {
             command: sought.command.digest,
-            exchange: exchange(&tier, reply, Traffic::default(), begun),
+            exchange: exchange(&tier, reply, Traffic::default(), begun, |traffic| traffic.received),
             saved: call.map_or(0, |call| call.metadata.usage.wall),
         });
         match brought {
@@ -151,14 +151,15 @@ pub fn may_have(remote: &Remote, call: &Call) -> bool {
         && remote.upload.iter().any(|matching| matching.means_recorded(&call.argv))
 }
 
-/// What passed between here and a store since this was counted, at that time of the clock that only goes forward.
-fn exchange(tier: &Tier, reply: Reply, before: Traffic, begun: u64) -> Exchange {
-    let Traffic { requests, bytes } = tier.traffic();
+/// What passed between here and a store since this was counted, at that time of the clock that only goes forward; the bytes are those
+/// that `of` tells.
+fn exchange(tier: &Tier, reply: Reply, before: Traffic, begun: u64, of: fn(Traffic) -> u64) -> Exchange {
+    let now = tier.traffic();
     Exchange {
         cache: tier.name().to_owned(),
         reply,
-        requests: requests - before.requests,
-        bytes: bytes - before.bytes,
+        requests: now.requests - before.requests,
+        bytes: of(now) - of(before),
         took: clock::monotonic().saturating_sub(begun),
     }
 }
@@ -240,7 +241,7 @@ pub fn publish(
             Ok(_) => Reply::Nothing,
             Err(_) => Reply::Failed,
         };
-        store.note(&Event::Sent { key: *key, exchange: exchange(tier, reply, before, begun) });
+        store.note(&Event::Sent { key: *key, exchange: exchange(tier, reply, before, begun, |traffic| traffic.sent) });
     }
     published
 }
@@ -336,7 +337,11 @@ pub fn pull(at: &Key, tier: &Tier, store: &Store, existing: Existing) -> std::re
     let call = pulled.as_ref().ok().and_then(|key| store.call(&key.as_ref().copied()?).ok()?);
     // Of one that did not come no more is known than its name.
     let command = call.map_or(CommandDigest(at.0), |call| call.command);
-    store.note(&Event::Asked { command, exchange: exchange(tier, reply, before, begun), saved: 0 });
+    store.note(&Event::Asked {
+        command,
+        exchange: exchange(tier, reply, before, begun, |traffic| traffic.received),
+        saved: 0,
+    });
     pulled
 }
 

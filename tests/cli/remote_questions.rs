@@ -1,6 +1,7 @@
 //! Questions about stores that many machines share: what they have, and what they were good for.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 
 use crate::remote::{TEAM, Team, tool};
 
@@ -34,6 +35,15 @@ fn what_a_store_has_can_be_asked_without_taking_it_over() {
     assert!(!team.world.home().join(".cache/fleche/calls").exists());
     let temporary = team.world.root().join("temporary");
     fs::create_dir(&temporary).unwrap();
+    bare(&["query", "--cache", "team", "--count"]).env("TMPDIR", &temporary).prints("2\n");
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+    // Who is killed with it leaves it to the next one.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut killed = bare(&["query", "--cache", "team"]).env("TMPDIR", &temporary);
+    let ended = killed.command().stdout(writer).status().unwrap();
+    assert_eq!(ended.signal(), Some(libc::SIGPIPE), "{ended:?}");
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 1);
     bare(&["query", "--cache", "team", "--count"]).env("TMPDIR", &temporary).prints("2\n");
     assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
     // What is damaged is said and left out.

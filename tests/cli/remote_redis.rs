@@ -110,9 +110,10 @@ fn what_was_not_used_for_long_can_be_taken_out_of_a_redis() {
     team.on("one", &[&gc[..], &["--dry-run"]].concat()).prints(&format!("{}\n", names[1].replace("fleche:", "")));
     team.on("one", &gc).ends(0, "", "");
     assert_eq!(objects(&server, "a"), names[..1]);
-    // One that counts otherwise tells no times: nothing is old there.
+    // One that counts otherwise tells no times: nothing is taken away, and that is said.
     server.says(&[b"CONFIG", b"SET", b"maxmemory-policy", b"allkeys-lfu"]);
-    team.on("one", &["remote", "gc", "--older-than", "0s"]).ends(0, "", "");
+    let told = "fleche: cannot clear the cache `team`: it does not tell of 1 objects how old they are\n";
+    team.on("one", &["remote", "gc", "--older-than", "0s"]).ends(2, "", told);
     assert_eq!(objects(&server, "a").len(), 1);
 }
 

@@ -52,26 +52,31 @@ impl Tier {
     }
 
     /// Takes away what was put there before a time, in nanoseconds since 1970: in the namespace, and, a day later, values that
-    /// lie by themselves, which are everybody's. `go` hears of each before, and says whether it really goes.
+    /// lie by themselves, which are everybody's. `go` hears of each before, and says whether it really goes. How many stay because
+    /// the store does not tell how old they are.
     ///
     /// # Errors
     ///
     /// Where the store cannot tell what it has, or takes nothing away.
-    pub fn clear(&self, before: i64, go: &mut dyn FnMut(&str) -> bool) -> Result<(), Failure> {
+    pub fn clear(&self, before: i64, go: &mut dyn FnMut(&str) -> bool) -> Result<u64, Failure> {
         let namespace = &self.remote.namespace;
         let kinds = [Kind::PathSets, Kind::Record].map(|kind| format!("v1/{}/{namespace}/", char::from(kind as u8)));
         // Some tell of an object twice.
         let mut due: BTreeSet<(usize, String)> = BTreeSet::new();
         let kinds = kinds.iter().map(|prefix| (prefix.as_str(), before)).chain([("v1/b/", before - DAY)]);
+        let mut untold = BTreeSet::new();
         for (order, (prefix, before)) in kinds.enumerate() {
             self.engine.list(prefix, &mut |listed| {
-                if listed.put.is_some_and(|put| put < before) {
-                    due.insert((order, listed.name.to_owned()));
+                match listed.put {
+                    Some(put) if put < before => drop(due.insert((order, listed.name.to_owned()))),
+                    Some(_) => {}
+                    None => drop(untold.insert(listed.name.to_owned())),
                 }
                 ControlFlow::Continue(())
             })?;
         }
-        due.iter().filter(|(_, name)| go(name)).try_for_each(|(_, name)| self.engine.remove(name))
+        due.iter().filter(|(_, name)| go(name)).try_for_each(|(_, name)| self.engine.remove(name))?;
+        Ok(untold.len() as u64)
     }
 
     /// Asks for an object that is not there, and, if objects may be put there, puts one, reads it and takes it away if that is

@@ -13,8 +13,10 @@ use super::engine::{Body, Engine, Listed};
 pub struct Traffic {
     /// How often something was asked or sent.
     pub requests: u64,
-    /// Bytes of objects that were read or sent.
-    pub bytes: u64,
+    /// Bytes of objects that were read.
+    pub received: u64,
+    /// Bytes of objects that were put there as a whole.
+    pub sent: u64,
 }
 
 /// A store whose traffic is counted.
@@ -34,15 +36,21 @@ impl Metered {
         self.traffic.get()
     }
 
-    fn count(&self, bytes: u64) {
-        let Traffic { requests, bytes: before } = self.traffic.get();
-        self.traffic.set(Traffic { requests: requests + 1, bytes: before + bytes });
+    /// Counts a request.
+    fn count(&self) {
+        count(&self.traffic, |traffic| traffic.requests += 1);
     }
+}
+
+fn count(traffic: &Cell<Traffic>, change: impl FnOnce(&mut Traffic)) {
+    let mut counted = traffic.get();
+    change(&mut counted);
+    traffic.set(counted);
 }
 
 impl Engine for Metered {
     fn get(&self, name: &str) -> Result<Option<Box<dyn Read>>, Failure> {
-        self.count(0);
+        self.count();
         let object = self.engine.get(name)?;
         Ok(object.map(|inner| Box::new(Counted { inner, traffic: Rc::clone(&self.traffic) }) as Box<dyn Read>))
     }
@@ -52,21 +60,24 @@ impl Engine for Metered {
     }
 
     fn list(&self, prefix: &str, each: &mut dyn FnMut(&Listed) -> ControlFlow<()>) -> Result<(), Failure> {
-        self.count(0);
+        self.count();
         self.engine.list(prefix, each)
     }
 
     fn put(&self, name: &str, body: Body) -> Result<(), Failure> {
-        self.count(match &body {
+        self.count();
+        let length = match &body {
             Body::Bytes(bytes) => bytes.len() as u64,
             // Where that is not known, sending it fails for the same reason.
             Body::File(file) => file.metadata().map_or(0, |metadata| metadata.len()),
-        });
-        self.engine.put(name, body)
+        };
+        self.engine.put(name, body)?;
+        count(&self.traffic, |traffic| traffic.sent += length);
+        Ok(())
     }
 
     fn remove(&self, name: &str) -> Result<(), Failure> {
-        self.count(0);
+        self.count();
         self.engine.remove(name)
     }
 }
@@ -79,8 +90,7 @@ struct Counted {
 impl Read for Counted {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
-        let traffic = self.traffic.get();
-        self.traffic.set(Traffic { bytes: traffic.bytes + read as u64, ..traffic });
+        count(&self.traffic, |traffic| traffic.received += read as u64);
         Ok(read)
     }
 }

@@ -20,7 +20,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use super::engine::{Body, Engine, Listed, Patience};
 use super::lent::Helper;
 use super::line::{Deadline, Line};
-use super::stream::{Stream, Wire};
+use super::stream::{Stream, Wait, Wire};
 use super::{Failure, http};
 use crate::error::Error;
 use crate::model::{Password, Remote};
@@ -94,11 +94,12 @@ impl Redis {
     }
 
     fn ask_with(&self, write: impl FnOnce(&mut Connection) -> io::Result<()>) -> Result<Connection, Failure> {
-        let idle = self.idle.borrow_mut().take().filter(Connection::is_quiet);
+        let idle = self.idle.borrow_mut().take().and_then(Connection::if_quiet);
         let mut connection = match idle {
             Some(connection) => connection,
             None => self.connect()?,
         };
+        connection.wait(Wait::all(self.patience.answer));
         let sent = write(&mut connection).and_then(|()| connection.flush());
         // One that hangs up may have said why before.
         connection.greeted().inspect_err(|failure| {
@@ -125,11 +126,12 @@ impl Redis {
         let left = self.deadline.left_of(time).map_err(Failure::of_reading)?;
         let addresses = names::addresses(&self.host, left).map_err(unknown)?;
         let addresses: Vec<_> = addresses.into_iter().map(|address| SocketAddr::new(address, self.port)).collect();
+        let wait = Wait::all(time);
         let line = Line::connect(&addresses, time, &self.deadline).map_err(|why| match why.kind() {
             ErrorKind::TimedOut => Failure::Unreachable("it cannot be reached in time".to_owned()),
             _ => Failure::of_reading(why),
         })?;
-        let wire = Wire { line, time: self.patience.answer };
+        let wire = Wire { line, wait };
         let stream = if self.is_secret { Stream::Secret(Box::new(self.in_secret(wire)?)) } else { Stream::Open(wire) };
         let mut connection = Connection {
             stream: BufReader::new(stream),
@@ -154,8 +156,6 @@ impl Redis {
         let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let name = ServerName::try_from(self.host.clone()).map_err(|why| failed(&why))?;
         let mut client = ClientConnection::new(Arc::new(config), name).map_err(|why| failed(&why))?;
-        // Who listens in the open waits for the end of a line.
-        wire.time = self.patience.connect;
         while client.is_handshaking() {
             client.complete_io(&mut wire).map_err(|why| match why.kind() {
                 ErrorKind::TimedOut => failed(&"it does not answer in time"),
@@ -187,9 +187,8 @@ impl Redis {
         self.idle.borrow_mut().replace(connection);
     }
 
-    /// For how long nobody has used these objects, in seconds; none for one that is not there any more, or where the server
-    /// does not count that.
-    fn idle_times(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<u64>>, Failure> {
+    /// For how long nobody has used these objects.
+    fn idle_times(&self, keys: &[Vec<u8>]) -> Result<Vec<Idleness>, Failure> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -200,13 +199,26 @@ impl Redis {
         let mut connection = self.ask(&request)?;
         let mut times = Vec::with_capacity(keys.len());
         for _ in keys {
-            // Not there any more, counted otherwise (`maxmemory-policy allkeys-lfu`), or not told to us.
             let answer = parse_redis_value(&connection.line()?).map_err(|_| strange())?;
-            times.push(u64::from_redis_value(answer).ok());
+            times.push(match answer {
+                Value::Nil => Idleness::Gone,
+                Value::Int(seconds) => u64::try_from(seconds).map_or(Idleness::Untold, Idleness::Seconds),
+                _ => Idleness::Untold,
+            });
         }
         self.keep(connection);
         Ok(times)
     }
+}
+
+/// What a server tells of when an object was used last.
+enum Idleness {
+    /// It is not there any more.
+    Gone,
+    /// Nothing: it counts otherwise (`maxmemory-policy allkeys-lfu`), or we may not know.
+    Untold,
+    /// So long ago.
+    Seconds(u64),
 }
 
 impl Engine for Redis {
@@ -247,9 +259,16 @@ impl Engine for Redis {
             let now = clock::now();
             for (key, idle) in keys.iter().zip(self.idle_times(&keys)?) {
                 let name = std::str::from_utf8(key).ok().and_then(|key| key.strip_prefix(BEFORE));
-                let age = idle.map(|idle| i64::try_from(idle.saturating_mul(1_000_000_000)).unwrap_or(i64::MAX));
                 let Some(name) = name else { continue };
-                if each(&Listed { name, put: age.map(|age| now.saturating_sub(age)) }).is_break() {
+                let put = match idle {
+                    Idleness::Gone => continue,
+                    Idleness::Untold => None,
+                    Idleness::Seconds(idle) => {
+                        let age = i64::try_from(idle.saturating_mul(1_000_000_000)).unwrap_or(i64::MAX);
+                        Some(now.saturating_sub(age))
+                    }
+                };
+                if each(&Listed { name, put }).is_break() {
                     return Ok(());
                 }
             }
@@ -270,7 +289,7 @@ impl Engine for Redis {
         }
         let key = key(name);
         let mut connection = self.ready()?;
-        connection.stream.get_mut().wait(self.patience.stall);
+        connection.wait(Wait::Each(self.patience.stall));
         connection.set(&key, length, body).map_err(Failure::of_reading)?;
         match connection.answer()? {
             Value::Okay => self.keep(connection),
@@ -339,9 +358,16 @@ impl Connection {
         self.stream.get_mut().write_all(&std::mem::take(&mut self.output))
     }
 
+    /// Sends what was not sent yet. From then on an answer is waited for.
     fn flush(&mut self) -> io::Result<()> {
         self.send()?;
-        self.stream.get_mut().flush()
+        self.stream.get_mut().flush()?;
+        self.wait(Wait::all(self.patience.answer));
+        Ok(())
+    }
+
+    fn wait(&mut self, wait: Wait) {
+        self.stream.get_mut().wait(wait);
     }
 
     fn greeted(&mut self) -> Result<(), Failure> {
@@ -373,7 +399,6 @@ impl Connection {
 
     /// A line of an answer, with its end.
     fn line(&mut self) -> Result<Vec<u8>, Failure> {
-        self.stream.get_mut().wait(self.patience.answer);
         let mut line = Vec::new();
         (&mut self.stream).take(LONGEST_LINE).read_until(b'\n', &mut line).map_err(Failure::of_reading)?;
         match line.ends_with(b"\r\n") {
@@ -390,7 +415,6 @@ impl Connection {
 
     /// An answer of many lines, after which none comes.
     fn answer_of_many(&mut self) -> Result<Value, Failure> {
-        self.stream.get_mut().wait(self.patience.answer);
         let mut parser = Parser::new();
         let answer = parser.parse_value((&mut self.stream).take(LONGEST_ANSWER));
         let answer = answer.map_err(|why| match why.is_io_error() {
@@ -400,8 +424,10 @@ impl Connection {
         good(answer)
     }
 
-    fn is_quiet(&self) -> bool {
-        self.stream.buffer().is_empty() && self.stream.get_ref().wire().line.is_quiet()
+    /// Itself, if nothing came that nobody had asked for.
+    fn if_quiet(mut self) -> Option<Connection> {
+        let is_quiet = self.stream.buffer().is_empty() && self.stream.get_mut().is_quiet();
+        is_quiet.then_some(self)
     }
 }
 
@@ -416,7 +442,7 @@ struct Object {
 impl Read for Object {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(mut connection) = self.connection.take() else { return Ok(0) };
-        connection.stream.get_mut().wait(connection.patience.stall);
+        connection.wait(Wait::Each(connection.patience.stall));
         let read = (&mut connection.stream).take(self.left).read(buffer)?;
         self.left -= read as u64;
         if self.left == 0 {
