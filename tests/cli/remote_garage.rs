@@ -3,13 +3,12 @@
 //! Garage is long to build, so it is a job of its own (`.ci/garage`); where it is not installed these tests say that they are skipped.
 
 use std::fs;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use crate::remote::{TEAM, Team, tool};
-use crate::servers::{free_port, on_path};
-use crate::world::{Session, eventually};
+use crate::servers::{Server, free_port, on_path};
+use crate::world::Session;
 
 /// Who may use the bucket.
 const KEYS: [(&str, &str); 2] = [
@@ -25,7 +24,8 @@ struct Garage {
 }
 
 struct Node {
-    child: Child,
+    /// None once it is lost.
+    server: Option<Server>,
     port: u16,
 }
 
@@ -60,8 +60,10 @@ impl Garage {
     }
 
     fn node(&self, number: usize) -> Node {
-        for _ in 0..20 {
-            let [port, between] = [(); 2].map(|()| free_port());
+        let mut port = 0;
+        let server = Server::start(|| {
+            let [asked, between] = [(); 2].map(|()| free_port());
+            port = asked;
             let place = self.place.join(format!("{number}")).display().to_string();
             let secret = "5".repeat(64);
             let text = format!(
@@ -70,20 +72,14 @@ impl Garage {
                  [s3_api]\ns3_region = \"garage\"\napi_bind_addr = \"127.0.0.1:{port}\"\n"
             );
             fs::write(self.settings(number), text).unwrap();
-            let mut child = self.command(number, &["server"]).spawn().unwrap();
-            let is_up = || [port, between].iter().all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok());
-            eventually("the node listens or has ended", || is_up() || child.try_wait().unwrap().is_some());
-            if is_up() && child.try_wait().unwrap().is_none() {
-                return Node { child, port };
-            }
-        }
-        panic!("no node can be started");
+            (self.command(number, &["server"]), vec![port, between])
+        });
+        Node { server: Some(server), port }
     }
 
     fn command(&self, number: usize, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("-c").arg(self.settings(number)).args(words).env("RUST_LOG", "error");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
 
@@ -99,17 +95,7 @@ impl Garage {
     }
 
     fn loses(&mut self, number: usize) {
-        self.nodes[number].child.kill().unwrap();
-        self.nodes[number].child.wait().unwrap();
-    }
-}
-
-impl Drop for Garage {
-    fn drop(&mut self) {
-        for node in &mut self.nodes {
-            let _ = node.child.kill();
-            let _ = node.child.wait();
-        }
+        self.nodes[number].server = None;
     }
 }
 
@@ -171,8 +157,7 @@ fn lost_nodes_keep_nobody_from_what_is_right() {
     run("one", "text\n");
     push(&team, "one");
     garage.loses(2);
-    // Two of three are enough, once they have found out.
-    push(&team, "one");
+    // Two of three are enough.
     with_keys(team.on("other", &["remote", "check"]))
         .prints("team\ts3://calls/some/where\tmain can be read and written\n");
     run("other", "text\n");

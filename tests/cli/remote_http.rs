@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::remote::{COMMANDS, TEAM, Team, tool};
-use crate::servers::{Mood, Nginx, Proxy, free_port};
+use crate::servers::{Mood, Nginx, Nobody, Proxy};
 
 /// Two machines and the web server between them; none where there is no such server.
 fn team() -> Option<(Team, Nginx)> {
@@ -156,10 +156,14 @@ fn whatever_is_on_the_way_the_command_does_what_it_does_bare() {
     team.write("in", "text\n");
     let declared = ["run", "-i", "in", "-o", "out", "--", &tool];
     let watched = ["run", "--", "sh", "-c", "cat in; cp in out"];
-    for words in [&declared[..], &watched] {
+    let put = |words: &[&str]| {
+        let before = team.objects("a");
         team.on("one", words).run();
         team.is_sent("one");
-    }
+        let new = team.objects("a").into_iter().find(|path| !before.contains(path)).unwrap();
+        Mood::Instead(format!("/{}", new.strip_prefix(team.store()).unwrap().display()))
+    };
+    let [own, other] = [&declared[..], &watched].map(put);
     let proxy = Proxy::start(server.port());
     let reads = "access = \"read-only\"\n";
     team.moved_to(&proxy.url(), reads);
@@ -180,17 +184,11 @@ fn whatever_is_on_the_way_the_command_does_what_it_does_bare() {
         Mood::Says(format!("HTTP/1.1 {line}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()))
     };
     let page = "<!DOCTYPE html><html><body>Sign in</body></html>".repeat(50);
-    let objects = team.objects("a");
-    let path = |number: usize| {
-        let path: &std::path::Path = &objects[number];
-        format!("/{}", path.strip_prefix(team.store()).unwrap().display())
-    };
     for mood in [
         Mood::Silent,
         Mood::Slow,
         Mood::CutAtHalf,
-        Mood::Instead(path(0)),
-        Mood::Instead(path(1)),
+        other,
         answer("200 OK", &page),
         answer("200 OK", ""),
         answer("204 No Content", ""),
@@ -218,11 +216,18 @@ fn whatever_is_on_the_way_the_command_does_what_it_does_bare() {
         Mood::Says(String::new()),
     ] {
         proxy.is_now(mood.clone());
+        let before = team.world.executions("tool");
         for words in [&declared[..], &watched] {
             assert_eq!(run(words), "", "{mood:?}");
         }
+        assert_eq!(team.world.executions("tool"), before + 1, "it was not believed: {mood:?}");
     }
-    team.moved_to(&format!("http://127.0.0.1:{}", free_port()), reads);
+    let before = team.world.executions("tool");
+    proxy.is_now(own);
+    assert_eq!(run(&declared), "");
+    assert_eq!(team.world.executions("tool"), before, "what it asked for is believed");
+    let nobody = Nobody::at(0);
+    team.moved_to(&format!("http://127.0.0.1:{}", nobody.port()), reads);
     assert_eq!(run(&declared), "");
     team.moved_to("http://nobody.invalid", reads);
     assert_eq!(run(&declared), "");

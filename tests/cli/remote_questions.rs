@@ -92,15 +92,9 @@ fn what_a_store_was_good_for_is_counted() {
         assert_eq!(of_other[name], value, "{name}: {of_other:#}");
     }
     assert_eq!(of_other["bytes_received"], size);
-    let call: u64 = team
-        .on("one", &["table", "--columns", "walltime", "--format", "json"])
-        .run()
-        .stdout()
-        .chars()
-        .filter(char::is_ascii_digit)
-        .collect::<String>()
-        .parse()
-        .unwrap();
+    let listed = team.on("one", &["table", "--columns", "walltime", "--format", "json"]).run().stdout();
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let call = (listed[0]["walltime"].as_f64().unwrap() * 1e9).round() as u64;
     assert_eq!(of_other["saved_ns"], call);
     // Who takes over all that is there asks, too, and saves no time yet.
     let saved = of_other["saved_ns"].clone();

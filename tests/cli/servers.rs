@@ -3,17 +3,20 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use rustix::net;
+
 use crate::world::eventually;
 
 /// A web server that keeps what is put there as files in a folder.
 pub struct Nginx {
-    child: Child,
+    _process: Server,
     port: u16,
     log: PathBuf,
 }
@@ -34,7 +37,7 @@ impl Nginx {
             return None;
         };
         fs::create_dir_all(place).unwrap();
-        let (child, port) = on_a_free_port(|port| {
+        let (process, port) = on_a_free_port(|port| {
             let configuration = place.join("nginx.conf");
             fs::write(&configuration, text(place, port, settings)).unwrap();
             let mut command = Command::new(program);
@@ -42,7 +45,7 @@ impl Nginx {
             command.args(["-e", place.join("error.log").to_str().unwrap()]);
             command
         });
-        Some(Nginx { child, port, log: place.join("access.log") })
+        Some(Nginx { _process: process, port, log: place.join("access.log") })
     }
 
     pub fn url(&self) -> String {
@@ -71,16 +74,9 @@ impl Nginx {
     }
 }
 
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// A server that keeps what is put into its buckets as files in folders.
 pub struct Buckets {
-    child: Child,
+    _process: Server,
     port: u16,
 }
 
@@ -95,13 +91,13 @@ impl Buckets {
             println!("skipped: no s3s-fs on this machine (cargo install s3s-fs --features binary)");
             return None;
         };
-        let (child, port) = on_a_free_port(|port| {
+        let (process, port) = on_a_free_port(|port| {
             let mut command = Command::new(&program);
             command.args(["--access-key", KEYS[0].1, "--secret-key", KEYS[1].1, "--host", "127.0.0.1"]);
             command.args(["--port", &port.to_string()]).arg(folder);
             command
         });
-        Some(Buckets { child, port })
+        Some(Buckets { _process: process, port })
     }
 
     pub fn url(&self) -> String {
@@ -113,31 +109,23 @@ impl Buckets {
     }
 }
 
-impl Drop for Buckets {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// A server that keeps what is put there in memory.
 pub struct Memory {
-    child: Child,
+    _process: Server,
     port: u16,
 }
 
 impl Memory {
     /// One with these settings beside the usual ones, and its own files in `place`; none where the program is missing.
     pub fn start(place: &Path, settings: &[&str]) -> Option<Memory> {
-        let programs = ["/usr/bin/redis-server", "/usr/bin/valkey-server"].map(Path::new);
-        let Some(program) = programs.into_iter().find(|path| path.exists()) else {
+        let Some(program) = on_path("redis-server").or_else(|| on_path("valkey-server")) else {
             println!("skipped: no redis-server on this machine");
             return None;
         };
         fs::create_dir_all(place).unwrap();
         let is_secret = settings.contains(&"--tls-cert-file");
-        let (child, port) = on_a_free_port(|port| {
-            let mut command = Command::new(program);
+        let (process, port) = on_a_free_port(|port| {
+            let mut command = Command::new(&program);
             command.args(["--bind", "127.0.0.1", "--save", "", "--dir", place.to_str().unwrap()]).args(settings);
             let (open, secret) = if is_secret { (0, port) } else { (port, 0) };
             command.args(["--port", &open.to_string()]);
@@ -146,7 +134,7 @@ impl Memory {
             }
             command
         });
-        Some(Memory { child, port })
+        Some(Memory { _process: process, port })
     }
 
     pub fn url(&self) -> String {
@@ -183,13 +171,6 @@ impl Memory {
     }
 }
 
-impl Drop for Memory {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// A program that is not part of the system.
 pub fn on_path(name: &str) -> Option<PathBuf> {
     let found = std::env::var_os("PATH").unwrap_or_default();
@@ -197,21 +178,58 @@ pub fn on_path(name: &str) -> Option<PathBuf> {
 }
 
 /// Starts a server at a port that nobody has. Nobody keeps one free until it is taken: then another one is tried.
-fn on_a_free_port(command: impl Fn(u16) -> Command) -> (Child, u16) {
-    for _ in 0..20 {
-        let port = free_port();
-        let mut command = command(port);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let mut is_up = false;
-        eventually("the server listens or has ended", || {
-            is_up = TcpStream::connect(("127.0.0.1", port)).is_ok();
-            is_up || child.try_wait().unwrap().is_some()
-        });
-        if is_up && child.try_wait().unwrap().is_none() {
-            return (child, port);
+fn on_a_free_port(command: impl Fn(u16) -> Command) -> (Server, u16) {
+    let mut port = 0;
+    let server = Server::start(|| {
+        port = free_port();
+        (command(port), vec![port])
+    });
+    (server, port)
+}
+
+/// A process that ends with the test.
+pub struct Server(Child);
+
+impl Server {
+    /// Starts what `command` makes, another time until one listens at the ports that it is told to: of those that nobody has,
+    /// somebody may be the first to take one.
+    pub fn start(mut command: impl FnMut() -> (Command, Vec<u16>)) -> Server {
+        for _ in 0..20 {
+            let (mut command, ports) = command();
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut server = Server(command.spawn().unwrap());
+            let mut is_up = false;
+            eventually("the server listens or has ended", || {
+                is_up = ports.iter().all(|port| server.listens(*port));
+                is_up || server.0.try_wait().unwrap().is_some()
+            });
+            if is_up {
+                return server;
+            }
         }
+        panic!("no server can be started");
     }
-    panic!("no server can be started");
+
+    /// Whether it is this process that listens at this port of loopback.
+    fn listens(&self, port: u16) -> bool {
+        let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
+        let place = format!("0100007F:{port:04X}");
+        let inode = sockets.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            // Which is in the state `LISTEN`.
+            (fields[1] == place && fields[3] == "0A").then(|| format!("socket:[{}]", fields[9]))
+        });
+        let Some(inode) = inode else { return false };
+        let Ok(open) = fs::read_dir(format!("/proc/{}/fd", self.0.id())) else { return false };
+        open.flatten().any(|entry| fs::read_link(entry.path()).is_ok_and(|link| link == Path::new(&inode)))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn text(place: &Path, port: u16, settings: &str) -> String {
@@ -231,6 +249,27 @@ fn text(place: &Path, port: u16, settings: &str) -> String {
 /// A port at which nobody listens, for now.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A port at which nobody listens as long as this is there.
+pub struct Nobody {
+    _socket: OwnedFd,
+    port: u16,
+}
+
+impl Nobody {
+    /// At this port, which a server has just left; 0 is any.
+    pub fn at(port: u16) -> Nobody {
+        let socket = net::socket(net::AddressFamily::INET, net::SocketType::STREAM, None).unwrap();
+        net::sockopt::set_socket_reuseaddr(&socket, true).unwrap();
+        net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+        let address = SocketAddr::try_from(net::getsockname(&socket).unwrap()).unwrap();
+        Nobody { _socket: socket, port: address.port() }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
 }
 
 /// What a server does with an answer, or in its place.
