@@ -211,9 +211,8 @@ impl Breaker {
 
 #[cfg(test)]
 mod tests {
-    use super::super::outbox::tests::remote;
     use super::*;
-    use crate::store::testing::World;
+    use crate::store::testing::{World, remote};
 
     const SECOND: i64 = 1_000_000_000;
     const NOW: i64 = 1_700_000_000 * SECOND;

@@ -102,27 +102,9 @@ pub(super) fn folder_of(remote: &Remote) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-    use crate::model::CacheAccess;
-    use crate::store::testing::{World, call};
-
-    pub fn remote(name: &str, namespace: &str) -> Remote {
-        Remote {
-            name: name.to_owned(),
-            url: "file:///mnt".to_owned(),
-            access: CacheAccess::ReadWrite,
-            namespace: namespace.to_owned(),
-            trusted: Vec::new(),
-            signing: None,
-            upload: Vec::new(),
-            helper: None,
-            private: None,
-            password: None,
-            certificates: None,
-            bucket: None,
-        }
-    }
+    use crate::store::testing::{World, call, remote};
 
     fn left(store: &Store, remote: &Remote) -> Vec<Key> {
         let mut keys: Vec<Key> = store.outbox(remote).unwrap().iter().map(|waiting| waiting.key).collect();

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::folder::value_name;
 use super::{Durability, Pending, Store};
 use crate::model::{
-    Argument, Call, CommandDigest, Content, Digest, Facet, Grade, Key, Metadata, Observation, Outcome, PathSet,
-    Request, Sink, State, Usage,
+    Argument, CacheAccess, Call, CommandDigest, Content, Digest, Facet, Grade, Key, Metadata, Observation, Outcome,
+    PathSet, Remote, Request, Sink, State, Usage,
 };
 
 /// Everything shorter than `whole`, and `whole` with each of its bits flipped: nine times as many as it has bytes.
@@ -19,6 +19,24 @@ pub fn cuts_and_flips(whole: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         bytes
     };
     (0..whole.len()).map(|length| whole[..length].to_vec()).chain((0..whole.len() * 8).map(flipped))
+}
+
+/// A store beyond this machine.
+pub fn remote(name: &str, namespace: &str) -> Remote {
+    Remote {
+        name: name.to_owned(),
+        url: "file:///mnt".to_owned(),
+        access: CacheAccess::ReadWrite,
+        namespace: namespace.to_owned(),
+        trusted: Vec::new(),
+        signing: None,
+        upload: Vec::new(),
+        helper: None,
+        private: None,
+        password: None,
+        certificates: None,
+        bucket: None,
+    }
 }
 
 /// A store in a temporary folder.

@@ -259,6 +259,7 @@ impl Engine for Redis {
             let now = clock::now();
             for (key, idle) in keys.iter().zip(self.idle_times(&keys)?) {
                 let name = std::str::from_utf8(key).ok().and_then(|key| key.strip_prefix(BEFORE));
+                let name = name.filter(|name| name.starts_with(prefix));
                 let Some(name) = name else { continue };
                 let put = match idle {
                     Idleness::Gone => continue,
@@ -495,5 +496,105 @@ fn failed(why: &ServerError) -> Failure {
     match why.code() {
         "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED" | "READONLY" => Failure::Denied(told),
         _ => Failure::Unreachable(told),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread::{self, JoinHandle};
+
+    use super::*;
+    use crate::store::testing::remote;
+
+    /// A server that gives these answers, one for each request that it reads, whatever that is, and then hangs up; what it was asked.
+    fn scripted(answers: Vec<Vec<u8>>) -> (Redis, JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let serve = thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream);
+            let (mut asked, mut parser) = (Vec::new(), Parser::new());
+            for answer in answers {
+                let Ok(request) = parser.parse_value(&mut reader) else { break };
+                let words = Vec::<String>::from_redis_value(request).unwrap();
+                asked.push(words.join(" "));
+                reader.get_mut().write_all(&answer).unwrap();
+            }
+            asked
+        });
+        let remote = Remote { url, ..remote("team", "main") };
+        (Redis::new(&remote, Patience::SHORT).unwrap(), serve)
+    }
+
+    fn listed(answers: Vec<Vec<u8>>) -> (Result<Vec<(String, bool)>, String>, Vec<String>) {
+        let (redis, serve) = scripted(answers);
+        let mut found = Vec::new();
+        let told = redis.list("v1/a/main/", &mut |listed| {
+            found.push((listed.name.to_owned(), listed.put.is_some()));
+            ControlFlow::Continue(())
+        });
+        drop(redis);
+        (told.map(|()| found).map_err(|why| why.to_string()), serve.join().unwrap())
+    }
+
+    fn scan(cursor: u64, names: &[&str]) -> Vec<u8> {
+        let mut answer = format!("*2\r\n${}\r\n{cursor}\r\n*{}\r\n", cursor.to_string().len(), names.len());
+        names.iter().for_each(|name| answer.push_str(&format!("${}\r\n{name}\r\n", name.len())));
+        answer.into_bytes()
+    }
+
+    #[test]
+    fn a_server_is_asked_until_it_has_told_all_and_only_names_that_were_asked_for_are_heard() {
+        let (found, asked) = listed(vec![
+            scan(7, &["fleche:v1/a/main/one", "fleche:v1/a/main/two"]),
+            b":5\r\n".to_vec(),
+            b"-NOPERM no\r\n".to_vec(),
+            scan(9, &[]),
+            scan(0, &["fleche:v1/a/main/gone", "fleche:v1/b/other", "other:v1/a/main/x"]),
+            b"$-1\r\n".to_vec(),
+            b":1\r\n".to_vec(),
+            b":1\r\n".to_vec(),
+        ]);
+        assert_eq!(found, Ok(vec![("v1/a/main/one".to_owned(), true), ("v1/a/main/two".to_owned(), false)]));
+        let scans: Vec<&str> =
+            asked.iter().filter(|words| words.starts_with("SCAN")).map(|words| &words[..7]).collect();
+        assert_eq!(scans, ["SCAN 0 ", "SCAN 7 ", "SCAN 9 "]);
+    }
+
+    #[test]
+    fn a_list_that_is_none_is_not_believed() {
+        let deep = "*1\r\n".repeat(100_000);
+        for answer in [
+            "*2\r\n$1\r\n0\r\n*1000000000\r\n",
+            "*2\r\n$1\r\n0\r\n*1\r\n$1000000000\r\n",
+            "*2\r\n$1\r\n0\r\n*1\r\n*0\r\n",
+            "*2\r\n$4\r\nmany\r\n*0\r\n",
+            "*1\r\n$1\r\n0\r\n",
+            "*0\r\n",
+            "+OK\r\n",
+            "-ERR no\r\n",
+            "*2\r\n$1\r\n0\r\n*1\r\n$-1\r\n",
+            "",
+            &deep,
+        ] {
+            let (found, _) = listed(vec![answer.as_bytes().to_vec()]);
+            assert!(found.is_err(), "{answer:.40}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_it_asked_for_last_is_taken_for_the_answer() {
+        let (redis, serve) = scripted(vec![b"$3\r\none\r\n".to_vec(), b"$-1\r\n".to_vec()]);
+        let mut text = String::new();
+        redis.get("v1/a").unwrap().unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "one");
+        assert!(redis.get("v1/b").unwrap().is_none());
+        assert_eq!(serve.join().unwrap(), ["GET fleche:v1/a", "GET fleche:v1/b"], "on one connection");
+        // One that says more is asked nothing more.
+        let (redis, serve) = scripted(vec![b"$3\r\none\r\n$3\r\ntwo\r\n".to_vec()]);
+        redis.get("v1/a").unwrap().unwrap().read_to_string(&mut text).unwrap();
+        serve.join().unwrap();
+        assert!(redis.get("v1/b").is_err());
     }
 }

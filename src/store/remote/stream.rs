@@ -110,3 +110,43 @@ impl Write for Wire {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::remote::line::Deadline;
+
+    /// A connection, and a thread that sends a byte on it again and again until the other side hangs up.
+    fn trickling() -> (Wire, std::thread::JoinHandle<usize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let sends = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let pause = Duration::from_millis(5);
+            std::iter::repeat_with(|| std::thread::park_timeout(pause))
+                .take_while(|()| stream.write_all(b"x").is_ok())
+                .count()
+        });
+        let deadline = Arc::new(Deadline::default());
+        let line = Line::connect(&[address], Duration::from_secs(60), &deadline).unwrap();
+        (Wire { line, wait: Wait::Each(Duration::from_secs(60)) }, sends)
+    }
+
+    #[test]
+    fn what_comes_byte_by_byte_is_waited_for_as_a_whole() {
+        let (mut wire, sends) = trickling();
+        let mut byte = [0];
+        assert_eq!(wire.read(&mut byte).unwrap(), 1);
+        wire.wait = Wait::all(Duration::from_millis(200));
+        // Each byte alone comes soon enough.
+        let ended = std::iter::repeat_with(|| wire.read(&mut byte)).take(100_000).find_map(Result::err);
+        assert_eq!(ended.map(|why| why.kind()), Some(io::ErrorKind::TimedOut));
+        wire.wait = Wait::Each(Duration::from_secs(60));
+        assert_eq!(wire.read(&mut byte).unwrap(), 1);
+        drop(wire);
+        assert!(sends.join().unwrap() > 0);
+    }
+}
