@@ -592,9 +592,9 @@ mod tests {
         assert!(redis.get("v1/b").unwrap().is_none());
         assert_eq!(serve.join().unwrap(), ["GET fleche:v1/a", "GET fleche:v1/b"], "on one connection");
         // One that says more is asked nothing more.
-        let (redis, serve) = scripted(vec![b"$3\r\none\r\n$3\r\ntwo\r\n".to_vec()]);
+        let (redis, serve) = scripted(vec![b"$3\r\none\r\n$3\r\ntwo\r\n".to_vec(), b"$-1\r\n".to_vec()]);
         redis.get("v1/a").unwrap().unwrap().read_to_string(&mut text).unwrap();
-        serve.join().unwrap();
-        assert!(redis.get("v1/b").is_err());
+        assert!(redis.get("v1/b").is_err(), "nobody takes another connection");
+        assert_eq!(serve.join().unwrap(), ["GET fleche:v1/a"]);
     }
 }
