@@ -7,8 +7,8 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, open, statat};
 use rustix::io::Errno;
 
 use crate::error::cause;
-use crate::sys::entry;
 use crate::sys::project::{self, FILE, Here};
+use crate::sys::{entry, plain};
 
 use super::environment::{self, UserFile};
 use super::file::{File, Origin};
@@ -153,7 +153,6 @@ fn foreign(mode: u32) -> Content {
 
 #[cold]
 fn content_of(file: std::fs::File) -> Content {
-    use std::io::Read;
     let unreadable = |why: io::Error| Content::Unreadable(format!("cannot be read: {}", cause(&why)));
     let found = match fstat(&file) {
         Ok(found) => found,
@@ -166,14 +165,9 @@ fn content_of(file: std::fs::File) -> Content {
         FileType::RegularFile => {}
         _ => return Content::Unreadable("is no file".to_owned()),
     }
-    if found.st_size as u64 > LARGEST {
-        return Content::Unreadable("is larger than 4 MiB".to_owned());
-    }
-    let mut bytes = Vec::new();
-    // Some files of the kernel's, to which a link may lead, say that they are empty and never end.
-    match file.take(LARGEST + 1).read_to_end(&mut bytes) {
-        Ok(read) if read as u64 > LARGEST => Content::Unreadable("is larger than 4 MiB".to_owned()),
-        Ok(_) => Content::Bytes(bytes),
+    match plain::up_to(LARGEST, file) {
+        Ok(Some(bytes)) => Content::Bytes(bytes),
+        Ok(None) => Content::Unreadable("is larger than 4 MiB".to_owned()),
         Err(why) => unreadable(why),
     }
 }

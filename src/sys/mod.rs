@@ -24,6 +24,7 @@ pub mod machine;
 pub mod message;
 #[cfg(feature = "http")]
 pub mod names;
+pub mod plain;
 pub mod process;
 pub mod project;
 pub mod seccomp;

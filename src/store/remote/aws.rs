@@ -1,9 +1,7 @@
 //! Who may use a bucket: the places where AWS's own programs look, in their order.
 
 use std::cell::OnceCell;
-use std::fs::OpenOptions;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,6 +15,7 @@ use super::engine::Programs;
 use super::http::{Client, Headers, is_near, within};
 use super::lent::{self, Lent};
 use crate::model::{self, Container, WebIdentity};
+use crate::sys::plain;
 
 /// How long a program may take to tell credentials.
 const PROGRAMS_TIME: Duration = Duration::from_secs(10);
@@ -248,13 +247,10 @@ fn secret_in(path: &Path) -> Result<String, Failure> {
     Ok(text.trim().to_owned())
 }
 
-/// What a file says. Who writes into a FIFO is not waited for.
+/// What a file says.
 fn text_of(path: &Path, longest: u64) -> io::Result<String> {
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let mut text = String::new();
-    match file.metadata()?.is_file() {
-        true => file.take(longest).read_to_string(&mut text).map(|_| text),
-        false => Err(io::Error::other("it is no file")),
-    }
+    let file = plain::open(path, OFlags::empty())?.ok_or_else(|| io::Error::other("it is no file"))?;
+    let bytes =
+        plain::up_to(longest, file)?.ok_or_else(|| io::Error::other(format!("it is longer than {longest} bytes")))?;
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is no text"))
 }

@@ -298,11 +298,7 @@ impl Http {
         let url = format!("{}/{name}", self.base);
         let Some(helper) = &self.helper else { return ask(&url, &Headers::new()) };
         let told = helper.headers()?;
-        ask(&url, &told.1).inspect_err(|failure| {
-            if let Failure::Denied(_) = failure {
-                helper.forget();
-            }
-        })
+        helper.heard(ask(&url, &told.1))
     }
 }
 

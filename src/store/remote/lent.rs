@@ -4,9 +4,9 @@
 //! about. Whatever is not right with the file, or with the folder, somebody is asked.
 
 use std::cell::RefCell;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::DirBuilder;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::Failure;
 use super::engine::Programs;
 use super::http::Headers;
 use crate::model::{Digest, Remote};
-use crate::sys::{clock, process};
+use crate::sys::{clock, plain, process};
 
 /// How long before its end nothing is used any more, in nanoseconds: clocks differ, and answers take their time.
 const MARGIN: i64 = 60_000_000_000;
@@ -123,14 +123,11 @@ fn is_private(found: &std::fs::Metadata) -> bool {
 }
 
 fn read(path: &Path) -> Option<Lent> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
-    let file = OpenOptions::new().read(true).custom_flags(i32::try_from(flags).ok()?).open(path).ok()?;
-    let found = file.metadata().ok()?;
-    if !(found.is_file() && is_private(&found)) {
+    let file = plain::open(path, OFlags::NOFOLLOW).ok()??;
+    if !is_private(&file.metadata().ok()?) {
         return None;
     }
-    let mut bytes = Vec::new();
-    File::take(file, LONGEST).read_to_end(&mut bytes).ok()?;
+    let bytes = plain::up_to(LONGEST, file).ok()??;
     let mut kept: Value = serde_json::from_slice(&bytes).ok()?;
     Some(Lent { due: Some(kept["due"].as_i64()?), told: kept["told"].take(), file: Some(path.to_owned()) })
 }
@@ -202,9 +199,13 @@ impl Helper {
         serde_json::from_slice(&answer).map_err(|_| self.failed("what it prints is no JSON"))
     }
 
-    /// What it told was refused: it is asked again.
-    pub fn forget(&self) {
-        self.last.take().iter().for_each(|last| last.0.forget());
+    /// What came of saying what it told: where that was refused, it is asked again.
+    pub fn heard<T>(&self, answer: Result<T, Failure>) -> Result<T, Failure> {
+        answer.inspect_err(|failure| {
+            if let Failure::Denied(_) = failure {
+                self.last.take().iter().for_each(|last| last.0.forget());
+            }
+        })
     }
 }
 
@@ -280,7 +281,7 @@ mod tests {
             std::fs::write(own.join(name), text).unwrap();
             let then = u64::try_from(clock::now() / SECOND - days * DAY).unwrap();
             let then = std::time::UNIX_EPOCH + Duration::from_secs(then);
-            File::options().write(true).open(own.join(name)).unwrap().set_modified(then).unwrap();
+            std::fs::File::options().write(true).open(own.join(name)).unwrap().set_modified(then).unwrap();
         }
         asked(&own, &["second"], HOUR);
         let names: Vec<_> = std::fs::read_dir(&own).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -1,9 +1,9 @@
 //! Objects as files below a folder that many machines have mounted.
 
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -11,6 +11,7 @@ use walkdir::WalkDir;
 
 use super::Failure;
 use super::engine::{Body, Engine, Listed};
+use crate::sys::plain;
 
 /// What the names of files begin with that are not whole yet.
 const NEW: &str = ".new-";
@@ -57,11 +58,9 @@ impl Mount {
 impl Engine for Mount {
     fn get(&self, name: &str) -> Result<Option<Box<dyn Read>>, Failure> {
         let path = self.folder.join(name);
-        // Without waiting for a writer where it is a FIFO.
-        let flags = OFlags::NONBLOCK.bits() as i32;
-        match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
-            Ok(file) if file.metadata().is_ok_and(|found| found.is_file()) => Ok(Some(Box::new(file))),
-            Ok(_) => Err(Failure::Wrong("it is no file".to_owned())),
+        match plain::open(&path, OFlags::empty()) {
+            Ok(Some(file)) => Ok(Some(Box::new(file))),
+            Ok(None) => Err(Failure::Wrong("it is no file".to_owned())),
             Err(why) if why.kind() == io::ErrorKind::NotFound => self.check().map(|()| None),
             Err(why) => Err(failed(&path, &why)),
         }

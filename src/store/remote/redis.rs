@@ -102,11 +102,10 @@ impl Redis {
         connection.wait(Wait::all(self.patience.answer));
         let sent = write(&mut connection).and_then(|()| connection.flush());
         // One that hangs up may have said why before.
-        connection.greeted().inspect_err(|failure| {
-            if let (Failure::Denied(_), Some(helper)) = (failure, &self.helper) {
-                helper.forget();
-            }
-        })?;
+        match &self.helper {
+            Some(helper) => helper.heard(connection.greeted())?,
+            None => connection.greeted()?,
+        }
         sent.map_err(Failure::of_reading)?;
         Ok(connection)
     }
@@ -527,7 +526,11 @@ mod tests {
         (Redis::new(&remote, Patience::SHORT).unwrap(), serve)
     }
 
-    fn listed(answers: Vec<Vec<u8>>) -> (Result<Vec<(String, bool)>, String>, Vec<String>) {
+    /// The names that were told, and whether with a time; else why not.
+    type Told = Result<Vec<(String, bool)>, String>;
+
+    /// What a server that gives these answers is understood to have, and what it was asked.
+    fn listed(answers: Vec<Vec<u8>>) -> (Told, Vec<String>) {
         let (redis, serve) = scripted(answers);
         let mut found = Vec::new();
         let told = redis.list("v1/a/main/", &mut |listed| {

@@ -3,14 +3,15 @@
 //! A file holds a key as 64 hexadecimal digits on a line of its own; empty lines and lines that begin with `#` say nothing.
 
 use std::fmt;
-use std::fs;
 use std::str::FromStr;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use rustix::fs::OFlags;
 
 use crate::error::Error;
 use crate::model::{Digest, KeySource};
+use crate::sys::plain;
 
 /// Bytes of a signature.
 pub const SIGNATURE: usize = 64;
@@ -93,11 +94,10 @@ fn read(source: &KeySource, which: &str) -> Result<[u8; 32], Error> {
         KeySource::Nowhere(word) => Err(Error::failure(format!("where the {which} key `{word}` is, nobody can tell"))),
         KeySource::File(path) => {
             let of_file = || format!("cannot read the {which} key in `{}`", path.display());
-            let found = fs::metadata(path).map_err(|why| Error::failure(of_file()).because(why))?;
-            if !found.is_file() || found.len() > LARGEST_FILE {
-                return Err(Error::failure(of_file()).because(no_key(which)));
-            }
-            let text = fs::read_to_string(path).map_err(|why| Error::failure(of_file()).because(why))?;
+            let not_read = |why| Error::failure(of_file()).because(why);
+            let found = plain::open(path, OFlags::empty()).map_err(not_read)?;
+            let bytes = found.map(|file| plain::up_to(LARGEST_FILE, file)).transpose().map_err(not_read)?.flatten();
+            let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
             let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
             let key = lines.next().and_then(digits).filter(|_| lines.next().is_none());
             key.ok_or_else(|| Error::failure(of_file()).because(no_key(which)))
@@ -146,7 +146,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key");
         let read = |text: &str| {
-            fs::write(&file, text).unwrap();
+            std::fs::write(&file, text).unwrap();
             PublicKey::read(&KeySource::File(file.clone())).ok()
         };
         let key = "ab".repeat(32);
