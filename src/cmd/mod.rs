@@ -108,31 +108,26 @@ pub fn tell_ignored(talk: &Talk) {
 /// Prints what `translated` makes of each word, a line each; words that it cannot translate are complained about in their
 /// order, and the last complaint is the result.
 fn translate(words: Vec<String>, talk: &Talk, translated: impl Fn(&str) -> Result<String>) -> Result<()> {
+    let mut lines = String::new();
+    let last = with_each(&words, talk, |word| {
+        lines.push_str(&translated(word)?);
+        lines.push('\n');
+        Ok(())
+    });
+    ui::print(&lines).and(last)
+}
+
+/// Does something with each, also where it cannot be done with one before; the last error is the result, those before it are told.
+fn with_each<T>(all: &[T], talk: &Talk, mut done: impl FnMut(&T) -> Result<()>) -> Result<()> {
     let mut last = Ok(());
-    for word in words {
-        match translated(&word) {
-            Ok(text) => ui::print(&format!("{text}\n"))?,
-            Err(error) => {
-                if let Err(before) = std::mem::replace(&mut last, Err(error)) {
-                    talk.error(&before);
-                }
-            }
+    for one in all {
+        if let Err(error) = done(one)
+            && let Err(before) = std::mem::replace(&mut last, Err(error))
+        {
+            talk.error(&before);
         }
     }
     last
-}
-
-/// Does something with each, also where it cannot be done with one before; the first error is the result, others are told.
-fn with_each<T>(all: &[T], talk: &Talk, mut done: impl FnMut(&T) -> Result<()>) -> Result<()> {
-    let mut result = Ok(());
-    for one in all {
-        match (&result, done(one)) {
-            (Ok(()), outcome) => result = outcome,
-            (Err(_), Err(another)) => talk.error(&another),
-            (Err(_), Ok(())) => {}
-        }
-    }
-    result
 }
 
 /// Yes, if it was done with all calls; else no, with how many it was not done with and what became of them.

@@ -141,41 +141,37 @@ fn sent(from: Member, to: &Remote, args: Args, talk: &Talk) -> Result<u64> {
     let mut left = 0;
     for (done, key) in keys.iter().enumerate() {
         progress.show(done as u64, keys.len() as u64);
-        match engine::publish(key, &from, &tier, to, &signing, existing, others) {
+        let kept = match engine::publish(key, &from, &tier, to, &signing, existing, others) {
             // One that went meanwhile nobody misses.
-            Ok(Shared::Gone) => {}
-            Ok(Shared::Kept) => {
-                left += 1;
-                progress.beside(|| stays(key, &format!("no rule of `{}` allows it to go", to.name), talk));
-            }
-            Ok(Shared::Foreign) => {
-                left += 1;
-                progress.beside(|| stays(key, &"another cache made it", talk));
-            }
+            Ok(Shared::Gone) => None,
+            Ok(Shared::Kept) => Some(format!("no rule of `{}` allows it to go", to.name)),
+            Ok(Shared::Foreign) => Some("another cache made it".to_owned()),
             Ok(Shared::Taken) => {
                 breaker.worked(&from);
-                left += 1;
-                progress.beside(|| stays(key, &"the call of another checkout is there in its place", talk));
+                Some("the call of another checkout is there in its place".to_owned())
             }
             Ok(Shared::Present) => {
                 breaker.worked(&from);
                 progress.beside(|| talk.detail(&format!("{} is there already", key.0.short())));
+                None
             }
             Ok(Shared::Published) => {
                 breaker.worked(&from);
                 if args.pop {
                     from.evict(std::slice::from_ref(key), |_| {})?;
                 }
+                None
             }
             Err(failure) if failure.is_of_the_store() => {
                 breaker.failed(&from, &failure);
                 let message = format!("cannot put calls into the cache `{}`", to.name);
                 return Err(Error::failure(message).because(failure.to_string()));
             }
-            Err(failure) => {
-                left += 1;
-                progress.beside(|| stays(key, &failure, talk));
-            }
+            Err(failure) => Some(failure.to_string()),
+        };
+        if let Some(why) = kept {
+            left += 1;
+            progress.beside(|| stays(key, &why, talk));
         }
     }
     Ok(left)
