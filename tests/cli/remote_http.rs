@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::remote::{COMMANDS, TEAM, Team, tool};
-use crate::servers::{Mood, Nginx, Nobody, Proxy};
+use crate::servers::{Mood, Nginx, Nobody, Proxy, Tunnel};
 
 /// Two machines and the web server between them; none where there is no such server.
 fn team() -> Option<(Team, Nginx)> {
@@ -104,7 +104,7 @@ fn a_web_server_is_tried_and_what_it_cannot_do_is_said() {
 /// A certificate of its own making and its key, for `localhost`; none where nobody can make one.
 pub fn certificate(team: &Team) -> Option<[String; 2]> {
     let line = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out certificate -days 2 -subj /CN=localhost \
-                -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE";
+                -addext subjectAltName=DNS:localhost,DNS:store.invalid -addext basicConstraints=critical,CA:FALSE";
     match team.world.shell(line).run().code() {
         0 => Some(["certificate", "key"].map(|name| team.world.path(name).display().to_string())),
         _ => {
@@ -139,6 +139,12 @@ fn a_server_is_believed_if_its_certificate_is_and_leads_nowhere_else() {
     assert!(code == 2 && told.contains("certificate"), "{told}");
     let (code, told) = check(&format!("{url}/away"), &certificate);
     assert!(code == 2 && told.contains("it leads where others could listen"), "{told}");
+    // A proxy in between sees nothing of it.
+    let tunnel = Tunnel::start(server.port());
+    team.moved_to("https://store.invalid", TEAM);
+    let check = team.on("one", &["remote", "check"]).env("SSL_CERT_FILE", &certificate);
+    assert_eq!(check.env("HTTPS_PROXY", tunnel.url()).run().code(), 0);
+    assert!(tunnel.asked().iter().all(|line| line == "CONNECT store.invalid:443 HTTP/1.1"));
     team.moved_to(&url, TEAM);
     team.write("in", "text\n");
     let words = ["run", "-v", "-i", "in", "--", "cat", "in"];
@@ -147,6 +153,38 @@ fn a_server_is_believed_if_its_certificate_is_and_leads_nowhere_else() {
     // That variable counts: it may change what a command does.
     let told = team.on("other", &words).env("SSL_CERT_FILE", &certificate).run().stderr();
     assert!(told.starts_with("fleche: hit "), "{told}");
+}
+
+#[test]
+fn a_store_behind_a_proxy_is_reached_through_it() {
+    let Some((team, server)) = team() else { return };
+    let tunnel = Tunnel::start(server.port());
+    // A name that only the proxy knows.
+    team.moved_to("http://store.invalid", TEAM);
+    let through = |machine: &str, words: &[&str], exceptions: &str| {
+        team.on(machine, words).env("HTTPS_PROXY", tunnel.url()).env("NO_PROXY", exceptions)
+    };
+    let words = ["run", "-v", "-i", "in", "--", "cat", "in"];
+    team.write("in", "text\n");
+    through("one", &words, "").run();
+    through("one", &["push", "--wait"], "").ends(0, "", "");
+    let asked = tunnel.asked();
+    assert!(!asked.is_empty() && asked.iter().all(|line| line == "CONNECT store.invalid:80 HTTP/1.1"), "{asked:?}");
+    let told = through("other", &words, "").run();
+    assert!(told.stderr().starts_with("fleche: hit "), "{}", told.stderr());
+    assert_eq!(tunnel.asked().len(), 1);
+    // Not where it says so, and never to this machine.
+    let told = through("other", &["remote", "check"], "store.invalid").run();
+    assert!(told.code() == 2 && told.stderr().contains("no machine of its name"), "{}", told.stderr());
+    team.moved_to(&server.url(), TEAM);
+    assert_eq!(through("other", &["remote", "check"], "").run().code(), 0);
+    assert_eq!(tunnel.asked(), [""; 0]);
+    // One that is gone is as a store that is gone.
+    let nobody = Nobody::at(0);
+    team.moved_to("http://store.invalid", TEAM);
+    let gone = format!("http://127.0.0.1:{}", nobody.port());
+    team.write("in", "more\n");
+    team.on("other", &["run", "-i", "in", "--", "cat", "in"]).env("HTTPS_PROXY", gone).ends(0, "more\n", "");
 }
 
 #[test]

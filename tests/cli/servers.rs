@@ -493,3 +493,49 @@ fn relay(mut client: TcpStream, port: u16, passage: &Passage) -> io::Result<()> 
     let _ = forth.join();
     done
 }
+
+/// A proxy (`CONNECT`) that leads to one server, whatever it is asked for.
+pub struct Tunnel {
+    place: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Tunnel {
+    /// To the server at `port`.
+    pub fn start(port: u16) -> Tunnel {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = listener.local_addr().unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let ear = Arc::clone(&asked);
+        // It ends with the test's process.
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let ear = Arc::clone(&ear);
+                thread::spawn(move || drop(tunnel(stream, port, &ear)));
+            }
+        });
+        Tunnel { place, asked }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.place)
+    }
+
+    /// Where it was to lead to since the last time it was asked, in order.
+    pub fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+fn tunnel(mut stream: TcpStream, port: u16, asked: &Mutex<Vec<String>>) -> io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    asked.lock().unwrap().push(line.trim_end().to_owned());
+    while !line.trim_end().is_empty() {
+        line.clear();
+        reader.read_line(&mut line)?;
+    }
+    stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
+    relay(stream, port, &Passage::Free)
+}
