@@ -101,11 +101,14 @@ fn a_web_server_is_tried_and_what_it_cannot_do_is_said() {
     assert!(code == 2 && told.contains("a web server cannot tell what it has"), "{told}");
 }
 
-/// A certificate of its own making and its key, for `localhost`; none where nobody can make one.
-pub fn certificate(team: &Team) -> Option<[String; 2]> {
-    let line = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out certificate -days 2 -subj /CN=localhost \
-                -addext subjectAltName=DNS:localhost,DNS:store.invalid -addext basicConstraints=critical,CA:FALSE";
-    match team.world.shell(line).run().code() {
+/// A certificate of its own making for these names, and its key; none where nobody can make one.
+pub fn certificate(team: &Team, names: &[&str]) -> Option<[String; 2]> {
+    let names = names.iter().map(|name| format!("DNS:{name}")).collect::<Vec<_>>().join(",");
+    let line = format!(
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out certificate -days 2 -subj /CN=localhost \
+         -addext 'subjectAltName={names}' -addext basicConstraints=critical,CA:FALSE"
+    );
+    match team.world.shell(&line).run().code() {
         0 => Some(["certificate", "key"].map(|name| team.world.path(name).display().to_string())),
         _ => {
             println!("skipped: no openssl on this machine");
@@ -117,7 +120,7 @@ pub fn certificate(team: &Team) -> Option<[String; 2]> {
 #[test]
 fn a_server_is_believed_if_its_certificate_is_and_leads_nowhere_else() {
     let team = Team::with(TEAM);
-    let Some([certificate, key]) = certificate(&team) else { return };
+    let Some([certificate, key]) = certificate(&team, &["localhost", "store.invalid"]) else { return };
     let root = team.store().display().to_string();
     let settings = format!(
         "ssl_certificate {certificate};\nssl_certificate_key {key};\nlocation / {{\nroot {root};\ndav_methods PUT DELETE;\n\

@@ -225,7 +225,7 @@ fn nothing_is_put_into_another_database_than_the_one_that_is_meant() {
 #[test]
 fn a_redis_is_believed_if_its_certificate_is() {
     let team = Team::with(TEAM);
-    let Some([certificate, key]) = certificate(&team) else { return };
+    let Some([certificate, key]) = certificate(&team, &["localhost"]) else { return };
     let settings = [
         "--tls-cert-file",
         &certificate,

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::remote::{TEAM, Team, tool};
-use crate::servers::{Buckets, KEYS, Mood, Proxy};
+use crate::remote_http::certificate;
+use crate::servers::{Buckets, KEYS, Mood, Nginx, Proxy, Tunnel};
 use crate::world::Session;
 
 /// Two machines and a bucket; none where there is no server of them.
@@ -52,6 +53,43 @@ fn what_one_machine_made_another_one_replays_from_a_bucket() {
     let replayed = with_keys(team.on("other", &watched)).run();
     assert!(replayed.stderr().starts_with("fleche: hit "), "{}", replayed.stderr());
     assert_eq!(team.world.read("other/new"), "text\n");
+}
+
+/// By way of a proxy, for nobody else's name can be given to a server on this machine.
+#[test]
+fn a_bucket_of_amazon_is_asked_by_its_own_name() {
+    let team = Team::with(TEAM);
+    fs::create_dir(team.store().join("calls")).unwrap();
+    fs::create_dir(team.store().join("calls.of.all")).unwrap();
+    let amazon = "s3.eu-central-1.amazonaws.com";
+    let Some(server) = Buckets::with(&team.store(), &["--domain", amazon]) else { return };
+    let Some([certificate, key]) = certificate(&team, &[amazon, &format!("*.{amazon}")]) else { return };
+    let settings = format!(
+        "ssl_certificate {certificate};\nssl_certificate_key {key};\nlocation / {{\nproxy_set_header Host $http_host;\n\
+         proxy_pass {};\n}}",
+        server.url()
+    );
+    let Some(front) = Nginx::with(&team.world.root().join("nginx"), &settings) else { return };
+    let tunnel = Tunnel::start(front.port());
+    let outside = |machine: &str, words: &[&str]| {
+        let session = with_keys(team.on(machine, words)).env("HTTPS_PROXY", tunnel.url());
+        session.env("SSL_CERT_FILE", &certificate)
+    };
+    // A certificate holds for one name before that of the server: a name of several is a part of the path.
+    for (bucket, host) in [("calls", format!("calls.{amazon}")), ("calls.of.all", amazon.to_owned())] {
+        let url = format!("s3://{bucket}/some/where");
+        team.moved_to(&url, &format!("region = \"eu-central-1\"\n{TEAM}"));
+        let told = outside("one", &["remote", "check"]).run();
+        assert_eq!((told.code(), told.stderr()), (0, String::new()));
+        team.write("in", format!("{bucket}\n"));
+        let words = ["run", "-v", "-i", "in", "--", "cat", "in"];
+        outside("one", &words).run();
+        outside("one", &["push", "--wait"]).ends(0, "", "");
+        let told = outside("other", &words).run();
+        assert!(told.stderr().starts_with("fleche: hit "), "{}", told.stderr());
+        let asked = tunnel.asked();
+        assert!(asked.iter().all(|line| *line == format!("CONNECT {host}:443 HTTP/1.1")), "{asked:?}");
+    }
 }
 
 #[test]

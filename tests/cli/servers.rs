@@ -87,6 +87,11 @@ pub const KEYS: [(&str, &str); 2] =
 impl Buckets {
     /// One with a bucket for each folder in `folder`; none where the program is missing.
     pub fn start(folder: &Path) -> Option<Buckets> {
+        Buckets::with(folder, &[])
+    }
+
+    /// The same, with these words more on its line.
+    pub fn with(folder: &Path, more: &[&str]) -> Option<Buckets> {
         let Some(program) = on_path("s3s-fs") else {
             println!("skipped: no s3s-fs on this machine (cargo install s3s-fs --features binary)");
             return None;
@@ -94,7 +99,7 @@ impl Buckets {
         let (process, port) = on_a_free_port(|port| {
             let mut command = Command::new(&program);
             command.args(["--access-key", KEYS[0].1, "--secret-key", KEYS[1].1, "--host", "127.0.0.1"]);
-            command.args(["--port", &port.to_string()]).arg(folder);
+            command.args(["--port", &port.to_string()]).args(more).arg(folder);
             command
         });
         Some(Buckets { _process: process, port })
