@@ -1,10 +1,11 @@
 //! Stores in a Redis: a real one, and what can go wrong on the way to it.
 
 use std::fs;
+use std::net::TcpListener;
 
 use crate::remote::{COMMANDS, TEAM, Team, tool};
 use crate::remote_http::certificate;
-use crate::servers::{Again, Memory, Nobody, Passage, Relay};
+use crate::servers::{Again, Memory, Nginx, Nobody, Passage, Relay};
 use crate::world::Session;
 
 /// Two machines and the server between them; none where there is no such server.
@@ -359,6 +360,27 @@ fn whatever_is_on_the_way_to_a_redis_the_command_does_what_it_does_bare() {
         assert_eq!((run(&declared), run(&watched)), (String::new(), String::new()));
         server.says(&[b"SET", name.as_bytes(), &own]);
     }
+}
+
+#[test]
+fn a_server_with_an_address_of_the_newer_kind_is_found() {
+    let Ok(listener) = TcpListener::bind("[::1]:0") else { return println!("skipped: no IPv6 on this machine") };
+    let Some((team, server)) = team(&[]) else { return };
+    let relay = Relay::by(listener, server.port());
+    // By its address, and by a name that has one of each kind, where nobody is at the other.
+    let _nobody = Nobody::at(relay.address().port());
+    for host in ["[::1]", "store.localhost"] {
+        let url = format!("redis://{host}:{}", relay.address().port());
+        team.moved_to(&url, TEAM);
+        let before = relay.connections();
+        team.on("one", &["remote", "check"]).prints(&format!("team\t{url}\tmain can be read and written\n"));
+        assert!(relay.connections() > before);
+    }
+    let Some(web) = Nginx::start(&team.store(), &team.world.root().join("nginx"), "") else { return };
+    let relay = Relay::by(TcpListener::bind("[::1]:0").unwrap(), web.port());
+    let url = format!("http://{}", relay.address());
+    team.moved_to(&url, TEAM);
+    team.on("one", &["remote", "check"]).prints(&format!("team\t{url}\tmain can be read and written\n"));
 }
 
 #[test]

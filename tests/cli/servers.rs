@@ -437,7 +437,11 @@ pub struct Relay {
 impl Relay {
     /// To the server at `port`.
     pub fn start(port: u16) -> Relay {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Relay::by(TcpListener::bind("127.0.0.1:0").unwrap(), port)
+    }
+
+    /// From who listens there.
+    pub fn by(listener: TcpListener, port: u16) -> Relay {
         let place = listener.local_addr().unwrap();
         let (passage, connections) = (Arc::new(Mutex::new(Passage::Free)), Arc::new(AtomicUsize::new(0)));
         let (shared, counter) = (Arc::clone(&passage), Arc::clone(&connections));
