@@ -15,6 +15,10 @@ use crate::sweep::{each, tell};
 const STORING: usize = 8;
 /// Commands that are run with each backup: of those that had begun before it the last ones, and of those that began meanwhile.
 const LAST: usize = 15;
+/// Commands that may be stored before a backup, and while it is taken: else each takes longer than the one before, for more is
+/// stored meanwhile.
+const BETWEEN: usize = 12;
+const MEANWHILE: usize = 100;
 
 /// Backups that were taken while others store: what is replayed from one is right, the rest is run. What was stored before a
 /// backup began is in it.
@@ -24,7 +28,7 @@ fn a_backup_taken_in_the_middle_of_writes_is_right_or_misses() {
     let scene = Scene::new();
     scene.world.script("say", "#!/bin/sh\necho \"$1\"; head -c 20000 /dev/zero; echo \"$1\" > \"made-$1\"\n");
     let number = AtomicUsize::new(0);
-    let done = AtomicBool::new(false);
+    let (allowed, done) = (AtomicUsize::new(0), AtomicBool::new(false));
     let stored = Mutex::new(HashSet::new());
     let mut taken = Vec::new();
     let (world, cache) = (&scene.world, scene.cache());
@@ -39,6 +43,10 @@ fn a_backup_taken_in_the_middle_of_writes_is_right_or_misses() {
         for _ in 0..STORING {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
+                    if number.load(Ordering::Relaxed) >= allowed.load(Ordering::Relaxed) {
+                        std::thread::park_timeout(Duration::from_millis(1));
+                        continue;
+                    }
                     let number = number.fetch_add(1, Ordering::Relaxed).to_string();
                     let outcome = store(&number, &cache);
                     assert_eq!((outcome.code(), outcome.stdout == right(&number)), (0, true), "{}", outcome.stderr());
@@ -47,9 +55,11 @@ fn a_backup_taken_in_the_middle_of_writes_is_right_or_misses() {
             });
         }
         for backup in 0..backups {
-            let until = (backup + 1) * 12;
+            let until = number.load(Ordering::Relaxed) + BETWEEN;
+            allowed.store(until + STORING, Ordering::Relaxed);
             crate::world::eventually("they store", || number.load(Ordering::Relaxed) > until);
             let begun = number.load(Ordering::Relaxed);
+            allowed.store(begun + MEANWHILE, Ordering::Relaxed);
             let before = stored.lock().unwrap().clone();
             // What vanishes while it is copied is no reason to stop.
             let _ = Command::new("cp").arg("-a").arg(&cache).arg(copied(backup)).output().unwrap();
