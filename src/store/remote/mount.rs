@@ -11,10 +11,12 @@ use walkdir::WalkDir;
 
 use super::Failure;
 use super::engine::{Body, Engine, Listed};
-use crate::sys::plain;
+use crate::sys::{clock, plain};
 
 /// What the names of files begin with that are not whole yet.
 const NEW: &str = ".new-";
+/// In nanoseconds.
+const DAY: i64 = 24 * 60 * 60 * 1_000_000_000;
 
 /// A folder.
 #[derive(Debug)]
@@ -69,8 +71,10 @@ impl Engine for Mount {
     /// Nobody can be told how long to wait for a mount.
     fn until(&self, _: u64) {}
 
+    /// What somebody began to write a day ago, and will not finish any more, is among them: else nobody could take it away.
     fn list(&self, prefix: &str, each: &mut dyn FnMut(&Listed) -> ControlFlow<()>) -> Result<(), Failure> {
         self.check()?;
+        let yesterday = clock::now().saturating_sub(DAY);
         for entry in WalkDir::new(self.folder.join(prefix)).sort_by_file_name() {
             let entry = match entry {
                 Ok(entry) => entry,
@@ -78,11 +82,13 @@ impl Engine for Mount {
                 Err(why) if why.io_error().is_some_and(|why| why.kind() == io::ErrorKind::NotFound) => continue,
                 Err(why) => return Err(failed(&self.folder, &why.into())),
             };
-            let is_whole =
-                entry.file_type().is_file() && !entry.file_name().as_encoded_bytes().starts_with(NEW.as_bytes());
-            let name = entry.path().strip_prefix(&self.folder).ok().and_then(Path::to_str).filter(|_| is_whole);
-            let Some(name) = name else { continue };
+            let name = entry.path().strip_prefix(&self.folder).ok().and_then(Path::to_str);
+            let Some(name) = name.filter(|_| entry.file_type().is_file()) else { continue };
             let put = entry.metadata().ok().map(|found| found.mtime() * 1_000_000_000 + found.mtime_nsec());
+            let is_begun = entry.file_name().as_encoded_bytes().starts_with(NEW.as_bytes());
+            if is_begun && put.is_none_or(|put| put > yesterday) {
+                continue;
+            }
             if each(&Listed { name, put }).is_break() {
                 break;
             }
@@ -172,6 +178,13 @@ mod tests {
         }
         fs::write(folder.path().join("v1/a/.new-1"), "half").unwrap();
         assert_eq!(listed(9), Ok(vec!["v1/a/x/z".to_owned(), "v1/a/y".to_owned()]));
+        // What was given up long ago can be taken away.
+        let left = folder.path().join("v1/a/.new-0");
+        fs::write(&left, "half").unwrap();
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 24 * 60 * 60);
+        fs::File::options().write(true).open(&left).unwrap().set_modified(then).unwrap();
+        assert_eq!(listed(1), Ok(vec!["v1/a/.new-0".to_owned()]));
+        mount.remove("v1/a/.new-0").unwrap();
         assert_eq!(listed(1), Ok(vec!["v1/a/x/z".to_owned()]));
         mount.remove("v1/a/y").unwrap();
         mount.remove("v1/a/y").unwrap();
