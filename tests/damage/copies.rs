@@ -18,7 +18,7 @@ const LAST: usize = 15;
 /// Commands that may be stored before a backup, and while it is taken: else each takes longer than the one before, for more is
 /// stored meanwhile.
 const BETWEEN: usize = 12;
-const MEANWHILE: usize = 100;
+const MEANWHILE: usize = 30;
 
 /// Backups that were taken while others store: what is replayed from one is right, the rest is run. What was stored before a
 /// backup began is in it.

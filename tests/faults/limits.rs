@@ -53,8 +53,9 @@ fn least_memory(world: &World) -> u64 {
         works(world.program("/bin/sh", ["-c", "cat /dev/null"])) && works(world.fleche(["--version"]))
     };
     // The kernel lays programs elsewhere each time, and not all of those places need as much.
-    let is_always_enough = |value: &u64| (0..12).all(|_| is_enough(value));
-    (1..65536).map(|step| step * FINE_STEP).find(is_always_enough).unwrap()
+    let is_always_enough = |value: &u64| (0..40).all(|_| is_enough(value));
+    let enough = (1..4096).map(|step| step * STEP).find(is_enough).unwrap();
+    (0..).map(|step| enough - STEP + step * FINE_STEP).find(is_always_enough).unwrap()
 }
 
 #[test]
