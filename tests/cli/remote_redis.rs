@@ -385,7 +385,7 @@ fn a_server_with_an_address_of_the_newer_kind_is_found() {
 
 #[test]
 fn a_redis_that_is_full_keeps_nobody_from_anything() {
-    let Some((team, server)) = team(&["--maxmemory-policy", "noeviction"]) else { return };
+    let Some((team, mut server)) = team(&["--maxmemory-policy", "noeviction"]) else { return };
     team.write("in", "text\n");
     let words = ["run", "-i", "in", "--", "cat", "in"];
     server.says(&[b"CONFIG", b"SET", b"maxmemory", b"1000"]);
@@ -399,14 +399,17 @@ fn a_redis_that_is_full_keeps_nobody_from_anything() {
     server.says(&[b"CONFIG", b"SET", b"maxmemory", b"0"]);
     team.on("one", &["push", "--wait"]).ends(0, "", "");
     assert_eq!(objects(&server, "a").len(), 1);
-    // It ends while a connection is open, and comes again: nothing is lost.
-    let port = server.port();
-    drop(server);
-    let _nobody = Nobody::at(port);
+    // It ends, and comes again without what it kept: what waits is not lost.
+    server.ends();
+    let nobody = Nobody::at(server.port());
     team.write("in", "more\n");
     team.on("one", &words).prints("more\n");
     let pushed = team.on("one", &["push", "--wait"]).run();
     assert!(pushed.code() == 2 && pushed.stderr().contains("connection refused"), "{}", pushed.stderr());
+    drop(nobody);
+    server.comes_again();
+    team.on("one", &["push", "--wait"]).ends(0, "", "");
+    assert_eq!(objects(&server, "a").len(), 1);
 }
 
 #[test]

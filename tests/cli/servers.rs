@@ -116,8 +116,10 @@ impl Buckets {
 
 /// A server that keeps what is put there in memory.
 pub struct Memory {
-    _process: Server,
+    /// None while it is away.
+    process: Option<Server>,
     port: u16,
+    command: Box<dyn Fn(u16) -> Command>,
 }
 
 impl Memory {
@@ -129,17 +131,29 @@ impl Memory {
         };
         fs::create_dir_all(place).unwrap();
         let is_secret = settings.contains(&"--tls-cert-file");
-        let (process, port) = on_a_free_port(|port| {
+        let (place, settings) = (place.to_owned(), settings.iter().map(|word| word.to_string()).collect::<Vec<_>>());
+        let command = move |port: u16| {
             let mut command = Command::new(&program);
-            command.args(["--bind", "127.0.0.1", "--save", "", "--dir", place.to_str().unwrap()]).args(settings);
+            command.args(["--bind", "127.0.0.1", "--save", "", "--dir", place.to_str().unwrap()]).args(&settings);
             let (open, secret) = if is_secret { (0, port) } else { (port, 0) };
             command.args(["--port", &open.to_string()]);
             if is_secret {
                 command.args(["--tls-port", &secret.to_string()]);
             }
             command
-        });
-        Some(Memory { _process: process, port })
+        };
+        let (process, port) = on_a_free_port(&command);
+        Some(Memory { process: Some(process), port, command: Box::new(command) })
+    }
+
+    /// It ends, with all that it kept.
+    pub fn ends(&mut self) {
+        self.process = None;
+    }
+
+    /// It is there again, at the same port.
+    pub fn comes_again(&mut self) {
+        self.process = Some(Server::start(|| ((self.command)(self.port), vec![self.port])));
     }
 
     pub fn url(&self) -> String {
