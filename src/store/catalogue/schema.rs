@@ -1,5 +1,7 @@
 //! The tables, and how a catalogue of an older version becomes one of this version.
 
+use std::cmp::Ordering;
+
 use rusqlite::{Connection, TransactionBehavior, ffi};
 
 use super::Trouble;
@@ -326,27 +328,55 @@ pub(super) const ASKED: [&str; 11] =
 /// The tables whose rows have numbers that no other catalogue of a stack may use.
 pub(super) const NUMBERED: [&str; 4] = ["word", "path", "path_set", "call"];
 
+/// How the tables of a file stand to those of this version.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// An older fleche made them, or nobody did.
+    Older,
+    /// They are the same, to the last word: of a column that a disk gave another name or type SQLite would believe it.
+    Same,
+    /// A newer fleche made them.
+    Newer,
+    /// They say that they are of this version, and are others.
+    Strange,
+}
+
+fn standing(connection: &Connection) -> rusqlite::Result<Standing> {
+    // All of one moment: a newer fleche may be at work.
+    let moment = connection.unchecked_transaction()?;
+    Ok(match version(&moment)?.cmp(&MIGRATIONS.len()) {
+        Ordering::Less => Standing::Older,
+        Ordering::Greater => Standing::Newer,
+        Ordering::Equal if digest(&moment)? == DIGEST => Standing::Same,
+        Ordering::Equal => Standing::Strange,
+    })
+}
+
 /// Refuses what a newer fleche made, before anything is written.
 pub(super) fn check(connection: &Connection) -> Result<(), Trouble> {
     if version(connection)? > MIGRATIONS.len() { Err(Trouble::Newer) } else { Ok(()) }
 }
 
-/// Whether the tables are those of this version, to the last word: of a column that a disk gave another name or type SQLite
-/// would believe it.
+/// Whether the tables are those of this version.
 pub(super) fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
-    Ok(version(connection)? == MIGRATIONS.len() && digest(connection)? == DIGEST)
+    Ok(standing(connection)? == Standing::Same)
 }
 
 /// Brings the tables up to this version. Fails where they are then not what this version makes.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), Trouble> {
-    if version(connection)? < MIGRATIONS.len() {
+    let mut now = standing(connection)?;
+    if now == Standing::Older {
         apply(connection)?;
+        now = standing(connection)?;
     }
-    if is_current(connection)? {
-        return Ok(());
+    match now {
+        Standing::Same => Ok(()),
+        Standing::Newer => Err(Trouble::Newer),
+        Standing::Older | Standing::Strange => {
+            let strange = ffi::Error::new(ffi::SQLITE_CORRUPT);
+            Err(Trouble::Sql(rusqlite::Error::SqliteFailure(strange, Some("its tables are others".into()))))
+        }
     }
-    let strange = ffi::Error::new(ffi::SQLITE_CORRUPT);
-    Err(Trouble::Sql(rusqlite::Error::SqliteFailure(strange, Some("its tables are others".into()))))
 }
 
 /// Applies the migrations that the file lacks.
