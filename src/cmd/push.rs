@@ -55,8 +55,9 @@ fn push(remote: &Remote, store: &Store, wait: bool, end: Option<u64>, talk: &Tal
     let mut tell = |key: &Key, shared: &Attempt| {
         let short = key.0.short();
         match shared {
-            Ok(Shared::Published | Shared::Present | Shared::Taken) => {
-                talk.detail(&format!("{short} is in `{}`", remote.name))
+            Ok(Shared::Published | Shared::Present) => talk.detail(&format!("{short} is in `{}`", remote.name)),
+            Ok(Shared::Taken) => {
+                talk.detail(&format!("{short} stays here: another checkout's is in `{}`", remote.name))
             }
             Ok(Shared::Kept) => {
                 kept += 1;

@@ -65,6 +65,9 @@ enum What {
     },
 }
 
+/// Prints what a store has to be like, so that it tells how old something is.
+const SETUP: &str = "fleche remote setup";
+
 /// Does what is asked for.
 pub fn run(args: &Args, talk: &Talk) -> Result<()> {
     match &args.what {
@@ -131,7 +134,11 @@ fn gc(name: Option<&str>, older_than: Duration, dry_run: bool, talk: &Talk) -> R
         }
         match untold {
             0 => Ok(()),
-            some => Err(not_cleared().because(format!("it does not tell of {some} objects how old they are"))),
+            1 => Err(not_cleared().because("it does not tell of 1 object how old it is").hint(SETUP)),
+            some => {
+                let why = format!("it does not tell of {some} objects how old they are");
+                Err(not_cleared().because(why).hint(SETUP))
+            }
         }
     })
 }

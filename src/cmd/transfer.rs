@@ -179,32 +179,30 @@ fn sent(from: Member, to: &Remote, args: Args, talk: &Talk) -> Result<u64> {
 
 /// From a store beyond this machine into a folder; how many stay.
 fn fetched(from: &Remote, to: Member, args: Args, talk: &Talk) -> Result<u64> {
-    let existing = args.existing();
-    if !args.dry_run {
-        super::check_mode()?;
-        if args.pop && from.access == CacheAccess::ReadOnly {
-            return Err(read_only(&args.from));
-        }
-    }
     let tier = Tier::open(from, Patience::LONG)?;
-    let names = match args.chosen.is_everything() && !args.dry_run {
+    if args.dry_run {
+        let listing = Listing::of(from, &tier, talk)?;
+        return print(&args.chosen.calls_or_all(listing.store())?);
+    }
+    super::check_mode()?;
+    if args.pop && from.access == CacheAccess::ReadOnly {
+        return Err(read_only(&args.from));
+    }
+    let (to, existing) = (super::open_stack(Ok(vec![to]), Purpose::Write)?, args.existing());
+    check_writable(&to, &args.to)?;
+    let names = match args.chosen.is_everything() {
         true => listing::names(&tier)?,
         false => {
             let listing = Listing::of(from, &tier, talk)?;
-            let keys = args.chosen.calls_or_all(listing.store())?;
-            if args.dry_run {
-                return print(&keys);
-            }
             let name = |key: &Key| listing.store().call(key).ok().flatten().map(|call| engine::name_of(&call));
-            keys.iter().filter_map(name).collect()
+            args.chosen.calls_or_all(listing.store())?.iter().filter_map(name).collect()
         }
     };
-    let to = super::open_stack(Ok(vec![to]), Purpose::Write)?;
-    check_writable(&to, &args.to)?;
     pull::take_over(&names, &tier, &to, existing, talk, &|name, key| {
         // What was here may be damaged by now: then what is there comes in its place.
         let is_safe = || Ok(to.holds(key) || engine::pull(name, &tier, &to, Existing::Replaced)?.is_some());
-        if args.pop && is_safe()? { tier.forget(name) } else { Ok(()) }
+        // Another checkout's call may have come there in the place of this one.
+        if args.pop && is_safe()? && tier.told_at(name)?.as_ref() == Some(key) { tier.forget(name) } else { Ok(()) }
     })
 }
 

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 /// Opens the file at `path` to be read, with these flags beside the usual ones; `None` where something is there that is no file. Who
 /// writes into a FIFO is not waited for.
@@ -15,7 +16,11 @@ use rustix::fs::{Mode, OFlags};
 /// As open(2).
 pub fn open(path: &Path, more: OFlags) -> io::Result<Option<File>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | more;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        // A socket.
+        Err(Errno::NXIO) => return Ok(None),
+        opened => File::from(opened?),
+    };
     Ok(file.metadata()?.is_file().then_some(file))
 }
 
@@ -47,8 +52,14 @@ mod tests {
         std::fs::write(&path, "12345").unwrap();
         let read = |longest| up_to(longest, open(&path, OFlags::empty()).unwrap().unwrap()).unwrap();
         assert_eq!((read(5), read(4)), (Some(b"12345".to_vec()), None));
-        let endless = open(Path::new("/dev/zero"), OFlags::empty()).unwrap();
-        assert!(endless.is_none());
+        // It says that it is empty.
+        let maps = open(Path::new("/proc/self/maps"), OFlags::empty()).unwrap().unwrap();
+        assert_eq!(maps.metadata().unwrap().len(), 0);
+        assert_eq!(up_to(100, maps).unwrap(), None);
+        assert!(open(Path::new("/dev/zero"), OFlags::empty()).unwrap().is_none());
+        let socket = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert!(open(&socket, OFlags::empty()).unwrap().is_none());
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert!(open(&link, OFlags::NOFOLLOW).is_err() && open(&link, OFlags::empty()).unwrap().is_some());

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::remote::{COMMANDS, TEAM, Team, tool};
-use crate::servers::{Mood, Nginx, Nobody, Proxy, Tunnel};
+use crate::servers::{Mood, Nginx, Nobody, Passage, Proxy, Relay, Tunnel};
 
 /// Two machines and the web server between them; none where there is no such server.
 fn team() -> Option<(Team, Nginx)> {
@@ -142,6 +142,23 @@ fn a_server_is_believed_if_its_certificate_is_and_leads_nowhere_else() {
     assert!(code == 2 && told.contains("certificate"), "{told}");
     let (code, told) = check(&format!("{url}/away"), &certificate);
     assert!(code == 2 && told.contains("it leads where others could listen"), "{told}");
+    // A connection that is cut in the middle of an object is not an object that is too short: that would say that the store works.
+    team.moved_to(&url, TEAM);
+    team.write("in", "cut\n");
+    let words = ["run", "-v", "-i", "in", "--", "cat", "in"];
+    team.on("one", &words).env("SSL_CERT_FILE", &certificate).run();
+    team.on("one", &["push", "--wait"]).env("SSL_CERT_FILE", &certificate).ends(0, "", "");
+    let relay = Relay::start(server.port());
+    team.moved_to(&format!("https://localhost:{}", relay.address().port()), TEAM);
+    let mut told_of_object = 0;
+    for most in (1200..4000).step_by(100) {
+        relay.is_now(Passage::First(most));
+        let _ = fs::remove_dir_all(team.cache("other"));
+        let told = team.on("other", &words).env("SSL_CERT_FILE", &certificate).run();
+        assert_eq!((told.code(), told.stdout().as_str()), (0, "cut\n"));
+        told_of_object += usize::from(told.stderr().contains("cut short"));
+    }
+    assert_eq!(told_of_object, 0);
     // A proxy in between sees nothing of it.
     let tunnel = Tunnel::start(server.port());
     team.moved_to("https://store.invalid", TEAM);

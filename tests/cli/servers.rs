@@ -279,11 +279,16 @@ pub struct Nobody {
 impl Nobody {
     /// At this port, which a server has just left; 0 is any.
     pub fn at(port: u16) -> Nobody {
+        Nobody::if_free(port).unwrap()
+    }
+
+    /// At this port, if nobody is there.
+    pub fn if_free(port: u16) -> Option<Nobody> {
         let socket = net::socket(net::AddressFamily::INET, net::SocketType::STREAM, None).unwrap();
         net::sockopt::set_socket_reuseaddr(&socket, true).unwrap();
-        net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+        net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], port))).ok()?;
         let address = SocketAddr::try_from(net::getsockname(&socket).unwrap()).unwrap();
-        Nobody { _socket: socket, port: address.port() }
+        Some(Nobody { _socket: socket, port: address.port() })
     }
 
     pub fn port(&self) -> u16 {

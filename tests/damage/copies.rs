@@ -67,6 +67,8 @@ fn a_backup_taken_in_the_middle_of_writes_is_right_or_misses() {
         }
         done.store(true, Ordering::Relaxed);
     });
+    let in_the_middle = taken.iter().filter(|(begun, _, end)| end > begun).count();
+    assert!(in_the_middle > backups / 2, "{in_the_middle} of {backups} were taken while others stored");
     let (mut hits, mut runs) = (0, 0);
     for (backup, (begun, before, end)) in taken.into_iter().enumerate() {
         let old = begun.saturating_sub(LAST)..begun;

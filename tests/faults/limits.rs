@@ -1,13 +1,13 @@
 //! Little memory, few descriptors, short files, and a file system that is full: a bare run in a twin world says what is right.
 
 use std::io;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 
 use crate::operations::{Aim, Bare, Leftovers, OPERATIONS, as_bare};
 use crate::power_cut::{Mounted, apart};
 use crate::ward::Ward;
-use crate::world::{Session, World, is_root};
+use crate::world::{Outcome, Session, World, is_root};
 
 const OPERATIONS_OF_LIMITS: [&str; 4] = ["first open", "miss, watched", "hit, outputs gone", "hit, other outputs"];
 
@@ -58,6 +58,10 @@ fn least_memory(world: &World) -> u64 {
     (0..).map(|step| enough - STEP + step * FINE_STEP).find(is_always_enough).unwrap()
 }
 
+fn has_crashed(outcome: &Outcome) -> bool {
+    [libc::SIGSEGV, libc::SIGBUS].map(Some).contains(&outcome.status.signal())
+}
+
 #[test]
 fn limits_are_those_of_the_command_and_never_fleches() {
     let base = least_memory(&World::new());
@@ -65,6 +69,7 @@ fn limits_are_those_of_the_command_and_never_fleches() {
     let memory = fine.chain([2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256].map(|steps| steps * STEP));
     let limit = |what, name| move |value| Limit { what, name, value };
     let limits: Vec<Limit> = (memory.map(|more| base + more).map(limit(libc::RLIMIT_AS as _, "as")))
+        .chain([4 << 20, 6 << 20, 16 << 20].map(limit(libc::RLIMIT_DATA as _, "data")))
         .chain([96 << 10, 160 << 10, 512 << 10].map(limit(libc::RLIMIT_STACK as _, "stack")))
         .chain((3..16).chain([20, 30]).map(limit(libc::RLIMIT_NOFILE as _, "nofile")))
         .chain([4000, 20_001, 30_000].map(limit(libc::RLIMIT_FSIZE as _, "fsize")))
@@ -88,6 +93,7 @@ fn limits_are_those_of_the_command_and_never_fleches() {
                 }
                 _ if outcome.code() == 0 => as_bare(&plain, &ward, &outcome, Leftovers::None),
                 _ if outcome.stderr().contains("panicked at") => Err(outcome.stderr()),
+                _ if has_crashed(&outcome) && !has_crashed(&bare.outcome) => Err("it crashed".to_owned()),
                 _ => Ok(()),
             };
             // What it could write of an output lies there, and the run that comes upon it is right and cannot be stored.

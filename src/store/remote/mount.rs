@@ -84,7 +84,12 @@ impl Engine for Mount {
             };
             let name = entry.path().strip_prefix(&self.folder).ok().and_then(Path::to_str);
             let Some(name) = name.filter(|_| entry.file_type().is_file()) else { continue };
-            let put = entry.metadata().ok().map(|found| found.mtime() * 1_000_000_000 + found.mtime_nsec());
+            let put = match entry.metadata() {
+                Ok(found) => Some(found.mtime() * 1_000_000_000 + found.mtime_nsec()),
+                // Its folder was read before.
+                Err(why) if why.io_error().is_some_and(|why| why.kind() == io::ErrorKind::NotFound) => continue,
+                Err(_) => None,
+            };
             let is_begun = entry.file_name().as_encoded_bytes().starts_with(NEW.as_bytes());
             if is_begun && put.is_none_or(|put| put > yesterday) {
                 continue;

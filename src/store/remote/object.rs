@@ -204,11 +204,19 @@ pub fn body(object: &mut dyn Read, head: &Head, pace: &Pace) -> Result<Vec<u8>, 
     Ok(body)
 }
 
+/// Fills `bytes`. An object that ends is not a connection that is cut, of which TLS and HTTP tell by an error that is called the
+/// same.
 fn exactly(object: &mut dyn Read, bytes: &mut [u8]) -> Result<(), Failure> {
-    object.read_exact(bytes).map_err(|why| match why.kind() {
-        io::ErrorKind::UnexpectedEof => Failure::Wrong("it is cut short".to_owned()),
-        _ => Failure::of_reading(why),
-    })
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match object.read(rest) {
+            Ok(0) => return Err(Failure::Wrong("it is cut short".to_owned())),
+            Ok(read) => rest = &mut rest[read..],
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+            Err(why) => return Err(Failure::of_reading(why)),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
