@@ -32,6 +32,8 @@ mod object;
 mod pace;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "redis")]
+mod reply;
 #[cfg(feature = "s3")]
 mod s3;
 mod setup;

@@ -13,13 +13,14 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use redis::{Cmd, FromRedisValue, Parser, ServerError, Value, cmd, parse_redis_url, parse_redis_value};
+use redis::{Cmd, FromRedisValue, Parser, Value, cmd, parse_redis_url, parse_redis_value};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::engine::{Body, Engine, Listed, Patience};
 use super::lent::Helper;
 use super::line::{Deadline, Line};
+use super::reply::{failed, good, parsed, strange, unwelcome};
 use super::stream::{Stream, Wait, Wire};
 use super::{Failure, http};
 use crate::error::Error;
@@ -36,10 +37,6 @@ const LONGEST: u64 = 512 << 20;
 const LONGEST_ANSWER: u64 = 4 << 20;
 /// No line of an answer is longer, in bytes.
 const LONGEST_LINE: u64 = 64 << 10;
-/// What an answer says of an error has at most so many characters.
-const LONGEST_REASON: usize = 120;
-/// Nor has the word that tells which error it is.
-const LONGEST_CODE: usize = 32;
 /// So many names are asked for at once.
 const BATCH: usize = 1000;
 
@@ -460,54 +457,6 @@ impl Read for Object {
             return Err(io::Error::new(ErrorKind::ConnectionAborted, "it hangs up"));
         }
         Ok(read)
-    }
-}
-
-/// What a line says, if that is no error.
-fn parsed(line: &[u8]) -> Result<Value, Failure> {
-    good(parse_redis_value(line).map_err(|_| strange())?)
-}
-
-fn good(answer: Value) -> Result<Value, Failure> {
-    match answer {
-        Value::ServerError(why) => Err(failed(&why)),
-        answer => Ok(answer),
-    }
-}
-
-fn strange() -> Failure {
-    Failure::Unreachable("it does not answer as a Redis does".to_owned())
-}
-
-/// What an error of the server means that was told who we are: its words may repeat what it was told.
-fn unwelcome(why: &ServerError) -> Failure {
-    let told = format!("it answers {} to the login", code(why));
-    let is_of_it = |details: &str| {
-        let details = details.to_lowercase();
-        ["auth", "password"].iter().any(|word| details.contains(word))
-    };
-    match (failed(why), why.details().is_some_and(is_of_it)) {
-        (Failure::Denied(_), _) | (_, true) => Failure::Denied(told),
-        _ => Failure::Unreachable(told),
-    }
-}
-
-/// The word that an error begins with, if it is one of those.
-fn code(why: &ServerError) -> &str {
-    let is_one = |word: &str| {
-        word.len() <= LONGEST_CODE && word.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_')
-    };
-    Some(why.code()).filter(|word| is_one(word)).unwrap_or("an error")
-}
-
-/// What an error of the server means.
-fn failed(why: &ServerError) -> Failure {
-    // What a server says is not to reach a terminal as it is.
-    let details = why.details().unwrap_or_default().chars().filter(|c| !c.is_control()).take(LONGEST_REASON);
-    let told = format!("it answers {} {}", code(why), details.collect::<String>());
-    match why.code() {
-        "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED" | "READONLY" => Failure::Denied(told),
-        _ => Failure::Unreachable(told),
     }
 }
 
