@@ -196,7 +196,24 @@ impl<'a> Gathering<'a> {
 
     /// The tree below a folder, and those to which links in it lead: a command that goes through the folder may go
     /// through them.
+    ///
+    /// The latter under their own names: no link leads round in circles there, and each is walked once however many links
+    /// lead to it, of which a chain may be long.
     fn tree(&mut self, folder: &Path, most: usize) -> Result<(), ObserveError> {
+        let mut linked = self.walk(folder, most)?;
+        while let Some(end) = linked.pop() {
+            let is_beside = self.filters.is_beside(&end);
+            // Where the store lies is nothing that a trail tells.
+            self.trail.borrow_mut().is_whole &= !is_beside;
+            if !is_beside && self.linked.insert(end.clone()) {
+                linked.extend(self.walk(&end, self.most.min(MOST_LINKED))?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The tree below a folder: the folders outside of it to which links in it lead, the last one first.
+    fn walk(&mut self, folder: &Path, most: usize) -> Result<Vec<PathBuf>, ObserveError> {
         let mut linked = Vec::new();
         for (count, entry) in tree(folder, &self.filters, usize::MAX, &self.trail).enumerate() {
             if count == most {
@@ -208,19 +225,8 @@ impl<'a> Gathering<'a> {
             }
             self.candidates.push(Candidate { path: entry.path, found: Glance::Unknown });
         }
-        linked.into_iter().try_for_each(|end| self.linked_tree(&end))
-    }
-
-    /// The tree behind a link that was met in another, under its own name: no link leads round in circles there, and
-    /// it is walked once however many links lead to it.
-    fn linked_tree(&mut self, folder: &Path) -> Result<(), ObserveError> {
-        let is_beside = self.filters.is_beside(folder);
-        // Where the store lies is nothing that a trail tells.
-        self.trail.borrow_mut().is_whole &= !is_beside;
-        match is_beside || !self.linked.insert(folder.to_owned()) {
-            true => Ok(()),
-            false => self.tree(folder, self.most.min(MOST_LINKED)),
-        }
+        linked.reverse();
+        Ok(linked)
     }
 
     /// Where a link ends, if that is a folder. An end that the link's own text does not tell, because other

@@ -669,3 +669,27 @@ fn pure_that_writes_into_its_folder_is_not_stored() {
         assert!(masked(&outcome.stderr()).contains("; not stored: "), "{outcome:?}");
     }
 }
+
+#[test]
+fn a_chain_of_links_is_as_long_as_it_likes() {
+    const LINKS: usize = 6_000;
+    let world = World::new();
+    for number in 0..LINKS {
+        write(&world, &format!("{number}/f"), "1\n");
+        link(&world, &format!("../{}", number + 1), &format!("{number}/next"));
+    }
+    let last = format!("{LINKS}/f");
+    write(&world, &last, "1\n");
+    world.counted("tool", &format!("cat {last}"));
+    // Where so little memory is allowed that stacks do not grow.
+    for limit in ["", "ulimit -v 900000; ", "ulimit -s 256; "] {
+        let run = || world.shell(&format!("{limit}exec fleche run -i 0 -- ./tool")).run();
+        let before = world.executions("tool");
+        for (text, executions) in [("1\n", 1), ("1\n", 1), ("2\n", 2), ("2\n", 2)] {
+            write(&world, &last, text);
+            run().check(0, text, "");
+            assert_eq!(world.executions("tool") - before, executions, "{limit}");
+        }
+        world.remove_cache();
+    }
+}

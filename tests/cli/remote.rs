@@ -63,9 +63,13 @@ impl Team {
         self.world.root().join(format!("cache-{machine}"))
     }
 
+    /// The caches of a machine: its own, and the one that all share.
+    pub fn caches(&self, machine: &str) -> String {
+        format!("{},team", self.cache(machine).display())
+    }
+
     pub fn on(&self, machine: &str, words: &[&str]) -> Session {
-        let caches = format!("{},team", self.cache(machine).display());
-        self.world.fleche(words).env("FLECHE_CACHE", caches).current_dir(self.world.path(machine))
+        self.world.fleche(words).env("FLECHE_CACHE", self.caches(machine)).current_dir(self.world.path(machine))
     }
 
     /// The same file for both, of the same age: for some programs that counts.

@@ -11,13 +11,13 @@ use crate::servers::{Server, free_port, on_path};
 use crate::world::Session;
 
 /// Who may use the bucket.
-const KEYS: [(&str, &str); 2] = [
+pub const KEYS: [(&str, &str); 2] = [
     ("AWS_ACCESS_KEY_ID", "GK31c2f218a2e44f485b94239e"),
     ("AWS_SECRET_ACCESS_KEY", "b892c0665f0ada8a4755dae98baa3b133590e11dae3bcc1f9d769d67f16c3835"),
 ];
 
 /// Nodes that keep each object three times.
-struct Garage {
+pub struct Garage {
     program: PathBuf,
     place: PathBuf,
     nodes: Vec<Node>,
@@ -90,8 +90,13 @@ impl Garage {
         String::from_utf8(answer.stdout).unwrap()
     }
 
+    /// Where its first node is asked.
+    pub fn port(&self) -> u16 {
+        self.nodes[0].port
+    }
+
     fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.nodes[0].port)
+        format!("http://127.0.0.1:{}", self.port())
     }
 
     fn loses(&mut self, number: usize) {
@@ -99,7 +104,7 @@ impl Garage {
     }
 }
 
-fn team() -> Option<(Team, Garage)> {
+pub fn team() -> Option<(Team, Garage)> {
     let team = Team::with(TEAM);
     let garage = Garage::start(&team.world.root().join("garage"))?;
     team.moved_to("s3://calls/some/where", &format!("endpoint = \"{}\"\nregion = \"garage\"\n{TEAM}", garage.url()));

@@ -412,11 +412,10 @@ fn a_run_within_a_watched_command_asks_a_web_server_but_no_program() {
     assert_eq!((runs, team.world.executions("login")), (2, 1), "for the outer command alone");
     fs::remove_dir_all(team.cache("other").join("calls")).unwrap();
     team.moved_to(&server.url(), "");
-    let asked = || server.answered().lines().filter(|line| line.starts_with("GET")).count();
-    let before = asked();
+    let before = server.asked();
     assert_eq!(ran("; stored ").1, 2);
-    assert_eq!(asked() - before, 2, "for the outer command and for the inner one");
-    assert_eq!((ran("fleche: hit ").1, asked() - before), (2, 2));
+    assert_eq!(server.asked() - before, 2, "for the outer command and for the inner one");
+    assert_eq!((ran("fleche: hit ").1, server.asked() - before), (2, 2));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::servers::{Again, Memory, Nginx, Nobody, Passage, Relay};
 use crate::world::Session;
 
 /// Two machines and the server between them; none where there is no such server.
-fn team(settings: &[&str]) -> Option<(Team, Memory)> {
+pub fn team(settings: &[&str]) -> Option<(Team, Memory)> {
     let team = Team::with(TEAM);
     let server = Memory::start(&team.world.root().join("redis"), settings)?;
     team.moved_to(&server.url(), TEAM);

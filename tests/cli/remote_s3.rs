@@ -10,7 +10,7 @@ use crate::servers::{Buckets, KEYS, Mood, Nginx, Proxy, Tunnel};
 use crate::world::Session;
 
 /// Two machines and a bucket; none where there is no server of them.
-fn team() -> Option<(Team, Buckets)> {
+pub fn team() -> Option<(Team, Buckets)> {
     let team = Team::with(TEAM);
     fs::create_dir(team.store().join("calls")).unwrap();
     let server = Buckets::start(&team.store())?;

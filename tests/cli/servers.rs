@@ -61,6 +61,14 @@ impl Nginx {
         fs::read_to_string(&self.log).unwrap()
     }
 
+    /// How often it was asked for something. What it has answered is written down before it answers to another one.
+    pub fn asked(&self) -> usize {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.write_all(b"HEAD / HTTP/1.0\r\n\r\n").unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+        self.answered().lines().filter(|line| line.starts_with("GET ")).count()
+    }
+
     /// Since the last time it was asked for just these, as `GET 200`. It writes down what it has answered a little later.
     #[track_caller]
     pub fn has_answered(&self, expected: &[&str]) {
@@ -352,6 +360,11 @@ impl Proxy {
 
     pub fn is_now(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
+    }
+
+    /// How often it was asked for something.
+    pub fn asked(&self) -> usize {
+        self.heard().iter().filter(|head| head.starts_with("GET ")).count()
     }
 
     /// The heads of the requests that were answered.
