@@ -343,6 +343,94 @@ fn only_who_is_trusted_is_believed_and_only_in_his_part() {
 }
 
 #[test]
+fn a_signature_holds_for_its_own_object_alone() {
+    let team = Team::new();
+    let tool = tool(&team);
+    let words = ["-v", "run", "-i", "in", "-o", "out", "--", &tool];
+    for text in ["other\n", "text\n"] {
+        team.write("in", text);
+        team.on("one", &words).run();
+    }
+    team.is_sent("one");
+    team.configure("trusted-keys = [\"ci.pub\"]\n");
+    let paths = team.objects("a");
+    let objects: Vec<Vec<u8>> = paths.iter().map(|path| fs::read(path).unwrap()).collect();
+    // After the magic and the head, whose length is between them: 32 bytes of a key and the 64 that it signed with.
+    let parts = |bytes: &[u8]| {
+        let head = 20 + u32::from_le_bytes(bytes[16..20].try_into().unwrap()) as usize;
+        [0..head, head..head + 32, head + 32..head + 96, head + 96..bytes.len()]
+    };
+    let made_of = |owners: [usize; 4]| {
+        let part = |(part, owner): (usize, usize)| &objects[owner][parts(&objects[owner])[part].clone()];
+        owners.into_iter().enumerate().flat_map(|at| part(at).to_vec()).collect::<Vec<u8>>()
+    };
+    let run = |told: &str| {
+        let _ = fs::remove_dir_all(team.cache("other"));
+        let _ = fs::remove_file(team.world.path("other/out"));
+        let before = team.world.executions("tool");
+        let outcome = team.on("other", &words).run();
+        assert_eq!((outcome.code(), outcome.stdout().as_str()), (0, "text\n"));
+        assert_eq!(team.world.read("other/out"), "text\n");
+        assert!(outcome.stderr().contains(told), "{told}: {}", outcome.stderr());
+        team.world.executions("tool") - before
+    };
+    assert_eq!(run("fleche: hit "), 0);
+    let put = |owners: fn(usize) -> [usize; 4]| {
+        paths.iter().enumerate().for_each(|(own, path)| fs::write(path, made_of(owners(own))).unwrap());
+    };
+    put(|own| [own, own, 1 - own, own]);
+    assert_eq!(run("its signature is wrong"), 1);
+    put(|own| [own, own, own, 1 - own]);
+    assert_eq!(run("fleche: miss"), 1);
+    put(|own| [1 - own, 1 - own, 1 - own, own]);
+    assert_eq!(run("it is another object under this name"), 1);
+    put(|own| [own; 4]);
+    assert_eq!(run("fleche: hit "), 0);
+}
+
+#[test]
+fn an_older_object_is_right_for_what_it_was_made_of() {
+    let team = Team::new();
+    let replace = |kind: &str, old: &[Vec<u8>]| {
+        team.objects(kind).iter().zip(old).for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+    };
+    let all = |kind: &str| team.objects(kind).iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>();
+    // What a watched command read at first, in the place of what it reads now.
+    team.write("in", "first\n");
+    let watched = ["run", "--", "sh", "-c", "cat in; if [ -e more ]; then cat more; fi"];
+    team.on("one", &watched).prints("first\n");
+    team.is_sent("one");
+    let old = all("p");
+    team.write("more", "more\n");
+    team.on("one", &watched).prints("first\nmore\n");
+    team.is_sent("one");
+    let new = all("p");
+    assert!(old.len() == 1 && old != new);
+    replace("p", &old);
+    team.on("other", &watched).prints("first\nmore\n");
+    team.is_sent("other");
+    fs::remove_dir_all(team.cache("other")).unwrap();
+    replace("p", &old);
+    fs::remove_file(team.world.path("other/more")).unwrap();
+    team.on("other", &watched).prints("first\n");
+    // A call that was made anew, of a command that did not say what it depends on.
+    let count = team.world.count_file("tool");
+    let tool = team.world.counted("tool", &format!("wc -l < '{}'", count.display())).display().to_string();
+    let declared = ["run", "-i", "in", "--", &tool];
+    let before = all("a");
+    team.on("one", &declared).prints("1\n");
+    team.is_sent("one");
+    let path = team.objects("a").into_iter().find(|path| !before.contains(&fs::read(path).unwrap())).unwrap();
+    let old = fs::read(&path).unwrap();
+    team.on("one", &[&["run", "--mode", "refresh"], &declared[1..]].concat()).prints("2\n");
+    team.is_sent("one");
+    assert!(fs::read(&path).unwrap() != old);
+    fs::write(&path, old).unwrap();
+    team.on("other", &declared).prints("1\n");
+    assert_eq!(team.world.executions("tool"), 2);
+}
+
+#[test]
 fn nothing_is_put_there_that_no_rule_allows() {
     let words = ["run", "-i", "in", "--", "cat", "in"];
     for (settings, is_sent) in [
@@ -437,6 +525,35 @@ fn what_cannot_be_put_there_is_put_there_later() {
     assert_eq!(team.objects("a").len(), 1);
     team.on("other", &words).ends(0, "text\n", "aside\n");
     assert_eq!(team.world.executions("tool"), 1);
+}
+
+#[test]
+fn a_store_that_is_full_keeps_nobody_from_anything() {
+    let team = Team::new();
+    let make = "head -c 3000000 /dev/urandom > out; cat in";
+    team.write("in", "text\n");
+    let fleche = env!("CARGO_BIN_EXE_fleche");
+    let (store, kept) = (team.store(), team.world.root().join("kept"));
+    let [store, kept] = [&store, &kept].map(|path| path.display());
+    // In a place of which nobody else knows, so that what is there is taken out at the end.
+    let line = format!(
+        "mount -t tmpfs -o size=2m none '{store}' || exit 99\n         '{fleche}' run -i in -o out -- sh -c '{make}' || exit 1\n         '{fleche}' push --wait; echo $?\nfind '{store}' -type f\n         '{fleche}' run -i in -- cat in || exit 1\nmount -o remount,size=50m '{store}'\n         '{fleche}' push --wait; echo $?\ncp -r '{store}' '{kept}'"
+    );
+    let alone = |session: Session| session.env("FLECHE_CACHE", team.caches("one")).current_dir(team.world.path("one"));
+    let outcome = alone(team.world.program("unshare", ["-m", "sh", "-c", &line])).run();
+    if outcome.code() == 99 || outcome.stderr().starts_with("unshare: ") {
+        return println!("skipped: nothing can be mounted here");
+    }
+    assert_eq!((outcome.code(), outcome.stdout().as_str()), (0, "text\n2\ntext\n0\n"), "{}", outcome.stderr());
+    assert!(outcome.stderr().contains("no space left on device"), "{}", outcome.stderr());
+    // It is there whole: another machine replays it.
+    fs::remove_dir(team.store()).unwrap();
+    fs::rename(team.world.root().join("kept"), team.store()).unwrap();
+    assert_eq!((team.objects("a").len(), team.objects("b").len()), (2, 0));
+    let replayed = team.on("other", &["-v", "run", "-i", "in", "-o", "out", "--", "sh", "-c", make]).run();
+    assert!(replayed.stderr().starts_with("fleche: hit "), "{}", replayed.stderr());
+    let made = |machine: &str| fs::read(team.world.path(format!("{machine}/out"))).unwrap();
+    assert!(made("one") == made("other"));
 }
 
 #[test]

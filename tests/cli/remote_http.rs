@@ -345,7 +345,7 @@ fn an_answer_that_leads_elsewhere_is_followed_without_telling_who_asks() {
     let pushed = team.on("one", &["push", "--wait"]).run();
     assert!(pushed.code() == 2 && pushed.stderr().contains("it answers 302 Found"), "{}", pushed.stderr());
     assert_eq!((second.heard().len(), team.objects("a").len()), (2, 1));
-    for line in ["405 Method Not Allowed", "400 Bad Request", "409 Conflict"] {
+    for line in ["405 Method Not Allowed", "400 Bad Request", "409 Conflict", "507 Insufficient Storage"] {
         first.is_now(Mood::SaysToWriters(format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n")));
         assert_eq!(team.on("one", &["push", "--wait"]).run().code(), 2);
     }
