@@ -539,8 +539,11 @@ fn a_store_that_is_full_keeps_nobody_from_anything() {
     let line = format!(
         "mount -t tmpfs -o size=2m none '{store}' || exit 99\n         '{fleche}' run -i in -o out -- sh -c '{make}' || exit 1\n         '{fleche}' push --wait; echo $?\nfind '{store}' -type f\n         '{fleche}' run -i in -- cat in || exit 1\nmount -o remount,size=50m '{store}'\n         '{fleche}' push --wait; echo $?\ncp -r '{store}' '{kept}'"
     );
-    let alone = |session: Session| session.env("FLECHE_CACHE", team.caches("one")).current_dir(team.world.path("one"));
-    let outcome = alone(team.world.program("unshare", ["-m", "sh", "-c", &line])).run();
+    let on = |machine: &str, words: &[&str]| {
+        let session = team.world.program(words[0], &words[1..]).env("FLECHE_CACHE", team.caches(machine));
+        session.current_dir(team.world.path(machine)).run()
+    };
+    let outcome = on("one", &["unshare", "-m", "sh", "-c", &line]);
     if outcome.code() == 99 || outcome.stderr().starts_with("unshare: ") {
         return println!("skipped: nothing can be mounted here");
     }
@@ -550,7 +553,8 @@ fn a_store_that_is_full_keeps_nobody_from_anything() {
     fs::remove_dir(team.store()).unwrap();
     fs::rename(team.world.root().join("kept"), team.store()).unwrap();
     assert_eq!((team.objects("a").len(), team.objects("b").len()), (2, 0));
-    let replayed = team.on("other", &["-v", "run", "-i", "in", "-o", "out", "--", "sh", "-c", make]).run();
+    // By a shell as well, which has an environment of its own.
+    let replayed = on("other", &["sh", "-c", &format!("'{fleche}' -v run -i in -o out -- sh -c '{make}'")]);
     assert!(replayed.stderr().starts_with("fleche: hit "), "{}", replayed.stderr());
     let made = |machine: &str| fs::read(team.world.path(format!("{machine}/out"))).unwrap();
     assert!(made("one") == made("other"));
