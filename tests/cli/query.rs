@@ -232,3 +232,26 @@ fn times_of_a_table_are_read_again() {
     let call: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert!((call["started"].as_f64().unwrap() - started.parse::<f64>().unwrap()).abs() < 0.001);
 }
+
+#[test]
+fn a_condition_may_be_as_deep_as_it_is_allowed_to_be() {
+    let world = world();
+    let not = |depth: usize| format!("{}0", "not ".repeat(depth));
+    let case = |depth: usize| format!("{}1{}", "case when 1 then ".repeat(depth), " end".repeat(depth));
+    let select = |depth: usize| format!("{}1{}", "1 in (select ".repeat(depth), ")".repeat(depth));
+    // Almost as deep as what is understood, and deeper than that.
+    let forms: [(&dyn Fn(usize) -> String, usize); 3] = [(&not, 487), (&case, 460), (&select, 38)];
+    for limit in ["true", "ulimit -v 900000", "ulimit -s 128"] {
+        for (form, most) in &forms {
+            let ask = |depth: usize| {
+                let line = format!("{limit}; exec fleche query --count --where '{}'", form(depth));
+                let outcome = world.shell(&line).run();
+                (outcome.code(), outcome.stdout(), outcome.stderr().contains("not understood"))
+            };
+            assert_eq!(ask(*most), (0, "4\n".to_owned(), false), "{limit} {}", form(1));
+            for deep in [most + 60, 20 * most] {
+                assert_eq!(ask(deep), (2, String::new(), true), "{limit} {}", form(1));
+            }
+        }
+    }
+}

@@ -156,6 +156,21 @@ fn a_server_is_believed_if_its_certificate_is_and_leads_nowhere_else() {
     // That variable counts: it may change what a command does.
     let told = team.on("other", &words).env("SSL_CERT_FILE", &certificate).run().stderr();
     assert!(told.starts_with("fleche: hit "), "{told}");
+    // Nor does it need more of the stack than there is where it cannot grow.
+    for limit in ["ulimit -v 900000", "ulimit -s 256"] {
+        let on = |machine: &str, line: &str| {
+            let session = team.world.shell(&format!("{limit}; exec fleche {line}")).env("SSL_CERT_FILE", &certificate);
+            session.env("FLECHE_CACHE", team.caches(machine)).current_dir(team.world.path(machine)).run()
+        };
+        team.write("in", limit);
+        for line in ["remote check", "run -i in -- cat in", "push --wait"] {
+            let outcome = on("one", line);
+            assert_eq!((outcome.code(), outcome.stderr()), (0, String::new()), "{limit}: {line}");
+        }
+        let told = on("other", "run -v -i in -- cat in");
+        assert_eq!((told.code(), told.stdout().as_str()), (0, limit));
+        assert!(told.stderr().starts_with("fleche: hit "), "{}", told.stderr());
+    }
 }
 
 /// That would say that the store works.
