@@ -249,7 +249,7 @@ fn a_condition_may_be_as_deep_as_it_is_allowed_to_be() {
                 (outcome.code(), outcome.stdout(), outcome.stderr().contains("not understood"))
             };
             assert_eq!(ask(*most), (0, "4\n".to_owned(), false), "{limit} {}", form(1));
-            for deep in [most + 60, 20 * most] {
+            for deep in [most + 60, 10 * most] {
                 assert_eq!(ask(deep), (2, String::new(), true), "{limit} {}", form(1));
             }
         }

@@ -59,6 +59,8 @@ impl Deadline {
 pub struct Line {
     stream: TcpStream,
     deadline: Arc<Deadline>,
+    /// The other side has once taken nothing in time.
+    is_stuck: bool,
 }
 
 impl Line {
@@ -81,7 +83,7 @@ impl Line {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
                     socket::acknowledge_quickly(&stream);
-                    return Ok(Line { stream, deadline: Arc::clone(deadline) });
+                    return Ok(Line { stream, deadline: Arc::clone(deadline), is_stuck: false });
                 }
                 Err(why) => last = why,
             }
@@ -111,15 +113,17 @@ impl Line {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TimedOut`] where nothing is.
+    /// [`ErrorKind::TimedOut`] where nothing is, and ever after: what lies between may keep that to itself, and try again.
     pub fn write(&mut self, bytes: &[u8], time: Duration) -> io::Result<usize> {
-        loop {
+        while !self.is_stuck {
             self.stream.set_write_timeout(Some(self.deadline.left_of(time)?))?;
-            match self.stream.write(bytes) {
+            match self.stream.write(bytes).map_err(timed) {
                 Err(why) if why.kind() == ErrorKind::Interrupted => {}
-                written => return written.map_err(timed),
+                Err(why) if why.kind() == ErrorKind::TimedOut => self.is_stuck = true,
+                written => return written,
             }
         }
+        Err(ErrorKind::TimedOut.into())
     }
 
     /// Whether the other side is still there, and has said nothing: what comes without having been asked for belongs to nothing.
@@ -133,4 +137,28 @@ impl Line {
 /// What a system says of time that is over, in one way.
 fn timed(why: io::Error) -> io::Error {
     if why.kind() == ErrorKind::WouldBlock { ErrorKind::TimedOut.into() } else { why }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn who_takes_nothing_is_waited_for_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let long = Duration::from_secs(60);
+        let mut line = Line::connect(&[address], long, &Arc::new(Deadline::default())).unwrap();
+        let (mut other, _) = listener.accept().unwrap();
+        let mut sent = 0;
+        let ended = std::iter::repeat_with(|| line.write(&[0; 1 << 20], Duration::from_millis(20)))
+            .take(10_000)
+            .find_map(|written| written.map(|bytes| sent += bytes).err());
+        assert_eq!(ended.map(|why| why.kind()), Some(ErrorKind::TimedOut));
+        // It would be taken now.
+        other.read_exact(&mut vec![0; sent]).unwrap();
+        assert_eq!(line.write(&[0], long).unwrap_err().kind(), ErrorKind::TimedOut);
+    }
 }
