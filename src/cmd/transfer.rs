@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 
 use crate::config;
-use crate::engine::{self, Shared, Transferred};
+use crate::engine::{self, Replaces, Shared, Transferred};
 use crate::error::{Error, Result};
 use crate::model::{CacheAccess, Key, Member, Remote};
 use crate::store::{Existing, Patience, Purpose, Road, Store, Tier};
@@ -120,9 +120,10 @@ fn between(from: Member, to: Member, args: Args, talk: &Talk) -> Result<u64> {
 fn sent(from: Member, to: &Remote, args: Args, talk: &Talk) -> Result<u64> {
     // What is there already is not known to be whole: who forgets it here puts it there anew. But what may be nowhere else
     // any more stays there.
-    let (existing, others) = match args.pop {
-        true => (Existing::Replaced, Existing::Kept),
-        false => (args.existing(), Existing::Replaced),
+    let replaces = match (args.pop, args.overwrite) {
+        (true, _) => Replaces::ItselfAlone,
+        (false, true) => Replaces::Anything,
+        (false, false) => Replaces::AllButItself,
     };
     let from = super::open_stack(Ok(vec![from]), args.purpose())?;
     let keys = args.chosen.calls_or_all(&from)?;
@@ -141,7 +142,7 @@ fn sent(from: Member, to: &Remote, args: Args, talk: &Talk) -> Result<u64> {
     let mut left = 0;
     for (done, key) in keys.iter().enumerate() {
         progress.show(done as u64, keys.len() as u64);
-        let kept = match engine::publish(key, &from, &tier, to, &signing, existing, others) {
+        let kept = match engine::publish(key, &from, &tier, to, &signing, replaces) {
             // One that went meanwhile nobody misses.
             Ok(Shared::Gone) => None,
             Ok(Shared::Kept) => Some(format!("no rule of `{}` allows it to go", to.name)),

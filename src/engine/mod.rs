@@ -62,7 +62,7 @@ pub use policy::{Aftermath, Audited, Detail, MAX_ENTRY, MAX_INPUT, Mode, Nested,
 pub use recheck::{Rechecked, recheck};
 pub use recognise::{Recognised, recognise};
 pub use redigest::{Deed, Redigest, redigest};
-pub use sharing::{Attempt, Errand, Sent, Shared, may_have, mention, name_of, publish, pull, send};
+pub use sharing::{Attempt, Errand, Replaces, Sent, Shared, may_have, mention, name_of, publish, pull, send};
 pub use transfer::{Transferred, packed, settled, transfer};
 
 use again::Scene;

@@ -44,6 +44,18 @@ pub enum Shared {
     Gone,
 }
 
+/// What makes way for a call that is put into a store beyond this machine: one has its key, one of another checkout may have its
+/// name alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaces {
+    /// Either.
+    Anything,
+    /// One of another key.
+    AllButItself,
+    /// One of its key, which is not known to be whole.
+    ItselfAlone,
+}
+
 /// What became of it, or why that cannot be done.
 pub type Attempt = std::result::Result<Shared, Failure>;
 
@@ -199,8 +211,7 @@ pub fn name_of(call: &Call) -> Key {
     Key::of(&call.command, &Observation::digests(&call.observations), None)
 }
 
-/// Puts a call into a store beyond this machine, if a rule allows it. One that is `existing` there has its key, `others` have
-/// its name alone.
+/// Puts a call into a store beyond this machine, if a rule allows it.
 ///
 /// # Errors
 ///
@@ -211,8 +222,7 @@ pub fn publish(
     tier: &Tier,
     remote: &Remote,
     signing: &SigningKey,
-    existing: Existing,
-    others: Existing,
+    replaces: Replaces,
 ) -> Attempt {
     let Some(call) = store.call(key).map_err(Failure::Here)? else { return Ok(Shared::Gone) };
     if call.sealed_by.is_some() {
@@ -224,10 +234,10 @@ pub fn publish(
     let (before, begun) = (tier.traffic(), clock::monotonic());
     let at = name_of(&call);
     let published = || {
-        if [existing, others].contains(&Existing::Kept) {
+        if replaces != Replaces::Anything {
             match tier.told_at(&at)? {
-                Some(there) if there == *key && existing == Existing::Kept => return Ok(Shared::Present),
-                Some(there) if there != *key && others == Existing::Kept => return Ok(Shared::Taken),
+                Some(there) if there == *key && replaces == Replaces::AllButItself => return Ok(Shared::Present),
+                Some(there) if there != *key && replaces == Replaces::ItselfAlone => return Ok(Shared::Taken),
                 _ => {}
             }
         }
@@ -281,8 +291,7 @@ pub fn send(
             if !tried.insert(waiting.clone()) {
                 continue;
             }
-            let published =
-                publish(&waiting.key, store, &tier, remote, &signing, Existing::Replaced, Existing::Replaced);
+            let published = publish(&waiting.key, store, &tier, remote, &signing, Replaces::Anything);
             let heard = tell(&waiting.key, &published);
             match &published {
                 // Who is out of time says nothing of the store.

@@ -1,7 +1,8 @@
 //! Calls that are yet to be put into stores beyond this machine.
 //!
 //! An entry is an empty file whose name is the call's key, in a folder of the store that it is meant for. It goes once the call
-//! is there, is gone here, or may not be sent. So nothing is lost with a process or with a network, and nobody waits for one.
+//! is there, is gone here, or may not be sent. So nothing is lost with a process or with a network, and nobody waits for one. What
+//! could not be sent for a month goes with garbage collection.
 
 use std::fs::File;
 
@@ -11,7 +12,7 @@ use crate::model::{Digest, Key, Remote};
 use crate::sys::lock;
 
 /// Where the entries are.
-const FOLDER: &str = "outbox";
+pub(super) const FOLDER: &str = "outbox";
 /// More are not kept for one store: a network that is away for weeks is not to fill the disk.
 const MOST: usize = 100_000;
 

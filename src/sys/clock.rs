@@ -4,6 +4,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
+/// In nanoseconds.
+pub const SECOND: i64 = 1_000_000_000;
+/// In nanoseconds.
+pub const DAY: i64 = 24 * 60 * 60 * SECOND;
+
 /// Now, in nanoseconds since 1970.
 pub fn now() -> i64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {

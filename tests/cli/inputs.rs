@@ -675,7 +675,7 @@ fn a_chain_of_links_is_as_long_as_it_likes() {
     const LINKS: usize = 6_000;
     let world = World::new();
     for number in 0..LINKS {
-        write(&world, &format!("{number}/f"), "1\n");
+        write(&world, format!("{number}/f"), "1\n");
         link(&world, &format!("../{}", number + 1), &format!("{number}/next"));
     }
     let last = format!("{LINKS}/f");

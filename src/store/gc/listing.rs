@@ -11,7 +11,7 @@ use super::{Seen, Thing};
 use crate::error::Error;
 use crate::model::{CommandDigest, Digest, Key};
 use crate::store::private::{self, Ownership};
-use crate::store::{Catalogue, Progress, Store};
+use crate::store::{Catalogue, Progress, Store, outbox};
 use crate::sys::{stamp, temporary};
 
 /// What SQLite adds to the name of a database for its journal.
@@ -54,6 +54,9 @@ impl Store {
         self.show_all(self.texts_in("quarantine")?.into_iter().map(Thing::Quarantined), &mut show)?;
         let sessions = self.texts_in(crate::store::session::FOLDER)?;
         self.show_all(sessions.into_iter().map(Thing::Session), &mut show)?;
+        for folder in self.texts_in(outbox::FOLDER)? {
+            self.show_all(self.texts_in(&folder)?.into_iter().map(Thing::Waiting), &mut show)?;
+        }
         let copies = self.argument_folders();
         let copies = copies.map_err(|why| Error::failure("cannot list `args` of the cache").because(why))?;
         for (name, bytes) in copies {

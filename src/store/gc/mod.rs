@@ -74,6 +74,8 @@ pub enum Thing {
     Stamp(String),
     /// What a session used, by its name below the store's folder.
     Session(String),
+    /// A call that waits to be put into a store beyond this machine, by the name of its entry below the store's folder.
+    Waiting(String),
     /// The copies of a value that commands were given, by the name of their folder below the store's folder.
     Argument(String),
 }
@@ -146,6 +148,7 @@ impl Thing {
             Thing::Quarantined(_) => "quarantined",
             Thing::Stamp(_) => "stamp",
             Thing::Session(_) => "session",
+            Thing::Waiting(_) => "outbox entry",
             Thing::Argument(_) => "argument copy",
         }
     }
@@ -160,6 +163,7 @@ impl Thing {
             | Thing::Quarantined(name)
             | Thing::Stamp(name)
             | Thing::Session(name)
+            | Thing::Waiting(name)
             | Thing::Argument(name) => name.clone(),
         }
     }
@@ -174,6 +178,7 @@ impl Thing {
             | Thing::Quarantined(name)
             | Thing::Stamp(name)
             | Thing::Session(name)
+            | Thing::Waiting(name)
             | Thing::Argument(name) => name.clone(),
         }
     }

@@ -4,11 +4,12 @@ use std::ops::ControlFlow;
 
 use super::{Cause, Limits, Proof, Removal, Seen, Thing};
 use crate::store::catalogue::CallFacts;
+use crate::sys::clock::DAY;
 
-const DAY: i64 = 86_400 * 1_000_000_000;
 /// A temporary file of which nobody can tell whose it is (another machine, another container) is left alone for so long.
 const ABANDONED: i64 = 7 * DAY;
-/// What was put aside is there for people to look at, and what was remembered can be made again.
+/// What was put aside is there for people to look at, and what was remembered can be made again; what nobody could send for so
+/// long is for a store that nobody uses any more.
 const OLD: i64 = 30 * DAY;
 
 /// A file that no call needs.
@@ -85,7 +86,9 @@ pub(super) fn removal(now: i64, limits: &Limits, file: Unneeded) -> Option<Remov
             Maker::Alive => None,
             Maker::Unknown => (age > ABANDONED).then_some(Cause::Abandoned),
         },
-        Thing::Quarantined(_) | Thing::Stamp(_) | Thing::Session(_) => (age > OLD).then_some(Cause::Old),
+        Thing::Quarantined(_) | Thing::Stamp(_) | Thing::Session(_) | Thing::Waiting(_) => {
+            (age > OLD).then_some(Cause::Old)
+        }
         // Its own time is that of its last use, whatever else was done to it.
         Thing::Argument(_) => (now.saturating_sub(file.seen.modified) > DAY).then_some(Cause::Old),
     };
@@ -180,8 +183,9 @@ mod tests {
             assert_eq!(removal(0, &NONE, file(temporary(), age, maker)).is_some(), goes, "{age} {maker:?}");
         }
         for (age, goes) in [(OLD, false), (OLD + 1, true)] {
-            let put_aside = Thing::Quarantined("quarantine/x".into());
-            assert_eq!(removal(0, &NONE, file(put_aside, age, Maker::Unknown)).is_some(), goes, "{age}");
+            for kind in [Thing::Quarantined, Thing::Stamp, Thing::Session, Thing::Waiting] {
+                assert_eq!(removal(0, &NONE, file(kind("x".into()), age, Maker::Unknown)).is_some(), goes, "{age}");
+            }
         }
         for (modified, goes) in [(-DAY, false), (-DAY - 1, true), (5, false)] {
             let seen = Seen { inode: 1, modified, changed: 0 };

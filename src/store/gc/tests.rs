@@ -11,9 +11,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{Call, Output, OutputKind};
-use crate::store::Durability;
 use crate::store::folder::{call_name, paths_name, value_name};
-use crate::store::testing::{World, call, path_set};
+use crate::store::testing::{World, call, path_set, remote};
+use crate::store::{Durability, outbox};
 
 const NOTHING: Progress = &|_, _| {};
 /// Without grace, and without limits.
@@ -231,6 +231,16 @@ fn leftovers_go_when_their_makers_are_gone_or_they_are_old() {
     for name in ["tmp/old", "quarantine/file", "stamps/00/1-2"] {
         set_age(&place(name), 31);
     }
+    // A call that is yet to be sent stays, and so does the lock of who sends.
+    let (team, key) = (remote("team", "main"), call("a").key);
+    store.leave_for(&team, &key);
+    drop(store.sender(&team));
+    let entry = format!("{}/{key}", outbox::folder_of(&team));
+    let mut shown = Vec::new();
+    let catalogue = store.complete_catalogue().unwrap();
+    store.each_unneeded(&catalogue, &HashSet::new(), NOTHING, |file| shown.push(file.thing)).unwrap();
+    shown.retain(|thing| thing.name().starts_with("outbox"));
+    assert_eq!(shown, [Thing::Waiting(entry)]);
     // What changed lately is no use to anybody old enough, whatever its time says; so this plan is of another time.
     let left =
         |plan: &Plan| -> BTreeSet<String> { plan.removals().iter().map(|removal| removal.thing.name()).collect() };

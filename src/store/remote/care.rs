@@ -10,9 +10,7 @@ use super::signing::SigningKey;
 use super::{Failure, Tier};
 use crate::error::Error;
 use crate::model::{CacheAccess, Digest, Key};
-
-/// A call that is put there now may need a value that was put there a little earlier.
-const DAY: i64 = 24 * 60 * 60 * 1_000_000_000;
+use crate::sys::clock;
 
 impl Tier {
     /// Tells `each` what the calls there are named after, until it has heard enough.
@@ -63,7 +61,9 @@ impl Tier {
         let kinds = [Kind::PathSets, Kind::Record].map(|kind| format!("v1/{}/{namespace}/", char::from(kind as u8)));
         // Some tell of an object twice.
         let mut due: BTreeSet<(usize, String)> = BTreeSet::new();
-        let kinds = kinds.iter().map(|prefix| (prefix.as_str(), before)).chain([("v1/b/", before - DAY)]);
+        // A call that is put there now may need a value that was put there a little earlier.
+        let values = ("v1/b/", before.saturating_sub(clock::DAY));
+        let kinds = kinds.iter().map(|prefix| (prefix.as_str(), before)).chain([values]);
         let mut untold = BTreeSet::new();
         for (order, (prefix, before)) in kinds.enumerate() {
             self.engine.list(prefix, &mut |listed| {

@@ -1,7 +1,7 @@
 //! What every kind of store beyond this machine can do.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read, Seek};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
@@ -17,6 +17,20 @@ pub enum Body<'a> {
     Bytes(&'a [u8]),
     /// In a file, from where it stands to its end.
     File(&'a mut File),
+}
+
+impl Body<'_> {
+    /// How many bytes that are.
+    ///
+    /// # Errors
+    ///
+    /// Where a file does not tell.
+    pub fn length(&mut self) -> io::Result<u64> {
+        match self {
+            Body::Bytes(bytes) => Ok(bytes.len() as u64),
+            Body::File(file) => Ok(file.metadata()?.len().saturating_sub(file.stream_position()?)),
+        }
+    }
 }
 
 /// How long a store is waited for.

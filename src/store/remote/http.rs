@@ -101,15 +101,13 @@ impl Client {
     /// # Errors
     ///
     /// Why that cannot be done.
-    pub fn put(&self, url: &str, headers: &Headers, body: Body) -> Result<(), Failure> {
+    pub fn put(&self, url: &str, headers: &Headers, mut body: Body) -> Result<(), Failure> {
+        let length = body.length().map_err(|why| super::here(&why))?;
         self.deadline.request();
         let request = with(self.agent.put(url), headers).content_type("application/octet-stream");
         let answer = match body {
             Body::Bytes(bytes) => request.send(bytes),
-            Body::File(file) => {
-                let length = file.metadata().map_err(|why| super::here(&why))?.len();
-                request.header("content-length", length).send(SendBody::from_reader(file))
-            }
+            Body::File(file) => request.header("content-length", length).send(SendBody::from_reader(file)),
         };
         let answer = self.asked(answer)?;
         if answer.status() == StatusCode::PAYLOAD_TOO_LARGE {

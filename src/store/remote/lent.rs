@@ -25,10 +25,6 @@ use crate::sys::{clock, plain, process};
 const MARGIN: i64 = 60_000_000_000;
 /// Nothing that is kept is longer, in bytes.
 const LONGEST: u64 = 64 << 10;
-/// What is over is removed so long after it was kept, in seconds.
-const DAY: i64 = 24 * 60 * 60;
-/// In nanoseconds.
-const SECOND: i64 = 1_000_000_000;
 /// How long a credential helper may take.
 const HELPERS_TIME: Duration = Duration::from_secs(5);
 
@@ -94,11 +90,11 @@ impl Lent {
     }
 }
 
-/// Removes what is over, and what whoever was killed left there.
+/// Removes what is over a day after it was kept, and what whoever was killed left there.
 fn clear(folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        let before = clock::now() / SECOND - DAY;
+        let before = (clock::now() - clock::DAY) / clock::SECOND;
         let is_old = std::fs::symlink_metadata(&path).is_ok_and(|found| found.mtime() < before);
         if is_old && !read(&path).is_some_and(|lent| lent.holds()) {
             std::fs::remove_file(&path)?;
@@ -279,8 +275,8 @@ mod tests {
             [("over", "{\"due\": 1, \"told\": 1}", 2), ("left", "", 2), ("new", "", 0), ("next", "{\"due\": 1}", 0)]
         {
             std::fs::write(own.join(name), text).unwrap();
-            let then = u64::try_from(clock::now() / SECOND - days * DAY).unwrap();
-            let then = std::time::UNIX_EPOCH + Duration::from_secs(then);
+            let then = u64::try_from(clock::now() - days * clock::DAY).unwrap();
+            let then = std::time::UNIX_EPOCH + Duration::from_nanos(then);
             std::fs::File::options().write(true).open(own.join(name)).unwrap().set_modified(then).unwrap();
         }
         asked(&own, &["second"], HOUR);

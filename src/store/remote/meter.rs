@@ -64,13 +64,9 @@ impl Engine for Metered {
         self.engine.list(prefix, each)
     }
 
-    fn put(&self, name: &str, body: Body) -> Result<(), Failure> {
+    fn put(&self, name: &str, mut body: Body) -> Result<(), Failure> {
+        let length = body.length().map_err(|why| super::here(&why))?;
         self.count();
-        let length = match &body {
-            Body::Bytes(bytes) => bytes.len() as u64,
-            // Where that is not known, sending it fails for the same reason.
-            Body::File(file) => file.metadata().map_or(0, |metadata| metadata.len()),
-        };
         self.engine.put(name, body)?;
         count(&self.traffic, |traffic| traffic.sent += length);
         Ok(())

@@ -15,8 +15,6 @@ use crate::sys::{clock, plain};
 
 /// What the names of files begin with that are not whole yet.
 const NEW: &str = ".new-";
-/// In nanoseconds.
-const DAY: i64 = 24 * 60 * 60 * 1_000_000_000;
 
 /// A folder.
 #[derive(Debug)]
@@ -74,20 +72,20 @@ impl Engine for Mount {
     /// What somebody began to write a day ago, and will not finish any more, is among them: else nobody could take it away.
     fn list(&self, prefix: &str, each: &mut dyn FnMut(&Listed) -> ControlFlow<()>) -> Result<(), Failure> {
         self.check()?;
-        let yesterday = clock::now().saturating_sub(DAY);
+        let yesterday = clock::now().saturating_sub(clock::DAY);
         for entry in WalkDir::new(self.folder.join(prefix)).sort_by_file_name() {
             let entry = match entry {
                 Ok(entry) => entry,
                 // Objects come and go while they are listed.
-                Err(why) if why.io_error().is_some_and(|why| why.kind() == io::ErrorKind::NotFound) => continue,
+                Err(why) if is_gone(&why) => continue,
                 Err(why) => return Err(failed(&self.folder, &why.into())),
             };
             let name = entry.path().strip_prefix(&self.folder).ok().and_then(Path::to_str);
             let Some(name) = name.filter(|_| entry.file_type().is_file()) else { continue };
             let put = match entry.metadata() {
-                Ok(found) => Some(found.mtime() * 1_000_000_000 + found.mtime_nsec()),
+                Ok(found) => Some(found.mtime().saturating_mul(clock::SECOND).saturating_add(found.mtime_nsec())),
                 // Its folder was read before.
-                Err(why) if why.io_error().is_some_and(|why| why.kind() == io::ErrorKind::NotFound) => continue,
+                Err(why) if is_gone(&why) => continue,
                 Err(_) => None,
             };
             let is_begun = entry.file_name().as_encoded_bytes().starts_with(NEW.as_bytes());
@@ -129,6 +127,10 @@ impl Engine for Mount {
         };
         write().map_err(|why| failed(&path, &why))
     }
+}
+
+fn is_gone(why: &walkdir::Error) -> bool {
+    why.io_error().is_some_and(|why| why.kind() == io::ErrorKind::NotFound)
 }
 
 fn failed(path: &Path, why: &io::Error) -> Failure {

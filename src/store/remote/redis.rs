@@ -278,11 +278,8 @@ impl Engine for Redis {
         }
     }
 
-    fn put(&self, name: &str, body: Body) -> Result<(), Failure> {
-        let length = match &body {
-            Body::Bytes(bytes) => bytes.len() as u64,
-            Body::File(file) => file.metadata().map_err(|why| super::here(&why))?.len(),
-        };
+    fn put(&self, name: &str, mut body: Body) -> Result<(), Failure> {
+        let length = body.length().map_err(|why| super::here(&why))?;
         if length > LONGEST {
             return Err(Failure::Refused("it takes no value that is so long".to_owned()));
         }
