@@ -1,11 +1,11 @@
 //! What the environment says about stores beyond this machine, under the names that others read as well: AWS's own programs,
-//! OpenSSL, the shell of Redis.
+//! OpenSSL, curl, the shell of Redis.
 
 use std::path::PathBuf;
 
 use super::environment::{below_home, variable};
 use super::kind::{BUCKET, REDIS};
-use crate::model::{Bucket, Container, Credentials, Password, Profile, WebIdentity};
+use crate::model::{Bucket, Container, Credentials, Password, Profile, Proxies, WebIdentity};
 
 /// Where containers of Amazon's ask for what is named without a server.
 const CONTAINERS: &str = "http://169.254.170.2";
@@ -14,6 +14,16 @@ const CONTAINERS: &str = "http://169.254.170.2";
 pub fn certificates(url: &str) -> Option<PathBuf> {
     let of_buckets = variable("AWS_CA_BUNDLE").filter(|_| url.starts_with(BUCKET));
     of_buckets.or_else(|| variable("SSL_CERT_FILE")).map(PathBuf::from)
+}
+
+/// What stands between us and web servers, by the rules of curl(1): `https_proxy` and `http_proxy`, for both `all_proxy`, and for none
+/// of the servers that `no_proxy` names; in capitals as well.
+pub fn proxies() -> Proxies {
+    let either = |name: &str| variable(name).or_else(|| variable(&name.to_uppercase()));
+    let [secret, open] = ["https_proxy", "http_proxy"].map(|name| either(name).or_else(|| either("all_proxy")));
+    let except = either("no_proxy").unwrap_or_default();
+    let names = except.split([',', ' ']).filter(|name| !name.is_empty());
+    Proxies { secret, open, except: names.map(str::to_owned).collect() }
 }
 
 /// What a Redis is told: `REDISCLI_AUTH`, as redis-cli(1) does.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::model::{Cache, CacheAccess, CacheLimits, KeySource, Matching, Member, Reason, Remote, Sharing};
 
-use super::elsewhere::{bucket, certificates, password};
+use super::elsewhere::{bucket, certificates, password, proxies};
 use super::environment;
 use super::file::{File, Setting};
 use super::kind::{BUCKET, parse_room};
@@ -178,6 +178,7 @@ impl Settings {
             name: name.to_owned(),
             certificates: certificates(&url),
             password: password(&url),
+            proxies: proxies(),
             url,
             helper: text("credential-helper"),
             private: environment::private_folder(),

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Bucket, Matching, Password};
+use super::{Bucket, Matching, Password, Proxies};
 
 /// A member of a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub struct Remote {
     pub password: Option<Password>,
     /// The file with whom to believe who says that he is its server; the system's own where there is none.
     pub certificates: Option<PathBuf>,
+    /// What stands between us and its server.
+    pub proxies: Proxies,
     /// Where it is and who may use it, if it is a bucket.
     pub bucket: Option<Box<Bucket>>,
 }

@@ -40,6 +40,23 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// What stands between us and web servers: URLs, in which a password may be.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// For those that are asked in secret.
+    pub secret: Option<String>,
+    /// For those that are asked in the open.
+    pub open: Option<String>,
+    /// The names of servers that are asked without one; all names below them, too. `*` is all.
+    pub except: Vec<String>,
+}
+
+impl fmt::Debug for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxies").field("except", &self.except).finish_non_exhaustive()
+    }
+}
+
 /// A proof of who a job is, for which there are credentials at Amazon's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebIdentity {
@@ -94,7 +111,9 @@ mod tests {
         let credentials =
             Credentials { id: "AKIA".into(), secret: "canary".into(), token: Some("canary of a token".into()) };
         let container = Container { url: "http://169.254.170.2/".into(), token: Some(Ok("canary".into())) };
-        let told = format!("{credentials:?} {container:?} {:?}", Password("canary".into()));
+        let proxies =
+            Proxies { secret: Some("http://canary@host".into()), open: Some("canary".into()), except: Vec::new() };
+        let told = format!("{credentials:?} {container:?} {:?} {proxies:?}", Password("canary".into()));
         assert!(told.contains("AKIA") && told.contains("169.254") && !told.contains("canary"), "{told}");
     }
 }

@@ -40,7 +40,7 @@ pub use cache::{Cache, CacheAccess, CacheLimits, KeySource, MaxSize, Member, Rem
 pub use call::{Answer, Argument, Call, Grade, Variable};
 pub use codec::{Fields, Malformed, Reader, Room, Writer};
 pub use command::{Command, CommandVariable, Part, Program, Stdin, Streams, Watched};
-pub use credentials::{Bucket, Container, Credentials, Password, Profile, WebIdentity};
+pub use credentials::{Bucket, Container, Credentials, Password, Profile, Proxies, WebIdentity};
 pub use difference::{Aspect, Change, Difference, Nearest, Role, Setting, Side, Subject, Uncovered};
 pub use differing::differing_parts;
 pub use digest::{CommandDigest, Content, Digest, Key, KeyBase, Prefix};

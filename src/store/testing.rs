@@ -35,6 +35,7 @@ pub fn remote(name: &str, namespace: &str) -> Remote {
         private: None,
         password: None,
         certificates: None,
+        proxies: crate::model::Proxies::default(),
         bucket: None,
     }
 }

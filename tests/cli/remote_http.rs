@@ -204,7 +204,7 @@ fn a_store_behind_a_proxy_is_reached_through_it() {
     // A name that only the proxy knows.
     team.moved_to("http://store.invalid", TEAM);
     let through = |machine: &str, words: &[&str], exceptions: &str| {
-        team.on(machine, words).env("HTTPS_PROXY", tunnel.url()).env("NO_PROXY", exceptions)
+        team.on(machine, words).env("HTTP_PROXY", tunnel.url()).env("NO_PROXY", exceptions)
     };
     let words = ["run", "-v", "-i", "in", "--", "cat", "in"];
     team.write("in", "text\n");
@@ -215,9 +215,36 @@ fn a_store_behind_a_proxy_is_reached_through_it() {
     let told = through("other", &words, "").run();
     assert!(told.stderr().starts_with("fleche: hit "), "{}", told.stderr());
     assert_eq!(tunnel.asked().len(), 1);
-    // Not where it says so, and never to this machine.
-    let told = through("other", &["remote", "check"], "store.invalid").run();
-    assert!(told.code() == 2 && told.stderr().contains("no machine of its name"), "{}", told.stderr());
+    let check = |variables: &[(&str, &str)]| {
+        let session = team.on("other", &["remote", "check"]);
+        let told = variables.iter().fold(session, |session, (name, value)| session.env(name, value)).run();
+        assert!(told.code() == 0 || told.stderr().contains("no machine of its name"), "{}", told.stderr());
+        let is_through = !tunnel.asked().is_empty();
+        assert_eq!(told.code() == 0, is_through, "{variables:?}");
+        is_through
+    };
+    let (url, address) = (&tunnel.url(), tunnel.url().replace("http://", ""));
+    for (variables, is_through) in [
+        (&[("http_proxy", url.as_str())][..], true),
+        (&[("HTTP_PROXY", url)], true),
+        (&[("HTTP_PROXY", &address)], true),
+        (&[("HTTP_PROXY", &format!("http://name:word@{address}"))], true),
+        (&[("all_proxy", url)], true),
+        (&[("ALL_PROXY", url), ("https_proxy", "http://proxy.invalid")], true),
+        // One that is for others, and one that is of another kind.
+        (&[("HTTPS_PROXY", url)], false),
+        (&[("HTTP_PROXY", &format!("socks5://{address}"))], false),
+        // Not where it says so.
+        (&[("HTTP_PROXY", url), ("NO_PROXY", "elsewhere,store.invalid")], false),
+        (&[("HTTP_PROXY", url), ("no_proxy", "elsewhere, invalid")], false),
+        (&[("HTTP_PROXY", url), ("NO_PROXY", ".invalid")], false),
+        (&[("HTTP_PROXY", url), ("NO_PROXY", "*.invalid")], false),
+        (&[("HTTP_PROXY", url), ("NO_PROXY", "*")], false),
+        (&[("HTTP_PROXY", url), ("NO_PROXY", "tore.invalid,valid,store,10.0.0.0/8")], true),
+    ] {
+        assert_eq!(check(variables), is_through, "{variables:?}");
+    }
+    // And never to this machine.
     team.moved_to(&server.url(), TEAM);
     assert_eq!(through("other", &["remote", "check"], "").run().code(), 0);
     assert_eq!(tunnel.asked(), [""; 0]);
@@ -226,7 +253,7 @@ fn a_store_behind_a_proxy_is_reached_through_it() {
     team.moved_to("http://store.invalid", TEAM);
     let gone = format!("http://127.0.0.1:{}", nobody.port());
     team.write("in", "more\n");
-    team.on("other", &["run", "-i", "in", "--", "cat", "in"]).env("HTTPS_PROXY", gone).ends(0, "more\n", "");
+    team.on("other", &["run", "-i", "in", "--", "cat", "in"]).env("HTTP_PROXY", gone).ends(0, "more\n", "");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::dial;
 use super::engine::{Body, Engine, Listed, Patience};
 use super::lent::Helper;
 use super::line::Deadline;
-use crate::model::Remote;
+use crate::model::{Proxies, Remote};
 use crate::sys::clock;
 
 /// Answers that lead elsewhere are followed so often.
@@ -50,7 +50,7 @@ pub struct Client {
 impl Client {
     /// One that asks servers like that of `url`: only in secret, where that is so. Whom to believe then, the file `trusted` says,
     /// else the system.
-    pub fn new(url: &str, trusted: Option<&Path>, patience: Patience) -> Client {
+    pub fn new(url: &str, trusted: Option<&Path>, proxies: &Proxies, patience: Patience) -> Client {
         let is_secret = url.starts_with("https:");
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
@@ -66,9 +66,9 @@ impl Client {
         if is_secret {
             config = config.tls_config(TlsConfig::builder().root_certs(roots(trusted)).build());
         }
-        if is_near(url) {
-            config = config.proxy(None);
-        }
+        let proxy = if is_secret { &proxies.secret } else { &proxies.open };
+        let proxy = proxy.as_deref().filter(|_| !is_near(url)).and_then(|proxy| dial::proxy(proxy, &proxies.except));
+        config = config.proxy(proxy);
         let deadline = Arc::new(Deadline::default());
         Client { agent: dial::agent(config.build(), &deadline), deadline }
     }
@@ -285,7 +285,7 @@ pub struct Http {
 impl Http {
     /// The server with objects below the URL, to which a helper may tell who we are. Nobody is asked yet.
     pub fn new(remote: &Remote, patience: Patience) -> Http {
-        let client = Client::new(&remote.url, remote.certificates.as_deref(), patience);
+        let client = Client::new(&remote.url, remote.certificates.as_deref(), &remote.proxies, patience);
         let base = remote.url.trim_end_matches('/').to_owned();
         let helper = Helper::of(remote, &base, patience.programs);
         Http { client, base, helper }
