@@ -27,7 +27,6 @@ pub fn object(body: &[u8]) -> Option<Vec<u8>> {
         at: PLACE.1,
         key: None,
         wall: 1,
-        apart: 0,
         length: body.len() as u64,
         digest: Digest::of(body),
     };

@@ -377,7 +377,6 @@ impl Tier {
         let head = Head {
             key: Some(parcel.call.key),
             wall: parcel.call.metadata.usage.wall,
-            apart: apart.iter().map(|content| content.length).sum(),
             ..self.head(Kind::Record, at.0, &body)
         };
         self.put(&head, &body, key)?;
@@ -428,7 +427,7 @@ impl Tier {
     fn head(&self, kind: Kind, at: Digest, body: &[u8]) -> Head {
         let namespace = self.remote.namespace.clone();
         let (length, digest) = (body.len() as u64, Digest::of(body));
-        Head { kind, namespace, at, key: None, wall: 0, apart: 0, length, digest }
+        Head { kind, namespace, at, key: None, wall: 0, length, digest }
     }
 
     fn put(&self, head: &Head, body: &[u8], key: &SigningKey) -> Result<(), Failure> {

@@ -44,8 +44,6 @@ pub struct Head {
     pub key: Option<Key>,
     /// Nanoseconds that the call took.
     pub wall: u64,
-    /// Bytes of its values that are objects of their own, before they were compressed.
-    pub apart: u64,
     /// Bytes of the body.
     pub length: u64,
     /// The digest of the body.
@@ -61,14 +59,14 @@ impl Head {
         if let Some(key) = &self.key {
             writer.field("key", &key.0.0);
         }
-        writer.number_field("wall", self.wall).number_field("apart", self.apart);
+        writer.number_field("wall", self.wall);
         writer.number_field("length", self.length).field("digest", &self.digest.0);
         writer.into_bytes()
     }
 
     fn decode(bytes: &[u8]) -> Result<Head, Malformed> {
         let (mut kind, mut namespace, mut at, mut key, mut digest) = (None, None, None, None, None);
-        let (mut wall, mut apart, mut length) = (None, None, None);
+        let (mut wall, mut length) = (None, None);
         for field in Fields::of(bytes) {
             let (name, value) = field?;
             let digest_of = || Reader::new(value).digest().map(Digest);
@@ -88,7 +86,6 @@ impl Head {
                 b"at" => at = Some(digest_of()?),
                 b"key" => key = Some(Key(digest_of()?)),
                 b"wall" => wall = Some(number()?),
-                b"apart" => apart = Some(number()?),
                 b"length" => length = Some(number()?),
                 b"digest" => digest = Some(digest_of()?),
                 _ => {}
@@ -100,7 +97,6 @@ impl Head {
             at: at.ok_or(Malformed("at"))?,
             key,
             wall: wall.unwrap_or_default(),
-            apart: apart.unwrap_or_default(),
             length: length.ok_or(Malformed("length"))?,
             digest: digest.ok_or(Malformed("digest"))?,
         })
@@ -232,7 +228,6 @@ mod tests {
             at: Digest::of(b"at"),
             key: Some(Key(Digest::of(b"key"))),
             wall: 7,
-            apart: 1 << 33,
             length: BODY.len() as u64,
             digest: Digest::of(BODY),
         }
