@@ -13,6 +13,7 @@ mod questions;
 mod race;
 mod report;
 mod seed;
+mod silent;
 mod small;
 mod watch;
 mod world;
@@ -82,6 +83,8 @@ enum Group {
     Outputs,
     /// Hits of ccache, sccache, turbo and joblib, as far as they are installed, and hits of fleche in their place
     Peers,
+    /// Misses beside a store that many machines share and that says nothing
+    Silent,
     /// Questions to a million calls; takes several minutes and 9 GB, and is left out unless it is named
     Questions,
 }
@@ -176,6 +179,7 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     inputs::measure(&bench, &mut report)?;
     outputs::measure(&bench, &mut report)?;
     peers::measure(&bench, &mut report)?;
+    silent::measure(&bench, &mut report)?;
     if bench.options.only.contains(&Group::Questions) {
         questions::measure(&bench, &mut report)?;
     }
