@@ -75,7 +75,7 @@ pub struct Remote {
 /// Where a key is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
-    /// As it is written: 64 hexadecimal digits.
+    /// As it is written: 64 hexadecimal digits, as in a file of a key.
     Literal(String),
     /// In a file, absolute.
     File(PathBuf),

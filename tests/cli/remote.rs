@@ -483,7 +483,8 @@ fn no_secret_is_in_an_object() {
 #[test]
 fn a_key_may_come_by_the_environment_and_no_command_sees_it() {
     let team = Team::new();
-    let key = team.world.read(team.world.home().join(".config/fleche/ci.key")).lines().last().unwrap().to_owned();
+    let file = team.world.read(team.world.home().join(".config/fleche/ci.key"));
+    let key = file.lines().last().unwrap().to_owned();
     team.configure(&format!("trusted-keys = [\"ci.pub\"]\n{TEAM}"));
     team.write("in", "text\n");
     let words = ["-i", "in", "--", "sh", "-c", "cat in; echo ${FLECHE_SIGNING_KEY-none}"];
@@ -497,6 +498,9 @@ fn a_key_may_come_by_the_environment_and_no_command_sees_it() {
         ["run", "-i", "in", "--", "sh", "-c", "grep -lz \"$0\" /proc/[0-9]*/environ 2> /dev/null; :", &key[..16]];
     let found = team.on("one", &looks).env("FLECHE_SIGNING_KEY", &key).run();
     assert_eq!((found.stdout(), found.code()), (String::new(), 0), "{}", found.stderr());
+    // The whole file may be what the variable holds.
+    assert!(file.starts_with('#'));
+    team.on("one", &["push", "--wait"]).env("FLECHE_SIGNING_KEY", &file).ends(0, "", "");
     // Who has no key finds it all the same.
     let told = team.on("other", &[&["run", "-v"], &words[..]].concat()).run();
     assert!(told.stderr().starts_with("fleche: hit "), "{}", told.stderr());

@@ -516,6 +516,12 @@ fn the_settings_that_are_printed_for_nginx_are_enough_with_a_program_that_tells_
     team.moved_to(&url, &format!("credential-helper = \"{}\"\n{TEAM}", helper.display()));
     assert_eq!(check(), (0, String::new()));
     assert_eq!(team.world.read("one/asked"), format!("{{\"uri\":\"{url}\"}}"));
+    // The one that is shown to users does as well.
+    let shown = include_str!("../../docs/remote.md").split("```sh\n").nth(1).unwrap();
+    let shown = team.world.script("team-login", shown.split("```").next().unwrap());
+    team.world.write(team.world.home().join(".team-login"), "ci:canary of a password\n");
+    team.moved_to(&url, &format!("credential-helper = \"{}\"\n{TEAM}", shown.display()));
+    assert_eq!(check(), (0, String::new()));
     // One that tells until when it holds is asked once, until what it tells is refused.
     let answer = |password: &str| {
         format!("{{\"expires\": \"2200-01-01T00:00:00Z\", \"headers\": {{\"Authorization\": [\"Basic {password}\"]}}}}")

@@ -90,23 +90,24 @@ impl SigningKey {
 fn read(source: &KeySource, which: &str) -> Result<[u8; 32], Error> {
     match source {
         // Not shown: it may be a secret.
-        KeySource::Literal(word) => digits(word).ok_or_else(|| no_key(which)),
+        KeySource::Literal(text) => key_in(text).ok_or_else(|| no_key(which)),
         KeySource::Nowhere(word) => Err(Error::failure(format!("where the {which} key `{word}` is, nobody can tell"))),
         KeySource::File(path) => {
             let of_file = || format!("cannot read the {which} key in `{}`", path.display());
             let not_read = |why| Error::failure(of_file()).because(why);
             let found = plain::open(path, OFlags::empty()).map_err(not_read)?;
             let bytes = found.map(|file| plain::up_to(LARGEST_FILE, file)).transpose().map_err(not_read)?.flatten();
-            let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
-            let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-            let key = lines.next().and_then(digits).filter(|_| lines.next().is_none());
+            let key = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|text| key_in(&text));
             key.ok_or_else(|| Error::failure(of_file()).because(no_key(which)))
         }
     }
 }
 
-fn digits(word: &str) -> Option<[u8; 32]> {
-    Digest::from_str(word).ok().map(|digest| digest.0)
+/// The one key in a text, beside comments: a file, or what somebody made a variable of.
+fn key_in(text: &str) -> Option<[u8; 32]> {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let key = Digest::from_str(lines.next()?).ok()?;
+    lines.next().is_none().then_some(key.0)
 }
 
 fn no_key(which: &str) -> Error {
