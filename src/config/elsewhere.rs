@@ -16,7 +16,7 @@ pub fn certificates(url: &str) -> Option<PathBuf> {
     of_buckets.or_else(|| variable("SSL_CERT_FILE")).map(PathBuf::from)
 }
 
-/// What stands between us and web servers, by the rules of curl(1): `https_proxy` and `http_proxy`, for both `all_proxy`, and for none
+/// What stands between us and web servers: `https_proxy` and `http_proxy`, for both `all_proxy`, and for none
 /// of the servers that `no_proxy` names; in capitals as well.
 pub fn proxies() -> Proxies {
     let either = |name: &str| variable(name).or_else(|| variable(&name.to_uppercase()));

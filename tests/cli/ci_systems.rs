@@ -30,7 +30,7 @@ fn machine() -> World {
     source("main.c", "#include \"list.h\"\nint main(void) { return first(); }\n");
     source("list.c", "#include \"list.h\"\nint first(void) { return 0; }\n");
     source("Makefile", &block("make\n# Makefile").replace("CC := fleche run -- cc", "CC := cc"));
-    // Where the compilers are counted is no part of the project; behind the last table of the page, which is that of defaults.
+    // Where the compilers are counted is no part of the project; behind the last table of the page, which is that of compilers.
     source("fleche.toml", &(block("toml\n# fleche.toml of the demo") + "scratch = [\"compilers\"]\n"));
     let real = world.shell("command -v cc").run().stdout();
     world.script("bin/cc", &format!("#!/bin/sh\necho x >> compilers\nexec {} \"$@\"\n", real.trim()));
@@ -81,6 +81,8 @@ fn github_actions() {
         vec![
             ("FLECHE_SESSION", format!("{number}-build")),
             ("GITHUB_RUN_ID", number.to_owned()),
+            ("GITHUB_SHA", number.to_owned()),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", number.to_owned()),
             ("RUNNER_TEMP", format!("/tmp/runner{number}")),
             ("CI", "true".to_owned()),
         ]
@@ -95,10 +97,38 @@ fn gitlab() {
         vec![
             ("FLECHE_SESSION", number.to_owned()),
             ("CI_JOB_ID", number.to_owned()),
+            ("CI_COMMIT_SHA", number.to_owned()),
+            ("GITLAB_USER_ID", number.to_owned()),
+            ("HOSTNAME", format!("runner-{number}")),
             ("CI_PIPELINE_ID", format!("9{number}")),
             ("CI", "true".to_owned()),
         ]
     });
+}
+
+/// With what both pages say about variables: they are of no account to compilers alone.
+#[test]
+fn what_names_a_commit_is_not_replayed_for_another_one() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/remote.md")).unwrap();
+    let rule = page.split("```toml\n").find(|text| text.starts_with("[[command]]\n")).unwrap();
+    let rule = rule.split("```").next().unwrap();
+    for settings in [block("toml\n# fleche.toml of the demo"), rule.to_owned()] {
+        let world = machine();
+        world.write("fleche.toml", settings);
+        for (variable, value) in
+            [("GITHUB_SHA", "a"), ("GITHUB_SHA", "b"), ("CI_COMMIT_SHA", "a"), ("CI_COMMIT_SHA", "b")]
+        {
+            let line = format!("fleche run -- sh -c 'echo ${variable}'");
+            world.shell(&line).env(variable, value).prints(&format!("{value}\n"));
+        }
+        // And each job finds what another one compiled.
+        let compile = |number: &str| {
+            let session =
+                world.shell("fleche -v run -i list.c -i list.h -o list.o -- cc -c list.c").env("GITHUB_SHA", number);
+            session.env("CI_COMMIT_SHA", number).env("HOSTNAME", number).run().stderr()
+        };
+        assert!(compile("a").contains("stored") && compile("b").contains("fleche: hit "));
+    }
 }
 
 #[test]
