@@ -27,6 +27,9 @@ const LONGEST_ERRAND: u64 = 36_000_000_000_000;
 /// A process that sends what nobody waits for waits for less than this first, in nanoseconds.
 const LONGEST_PAUSE: u64 = 200_000_000;
 
+/// A store that has taken nothing and rejected so many calls in a row is not offered any more of them.
+const MOST_REJECTED: usize = 5;
+
 /// What became of a call that was to be shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shared {
@@ -262,7 +265,7 @@ pub fn publish(
 /// # Errors
 ///
 /// Why the store cannot be used, or the first of its failures after which nothing more is tried. What was not put there stays
-/// in the outbox.
+/// in the outbox, unless the store takes others.
 pub fn send(
     remote: &Remote,
     store: &Store,
@@ -280,14 +283,18 @@ pub fn send(
     };
     // What stays in the outbox is not tried for ever.
     let mut tried: HashSet<Waiting> = HashSet::new();
-    let mut first = None;
-    loop {
+    let (mut first, mut rejected, mut takes) = (None, Vec::new(), false);
+    'sending: loop {
         let Some(sender) = store.sender(remote) else { return Ok(Sent::ByAnother) };
         if errand == Errand::Behind && tried.is_empty() {
             // Many machines are done at once, and one process sends what others store meanwhile.
             clock::pause(Duration::from_nanos(clock::monotonic() % LONGEST_PAUSE));
         }
-        for waiting in store.outbox(remote)? {
+        let mut outbox = store.outbox(remote)?;
+        // One that always fails is not always the first.
+        let begin = clock::monotonic() as usize % outbox.len().max(1);
+        outbox.rotate_left(begin);
+        for waiting in outbox {
             if !tried.insert(waiting.clone()) {
                 continue;
             }
@@ -300,6 +307,7 @@ pub fn send(
                 Ok(Shared::Published | Shared::Present | Shared::Taken) => breaker.worked(store),
                 Ok(Shared::Kept | Shared::Foreign | Shared::Gone) => {}
             }
+            takes |= published == Ok(Shared::Published);
             match published {
                 Err(failure) if failure.is_of_the_store() && heard.is_break() => return Ok(Sent::InPart),
                 Err(failure) if failure.is_of_the_store() => return Err(cannot(&failure)),
@@ -307,7 +315,15 @@ pub fn send(
                 Ok(_) | Err(Failure::Here(Reason::Damaged(_)) | Failure::Refused(_)) => {
                     store.taken_from(remote, &waiting);
                 }
+                Err(Failure::Rejected(why)) => rejected.push((waiting, why)),
                 Err(failure) => drop(first.get_or_insert(failure)),
+            }
+            if takes {
+                // It is not the store, then, and it will not take these another time.
+                rejected.drain(..).for_each(|(waiting, _)| store.taken_from(remote, &waiting));
+            }
+            if rejected.len() == MOST_REJECTED {
+                break 'sending;
             }
             if heard.is_break() && !store.outbox(remote)?.is_empty() {
                 return Ok(Sent::InPart);
@@ -318,6 +334,11 @@ pub fn send(
         if store.outbox(remote)?.iter().all(|waiting| tried.contains(waiting)) {
             break;
         }
+    }
+    if let Some((_, why)) = rejected.pop() {
+        let failure = Failure::Unreachable(why);
+        breaker.failed(store, &failure);
+        return Err(cannot(&failure));
     }
     first.map_or(Ok(Sent::All), |failure| Err(cannot(&failure)))
 }

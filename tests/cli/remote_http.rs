@@ -1,6 +1,7 @@
 //! Stores behind a web server: a real one, and what can go wrong on the way to it.
 
 use std::fs;
+use std::io::Read;
 
 use crate::remote::{COMMANDS, TEAM, Team, tool};
 use crate::servers::{Mood, Nginx, Nobody, Passage, Proxy, Relay, Tunnel};
@@ -400,6 +401,55 @@ fn an_answer_that_leads_elsewhere_is_followed_without_telling_who_asks() {
     team.on("one", &words).run();
     team.on("one", &["push", "--wait"]).run();
     team.is_sent("one");
+}
+
+/// Bytes that cannot be compressed.
+pub fn noise(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    fs::File::open("/dev/urandom").unwrap().read_exact(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn what_a_store_never_takes_keeps_nothing_else_from_being_put_there() {
+    let team = Team::with(TEAM);
+    let no_large_ones = "if ($content_length ~ \"^[0-9]{5,}$\") { return 400; }";
+    let Some(server) = Nginx::start(&team.store(), &team.world.root().join("nginx"), no_large_ones) else { return };
+    let proxy = Proxy::start(server.port());
+    team.moved_to(&proxy.url(), TEAM);
+    let store = |content: &[u8]| {
+        team.write("in", content);
+        assert_eq!(team.on("one", &["run", "-i", "in", "--", "cat", "in"]).run().code(), 0);
+    };
+    let pushed = || {
+        let outcome = team.on("one", &["push", "--wait"]).run();
+        (outcome.code(), outcome.stderr())
+    };
+    // By itself it may be the store that is not as it should be.
+    store(&noise(20_000));
+    for _ in 0..2 {
+        let (code, told) = pushed();
+        assert!(code == 2 && told.contains("it answers 400 Bad Request"), "{code} {told}");
+    }
+    store(&noise(20_000));
+    store(b"small\n");
+    let (code, told) = pushed();
+    assert!(code == 1 && told.matches("stays here: it answers 400 Bad Request").count() == 2, "{code} {told}");
+    team.is_sent("one");
+    assert_eq!(team.objects("a").len(), 1);
+    assert_eq!(pushed(), (0, String::new()), "what it will not take is not offered for ever");
+    // One that takes nothing is not offered everything.
+    let no = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    proxy.is_now(Mood::SaysToWriters(no.to_owned()));
+    (0..30).for_each(|number| store(format!("{number}\n").as_bytes()));
+    let before = proxy.connections();
+    assert_eq!(pushed().0, 2);
+    let asked = proxy.connections() - before;
+    // One that a run has left behind may still be at it.
+    assert!((5..15).contains(&asked), "{asked} connections for 30 calls");
+    proxy.is_now(Mood::Kind);
+    assert_eq!(pushed(), (0, String::new()));
+    assert_eq!(team.objects("a").len(), 31);
 }
 
 #[test]

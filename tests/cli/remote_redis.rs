@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 
 use crate::remote::{COMMANDS, TEAM, Team, tool};
-use crate::remote_http::certificate;
+use crate::remote_http::{certificate, noise};
 use crate::servers::{Again, Memory, Nginx, Nobody, Passage, Relay};
 use crate::world::Session;
 
@@ -44,6 +44,19 @@ fn what_one_machine_made_another_one_replays_from_a_redis() {
     // It is here now: nobody is asked.
     team.on("other", &words).run();
     assert_eq!(server.has_done("get"), 2);
+}
+
+#[test]
+fn a_value_that_a_redis_never_takes_keeps_nothing_else_from_being_put_there() {
+    let Some((team, server)) = team(&["--proto-max-bulk-len", "1mb"]) else { return };
+    for content in [noise(3 << 20), b"small\n".to_vec()] {
+        team.write("in", content);
+        assert_eq!(team.on("one", &["run", "-i", "in", "--", "cat", "in"]).run().code(), 0);
+        let told = team.on("one", &["push", "--wait"]).run().stderr();
+        assert!(told.is_empty() || told.contains("it answers ERR Protocol error: invalid bulk length"), "{told}");
+    }
+    team.is_sent("one");
+    assert_eq!(objects(&server, "a").len(), 1);
 }
 
 #[test]

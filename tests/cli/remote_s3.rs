@@ -274,6 +274,44 @@ fn a_bucket_that_is_not_there_and_one_that_is_closed_cost_a_warning_at_most() {
     }
 }
 
+/// As buckets say it: with the status of a request that is malformed.
+#[test]
+fn a_right_that_has_ended_and_an_object_that_is_too_large_are_known_by_their_word() {
+    let Some((team, server)) = team() else { return };
+    let proxy = Proxy::start(server.port());
+    team.moved_to("s3://calls", &format!("endpoint = \"{}\"\n{TEAM}", proxy.url()));
+    let answer = |code: &str| {
+        let body = format!("<Error><Code>{code}</Code></Error>");
+        format!("HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    };
+    team.write("in", "text\n");
+    let words = ["run", "-i", "in", "--", "cat", "in"];
+    with_keys(team.on("one", &words)).prints("text\n");
+    team.is_sent("one");
+    proxy.is_now(Mood::SaysToWriters(answer("EntityTooLarge")));
+    let told = with_keys(team.on("one", &["push", "--wait", "--name", "cat"])).run().stderr();
+    assert!(told.contains("stays here: it answers 400 Bad Request, EntityTooLarge"), "{told}");
+    team.is_sent("one");
+    for code in ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"] {
+        let _ = fs::remove_dir_all(team.cache("other"));
+        proxy.is_now(Mood::Says(answer(code)));
+        let warning = format!("fleche: the cache `team` does not let us: it answers 400 Bad Request, {code}\n");
+        with_keys(team.on("other", &words)).ends(0, "text\n", &warning);
+    }
+    // What somebody lent is asked for anew.
+    let [(_, id), (_, secret)] = KEYS;
+    let lent = format!(
+        "echo '{{\"AccessKeyId\": \"{id}\", \"SecretAccessKey\": \"{secret}\", \"Expiration\": \"2200-01-01T00:00:00Z\"}}'"
+    );
+    let program = team.world.counted("tell", &lent);
+    let settings = format!("[profile program]\ncredential_process = {}\n", program.display());
+    team.world.write(team.world.home().join(".aws/config"), settings);
+    let check = || team.on("one", &["remote", "check"]).env("AWS_PROFILE", "program").run().code();
+    assert_eq!((check(), team.world.executions("tell")), (2, 1));
+    proxy.is_now(Mood::Kind);
+    assert_eq!((check(), check(), team.world.executions("tell")), (0, 0, 2));
+}
+
 #[test]
 fn what_was_put_into_a_bucket_long_ago_can_be_taken_away() {
     let Some((team, _server)) = team() else { return };

@@ -35,6 +35,9 @@ const LONGEST_REASON: usize = 200;
 /// No store is left alone for longer at its own wish.
 const LONGEST_REST: Duration = Duration::from_secs(60 * 60);
 
+/// What buckets say, with the status 400, of a right that has ended.
+const OVER: [&str; 3] = ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"];
+
 /// Where containers in Amazon's clusters ask for credentials, by IPv6.
 const CONTAINERS: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23);
 
@@ -110,10 +113,12 @@ impl Client {
             Body::File(file) => request.header("content-length", length).send(SendBody::from_reader(file)),
         };
         let answer = self.asked(answer)?;
-        if answer.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            return Err(Failure::Refused(told(&answer)));
-        }
-        self.done(answer)
+        let status = answer.status();
+        let is_passing = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+        self.done(answer).map_err(|failure| match failure {
+            Failure::Unreachable(why) if status.is_client_error() && !is_passing => Failure::Rejected(why),
+            failure => failure,
+        })
     }
 
     /// Takes away what lies there.
@@ -217,12 +222,15 @@ impl Client {
 
     /// What an answer means that is none of those hoped for.
     fn refused(&self, answer: Response<ureq::Body>) -> Failure {
-        let (status, time, mut told) = (answer.status(), rest(&answer), told(&answer));
+        let (status, time, mut told) = (answer.status(), pause(&answer), told(&answer));
         // As buckets put it, in XML.
-        if let Some(code) = code(&self.finish(answer)) {
-            told = format!("{told}, {code}");
-        }
+        let rest = self.finish(answer);
+        let code = code(&rest);
+        code.iter().for_each(|code| told = format!("{told}, {code}"));
         match status {
+            _ if code.is_some_and(|code| OVER.contains(&code)) => Failure::Denied(told),
+            _ if code == Some("EntityTooLarge") => Failure::Refused(told),
+            StatusCode::PAYLOAD_TOO_LARGE => Failure::Refused(told),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
                 Failure::Denied(told)
             }
@@ -237,6 +245,11 @@ impl Client {
     /// From now on nothing is waited for beyond this time of the clock that only goes forward, in nanoseconds.
     pub fn until(&self, end: u64) {
         self.deadline.set(end);
+    }
+
+    /// Does something whose time does not count: who tells who we are is not the server that is waited for.
+    pub fn beside<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.deadline.beside(work)
     }
 }
 
@@ -295,7 +308,7 @@ impl Http {
     fn ask<T>(&self, name: &str, ask: impl FnOnce(&str, &Headers) -> Result<T, Failure>) -> Result<T, Failure> {
         let url = format!("{}/{name}", self.base);
         let Some(helper) = &self.helper else { return ask(&url, &Headers::new()) };
-        let told = helper.headers()?;
+        let told = self.client.beside(|| helper.headers())?;
         helper.heard(ask(&url, &told.1))
     }
 }
@@ -357,7 +370,7 @@ pub fn within<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// For how long the store asks to be left alone: so many seconds, or until a time.
-fn rest(answer: &Response<ureq::Body>) -> Option<Duration> {
+fn pause(answer: &Response<ureq::Body>) -> Option<Duration> {
     let text = answer.headers().get("retry-after")?.to_str().ok()?.trim();
     let time = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),

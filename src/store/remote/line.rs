@@ -28,6 +28,15 @@ impl Deadline {
         self.end.store(end, Ordering::Relaxed);
     }
 
+    /// Does something whose time does not count.
+    pub fn beside<T>(&self, work: impl FnOnce() -> T) -> T {
+        let begun = clock::monotonic();
+        let done = work();
+        let took = clock::monotonic().saturating_sub(begun);
+        self.set(self.end.load(Ordering::Relaxed).saturating_add(took));
+        done
+    }
+
     /// What comes now is waited for a moment only, until the next request.
     pub fn leftovers(&self, moment: Duration) {
         let end = clock::monotonic().saturating_add(clock::nanoseconds(moment));
@@ -113,7 +122,8 @@ impl Line {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TimedOut`] where nothing is, and ever after: what lies between may keep that to itself, and try again.
+    /// [`ErrorKind::TimedOut`] where nothing is, and ever after once it was waited for: what lies between may keep that to itself,
+    /// and try again.
     pub fn write(&mut self, bytes: &[u8], time: Duration) -> io::Result<usize> {
         while !self.is_stuck {
             self.stream.set_write_timeout(Some(self.deadline.left_of(time)?))?;
@@ -144,6 +154,24 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+
+    #[test]
+    fn what_is_done_beside_does_not_count() {
+        let deadline = Deadline::default();
+        let end = clock::monotonic() + 1_000_000_000;
+        deadline.set(end);
+        let ended = deadline.beside(|| {
+            while clock::monotonic() <= end {
+                clock::pause(Duration::from_millis(50));
+            }
+            clock::monotonic()
+        });
+        assert!(deadline.end.load(Ordering::Relaxed) > ended);
+        // Where there is no end there is none.
+        deadline.set(u64::MAX);
+        deadline.beside(|| ());
+        assert_eq!(deadline.end.load(Ordering::Relaxed), u64::MAX);
+    }
 
     #[test]
     fn who_takes_nothing_is_waited_for_once() {

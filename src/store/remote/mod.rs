@@ -86,6 +86,8 @@ pub enum Failure {
     Busy(String, Duration),
     /// It does not do what it is asked for.
     Refused(String),
+    /// It does not take what it was sent. Whether it takes anything, another object will show.
+    Rejected(String),
     /// It would take longer than to run the command.
     Slow,
     /// An object is not what it should be.
@@ -121,6 +123,7 @@ impl fmt::Display for Failure {
             | Failure::Denied(why)
             | Failure::Busy(why, _)
             | Failure::Refused(why)
+            | Failure::Rejected(why)
             | Failure::Wrong(why)
             | Failure::Unasked(why) => f.write_str(why),
             Failure::Slow => f.write_str("it would take longer than to run the command"),

@@ -20,7 +20,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use super::engine::{Body, Engine, Listed, Patience};
 use super::lent::Helper;
 use super::line::{Deadline, Line};
-use super::reply::{failed, good, parsed, strange, unwelcome};
+use super::reply::{failed, good, parsed, strange, taken, unwelcome};
 use super::stream::{Stream, Wait, Wire};
 use super::{Failure, http};
 use crate::error::Error;
@@ -137,7 +137,7 @@ impl Redis {
             output: Vec::new(),
             greetings: Vec::new(),
         };
-        if let Some((user, password)) = self.login()? {
+        if let Some((user, password)) = self.deadline.beside(|| self.login())? {
             connection.greet(Greeting::Login, cmd("AUTH").arg(user).arg(password));
         }
         if self.database != 0 {
@@ -286,8 +286,15 @@ impl Engine for Redis {
         let key = key(name);
         let mut connection = self.ready()?;
         connection.wait(Wait::Each(self.patience.stall));
-        connection.set(&key, length, body).map_err(Failure::of_reading)?;
-        match connection.answer()? {
+        if let Err(why) = connection.set(&key, length, body) {
+            if why.kind() != ErrorKind::TimedOut {
+                // Who hangs up may have said why before.
+                connection.wait(Wait::all(self.patience.answer));
+                connection.line().map_or(Ok(()), |line| taken(&line).map(drop))?;
+            }
+            return Err(Failure::of_reading(why));
+        }
+        match taken(&connection.line()?)? {
             Value::Okay => self.keep(connection),
             _ => return Err(strange()),
         }

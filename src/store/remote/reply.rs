@@ -14,6 +14,14 @@ pub fn parsed(line: &[u8]) -> Result<Value, Failure> {
     good(parse_redis_value(line).map_err(|_| strange())?)
 }
 
+/// The same of an answer to a value: an error that has no word of its own may be that value's.
+pub fn taken(line: &[u8]) -> Result<Value, Failure> {
+    match parse_redis_value(line).map_err(|_| strange())? {
+        Value::ServerError(why) if why.code() == "ERR" => Err(Failure::Rejected(failed(&why).to_string())),
+        answer => good(answer),
+    }
+}
+
 pub fn good(answer: Value) -> Result<Value, Failure> {
     match answer {
         Value::ServerError(why) => Err(failed(&why)),

@@ -94,7 +94,7 @@ impl S3 {
 
     /// Asks the bucket for something.
     fn ask<T>(&self, ask: impl FnOnce(&Opened) -> Result<T, Failure>) -> Result<T, Failure> {
-        let opened = self.opened()?;
+        let opened = self.client.beside(|| self.opened())?;
         ask(&opened).inspect_err(|failure| {
             if let (Failure::Denied(_), Some(lent)) = (failure, opened.lent()) {
                 lent.forget();
