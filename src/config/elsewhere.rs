@@ -17,12 +17,17 @@ pub fn certificates(url: &str) -> Option<PathBuf> {
 }
 
 /// What stands between us and web servers: `https_proxy` and `http_proxy`, for both `all_proxy`, and for none
-/// of the servers that `no_proxy` names; in capitals as well.
+/// of the servers that `no_proxy` names; in capitals as well, but HTTP_PROXY where whoever asks a web server for something can
+/// set it (CGI makes it of a header of his).
 pub fn proxies() -> Proxies {
-    let either = |name: &str| variable(name).or_else(|| variable(&name.to_uppercase()));
+    let capitals = |name: &str| match name {
+        "http_proxy" if variable("REQUEST_METHOD").is_some() => None,
+        _ => variable(&name.to_uppercase()),
+    };
+    let either = |name: &str| variable(name).or_else(|| capitals(name));
     let [secret, open] = ["https_proxy", "http_proxy"].map(|name| either(name).or_else(|| either("all_proxy")));
     let except = either("no_proxy").unwrap_or_default();
-    let names = except.split([',', ' ']).filter(|name| !name.is_empty());
+    let names = except.split(|c: char| c == ',' || c.is_whitespace()).filter(|name| !name.is_empty());
     Proxies { secret, open, except: names.map(str::to_owned).collect() }
 }
 

@@ -542,8 +542,13 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    /// To the server at `port`.
+    /// To the server at `port`, for everybody.
     pub fn start(port: u16) -> Tunnel {
+        Tunnel::after(port, "")
+    }
+
+    /// The same for who says this line before.
+    pub fn after(port: u16, password: &'static str) -> Tunnel {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let place = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -552,7 +557,7 @@ impl Tunnel {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let ear = Arc::clone(&ear);
-                thread::spawn(move || drop(tunnel(stream, port, &ear)));
+                thread::spawn(move || drop(tunnel(stream, port, password, &ear)));
             }
         });
         Tunnel { place, asked }
@@ -568,14 +573,17 @@ impl Tunnel {
     }
 }
 
-fn tunnel(mut stream: TcpStream, port: u16, asked: &Mutex<Vec<String>>) -> io::Result<()> {
+fn tunnel(mut stream: TcpStream, port: u16, password: &str, asked: &Mutex<Vec<String>>) -> io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    asked.lock().unwrap().push(line.trim_end().to_owned());
-    while !line.trim_end().is_empty() {
-        line.clear();
-        reader.read_line(&mut line)?;
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head)? == 0 {
+            return Ok(());
+        }
+    }
+    asked.lock().unwrap().push(head.lines().next().unwrap().to_owned());
+    if !password.is_empty() && !head.lines().any(|line| line == password) {
+        return stream.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
     }
     stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
     relay(stream, port, &Passage::Free)

@@ -12,8 +12,9 @@ use serde_json::Value;
 
 use super::Failure;
 use super::engine::Programs;
-use super::http::{Client, Headers, is_near, within};
+use super::http::{Client, Headers, within};
 use super::lent::{self, Lent};
+use super::proxy::is_near;
 use crate::model::{self, Container, WebIdentity};
 use crate::sys::plain;
 
@@ -104,7 +105,7 @@ pub struct Seeker<'a> {
     /// Where the bucket is.
     pub region: &'a str,
     /// By way of this servers are asked.
-    pub client: &'a dyn Fn(&str) -> Client,
+    pub client: &'a dyn Fn() -> Client,
     /// Whether programs may be asked.
     pub programs: Programs,
     /// Where what is lent is kept.
@@ -195,7 +196,7 @@ impl Seeker<'_> {
                 ("RoleSessionName", session),
                 ("WebIdentityToken", &proof),
             ];
-            let answer = (self.client)(&server).form(&format!("{}/", server.trim_end_matches('/')), &form);
+            let answer = (self.client)().form(&format!("{}/", server.trim_end_matches('/')), &form);
             let answer = answer.map_err(|why| match why {
                 Failure::Refused(why) => Failure::Denied(format!("no credentials for `{role}`: {why}")),
                 why => why,
@@ -224,7 +225,7 @@ impl Seeker<'_> {
         };
         self.lent(&["container", &container.url, token.as_deref().unwrap_or("")], "Token", || {
             let headers: Headers = token.iter().map(|token| ("authorization".to_owned(), token.clone())).collect();
-            let answer = (self.client)(&container.url).text(&container.url, &headers)?;
+            let answer = (self.client)().text(&container.url, &headers)?;
             Ok(serde_json::from_str(&answer).unwrap_or_default())
         })
     }

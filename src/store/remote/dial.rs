@@ -11,7 +11,7 @@ use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, RustlsConnector,
     Transport,
 };
-use ureq::{Agent, Error, Proxy, ProxyProtocol, Timeout};
+use ureq::{Agent, Error, Timeout};
 
 use super::line::{Deadline, Line};
 use crate::sys::names;
@@ -20,25 +20,6 @@ use crate::sys::names;
 pub fn agent(config: Config, deadline: &Arc<Deadline>) -> Agent {
     let connector = ().chain(ConnectProxyConnector::default()).chain(Dial(Arc::clone(deadline)));
     Agent::with_parts(config, connector.chain(RustlsConnector::default()), Names)
-}
-
-/// The proxy of this URL, for all servers but those with these names or with names below them; none where it is of no kind that
-/// is spoken here.
-pub fn proxy(url: &str, except: &[String]) -> Option<Proxy> {
-    let named =
-        Proxy::new(url).ok().filter(|proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https))?;
-    let mut proxy = Proxy::builder(named.protocol()).host(named.host()).port(named.port());
-    if let Some(name) = named.username() {
-        proxy = proxy.username(name);
-    }
-    if let Some(password) = named.password() {
-        proxy = proxy.password(password);
-    }
-    for name in except {
-        let name = name.trim_start_matches("*.").trim_start_matches('.');
-        proxy = proxy.no_proxy(name).no_proxy(&format!(".{name}"));
-    }
-    proxy.build().ok()
 }
 
 /// Looks names up.

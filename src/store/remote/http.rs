@@ -1,15 +1,15 @@
 //! Objects behind a web server that takes GET and PUT: nginx, Artifactory, the gateway of a bucket.
 
+use std::cell::OnceCell;
 use std::io::Read;
-use std::net::{IpAddr, Ipv6Addr};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::fmt::rfc2822::DateTimeParser;
 use rustls_native_certs::{load_certs_from_paths, load_native_certs};
-use ureq::http::{Response, StatusCode, Uri};
+use ureq::http::{Response, StatusCode};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, RequestBuilder, SendBody, Timeout};
 
@@ -18,6 +18,7 @@ use super::dial;
 use super::engine::{Body, Engine, Listed, Patience};
 use super::lent::Helper;
 use super::line::Deadline;
+use super::proxy;
 use crate::model::{Proxies, Remote};
 use crate::sys::clock;
 
@@ -38,42 +39,63 @@ const LONGEST_REST: Duration = Duration::from_secs(60 * 60);
 /// What buckets say, with the status 400, of a right that has ended.
 const OVER: [&str; 3] = ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"];
 
-/// Where containers in Amazon's clusters ask for credentials, by IPv6.
-const CONTAINERS: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23);
-
 /// What is sent along with a request.
 pub type Headers = Vec<(String, String)>;
 
 /// Asks web servers.
 pub struct Client {
-    agent: Agent,
+    /// Whom to believe, if not whom the system does.
+    trusted: Option<PathBuf>,
+    proxies: Proxies,
+    patience: Patience,
+    /// Made when they are needed: in the open or in secret, each without a proxy and by way of one.
+    agents: [OnceCell<Agent>; 4],
     deadline: Arc<Deadline>,
 }
 
 impl Client {
-    /// One that asks servers like that of `url`: only in secret, where that is so. Whom to believe then, the file `trusted` says,
-    /// else the system.
-    pub fn new(url: &str, trusted: Option<&Path>, proxies: &Proxies, patience: Patience) -> Client {
-        let is_secret = url.starts_with("https:");
-        let mut config = Agent::config_builder()
-            .http_status_as_error(false)
-            .https_only(is_secret)
-            .max_redirects(0)
-            .user_agent(concat!("fleche/", env!("CARGO_PKG_VERSION")))
-            .timeout_resolve(Some(patience.connect))
-            .timeout_connect(Some(patience.connect))
-            .timeout_send_request(Some(patience.answer))
-            .timeout_recv_response(Some(patience.answer))
-            .timeout_per_read(Some(patience.stall))
-            .timeout_per_write(Some(patience.stall));
-        if is_secret {
-            config = config.tls_config(TlsConfig::builder().root_certs(roots(trusted)).build());
+    /// One that believes those servers that the file `trusted` names, else those that the system does.
+    pub fn new(trusted: Option<&Path>, proxies: &Proxies, patience: Patience) -> Client {
+        Client {
+            trusted: trusted.map(Path::to_owned),
+            proxies: proxies.clone(),
+            patience,
+            agents: Default::default(),
+            deadline: Arc::default(),
         }
-        let proxy = if is_secret { &proxies.secret } else { &proxies.open };
-        let proxy = proxy.as_deref().filter(|_| !is_near(url)).and_then(|proxy| dial::proxy(proxy, &proxies.except));
-        config = config.proxy(proxy);
-        let deadline = Arc::new(Deadline::default());
-        Client { agent: dial::agent(config.build(), &deadline), deadline }
+    }
+
+    /// One that asks as this one does, and is waited for by itself.
+    #[cfg(feature = "s3")]
+    pub fn another(&self) -> Client {
+        Client::new(self.trusted.as_deref(), &self.proxies, self.patience)
+    }
+
+    /// Who asks the server of a URL: only in secret, where that is so.
+    fn agent(&self, url: &str) -> Result<&Agent, Failure> {
+        let proxy = proxy::before(url, &self.proxies)?;
+        let is_secret = url.starts_with("https:");
+        let number = 2 * usize::from(is_secret) + usize::from(proxy.is_some());
+        Ok(self.agents[number].get_or_init(|| {
+            let patience = self.patience;
+            let mut config = Agent::config_builder()
+                .http_status_as_error(false)
+                .https_only(is_secret)
+                .max_redirects(0)
+                .proxy(proxy)
+                .user_agent(concat!("fleche/", env!("CARGO_PKG_VERSION")))
+                .timeout_resolve(Some(patience.connect))
+                .timeout_connect(Some(patience.connect))
+                .timeout_send_request(Some(patience.answer))
+                .timeout_recv_response(Some(patience.answer))
+                .timeout_per_read(Some(patience.stall))
+                .timeout_per_write(Some(patience.stall));
+            if is_secret {
+                let roots = roots(self.trusted.as_deref());
+                config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
+            }
+            dial::agent(config.build(), &self.deadline)
+        }))
     }
 
     /// What lies there; none where nothing does. An answer that leads elsewhere is followed a few times; `headers` are for this
@@ -88,7 +110,7 @@ impl Client {
             let is_here = origin(&place) == origin(url);
             let headers = if is_here { headers } else { &Headers::new() };
             self.deadline.request();
-            let answer = self.asked(with(self.agent.get(&place), headers).call())?;
+            let answer = self.asked(with(self.agent(&place)?.get(&place), headers).call())?;
             match answer.status() {
                 StatusCode::OK => return Ok(Some(Box::new(answer.into_body().into_reader()))),
                 StatusCode::NOT_FOUND | StatusCode::GONE => return self.nothing(answer).map(|()| None),
@@ -107,7 +129,7 @@ impl Client {
     pub fn put(&self, url: &str, headers: &Headers, mut body: Body) -> Result<(), Failure> {
         let length = body.length().map_err(|why| super::here(&why))?;
         self.deadline.request();
-        let request = with(self.agent.put(url), headers).content_type("application/octet-stream");
+        let request = with(self.agent(url)?.put(url), headers).content_type("application/octet-stream");
         let answer = match body {
             Body::Bytes(bytes) => request.send(bytes),
             Body::File(file) => request.header("content-length", length).send(SendBody::from_reader(file)),
@@ -128,7 +150,7 @@ impl Client {
     /// Why that cannot be done; [`Failure::Refused`] where the server never does.
     pub fn delete(&self, url: &str, headers: &Headers) -> Result<(), Failure> {
         self.deadline.request();
-        let answer = self.asked(with(self.agent.delete(url), headers).call())?;
+        let answer = self.asked(with(self.agent(url)?.delete(url), headers).call())?;
         match answer.status() {
             StatusCode::NOT_FOUND | StatusCode::GONE => self.nothing(answer),
             StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Err(Failure::Refused(told(&answer))),
@@ -144,7 +166,7 @@ impl Client {
     #[cfg(feature = "s3")]
     pub fn text(&self, url: &str, headers: &Headers) -> Result<String, Failure> {
         self.deadline.request();
-        self.read(with(self.agent.get(url), headers).call())
+        self.read(with(self.agent(url)?.get(url), headers).call())
     }
 
     /// What is answered to a form.
@@ -155,7 +177,7 @@ impl Client {
     #[cfg(feature = "s3")]
     pub fn form(&self, url: &str, form: &[(&str, &str)]) -> Result<String, Failure> {
         self.deadline.request();
-        self.read(self.agent.post(url).send_form(form.iter().copied()))
+        self.read(self.agent(url)?.post(url).send_form(form.iter().copied()))
     }
 
     #[cfg(feature = "s3")]
@@ -266,19 +288,6 @@ fn origin(url: &str) -> Option<&str> {
     Some(&url[..end])
 }
 
-/// Whether a server is so near that no proxy stands before it, and nobody listens: this machine, and who tells containers their
-/// credentials.
-pub fn is_near(url: &str) -> bool {
-    let Ok(url) = url.parse::<Uri>() else { return false };
-    let host = url.host().unwrap_or_default();
-    match host.trim_matches(['[', ']']).parse() {
-        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
-        // Amazon's address for containers is one that only their own machine has.
-        Ok(IpAddr::V6(address)) => address.is_loopback() || address == CONTAINERS,
-        Err(_) => host == "localhost",
-    }
-}
-
 fn told(answer: &Response<ureq::Body>) -> String {
     format!("it answers {}", answer.status().to_string().trim_end())
 }
@@ -298,7 +307,7 @@ pub struct Http {
 impl Http {
     /// The server with objects below the URL, to which a helper may tell who we are. Nobody is asked yet.
     pub fn new(remote: &Remote, patience: Patience) -> Http {
-        let client = Client::new(&remote.url, remote.certificates.as_deref(), &remote.proxies, patience);
+        let client = Client::new(remote.certificates.as_deref(), &remote.proxies, patience);
         let base = remote.url.trim_end_matches('/').to_owned();
         let helper = Helper::of(remote, &base, patience.programs);
         Http { client, base, helper }
@@ -391,37 +400,11 @@ pub fn failed(why: &ureq::Error) -> Failure {
         ureq::Error::Timeout(_) => "it does not answer in time".to_owned(),
         ureq::Error::HostNotFound => "there is no machine of its name".to_owned(),
         ureq::Error::Io(why) => crate::error::cause(why),
+        // It tells of the status in words alone.
+        ureq::Error::ConnectProxyFailed(why) if why.contains(" 407") => {
+            return Failure::Denied("its proxy answers 407 Proxy Authentication Required".to_owned());
+        }
         ureq::Error::RequireHttpsOnly(_) => "it leads where others could listen".to_owned(),
         why => why.to_string().chars().take(LONGEST_REASON).collect(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_near_is_known_by_its_address_and_not_by_how_it_begins() {
-        for near in [
-            "http://127.0.0.1:80/path",
-            "http://127.9.8.7",
-            "http://localhost:1/",
-            "http://[::1]:80/",
-            "http://169.254.170.2/role",
-            "http://[fd00:ec2::23]/role",
-        ] {
-            assert!(is_near(near), "{near}");
-        }
-        for far in [
-            "http://127.0.0.1.example/",
-            "http://localhost.example/",
-            "http://localhost@cache.example/",
-            "http://10.0.0.1/",
-            "http://[fd00:ec2::24]/",
-            "no URL",
-            "",
-        ] {
-            assert!(!is_near(far), "{far}");
-        }
-    }
 }

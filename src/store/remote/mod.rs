@@ -30,6 +30,8 @@ mod meter;
 mod mount;
 mod object;
 mod pace;
+#[cfg(feature = "http")]
+mod proxy;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]

@@ -28,9 +28,6 @@ const REGION: &str = "us-east-1";
 /// A bucket.
 pub struct S3 {
     client: Client,
-    /// Whom the servers of credentials are compared with as well.
-    trusted: Option<PathBuf>,
-    proxies: model::Proxies,
     patience: Patience,
     name: String,
     prefix: String,
@@ -75,14 +72,7 @@ impl S3 {
         }
         let prefix = prefix.trim_matches('/');
         Ok(S3 {
-            client: Client::new(
-                settings.endpoint.as_deref().unwrap_or("https:"),
-                remote.certificates.as_deref(),
-                &remote.proxies,
-                patience,
-            ),
-            trusted: remote.certificates.clone(),
-            proxies: remote.proxies.clone(),
+            client: Client::new(remote.certificates.as_deref(), &remote.proxies, patience),
             patience,
             name: name.to_owned(),
             prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
@@ -120,8 +110,8 @@ impl S3 {
         };
         let wrong = |why: &dyn std::fmt::Display| Failure::Denied(format!("its `endpoint` is no server: {why}"));
         let url = endpoint.parse().map_err(|why| wrong(&why))?;
-        let client = |url: &str| {
-            let client = Client::new(url, self.trusted.as_deref(), &self.proxies, self.patience);
+        let client = || {
+            let client = self.client.another();
             client.until(clock::monotonic().saturating_add(clock::nanoseconds(self.patience.stall)));
             client
         };
