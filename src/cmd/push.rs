@@ -57,7 +57,7 @@ fn push(remote: &Remote, store: &Store, wait: bool, end: Option<u64>, talk: &Tal
         match shared {
             Ok(Shared::Published | Shared::Present) => talk.detail(&format!("{short} is in `{}`", remote.name)),
             Ok(Shared::Taken) => {
-                talk.detail(&format!("{short} stays here: another checkout's is in `{}`", remote.name))
+                talk.detail(&format!("{short} stays here: another one is in its place in `{}`", remote.name))
             }
             Ok(Shared::Kept) => {
                 kept += 1;

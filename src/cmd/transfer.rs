@@ -7,7 +7,7 @@ use crate::config;
 use crate::engine::{self, Replaces, Shared, Transferred};
 use crate::error::{Error, Result};
 use crate::model::{CacheAccess, Key, Member, Remote};
-use crate::store::{Existing, Patience, Purpose, Road, Store, Tier};
+use crate::store::{Existing, Patience, Purpose, Road, Store, There, Tier};
 use crate::ui::{self, Progress, Talk};
 
 use super::candidates;
@@ -149,7 +149,10 @@ fn sent(from: Member, to: &Remote, args: Args, talk: &Talk) -> Result<u64> {
             Ok(Shared::Foreign) => Some("another cache made it".to_owned()),
             Ok(Shared::Taken) => {
                 breaker.worked(&from);
-                Some("the call of another checkout is there in its place".to_owned())
+                Some(
+                    "another call is there in its place, as of another checkout or of whom nobody believes here"
+                        .to_owned(),
+                )
             }
             Ok(Shared::Present) => {
                 breaker.worked(&from);
@@ -203,7 +206,7 @@ fn fetched(from: &Remote, to: Member, args: Args, talk: &Talk) -> Result<u64> {
         // What was here may be damaged by now: then what is there comes in its place.
         let is_safe = || Ok(to.holds(key) || engine::pull(name, &tier, &to, Existing::Replaced)?.is_some());
         // Another checkout's call may have come there in the place of this one.
-        if args.pop && is_safe()? && tier.told_at(name)?.as_ref() == Some(key) { tier.forget(name) } else { Ok(()) }
+        if args.pop && is_safe()? && tier.told_at(name)? == There::Call(*key) { tier.forget(name) } else { Ok(()) }
     })
 }
 

@@ -13,7 +13,8 @@ use crate::exec;
 use crate::key;
 use crate::model::{CacheAccess, Call, CommandDigest, Event, Exchange, Key, Observation, Reason, Remote, Reply};
 use crate::store::{
-    Breaker, Durability, Existing, Failure, Keeping, Parcel, Patience, Road, SigningKey, Store, Tier, Traffic, Waiting,
+    Breaker, Durability, Existing, Failure, Keeping, Parcel, Patience, Road, SigningKey, Store, There, Tier, Traffic,
+    Waiting,
 };
 use crate::sys::clock;
 
@@ -37,7 +38,7 @@ pub enum Shared {
     Published,
     /// One of its key was there and stayed.
     Present,
-    /// Another call was there in its place, as of a checkout elsewhere, and stayed.
+    /// Another call was there in its place, as of a checkout elsewhere or of somebody who is not believed here, and stayed.
     Taken,
     /// No rule says that it may be there.
     Kept,
@@ -146,8 +147,14 @@ impl super::Run<'_> {
         let _ = exec::background(None, || {
             let Ok(own) = store.reopened() else { return };
             for remote in due {
-                if let Ok(breaker) = own.breaker(remote, Road::Send) {
-                    let _ = send(remote, &own, &breaker, Errand::Behind, None, &mut |_, _| ControlFlow::Continue(()));
+                match own.breaker(remote, Road::Send) {
+                    Ok(breaker) => {
+                        let _ =
+                            send(remote, &own, &breaker, Errand::Behind, None, &mut |_, _| ControlFlow::Continue(()));
+                    }
+                    // One of 64 looks whether that is enough.
+                    Err(_) if key.0.0[0].is_multiple_of(64) => own.bound_outbox(remote),
+                    Err(_) => {}
                 }
             }
         });
@@ -238,9 +245,12 @@ pub fn publish(
     let at = name_of(&call);
     let published = || {
         if replaces != Replaces::Anything {
-            match tier.told_at(&at)? {
-                Some(there) if there == *key && replaces == Replaces::AllButItself => return Ok(Shared::Present),
-                Some(there) if there != *key && replaces == Replaces::ItselfAlone => return Ok(Shared::Taken),
+            let there = tier.told_at(&at)?;
+            match replaces {
+                Replaces::AllButItself if there == There::Call(*key) => return Ok(Shared::Present),
+                Replaces::ItselfAlone if ![There::Nothing, There::Call(*key)].contains(&there) => {
+                    return Ok(Shared::Taken);
+                }
                 _ => {}
             }
         }

@@ -13,7 +13,7 @@ use crate::sys::lock;
 
 /// Where the entries are.
 pub(super) const FOLDER: &str = "outbox";
-/// More are not kept for one store: a network that is away for weeks is not to fill the disk.
+/// About so many are kept for one store: a network that is away for weeks is not to fill the disk.
 const MOST: usize = 100_000;
 
 /// Held by who sends: one process for each store is enough.
@@ -31,12 +31,24 @@ pub struct Waiting {
 impl Store {
     /// Leaves a call to be put into a store. Where that cannot be noted, others will not have it, and nothing is said.
     pub fn leave_for(&self, remote: &Remote, key: &Key) {
-        if self.access == Access::ReadWrite
-            && self.folder.names(&folder_of(remote)).is_ok_and(|names| names.len() < MOST)
-        {
+        if self.access == Access::ReadWrite {
             let name = entry_of(remote, key);
             // Without its folder there is none yet.
             let _ = self.folder.write(&name, b"").or_else(|_| self.folder.open_to_append(&name).map(drop));
+        }
+    }
+
+    /// Takes away what is too much of what was left for a store, whichever that is. Who knows how much there is has to read all of it.
+    pub fn bound_outbox(&self, remote: &Remote) {
+        self.bound_outbox_to(remote, MOST);
+    }
+
+    fn bound_outbox_to(&self, remote: &Remote, most: usize) {
+        let folder = folder_of(remote);
+        for name in self.folder.names(&folder).unwrap_or_default().iter().skip(most) {
+            if let Ok(name) = std::str::from_utf8(name) {
+                let _ = self.folder.remove_all(&format!("{folder}/{name}"));
+            }
         }
     }
 
@@ -128,6 +140,22 @@ mod tests {
         let waiting = world.store.outbox(&team).unwrap().into_iter().find(|waiting| waiting.key == one).unwrap();
         world.store.taken_from(&team, &waiting);
         assert_eq!((left(&world.store, &team), left(&world.store, &far)), (vec![other], vec![one]));
+    }
+
+    #[test]
+    fn what_is_too_much_goes() {
+        let world = World::new();
+        let team = remote("team", "main");
+        let keys: Vec<Key> = (0..10).map(|number| call(&number.to_string()).key).collect();
+        keys.iter().for_each(|key| world.store.leave_for(&team, key));
+        world.store.bound_outbox_to(&team, 10);
+        assert_eq!(left(&world.store, &team).len(), 10);
+        world.store.bound_outbox_to(&team, 4);
+        let kept = left(&world.store, &team);
+        assert!(kept.len() == 4 && kept.iter().all(|key| keys.contains(key)), "{kept:?}");
+        // What was not left for it is not its own.
+        world.store.bound_outbox_to(&remote("far", "main"), 0);
+        assert_eq!(left(&world.store, &team), kept);
     }
 
     #[test]

@@ -271,7 +271,11 @@ fn a_store_behind_a_proxy_is_reached_through_it() {
     for other in [format!("socks5://{address}"), format!("http://{address}0000")] {
         let told = team.on("other", &["remote", "check"]).env("HTTP_PROXY", &other).run();
         assert_eq!((told.code(), tunnel.asked().len()), (2, 0), "{other}");
-        assert!(told.stderr().contains("its proxy, by `http_proxy` or `all_proxy`, is no http://"), "{}", told.stderr());
+        assert!(
+            told.stderr().contains("its proxy, by `http_proxy` or `all_proxy`, is no http://"),
+            "{}",
+            told.stderr()
+        );
     }
     // One that wants to know who asks.
     let strict = Tunnel::after(server.port(), "Proxy-Authorization: Basic bmFtZTp3b3Jk");

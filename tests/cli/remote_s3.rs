@@ -313,6 +313,54 @@ fn a_right_that_has_ended_and_an_object_that_is_too_large_are_known_by_their_wor
 }
 
 #[test]
+fn a_list_of_a_bucket_is_read_whoever_tells_it_and_names_of_others_are_not_touched() {
+    let team = Team::with(TEAM);
+    let proxy = Proxy::start(0);
+    team.moved_to("s3://calls/some/where", &format!("endpoint = \"{}\"\n{TEAM}", proxy.url()));
+    let lists = |root: &str, names: &[&str], more: &str| {
+        let object = |name: &&str| {
+            format!(
+                "<Contents><Key>{name}</Key><Generation>1</Generation><MetaGeneration>1</MetaGeneration>\
+                 <LastModified>2009-10-12T17:50:30.349Z</LastModified><ETag>\"x\"</ETag><Size>1</Size></Contents>"
+            )
+        };
+        let objects: String = names.iter().map(object).collect();
+        let body = format!(
+            "<?xml version='1.0' encoding='UTF-8'?><ListBucketResult{root}><Name>calls</Name><Prefix>v1</Prefix>\
+             <KeyCount>1</KeyCount>{objects}{more}</ListBucketResult>"
+        );
+        let length = body.len();
+        proxy.is_now(Mood::Says(format!(
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        )));
+    };
+    let amazons = " xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"";
+    let more = "<IsTruncated>true</IsTruncated><NextContinuationToken>again</NextContinuationToken>";
+    lists(amazons, &[], more);
+    for words in [&["pull"][..], &["query", "--cache", "team"], &["remote", "gc", "--older-than", "1d"]] {
+        let told = with_keys(team.on("one", words)).run();
+        assert!(told.code() == 2 && told.stderr().contains("its list does not end"), "{}", told.stderr());
+    }
+    let own = format!("some/where/v1/a/main/ab/{}", "ab".repeat(32));
+    let names = [
+        &own,
+        "some/where/v1/a/main/ab/notes",
+        "some/where/v1/a/main/ab/.new-\u{9b}2J",
+        "elsewhere",
+        "some/where/v1/b",
+    ];
+    // As Google's buckets tell it, and as it is told without a namespace.
+    for root in [amazons, " xmlns='http://doc.s3.amazonaws.com/2006-03-01'", ""] {
+        lists(root, &names, "<IsTruncated>false</IsTruncated>");
+        let told = with_keys(team.on("one", &["remote", "gc", "-n", "--older-than", "1d"])).run();
+        assert_eq!((told.code(), told.stderr()), (0, String::new()), "{root}");
+        assert_eq!(told.stdout(), format!("{}\n", own.strip_prefix("some/where/").unwrap()), "{root}");
+        lists(root, &[], "");
+        with_keys(team.on("one", &["pull"])).ends(0, "", "");
+    }
+}
+
+#[test]
 fn what_was_put_into_a_bucket_long_ago_can_be_taken_away() {
     let Some((team, _server)) = team() else { return };
     team.write("in", "text\n");

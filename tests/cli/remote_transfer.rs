@@ -162,9 +162,17 @@ fn what_is_nowhere_else_any_more_is_not_replaced() {
     for more in [&[][..], &["--overwrite"]] {
         let told = team.world.fleche([&pop[..], more].concat()).run();
         assert_eq!(told.code(), 1);
-        assert!(told.stderr().contains("the call of another checkout is there in its place"), "{}", told.stderr());
+        assert!(told.stderr().contains("another call is there in its place"), "{}", told.stderr());
         assert_eq!((keys(&team, &one).len(), team.objects("a").len()), (1, 1));
     }
+    // Nor is what somebody made whom others may believe.
+    let object = fs::read(&team.objects("a")[0]).unwrap();
+    team.world.fleche(["remote", "key", "new"]).run();
+    team.configure(&format!("signing-key = \"new.key\"\ntrusted-keys = [\"new.pub\"]\n{TEAM}"));
+    let told = team.world.fleche([&pop[..], &["--overwrite"]].concat()).run();
+    assert!(told.code() == 1 && told.stderr().contains("another call is there in its place"), "{}", told.stderr());
+    assert!(fs::read(&team.objects("a")[0]).unwrap() == object && keys(&team, &one).len() == 1);
+    team.configure(&format!("signing-key = \"ci.key\"\ntrusted-keys = [\"ci.pub\"]\n{TEAM}"));
     // Without that both are here, whichever is there.
     team.world.fleche(&pop[..5]).prints("");
     assert_eq!(keys(&team, "team"), keys(&team, &one));

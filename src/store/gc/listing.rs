@@ -54,8 +54,10 @@ impl Store {
         self.show_all(self.texts_in("quarantine")?.into_iter().map(Thing::Quarantined), &mut show)?;
         let sessions = self.texts_in(crate::store::session::FOLDER)?;
         self.show_all(sessions.into_iter().map(Thing::Session), &mut show)?;
-        for folder in self.texts_in(outbox::FOLDER)? {
-            self.show_all(self.texts_in(&folder)?.into_iter().map(Thing::Waiting), &mut show)?;
+        for path in self.texts_in(outbox::FOLDER)? {
+            self.show_all(self.texts_in(&path)?.into_iter().map(Thing::Waiting), &mut show)?;
+            // Or it is no folder of entries, but what is remembered of the store.
+            self.show_all(std::iter::once(Thing::Waiting(path)), &mut show)?;
         }
         let copies = self.argument_folders();
         let copies = copies.map_err(|why| Error::failure("cannot list `args` of the cache").because(why))?;

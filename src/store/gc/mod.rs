@@ -74,7 +74,8 @@ pub enum Thing {
     Stamp(String),
     /// What a session used, by its name below the store's folder.
     Session(String),
-    /// A call that waits to be put into a store beyond this machine, by the name of its entry below the store's folder.
+    /// A call that waits to be put into a store beyond this machine, or what is remembered of that one, by the name of the file below
+    /// the store's folder.
     Waiting(String),
     /// The copies of a value that commands were given, by the name of their folder below the store's folder.
     Argument(String),

@@ -5,12 +5,24 @@ use std::io::Read;
 use std::ops::ControlFlow;
 
 use super::engine::{Body, Engine};
+use super::mount::NEW;
 use super::object::{self, Kind};
 use super::signing::SigningKey;
 use super::{Failure, Tier};
 use crate::error::Error;
 use crate::model::{CacheAccess, Digest, Key};
 use crate::sys::clock;
+
+/// What lies somewhere in a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum There {
+    /// Nothing.
+    Nothing,
+    /// This call, as somebody says who is believed.
+    Call(Key),
+    /// Something else: it is damaged, or of somebody who is not believed here, but maybe elsewhere.
+    Something,
+}
 
 impl Tier {
     /// Tells `each` what the calls there are named after, until it has heard enough.
@@ -26,16 +38,16 @@ impl Tier {
         })
     }
 
-    /// Which call the object of this name says that it is, if there is one that is rightly signed.
+    /// What lies under the name of a call.
     ///
     /// # Errors
     ///
     /// Where it cannot be asked.
-    pub fn told_at(&self, at: &Key) -> Result<Option<Key>, Failure> {
-        let Some(mut object) = self.ask(&self.object(Kind::Record, &at.0))? else { return Ok(None) };
+    pub fn told_at(&self, at: &Key) -> Result<There, Failure> {
+        let Some(mut object) = self.ask(&self.object(Kind::Record, &at.0))? else { return Ok(There::Nothing) };
         match object::open(&mut object, &self.expected(Kind::Record, at.0)) {
-            Ok(head) => Ok(head.key),
-            Err(Failure::Wrong(_)) => Ok(None),
+            Ok(head) => Ok(head.key.map_or(There::Something, There::Call)),
+            Err(Failure::Wrong(_)) => Ok(There::Something),
             Err(failure) => Err(failure),
         }
     }
@@ -49,7 +61,7 @@ impl Tier {
         self.engine.remove(&self.object(Kind::Record, &at.0))
     }
 
-    /// Takes away what was put there before a time, in nanoseconds since 1970: in the namespace, and, a day later, values that
+    /// Takes away what fleche has put there before a time, in nanoseconds since 1970: in the namespace, and, a day later, values that
     /// lie by themselves, which are everybody's. `go` hears of each before, and says whether it really goes. How many stay because
     /// the store does not tell how old they are.
     ///
@@ -68,6 +80,8 @@ impl Tier {
         for (order, (prefix, before)) in kinds.enumerate() {
             self.engine.list(prefix, &mut |listed| {
                 match listed.put {
+                    // Others may keep something there, too.
+                    _ if !is_ours(listed.name, prefix) => {}
                     Some(put) if put < before => drop(due.insert((order, listed.name.to_owned()))),
                     Some(_) => {}
                     None => drop(untold.insert(listed.name.to_owned())),
@@ -111,6 +125,52 @@ impl Tier {
         match read == content {
             true => Ok(()),
             false => Err(told("read", Failure::Wrong("what was put there is not what is there".to_owned()))),
+        }
+    }
+}
+
+/// Whether an object is one of fleche's, whole or begun: `prefix`, two digits, and a name that begins with them or is
+/// [`NEW`].
+fn is_ours(name: &str, prefix: &str) -> bool {
+    let Some((shard, name)) = name.strip_prefix(prefix).and_then(|rest| rest.split_once('/')) else { return false };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '.';
+    match name.strip_prefix(NEW) {
+        Some(random) => shard.len() == 2 && random.chars().all(is_plain),
+        None => {
+            let digits = name.strip_suffix(".zst").unwrap_or(name);
+            digits.starts_with(shard) && shard.len() == 2 && digits.parse::<Digest>().is_ok()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_objects_are_names_of_objects() {
+        let digits = "ab".repeat(32);
+        for name in [format!("ab/{digits}"), format!("ab/{digits}.zst"), "ab/.new-x0Y1z2".to_owned()] {
+            assert!(is_ours(&format!("v1/a/main/{name}"), "v1/a/main/"), "{name}");
+            assert!(!is_ours(&format!("v1/a/other/{name}"), "v1/a/main/"), "{name}");
+        }
+        for name in [
+            "",
+            "README",
+            "ab/README",
+            "ab/\u{1b}[2J",
+            "ab/.new-\u{1b}[2J",
+            "ab/.new-x/y",
+            &digits,
+            &format!("cd/{digits}"),
+            &format!("/{digits}"),
+            &format!("a/{digits}"),
+            &format!("ab/ab/{digits}"),
+            &format!("ab/{digits}.zst.zst"),
+            &format!("ab/{digits}\n"),
+            &format!("ab/{}", digits.to_uppercase()),
+        ] {
+            assert!(!is_ours(&format!("v1/a/main/{name}"), "v1/a/main/"), "{name:?}");
         }
     }
 }

@@ -83,6 +83,16 @@ pub struct Listed<'a> {
     pub put: Option<i64>,
 }
 
+/// A list is not asked for in more parts: of a thousand names each that is a billion.
+#[cfg(any(feature = "redis", feature = "s3"))]
+pub const MOST_PAGES: u64 = 1_000_000;
+
+/// What is said of a store that always has more to tell.
+#[cfg(any(feature = "redis", feature = "s3"))]
+pub fn endless() -> Failure {
+    Failure::Wrong("its list does not end".to_owned())
+}
+
 /// A store that keeps objects under names such as `v1/a/main/ab/abcd`. An object appears as a whole, and the last one that is
 /// put under a name stays.
 pub trait Engine {

@@ -48,6 +48,7 @@ use std::fmt;
 use std::io::{self, BufRead, Read};
 use std::time::Duration;
 
+pub use care::There;
 pub use engine::Patience;
 pub use meter::Traffic;
 pub use setup::setup;

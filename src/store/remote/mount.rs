@@ -14,7 +14,7 @@ use super::engine::{Body, Engine, Listed};
 use crate::sys::{clock, plain};
 
 /// What the names of files begin with that are not whole yet.
-const NEW: &str = ".new-";
+pub const NEW: &str = ".new-";
 
 /// A folder.
 #[derive(Debug)]

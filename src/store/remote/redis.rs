@@ -17,7 +17,7 @@ use redis::{Cmd, FromRedisValue, Parser, Value, cmd, parse_redis_url, parse_redi
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use super::engine::{Body, Engine, Listed, Patience};
+use super::engine::{Body, Engine, Listed, MOST_PAGES, Patience, endless};
 use super::lent::Helper;
 use super::line::{Deadline, Line};
 use super::reply::{failed, good, parsed, strange, taken, unwelcome};
@@ -247,7 +247,7 @@ impl Engine for Redis {
     /// When an object was put there, nobody knows; when it was used last, the server does.
     fn list(&self, prefix: &str, each: &mut dyn FnMut(&Listed) -> ControlFlow<()>) -> Result<(), Failure> {
         let mut cursor = 0_u64;
-        loop {
+        for _ in 0..MOST_PAGES {
             let mut scan = cmd("SCAN");
             scan.arg(cursor).arg("MATCH").arg(format!("{BEFORE}{prefix}*")).arg("COUNT").arg(BATCH);
             let mut connection = self.ask(&scan.get_packed_command())?;
@@ -271,11 +271,13 @@ impl Engine for Redis {
                     return Ok(());
                 }
             }
-            if next == 0 {
-                return Ok(());
+            match next {
+                0 => return Ok(()),
+                again if again == cursor => break,
+                more => cursor = more,
             }
-            cursor = next;
         }
+        Err(endless())
     }
 
     fn put(&self, name: &str, mut body: Body) -> Result<(), Failure> {
@@ -550,6 +552,9 @@ mod tests {
             let (found, _) = listed(vec![answer.as_bytes().to_vec()]);
             assert!(found.is_err(), "{answer:.40}: {found:?}");
         }
+        // Nor is one that never ends waited for.
+        let (found, asked) = listed(vec![scan(7, &[]), scan(7, &[]), scan(0, &[])]);
+        assert_eq!((found, asked.len()), (Err("its list does not end".to_owned()), 2));
     }
 
     #[test]

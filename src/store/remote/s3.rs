@@ -13,7 +13,7 @@ use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 
 use super::Failure;
 use super::aws::{self, Right, Seeker};
-use super::engine::{Body, Engine, Listed, Patience};
+use super::engine::{Body, Engine, Listed, MOST_PAGES, Patience, endless};
 use super::http::{Client, Headers};
 use super::lent::Lent;
 use crate::error::Error;
@@ -24,6 +24,10 @@ use crate::sys::clock;
 const VALID: Duration = Duration::from_secs(15 * 60);
 /// Where buckets are that do not say it.
 const REGION: &str = "us-east-1";
+
+/// How the answer begins to what is in a bucket, and the namespace of it.
+const LIST: &str = "<ListBucketResult";
+const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
 /// A bucket.
 pub struct S3 {
@@ -150,19 +154,20 @@ impl Engine for S3 {
     fn list(&self, prefix: &str, each: &mut dyn FnMut(&Listed) -> ControlFlow<()>) -> Result<(), Failure> {
         let whole = self.key(prefix);
         let mut next: Option<String> = None;
-        loop {
+        for _ in 0..MOST_PAGES {
             let text = self.ask(|opened| {
                 let mut list = opened.bucket.list_objects_v2(opened.credentials());
                 list.with_prefix(whole.as_str());
-                if let Some(token) = next.take() {
-                    list.with_continuation_token(token);
+                if let Some(token) = &next {
+                    list.with_continuation_token(token.as_str());
                 }
                 self.client.text(list.sign(VALID).as_str(), &Headers::new())
             })?;
-            let listed = ListObjectsV2::parse_response(&text)
+            let listed = ListObjectsV2::parse_response(&in_amazons_terms(&text))
                 .map_err(|why| Failure::Wrong(format!("what it lists cannot be read: {why}")))?;
             for object in &listed.contents {
-                let name = object.key.strip_prefix(&self.prefix).unwrap_or(&object.key);
+                let name = object.key.strip_prefix(&self.prefix).filter(|name| name.starts_with(prefix));
+                let Some(name) = name else { continue };
                 let put = object.last_modified.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
                 let put = put.and_then(|put| i64::try_from(put.as_nanosecond()).ok());
                 if each(&Listed { name, put }).is_break() {
@@ -170,10 +175,12 @@ impl Engine for S3 {
                 }
             }
             match listed.next_continuation_token {
-                Some(token) => next = Some(token),
                 None => return Ok(()),
+                again if again == next => break,
+                more => next = more,
             }
         }
+        Err(endless())
     }
 
     fn put(&self, name: &str, body: Body) -> Result<(), Failure> {
@@ -189,4 +196,12 @@ impl Engine for S3 {
             self.client.delete(url.as_str(), &Headers::new())
         })
     }
+}
+
+/// A list in the namespace of Amazon's: Google uses another one, and others use none.
+fn in_amazons_terms(text: &str) -> String {
+    let parts = text.split_once(LIST).and_then(|(before, rest)| Some((before, rest.split_once('>')?)));
+    let Some((before, (attributes, rest))) = parts else { return text.to_owned() };
+    let end = if attributes.ends_with('/') { "/>" } else { ">" };
+    format!("{before}{LIST} xmlns=\"{NAMESPACE}\"{end}{rest}")
 }
