@@ -1,6 +1,7 @@
 //! Processes that outlive fleche, and fleche's own end.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
@@ -21,6 +22,8 @@ use super::{clock, descriptor, entry, signal};
 const PAUSE: Duration = Duration::from_millis(1);
 /// Programs that are asked something answer at most so many bytes.
 const ANSWER: usize = 1 << 20;
+/// Of what a program says of its failure so many characters are told.
+const LONGEST_REASON: usize = 200;
 
 /// Ends this process as a command ended: with its code, or by its signal (128 and the signal's number where
 /// that cannot be).
@@ -74,24 +77,26 @@ pub fn orphan(prepare: impl FnOnce(), work: impl FnOnce()) -> io::Result<()> {
     }
 }
 
-/// What a program answers on its standard output to `input`, at most a mebibyte; `line` is one of the shell's. What it
-/// says on standard error is the user's to read.
+/// What a program answers on its standard output to `input`, at most a mebibyte; `line` is one of the shell's.
 ///
 /// # Errors
 ///
-/// Where it cannot be started, fails, or is not done within `time`: then it is killed.
+/// Where it cannot be started, fails, of which its last line on standard error is told, or is not done within `time`: then it
+/// is killed.
 pub fn ask(line: &str, input: &[u8], time: Duration) -> io::Result<Vec<u8>> {
     // No pipe: whoever does not read it to the end would have us killed.
     let mut question = tempfile::tempfile()?;
     question.write_all(input)?;
     question.rewind()?;
+    // Among what the command says, for which it is asked, it would be taken for that.
+    let mut aside = tempfile::tempfile()?;
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", line]).stdin(question).stdout(Stdio::piped());
+    command.args(["-c", line]).stdin(question).stdout(Stdio::piped()).stderr(aside.try_clone()?);
     die_with_parent(&mut command);
     // Whatever it starts can be ended with it.
     let mut child = command.process_group(0).spawn()?;
     let end = clock::monotonic().saturating_add(clock::nanoseconds(time));
-    let answer = answer_of(&mut child, end);
+    let answer = answer_of(&mut child, end, &mut aside);
     if answer.is_err() && matches!(child.try_wait(), Ok(None)) {
         // SAFETY: signals the group of a child that was not waited for, so that the number is its.
         unsafe { libc::kill(-(child.id() as i32), libc::SIGKILL) };
@@ -101,7 +106,7 @@ pub fn ask(line: &str, input: &[u8], time: Duration) -> io::Result<Vec<u8>> {
 }
 
 /// What it has printed when it has ended, whoever of those that it started still could.
-fn answer_of(child: &mut std::process::Child, end: u64) -> io::Result<Vec<u8>> {
+fn answer_of(child: &mut std::process::Child, end: u64, aside: &mut File) -> io::Result<Vec<u8>> {
     let mut stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
     rustix::io::ioctl_fionbio(&stdout, true)?;
     let (mut answer, mut is_whole) = (Vec::new(), false);
@@ -124,11 +129,26 @@ fn answer_of(child: &mut std::process::Child, end: u64) -> io::Result<Vec<u8>> {
         }
         match status {
             Some(status) if status.success() => return Ok(answer),
-            Some(_) => return Err(io::Error::other("it failed")),
+            Some(_) => {
+                return Err(io::Error::other(
+                    last_line(aside).map_or("it failed".to_owned(), |why| format!("it failed: {why}")),
+                ));
+            }
             None if clock::monotonic() >= end => return Err(io::ErrorKind::TimedOut.into()),
             None => clock::pause(PAUSE),
         }
     }
+}
+
+/// The last thing that was said in a file, without what steers a terminal.
+fn last_line(file: &mut File) -> Option<String> {
+    let length = file.metadata().ok()?.len();
+    file.seek(io::SeekFrom::Start(length.saturating_sub(4 * LONGEST_REASON as u64))).ok()?;
+    let mut end = Vec::new();
+    file.take(4 * LONGEST_REASON as u64).read_to_end(&mut end).ok()?;
+    let end = String::from_utf8_lossy(&end);
+    let last = end.lines().rfind(|line| !line.trim().is_empty())?;
+    Some(last.trim().chars().filter(|c| !c.is_control()).take(LONGEST_REASON).collect())
 }
 
 /// A child of this process that works beside it, in a session of its own, and outlives it if need be.
@@ -313,6 +333,12 @@ mod tests {
         assert_eq!(asked("yes", long), Err(io::ErrorKind::FileTooLarge));
         assert_eq!(asked("exec sleep 1000", Duration::from_millis(20)), Err(io::ErrorKind::TimedOut));
         let brief = Duration::from_millis(50);
+        let told = |line: &str| ask(line, b"", long).map_err(|why| why.to_string());
+        assert_eq!(told("echo aside >&2; echo answer"), Ok(b"answer\n".to_vec()));
+        assert_eq!(told("exit 1"), Err("it failed".to_owned()));
+        assert_eq!(told("printf 'one\\n\\033[2Jtwo\\r\\n\\n' >&2; exit 1"), Err("it failed: [2Jtwo".to_owned()));
+        let long_line = told("printf 'x%.0s' $(seq 5000) >&2; exit 1").unwrap_err();
+        assert_eq!(long_line, format!("it failed: {}", "x".repeat(LONGEST_REASON)));
         assert_eq!(asked("exec >&-; exec sleep 1000", brief), Err(io::ErrorKind::TimedOut), "nothing more to come");
         assert_eq!(asked("sleep 2 & echo answer", long), Ok(b"answer\n".to_vec()), "somebody else lives on");
         for _ in 0..50 {
