@@ -1,4 +1,4 @@
-//! The sessions of README.md are true: what is typed there prints what is printed there.
+//! The sessions of README.md and docs/remote.md are true: what is typed there prints what is printed there.
 //!
 //! A block marked `console` is run in one world, line after line. Lines that begin with `$ ` are commands for a
 //! shell that finds `fleche`; the lines behind them are what standard output and standard error hold then, in
@@ -43,15 +43,12 @@ fn sessions(page: &str) -> Vec<Vec<Step>> {
     sessions
 }
 
-#[test]
-fn the_sessions_of_the_readme_are_true() {
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+/// Whether what a page shows is so, in a world that has what the page takes for granted.
+#[track_caller]
+fn are_true(name: &str, least: usize, world: &World) {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
     let sessions = sessions(&page);
-    assert!(sessions.len() >= 3 && sessions.iter().all(|session| !session.is_empty()));
-    let world = World::new();
-    // What the page takes for granted.
-    world.write("notes.txt", "four words are here\n");
-    world.write("words.txt", "pear\napple\n");
+    assert!(sessions.len() >= least && sessions.iter().all(|session| !session.is_empty()));
     let mut faults = Vec::new();
     for step in sessions.iter().flatten() {
         let outcome = world.shell(&format!("exec 2>&1\n{}", step.command)).run();
@@ -66,6 +63,23 @@ fn the_sessions_of_the_readme_are_true() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn the_sessions_of_the_readme_are_true() {
+    let world = World::new();
+    world.write("notes.txt", "four words are here\n");
+    world.write("words.txt", "pear\napple\n");
+    are_true("README.md", 3, &world);
+}
+
+#[test]
+fn the_sessions_of_the_page_about_stores_are_true() {
+    let world = World::new();
+    let stores = "[caches.team]\nurl = \"https://cache.example/fleche\"\naccess = \"read-write\"\n\
+                  [caches.near]\nurl = \"rediss://near.example\"\naccess = \"read-write\"\n";
+    world.write(world.home().join(".config/fleche/config.toml"), stores);
+    are_true("docs/remote.md", 2, &world);
 }
 
 #[test]
