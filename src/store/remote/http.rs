@@ -408,3 +408,31 @@ pub fn failed(why: &ureq::Error) -> Failure {
         why => why.to_string().chars().take(LONGEST_REASON).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::store::testing::remote;
+
+    #[test]
+    fn who_tells_who_we_are_may_take_longer_than_the_server() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let serve = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = [0; 4096];
+            let read = stream.read(&mut head).unwrap();
+            stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").unwrap();
+            String::from_utf8_lossy(&head[..read]).into_owned()
+        });
+        let helper = "sleep 2; echo '{\"headers\": {\"X-Who\": [\"we\"]}}'; :".to_owned();
+        let remote = Remote { url, helper: Some(helper), ..remote("team", "main") };
+        let http = Http::new(&remote, Patience::SHORT);
+        http.until(clock::monotonic() + 1_900_000_000);
+        assert!(matches!(http.get("v1/a"), Ok(None)));
+        assert!(serve.join().unwrap().to_lowercase().contains("x-who: we"));
+    }
+}
