@@ -108,12 +108,18 @@ impl Kind {
                 if rest.contains(['?', '#']) {
                     return Err(complaint(given, "holds `?` or `#`, behind which no path goes on"));
                 }
-                match rest.split('/').next().is_some_and(|host| host.contains('@')) {
-                    false => Ok(json!(url)),
-                    true => Err(Complaint {
+                let server = rest.split('/').next().filter(|_| !url.starts_with("file:")).unwrap_or_default();
+                if server.contains('@') {
+                    return Err(Complaint {
                         hint: Some("credential-helper = \"PROGRAM\" tells it when it is needed".to_owned()),
                         ..complaint(given, "holds a password, which every error would show")
-                    }),
+                    });
+                }
+                // Addresses in brackets have colons of their own. A port that is none would be the usual one.
+                let port = server.rsplit(']').next().and_then(|rest| rest.split_once(':'));
+                match port.is_none_or(|(_, port)| port.parse::<u16>().is_ok_and(|port| port != 0)) {
+                    true => Ok(json!(url)),
+                    false => Err(complaint(given, "names a port that is none")),
                 }
             }),
             Kind::Name => text().and_then(|name| if is_name(name) { Ok(json!(name)) } else { Err(wrong()) }),

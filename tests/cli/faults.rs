@@ -40,6 +40,9 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
         "`url` holds a password, which every error would show",
         "credential-helper = \"PROGRAM\" tells it when it is needed",
     ),
+    ("[caches.team]\nurl = \"https://x:65536/a\"\n", "2:7", "`url` names a port that is none", ""),
+    ("[caches.team]\nurl = \"redis://[::1]:/1\"\n", "2:7", "`url` names a port that is none", ""),
+    ("[caches.team]\nendpoint = \"http://minio.lan:port\"\n", "2:12", "`endpoint` names a port that is none", ""),
     ("[caches.team]\nurl = \"https://x/?a\"\n", "2:7", "`url` holds `?` or `#`, behind which no path goes on", ""),
     (
         "[caches.team]\nendpoint = \"minio.lan\"\n",

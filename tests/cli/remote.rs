@@ -792,3 +792,12 @@ fn the_first_cache_is_a_folder() {
     assert_eq!(told.code(), 2);
     assert!(told.stderr().contains("cache `team` cannot be the first one, which is written"), "{}", told.stderr());
 }
+
+#[test]
+fn a_folder_may_be_called_as_no_server_may() {
+    let team = Team::with(TEAM);
+    team.moved_to("file:///of@team:0/it", TEAM);
+    let told = team.on("one", &["remote", "setup"]).run();
+    assert_eq!((told.code(), told.stderr()), (0, String::new()));
+    assert!(told.stdout().ends_with("'/of@team:0/it'\n"), "{}", told.stdout());
+}
