@@ -31,6 +31,9 @@ const LONGEST_PAUSE: u64 = 200_000_000;
 /// A store that has taken nothing and rejected so many calls in a row is not offered any more of them.
 const MOST_REJECTED: usize = 5;
 
+/// What waits for longer than this, in nanoseconds, and is rejected by a store that takes others, is not offered any more: an hour.
+const LONG_REJECTED: i64 = 3_600_000_000_000;
+
 /// What became of a call that was to be shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shared {
@@ -329,8 +332,13 @@ pub fn send(
                 Err(failure) => drop(first.get_or_insert(failure)),
             }
             if takes {
-                // It is not the store, then, and it will not take these another time.
-                rejected.drain(..).for_each(|(waiting, _)| store.taken_from(remote, &waiting));
+                // It is not the store, then; what it still does not take after a while it will not take another time.
+                for (waiting, why) in rejected.drain(..) {
+                    match clock::now().saturating_sub(waiting.since()) > LONG_REJECTED {
+                        true => store.taken_from(remote, &waiting),
+                        false => drop(first.get_or_insert(Failure::Rejected(why))),
+                    }
+                }
             }
             if rejected.len() == MOST_REJECTED {
                 break 'sending;

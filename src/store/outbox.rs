@@ -9,7 +9,7 @@ use std::fs::File;
 use super::{Access, Store};
 use crate::error::Error;
 use crate::model::{Digest, Key, Remote};
-use crate::sys::lock;
+use crate::sys::{clock, lock};
 
 /// Where the entries are.
 pub(super) const FOLDER: &str = "outbox";
@@ -26,6 +26,13 @@ pub struct Waiting {
     pub key: Key,
     /// Which entry it was: one that is left anew, because the call was stored anew, is another one.
     entry: (u64, i64, i64),
+}
+
+impl Waiting {
+    /// Since when, in nanoseconds since 1970.
+    pub fn since(&self) -> i64 {
+        self.entry.1.saturating_mul(clock::SECOND).saturating_add(self.entry.2)
+    }
 }
 
 impl Store {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::time::{Duration, SystemTime};
 
 use crate::remote::{COMMANDS, TEAM, Team, tool};
 use crate::servers::{Mood, Nginx, Nobody, Passage, Proxy, Relay, Tunnel};
@@ -478,9 +479,22 @@ fn what_a_store_never_takes_keeps_nothing_else_from_being_put_there() {
     store(&noise(20_000));
     store(b"small\n");
     let (code, told) = pushed();
-    assert!(code == 1 && told.matches("stays here: it answers 400 Bad Request").count() == 2, "{code} {told}");
+    assert!(code == 2 && told.matches("stays here: it answers 400 Bad Request").count() == 2, "{code} {told}");
+    let entries = || {
+        let all = walkdir::WalkDir::new(team.cache("one").join("outbox")).min_depth(2).into_iter();
+        all.map(|entry| entry.unwrap().into_path()).collect::<Vec<_>>()
+    };
+    assert_eq!((entries().len(), team.objects("a").len()), (2, 1), "it may take them a little later");
+    store(b"little\n");
+    assert_eq!(pushed().0, 2);
+    for entry in entries() {
+        let then = SystemTime::now() - Duration::from_secs(2 * 3600);
+        fs::File::options().write(true).open(entry).unwrap().set_modified(then).unwrap();
+    }
+    store(b"tiny\n");
+    pushed();
     team.is_sent("one");
-    assert_eq!(team.objects("a").len(), 1);
+    assert_eq!(team.objects("a").len(), 3);
     assert_eq!(pushed(), (0, String::new()), "what it will not take is not offered for ever");
     // One that takes nothing is not offered everything.
     let no = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -493,7 +507,7 @@ fn what_a_store_never_takes_keeps_nothing_else_from_being_put_there() {
     assert!((5..15).contains(&asked), "{asked} connections for 30 calls");
     proxy.is_now(Mood::Kind);
     assert_eq!(pushed(), (0, String::new()));
-    assert_eq!(team.objects("a").len(), 31);
+    assert_eq!(team.objects("a").len(), 33);
 }
 
 #[test]

@@ -189,6 +189,18 @@ fn credentials_are_found_where_aws_keeps_them() {
     proxy.is_now(says("{}"));
     let (code, told) = check(container());
     assert!(code == 2 && told.contains("what should tell credentials tells none"), "{told}");
+    // Where it does not tell them for now, nothing that is to be put there is lost.
+    team.write("in", "text\n");
+    with_keys(team.on("one", &["run", "-i", "in", "--", "cat", "in"])).prints("text\n");
+    team.is_sent("one");
+    for line in ["429 Too Many Requests", "404 Not Found"] {
+        proxy.is_now(Mood::Says(format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n")));
+        let push = team.on("one", &["push", "--wait", "--name", "cat"]);
+        let told = push.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/credentials", proxy.url())).run();
+        assert!(told.code() == 2 && told.stderr().contains(line), "{}", told.stderr());
+        let told = with_keys(team.on("one", &["-v", "push", "--wait"])).run();
+        assert!(told.code() == 0 && told.stderr().contains(" is in `team`"), "{}", told.stderr());
+    }
     // Of a job that can prove who it is.
     let given = format!(
         "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>{id}\

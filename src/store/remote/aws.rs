@@ -225,7 +225,10 @@ impl Seeker<'_> {
         };
         self.lent(&["container", &container.url, token.as_deref().unwrap_or("")], "Token", || {
             let headers: Headers = token.iter().map(|token| ("authorization".to_owned(), token.clone())).collect();
-            let answer = (self.client)().text(&container.url, &headers)?;
+            let answer = (self.client)().text(&container.url, &headers).map_err(|why| match why {
+                Failure::Refused(why) => Failure::Denied(format!("no credentials for the container: {why}")),
+                why => why,
+            })?;
             Ok(serde_json::from_str(&answer).unwrap_or_default())
         })
     }

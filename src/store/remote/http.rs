@@ -136,9 +136,8 @@ impl Client {
         };
         let answer = self.asked(answer)?;
         let status = answer.status();
-        let is_passing = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
         self.done(answer).map_err(|failure| match failure {
-            Failure::Unreachable(why) if status.is_client_error() && !is_passing => Failure::Rejected(why),
+            Failure::Unreachable(why) if is_for_good(status) => Failure::Rejected(why),
             failure => failure,
         })
     }
@@ -190,7 +189,7 @@ impl Client {
             }
             // Who asks for just this has asked for the wrong thing.
             status => Err(match self.refused(answer) {
-                Failure::Unreachable(why) if status.is_client_error() => Failure::Refused(why),
+                Failure::Unreachable(why) if is_for_good(status) => Failure::Refused(why),
                 failure => failure,
             }),
         }
@@ -273,6 +272,18 @@ impl Client {
     pub fn beside<T>(&self, work: impl FnOnce() -> T) -> T {
         self.deadline.beside(work)
     }
+}
+
+/// Whether it would be answered in the same way another time, as far as the status tells.
+fn is_for_good(status: StatusCode) -> bool {
+    const PASSING: [StatusCode; 5] = [
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::CONFLICT,
+        StatusCode::LOCKED,
+        StatusCode::TOO_EARLY,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
+    status.is_client_error() && !PASSING.contains(&status)
 }
 
 fn with<B>(request: RequestBuilder<B>, headers: &Headers) -> RequestBuilder<B> {

@@ -3,10 +3,11 @@
 use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, Mode, OFlags, open, openat, unlinkat};
 use walkdir::WalkDir;
 
 use super::Failure;
@@ -55,6 +56,19 @@ impl Mount {
     }
 }
 
+impl Mount {
+    /// A folder of the store, to which no link leads: who may write the store must not lead us out of it, to what is ours alone.
+    fn beneath(&self, folder: &Path) -> io::Result<OwnedFd> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut at = open(&self.folder, flags, Mode::empty())?;
+        for component in folder.components() {
+            let Component::Normal(name) = component else { return Err(io::ErrorKind::InvalidInput.into()) };
+            at = openat(&at, name, flags | OFlags::NOFOLLOW, Mode::empty())?;
+        }
+        Ok(at)
+    }
+}
+
 impl Engine for Mount {
     fn get(&self, name: &str) -> Result<Option<Box<dyn Read>>, Failure> {
         let path = self.folder.join(name);
@@ -73,6 +87,11 @@ impl Engine for Mount {
     fn list(&self, prefix: &str, each: &mut dyn FnMut(&Listed) -> ControlFlow<()>) -> Result<(), Failure> {
         self.check()?;
         let yesterday = clock::now().saturating_sub(clock::DAY);
+        match self.beneath(Path::new(prefix)) {
+            Ok(_) => {}
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(why) => return Err(failed(&self.folder.join(prefix), &why)),
+        }
         for entry in WalkDir::new(self.folder.join(prefix)).sort_by_file_name() {
             let entry = match entry {
                 Ok(entry) => entry,
@@ -101,7 +120,12 @@ impl Engine for Mount {
 
     fn remove(&self, name: &str) -> Result<(), Failure> {
         let path = self.folder.join(name);
-        match fs::remove_file(&path) {
+        let name = Path::new(name);
+        let remove = || {
+            let parent = self.beneath(name.parent().unwrap_or(Path::new("")))?;
+            unlinkat(&parent, name.file_name().unwrap_or_default(), AtFlags::empty()).map_err(io::Error::from)
+        };
+        match remove() {
             Ok(()) => Ok(()),
             Err(why) if why.kind() == io::ErrorKind::NotFound => self.check(),
             Err(why) => Err(failed(&path, &why)),
@@ -226,6 +250,29 @@ mod tests {
         std::os::unix::fs::symlink(victim.path(), folder.path().join("v1/a")).unwrap();
         assert!(Mount::new(folder.path()).put("v1/a/x", Body::Bytes(b"one")).is_err());
         assert_eq!(fs::read_dir(victim.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn nothing_behind_a_link_is_listed_or_taken_away() {
+        let [folder, victim] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let own = format!("ab/{}", "ab".repeat(32));
+        fs::create_dir(victim.path().join("ab")).unwrap();
+        fs::write(victim.path().join(&own), "mine").unwrap();
+        fs::create_dir_all(folder.path().join("v1/a")).unwrap();
+        std::os::unix::fs::symlink(victim.path(), folder.path().join("v1/a/main")).unwrap();
+        std::os::unix::fs::symlink(victim.path(), folder.path().join("v1/b")).unwrap();
+        let mount = Mount::new(folder.path());
+        for prefix in ["v1/a/main/", "v1/b/"] {
+            let mut names = Vec::new();
+            let listed = mount.list(prefix, &mut |listed| {
+                names.push(listed.name.to_owned());
+                ControlFlow::Continue(())
+            });
+            assert!(listed.is_err() && names.is_empty(), "{names:?}");
+            assert!(mount.remove(&format!("{prefix}{own}")).is_err());
+        }
+        assert!(mount.remove("v1/a/../../../x").is_err());
+        assert_eq!(fs::read(victim.path().join(&own)).unwrap(), b"mine");
     }
 
     #[test]

@@ -14,10 +14,12 @@ pub fn parsed(line: &[u8]) -> Result<Value, Failure> {
     good(parse_redis_value(line).map_err(|_| strange())?)
 }
 
-/// The same of an answer to a value: an error that has no word of its own may be that value's.
+/// The same of an answer to a value, which may be none that the server takes.
 pub fn taken(line: &[u8]) -> Result<Value, Failure> {
     match parse_redis_value(line).map_err(|_| strange())? {
-        Value::ServerError(why) if why.code() == "ERR" => Err(Failure::Rejected(failed(&why).to_string())),
+        Value::ServerError(why) if why.details().is_some_and(|told| told.starts_with("Protocol error")) => {
+            Err(Failure::Rejected(failed(&why).to_string()))
+        }
         answer => good(answer),
     }
 }
