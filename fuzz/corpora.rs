@@ -178,6 +178,7 @@ mod made {
             root: "/work".into(),
             parts: vec![("arg.0".into(), Digest::of(b"cc"))],
             sealed_by: Some(Digest::of(b"secret")),
+            taken_over: true,
             variables: vec![Variable {
                 name: "CC".into(),
                 digest: Digest::of(b"cc"),

@@ -167,7 +167,7 @@ impl super::Run<'_> {
                     since,
                     scattered: sought.scattered(store),
                 });
-                self.share(store, &key);
+                self.leave_for_others(store, &key);
             }
             Err(reason) => {
                 // Before the lock goes, so that those who wait for it know that waiting does not help.
@@ -186,6 +186,7 @@ impl super::Run<'_> {
             }
         }
         drop(lock);
+        self.send_what_waits(store);
         if run.trace.as_ref().is_some_and(|trace| nested::left_due(trace, store)) {
             store.leave_due();
         }

@@ -29,8 +29,8 @@ fn filled(store: &Store, sought: &Sought, owner: &Store, key: &Key) -> Result<()
     store.copy(&call, owner, Existing::Kept, Durability::Buffered).map(drop)
 }
 
-/// The call as this store would have recorded it: all that counted is known from the command that it answers, which is the
-/// same.
+/// The call as this store would have recorded it, but for who made it: all that counted is known from the command that it
+/// answers, which is the same.
 pub(super) fn known_here(call: Call, sought: &Sought, store: &Store) -> Result<Call, Reason> {
     let command = sought.command;
     if call.command != command.digest {
@@ -42,6 +42,7 @@ pub(super) fn known_here(call: Call, sought: &Sought, store: &Store) -> Result<C
     Ok(Call {
         parts: command.sealed_parts(&secret),
         sealed_by: None,
+        taken_over: true,
         variables: variables.iter().map(|variable| variable.recorded(&secret)).collect(),
         ..call
     })

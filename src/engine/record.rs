@@ -166,6 +166,7 @@ pub fn record(
         root: command.root.clone(),
         parts: command.sealed_parts(&secret),
         sealed_by: None,
+        taken_over: false,
         variables: variables.iter().map(|variable| variable.recorded(&secret)).collect(),
         request: sought.request.recorded(),
         observations,

@@ -134,45 +134,55 @@ impl super::Run<'_> {
         }
     }
 
-    /// Leaves a call that was just stored to be put into the stores beyond this machine that may have it, and sees to it.
-    pub(super) fn share(&self, store: &Store, key: &Key) {
+    /// Leaves a call that was just stored to be put into the stores beyond this machine that may have it.
+    pub(super) fn leave_for_others(&self, store: &Store, key: &Key) {
         if self.policy.mode == Mode::ReadOnly || !store.remotes().iter().any(is_written) {
             return;
         }
         let Ok(Some(call)) = store.call(key) else { return };
-        let due: Vec<&Remote> = store.remotes().iter().filter(|remote| may_have(remote, &call)).collect();
-        due.iter().for_each(|remote| store.leave_for(remote, key));
-        // What a watched command leaves behind keeps it from being stored: the next run that is none sends it.
-        if due.is_empty() || self.is_nested {
+        store.remotes().iter().filter(|remote| may_have(remote, &call)).for_each(|remote| store.leave_for(remote, key));
+    }
+
+    /// Sees to it that what was left for stores beyond this machine is put there, by whichever run: those in a command leave it
+    /// to the one whose command it is, and have no key where it came by the environment.
+    pub(super) fn send_what_waits(&self, store: &Store) {
+        // What a watched command leaves behind keeps it from being stored.
+        if self.policy.mode == Mode::ReadOnly || self.is_nested {
+            return;
+        }
+        // One of 64 looks whether too much waits where nothing can be put now.
+        let looks = clock::monotonic().is_multiple_of(64);
+        let is_due = |remote: &&Remote| {
+            is_written(remote) && (remote.signing.is_some() || looks) && store.has_anything_waiting(remote)
+        };
+        let due: Vec<&Remote> = store.remotes().iter().filter(is_due).collect();
+        if due.is_empty() {
             return;
         }
         // Where no process can be made, the next run sends it.
         let _ = exec::background(None, || {
             let Ok(own) = store.reopened() else { return };
             for remote in due {
-                match own.breaker(remote, Road::Send) {
-                    Ok(breaker) => {
-                        let _ =
-                            send(remote, &own, &breaker, Errand::Behind, None, &mut |_, _| ControlFlow::Continue(()));
-                    }
-                    // One of 64 looks whether that is enough.
-                    Err(_) if key.0.0[0].is_multiple_of(64) => own.bound_outbox(remote),
-                    Err(_) => {}
+                let breaker = remote.signing.as_ref().and_then(|_| own.breaker(remote, Road::Send).ok());
+                if let Some(breaker) = breaker {
+                    let _ = send(remote, &own, &breaker, Errand::Behind, None, &mut |_, _| ControlFlow::Continue(()));
+                } else if looks {
+                    own.bound_outbox(remote);
                 }
             }
         });
     }
 }
 
-/// Whether anything is put there by runs.
+/// Whether runs leave anything to be put there. Who signs it may be another one.
 fn is_written(remote: &Remote) -> bool {
-    remote.access == CacheAccess::ReadWrite && remote.signing.is_some() && !remote.upload.is_empty()
+    remote.access == CacheAccess::ReadWrite && !remote.upload.is_empty()
 }
 
 /// Whether a rule says that a call may be there. What came from another cache was made by somebody else, and is not signed.
 pub fn may_have(remote: &Remote, call: &Call) -> bool {
     is_written(remote)
-        && call.sealed_by.is_none()
+        && !call.is_from_elsewhere()
         && remote.upload.iter().any(|matching| matching.means_recorded(&call.argv))
 }
 
@@ -238,7 +248,7 @@ pub fn publish(
     replaces: Replaces,
 ) -> Attempt {
     let Some(call) = store.call(key).map_err(Failure::Here)? else { return Ok(Shared::Gone) };
-    if call.sealed_by.is_some() {
+    if call.is_from_elsewhere() {
         return Ok(Shared::Foreign);
     }
     if !may_have(remote, &call) {

@@ -69,7 +69,8 @@ fn told(call: &Call, secret: &[u8; 32]) -> Vec<(String, String)> {
     told
 }
 
-/// The same as `store` keeps it: what was told is hidden under its secret, and one that comes home is as it was.
+/// The same as `store` keeps it: what was told is hidden under its secret, and of one that comes home it is known again what
+/// counted.
 ///
 /// # Errors
 ///
@@ -79,6 +80,8 @@ pub fn settled(parcel: Parcel, store: &Store) -> Result<Parcel, Reason> {
     if call.sealed_by == Some(store.secret_name()?) {
         call.sealed_by = None;
     }
+    // That it was made here, a file or a store only says.
+    call.taken_over = true;
     let secret = store.secret()?;
     for (name, value) in &told {
         let digest = Digest::under(&secret, value.as_bytes());

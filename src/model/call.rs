@@ -74,6 +74,9 @@ pub struct Call {
     /// The name of the secret that digests of parts and variables are under, if it is not the store's: the call was taken
     /// over from another cache, and what counted of its environment can be told there alone.
     pub sealed_by: Option<Digest>,
+    /// Whether it came here from another cache, whoever made it first: then this one does not answer for it, see
+    /// [`is_from_elsewhere`](Call::is_from_elsewhere).
+    pub taken_over: bool,
     /// What is known of the environment.
     pub variables: Vec<Variable>,
     /// How it was asked for, see [`Request::recorded`].
@@ -132,6 +135,13 @@ impl Call {
         }
     }
 
+    /// Whether another cache made it. Then no key of ours may sign it: that would say that we saw the command do this, when all we
+    /// know is who said so, and whether he is believed may change.
+    pub fn is_from_elsewhere(&self) -> bool {
+        // In another cache of a stack it need not have been taken over.
+        self.taken_over || self.sealed_by.is_some()
+    }
+
     /// The bytes of the call, without the frame that its file puts around them.
     pub fn encode(&self) -> Vec<u8> {
         let (format, observed) = self.encode_observed();
@@ -187,6 +197,9 @@ impl Call {
         if let Some(secret) = &self.sealed_by {
             writer.field("sealed-by", &secret.0);
         }
+        if self.taken_over {
+            writer.field("taken-over", b"");
+        }
         for variable in &self.variables {
             let mut inner = Writer::new();
             inner.bytes(variable.name.as_bytes()).raw(&variable.digest.0).number(u64::from(variable.counted));
@@ -224,7 +237,7 @@ impl Call {
         let (mut key, mut command, mut grade, mut bound) = (None, None, None, false);
         let (mut argv, mut parts, mut variables, mut observations) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut program, mut cwd, mut root) = (PathBuf::new(), PathBuf::new(), PathBuf::new());
-        let (mut request, mut sealed_by) = (Request::default(), None);
+        let (mut request, mut sealed_by, mut taken_over) = (Request::default(), None, false);
         let (mut outcome, mut metadata, mut tags) = (Outcome::default(), Metadata::default(), BTreeMap::new());
         for field in Fields::of(bytes) {
             let (name, value) = field?;
@@ -252,6 +265,7 @@ impl Call {
                     clear: if reader.is_empty() { None } else { Some(OsString::from_vec(reader.bytes()?.to_vec())) },
                 }),
                 b"sealed-by" => sealed_by = Some(Digest(reader.digest()?)),
+                b"taken-over" => taken_over = true,
                 b"request" => request = Request::decode(value)?,
                 b"observations" => observations = Observation::decode_all(value, room)?,
                 b"manifest" => observations = manifest::decode(value, room)?,
@@ -282,6 +296,7 @@ impl Call {
             root,
             parts,
             sealed_by,
+            taken_over,
             variables,
             request,
             observations,
@@ -393,6 +408,7 @@ mod tests {
             root: "/work".into(),
             parts: vec![("arg.0".into(), Digest::of(b"a"))],
             sealed_by: Some(Digest::of(b"secret")),
+            taken_over: true,
             variables: vec![
                 Variable { name: "CC".into(), digest: Digest::of(b"cc"), clear: Some("cc".into()), counted: true },
                 Variable { name: "TERM".into(), digest: Digest::of(b"x"), clear: None, counted: false },

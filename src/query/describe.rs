@@ -23,6 +23,9 @@ pub fn facts(call: &Call) -> Vec<(&'static str, Fact)> {
         ("memory", Fact::Bytes(metadata.usage.peak_memory)),
         ("by", Fact::Text(format!("{}@{} with fleche {}", metadata.user, metadata.host, metadata.version))),
     ];
+    if call.is_from_elsewhere() {
+        facts.push(("made", Fact::Text("by another cache".to_owned())));
+    }
     if call.bound {
         facts.push(("bound to", text(&call.root)));
     }
@@ -134,6 +137,7 @@ pub fn json(call: &Call) -> Value {
         "cwd": call.cwd.to_string_lossy(),
         "root": call.root.to_string_lossy(),
         "bound": call.bound,
+        "elsewhere": call.is_from_elsewhere(),
         "grade": call.grade.name(),
         "isolated": isolated(call),
         "exit": outcome.exit,

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Stat, Timestamps, chmodat, fchmod, fstat, fsync, mkdirat,
-    renameat, renameat_with, statat, unlinkat, utimensat,
+    AtFlags, Dir, DirEntry, FileType, Mode, OFlags, RenameFlags, Stat, Timestamps, chmodat, fchmod, fstat, fsync,
+    mkdirat, renameat, renameat_with, statat, unlinkat, utimensat,
 };
 use rustix::io::{Errno, pread, retry_on_intr};
 use tempfile::NamedTempFile;
@@ -244,18 +244,22 @@ impl Folder {
 
     /// The names in a folder, in no order; none where it is missing.
     pub fn names(&self, name: &str) -> io::Result<Vec<Vec<u8>>> {
+        self.entries(name)?.collect()
+    }
+
+    /// Whether there is anything in a folder.
+    pub fn has_names(&self, name: &str) -> io::Result<bool> {
+        Ok(self.entries(name)?.next().transpose()?.is_some())
+    }
+
+    fn entries(&self, name: &str) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>> + use<>> {
         let opened = match self.open_at(name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(Vec::new()),
-            other => other?,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => None,
+            other => Some(Dir::new(other?)?),
         };
-        let mut names = Vec::new();
-        for entry in Dir::new(opened)? {
-            let name = entry?.file_name().to_bytes().to_vec();
-            if name != b"." && name != b".." {
-                names.push(name);
-            }
-        }
-        Ok(names)
+        let name = |entry: rustix::io::Result<DirEntry>| Ok(entry?.file_name().to_bytes().to_vec());
+        let is_dots = |name: &Vec<u8>| name == b"." || name == b"..";
+        Ok(opened.into_iter().flatten().map(name).filter(move |name| !name.as_ref().is_ok_and(is_dots)))
     }
 
     /// A new file in `tmp/`, mode 0600, which vanishes when it is dropped.

@@ -73,6 +73,11 @@ impl Store {
         Ok(names.iter().filter_map(key).filter_map(waiting).collect())
     }
 
+    /// Whether anything was left for a store, as far as that can be told; reads the beginning of what was left alone.
+    pub fn has_anything_waiting(&self, remote: &Remote) -> bool {
+        self.folder.has_names(&folder_of(remote)).unwrap_or(false)
+    }
+
     fn entry(&self, remote: &Remote, key: &Key) -> Option<(u64, i64, i64)> {
         let stat = self.folder.stat(&entry_of(remote, key)).ok().flatten()?;
         Some((stat.st_ino, stat.st_mtime, stat.st_mtime_nsec as i64))

@@ -102,6 +102,7 @@ pub fn call(name: &str) -> Call {
         root: "/work".into(),
         parts: Vec::new(),
         sealed_by: None,
+        taken_over: false,
         variables: Vec::new(),
         request: Request::default(),
         observations: vec![Observation { path: "a.c".into(), facet: Facet::Whole, state: State::Absent, stamp: None }],

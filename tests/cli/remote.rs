@@ -640,6 +640,81 @@ fn what_came_from_another_cache_is_not_signed() {
 }
 
 #[test]
+fn what_a_run_took_over_is_not_signed_until_it_is_run_here() {
+    let team = Team::new();
+    let tool = tool(&team);
+    team.write("in", "text\n");
+    let words = ["run", "-i", "in", "-o", "out", "--", &tool];
+    team.on("one", &words).ends(0, "text\n", "aside\n");
+    team.is_sent("one");
+    // From a store that many share, from a folder behind the first one, and from a file that says it was made here.
+    team.on("other", &words).ends(0, "text\n", "aside\n");
+    let stack = format!("{},{}", team.cache("third").display(), team.cache("one").display());
+    let behind = |words: &[&str]| team.on("other", words).env("FLECHE_CACHE", &stack);
+    behind(&words).ends(0, "text\n", "aside\n");
+    let alone = |machine: &str, words: &[&str]| {
+        team.on("one", &[&["--cache", team.cache(machine).to_str().unwrap()], words].concat())
+    };
+    alone("one", &["export", "calls.fleche"]).prints("");
+    alone("one", &["evict", "--name", "tool"]).prints("");
+    alone("one", &["import", "calls.fleche"]).ends(0, "", "");
+    fs::remove_dir_all(team.store().join("v1")).unwrap();
+    for machine in ["one", "other", "third"] {
+        let told = team.on("one", &["push", "--name", "tool"]).env("FLECHE_CACHE", team.caches(machine)).run();
+        assert!(
+            told.code() == 1 && told.stderr().contains(" stays here: another cache made it\n"),
+            "{machine}: {}",
+            told.stderr()
+        );
+        let cache = team.cache(machine).display().to_string();
+        let told = team.world.fleche(["transfer", "--from", &cache, "--to", "team"]).run();
+        assert!(told.code() == 1 && told.stderr().contains("another cache made it"), "{machine}: {}", told.stderr());
+        let key = alone(machine, &["query"]).run().stdout();
+        let shown = alone(machine, &["show", key.trim_end()]).run().stdout();
+        assert!(shown.contains("\nmade          by another cache\n"), "{machine}: {shown}");
+    }
+    assert_eq!((team.objects("a").len(), team.world.executions("tool")), (0, 1));
+    // It still is a hit, and this cache's own once the command was run here.
+    alone("other", &words).ends(0, "text\n", "aside\n");
+    let key = alone("other", &["query"]).run().stdout();
+    alone("other", &["rerun", key.trim_end()]).run();
+    assert_eq!(team.world.executions("tool"), 2);
+    team.on("other", &["push", "--wait", "--name", "tool"]).ends(0, "", "");
+    assert_eq!(team.objects("a").len(), 1);
+}
+
+#[test]
+fn what_a_run_in_a_command_leaves_is_sent_by_the_one_around_it() {
+    let fleche = env!("CARGO_BIN_EXE_fleche");
+    for (around, is_stored) in [
+        (&["run", "--trace", "on", "--"][..], true),
+        (&["run", "-i", "in", "--"], true),
+        // One that is not stored sends it all the same.
+        (&["run", "-i", "in", "--", "env", "--"], false),
+    ] {
+        let team = Team::with("access = \"read-write\"\nupload = [\"cat *\"]\n");
+        let key = team.world.read(team.world.home().join(".config/fleche/ci.key")).lines().last().unwrap().to_owned();
+        team.configure("trusted-keys = [\"ci.pub\"]\naccess = \"read-write\"\nupload = [\"cat *\"]\n");
+        team.write("in", "text\n");
+        let end = if is_stored { "exit 0" } else { "exit 3" };
+        let script = format!("'{fleche}' run -i in -- cat in; {end}");
+        let words = [around, &["sh", "-c", &script]].concat();
+        let outcome = team.on("one", &words).env("FLECHE_SIGNING_KEY", &key).run();
+        assert_eq!((outcome.stdout(), outcome.stderr()), ("text\n".to_owned(), String::new()), "{around:?}");
+        team.is_sent("one");
+        assert_eq!(team.objects("a").len(), 1, "{around:?}");
+        // Who has no key leaves it to one who has.
+        team.write("in", "other\n");
+        team.on("one", &["run", "-i", "in", "--", "cat", "in"]).prints("other\n");
+        team.world.is_alone();
+        assert_eq!(team.objects("a").len(), 1);
+        let push = team.on("one", &["push", "--wait"]);
+        push.env("FLECHE_SIGNING_KEY", &key).ends(0, "", "");
+        assert_eq!(team.objects("a").len(), 2);
+    }
+}
+
+#[test]
 fn what_is_left_after_the_deadline_is_told() {
     let team = Team::with("access = \"read-write\"\nupload = [\"cat *\"]\n");
     for name in ["a", "b", "c"] {
