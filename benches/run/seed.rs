@@ -70,6 +70,7 @@ fn call(number: u64) -> Call {
         root: "/home/somebody/project".into(),
         parts: (0..30).map(|part| (format!("part.{part}"), Digest::of(&[part]))).collect(),
         sealed_by: None,
+        taken_over: false,
         request: Default::default(),
         variables: (0..20)
             .map(|variable| Variable {

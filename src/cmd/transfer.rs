@@ -168,6 +168,8 @@ fn sent(from: Member, to: &Remote, args: Args, talk: &Talk) -> Result<u64> {
             }
             Err(failure) if failure.is_of_the_store() => {
                 breaker.failed(&from, &failure);
+                // It is told now.
+                let _ = breaker.news(&from);
                 let message = format!("cannot put calls into the cache `{}`", to.name);
                 return Err(Error::failure(message).because(failure.to_string()));
             }

@@ -126,8 +126,9 @@ impl super::Run<'_> {
                 brought.is_some()
             }
             Err(failure) => {
-                if breaker.failed(store, &failure) {
-                    (self.tell)(Told::Warning(format!("the cache `{}` does not let us: {failure}", remote.name)));
+                breaker.failed(store, &failure);
+                if let Some(why) = breaker.news(store) {
+                    (self.tell)(Told::Warning(format!("the cache `{}` does not let us: {why}", remote.name)));
                 }
                 unshared(failure.to_string())
             }
@@ -156,6 +157,12 @@ impl super::Run<'_> {
             is_written(remote) && (remote.signing.is_some() || looks) && store.has_anything_waiting(remote)
         };
         let due: Vec<&Remote> = store.remotes().iter().filter(is_due).collect();
+        for remote in &due {
+            // Who found it out was heard by nobody.
+            if let Some(why) = store.breaker_anyway(remote, Road::Send).news(store) {
+                (self.tell)(Told::Warning(format!("nothing is put into the cache `{}`: {why}", remote.name)));
+            }
+        }
         if due.is_empty() {
             return;
         }
@@ -297,8 +304,16 @@ pub fn send(
     end: Option<u64>,
     tell: &mut dyn FnMut(&Key, &Attempt) -> ControlFlow<()>,
 ) -> Result<Sent> {
-    let tier = Tier::open(remote, Patience::LONG)?;
-    let signing = tier.signing_key()?;
+    let is_heard = || {
+        if errand == Errand::Asked {
+            let _ = breaker.news(store);
+        }
+    };
+    let ready = Tier::open(remote, Patience::LONG).and_then(|tier| Ok((tier.signing_key()?, tier)));
+    let (signing, tier) = ready.inspect_err(|why| {
+        breaker.failed(store, &Failure::Denied(why.to_string()));
+        is_heard();
+    })?;
     // One that never ends would keep all others from sending.
     tier.until(end.unwrap_or_else(|| clock::monotonic().saturating_add(LONGEST_ERRAND)));
     let cannot = |failure: &Failure| {
@@ -326,7 +341,10 @@ pub fn send(
             match &published {
                 // Who is out of time says nothing of the store.
                 Err(_) if heard.is_break() => {}
-                Err(failure) => drop(breaker.failed(store, failure)),
+                Err(failure) => {
+                    breaker.failed(store, failure);
+                    is_heard();
+                }
                 Ok(Shared::Published | Shared::Present | Shared::Taken) => breaker.worked(store),
                 Ok(Shared::Kept | Shared::Foreign | Shared::Gone) => {}
             }

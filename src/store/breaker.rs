@@ -63,7 +63,7 @@ struct State {
     /// Nanoseconds since 1970: when the last one was, and until when it is left alone.
     at: i64,
     until: i64,
-    /// Whether it does not let us, and that was said.
+    /// Whether it does not let us, since it worked last.
     denied: bool,
     why: String,
 }
@@ -165,6 +165,13 @@ impl Store {
         self.folder.read_small(name, LARGEST).ok().and_then(|bytes| State::decode(&bytes)).unwrap_or_default()
     }
 
+    /// Whether nobody has told the user yet; from now on somebody has.
+    fn is_first_to_tell(&self, name: &str) -> bool {
+        let note = || self.folder.put_new(self.folder.temporary()?, &told(name));
+        // Too often is better than never.
+        self.access == Access::ReadWrite && note().unwrap_or(true)
+    }
+
     /// Nobody else tries as long as it is held; an error where somebody does. Where nothing can be locked, everybody does.
     fn probe(&self, name: &str) -> io::Result<Option<File>> {
         let Ok(file) = self.folder.open_or_create(&format!("{name}.lock")) else { return Ok(None) };
@@ -179,16 +186,23 @@ impl Breaker {
     /// It worked: nobody has a reason to leave it alone.
     pub fn worked(&self, store: &Store) {
         if self.was != State::default() && store.access == Access::ReadWrite {
+            let _ = store.folder.remove_all(&told(&self.name));
             let _ = store.folder.remove_all(&self.name);
         }
     }
 
-    /// It failed. Whether the user should be told: once, where the store does not let us.
-    pub fn failed(&self, store: &Store, failure: &Failure) -> bool {
-        self.failed_at(store, failure, clock::now())
+    /// It failed.
+    pub fn failed(&self, store: &Store, failure: &Failure) {
+        self.failed_at(store, failure, clock::now());
     }
 
-    fn failed_at(&self, store: &Store, failure: &Failure, now: i64) -> bool {
+    /// Why it does not let us, for one of all who ask: the user should be told, once.
+    pub fn news(&self, store: &Store) -> Option<String> {
+        let state = store.state(&self.name);
+        (state.denied && store.is_first_to_tell(&self.name)).then_some(state.why)
+    }
+
+    fn failed_at(&self, store: &Store, failure: &Failure, now: i64) {
         // Who answers something of no use works.
         if matches!(failure, Failure::Wrong(_) | Failure::Refused(_) | Failure::Slow) {
             self.worked(store);
@@ -196,17 +210,19 @@ impl Breaker {
         // Others who failed at the same time have counted for all.
         let state = store.state(&self.name);
         if !failure.is_of_the_store() || state.is_open(now) {
-            return false;
+            return;
         }
-        let was_told = state.denied;
         let state = state.failed(failure, now);
-        let is_news = state.denied && !was_told;
         if store.access == Access::ReadWrite {
             // Where it cannot be noted, the next one waits as well.
             let _ = store.folder.write(&self.name, &state.encode());
         }
-        is_news
     }
+}
+
+/// Where it is noted that the user was told.
+fn told(name: &str) -> String {
+    format!("{name}.told")
 }
 
 #[cfg(test)]
@@ -226,8 +242,12 @@ mod tests {
         world.store.breaker_at(&remote("team", "main"), Road::Ask, now).err().map(|open| open.left.as_secs())
     }
 
-    fn fails(world: &World, failure: &Failure, now: i64) -> bool {
-        world.store.breaker_anyway(&remote("team", "main"), Road::Ask).failed_at(&world.store, failure, now)
+    fn fails(world: &World, failure: &Failure, now: i64) {
+        world.store.breaker_anyway(&remote("team", "main"), Road::Ask).failed_at(&world.store, failure, now);
+    }
+
+    fn news(world: &World) -> Option<String> {
+        world.store.breaker_anyway(&remote("team", "main"), Road::Ask).news(&world.store)
     }
 
     #[test]
@@ -271,9 +291,22 @@ mod tests {
     fn a_store_that_denies_or_is_busy_is_left_alone_at_once_and_told_of_once() {
         let world = World::new();
         let denied = Failure::Denied("it answers 403 Forbidden".to_owned());
-        assert!(fails(&world, &denied, NOW));
+        assert_eq!(news(&world), None);
+        fails(&world, &denied, NOW);
         assert!(left(&world, NOW).is_some());
-        assert!(!fails(&world, &denied, NOW + 40 * SECOND));
+        // Of many who hear it at once, one tells.
+        let told = std::thread::scope(|scope| {
+            let asked: Vec<_> = (0..8).map(|_| scope.spawn(|| news(&world).is_some())).collect();
+            asked.into_iter().map(|asked| asked.join().unwrap()).filter(|is_told| *is_told).count()
+        });
+        fails(&world, &denied, NOW + 40 * SECOND);
+        fails(&world, &broken(), NOW + 200 * SECOND);
+        assert_eq!((told, news(&world)), (1, None));
+        world.store.breaker_anyway(&remote("team", "main"), Road::Ask).worked(&world.store);
+        fails(&world, &broken(), NOW);
+        assert_eq!(news(&world), None);
+        fails(&world, &denied, NOW);
+        assert_eq!(news(&world), Some("it answers 403 Forbidden".to_owned()));
         let world = World::new();
         fails(&world, &Failure::Busy("503".to_owned(), Duration::from_secs(1234)), NOW);
         assert_eq!(left(&world, NOW), Some(1234));

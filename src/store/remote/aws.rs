@@ -108,6 +108,8 @@ pub struct Seeker<'a> {
     pub client: &'a dyn Fn() -> Client,
     /// Whether programs may be asked.
     pub programs: Programs,
+    /// How much time there is for it.
+    pub left: Duration,
     /// Where what is lent is kept.
     pub folder: Option<&'a Path>,
 }
@@ -163,7 +165,10 @@ impl Seeker<'_> {
         let text = |name: &str| lent.told[name].as_str().filter(|text| !text.is_empty());
         let credentials = match (text("AccessKeyId"), text("SecretAccessKey")) {
             (Some(id), Some(secret)) => made(id, secret, text(token).map(str::to_owned)),
-            _ => return Err(Failure::Denied("what should tell credentials tells none".to_owned())),
+            _ => {
+                lent.forget();
+                return Err(Failure::Denied("what should tell credentials tells none".to_owned()));
+            }
         };
         Ok(Right { credentials, lent: Some(lent) })
     }
@@ -174,7 +179,7 @@ impl Seeker<'_> {
         let files =
             settings.files.each_ref().map(|file| file.as_deref().map_or("", |path| path.to_str().unwrap_or("")));
         self.lent(&["credential_process", program, &settings.name, files[0], files[1]], "SessionToken", || {
-            let answer = lent::asked(program, self.programs, b"", PROGRAMS_TIME)?.map_err(|why| {
+            let answer = lent::asked(program, self.programs, b"", PROGRAMS_TIME.min(self.left))?.map_err(|why| {
                 Failure::Denied(format!("`credential_process` tells no credentials: {}", crate::error::cause(&why)))
             })?;
             Ok(serde_json::from_slice(&answer).unwrap_or_default())

@@ -13,7 +13,8 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Error, Timeout};
 
-use super::line::{Deadline, Line};
+use super::deadline::Deadline;
+use super::line::Line;
 use crate::sys::names;
 
 /// A client whose names are looked up by us and whose connections wait no longer than until `deadline`.

@@ -4,9 +4,11 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Failure;
+use super::deadline::Deadline;
 use super::mount::Mount;
 use crate::error::Error;
 use crate::model::Remote;
@@ -103,9 +105,6 @@ pub trait Engine {
     /// Where that cannot be found out.
     fn get(&self, name: &str) -> Result<Option<Box<dyn Read>>, Failure>;
 
-    /// From now on nothing is waited for beyond this time of the clock that only goes forward, in nanoseconds.
-    fn until(&self, end: u64);
-
     /// Tells `each` of all objects whose names begin with `prefix`, a folder with its slash, until it has heard enough.
     ///
     /// # Errors
@@ -128,35 +127,35 @@ pub trait Engine {
     fn remove(&self, name: &str) -> Result<(), Failure>;
 }
 
-/// The engine of a URL.
+/// The engine of a URL, which is waited for until `deadline`, as far as that can be.
 ///
 /// # Errors
 ///
 /// Where the URL is none, fleche was built without its engine, or what the engine needs to know is missing.
-pub fn of(remote: &Remote, patience: Patience) -> Result<Box<dyn Engine>, Error> {
+pub fn of(remote: &Remote, patience: Patience, deadline: &Arc<Deadline>) -> Result<Box<dyn Engine>, Error> {
     let url = &remote.url;
     match url.split_once("://") {
         Some(("file", folder)) => Ok(Box::new(Mount::new(Path::new(folder)))),
         #[cfg(feature = "http")]
-        Some(("http" | "https", _)) => Ok(Box::new(super::http::Http::new(remote, patience))),
+        Some(("http" | "https", _)) => Ok(Box::new(super::http::Http::new(remote, patience, deadline))),
         #[cfg(feature = "redis")]
         Some(("redis" | "rediss" | "valkey" | "valkeys", _)) => {
-            Ok(Box::new(super::redis::Redis::new(remote, patience)?))
+            Ok(Box::new(super::redis::Redis::new(remote, patience, deadline)?))
         }
         #[cfg(feature = "s3")]
-        Some(("s3", place)) => Ok(Box::new(super::s3::S3::new(place, remote, patience)?)),
+        Some(("s3", place)) => Ok(Box::new(super::s3::S3::new(place, remote, patience, deadline)?)),
         #[cfg(not(feature = "http"))]
-        Some(("http" | "https", _)) => Err(without("http", url, patience)),
+        Some(("http" | "https", _)) => Err(without("http", url, patience, deadline)),
         #[cfg(not(feature = "redis"))]
-        Some(("redis" | "rediss" | "valkey" | "valkeys", _)) => Err(without("redis", url, patience)),
+        Some(("redis" | "rediss" | "valkey" | "valkeys", _)) => Err(without("redis", url, patience, deadline)),
         #[cfg(not(feature = "s3"))]
-        Some(("s3", _)) => Err(without("s3", url, patience)),
+        Some(("s3", _)) => Err(without("s3", url, patience, deadline)),
         _ => Err(Error::usage(format!("`{url}` is no URL of a store"))),
     }
 }
 
 /// What a fleche was built without.
 #[cfg(not(all(feature = "http", feature = "redis", feature = "s3")))]
-fn without(feature: &str, url: &str, _: Patience) -> Error {
+fn without(feature: &str, url: &str, _: Patience, _: &Arc<Deadline>) -> Error {
     Error::usage(format!("this fleche cannot use `{url}`")).hint(format!("cargo install fleche --features {feature}"))
 }

@@ -11,13 +11,13 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use rustls_native_certs::{load_certs_from_paths, load_native_certs};
 use ureq::http::{Response, StatusCode};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, RequestBuilder, SendBody, Timeout};
+use ureq::{Agent, ProxyProtocol, RequestBuilder, SendBody, Timeout};
 
 use super::Failure;
+use super::deadline::Deadline;
 use super::dial;
 use super::engine::{Body, Engine, Listed, Patience};
 use super::lent::Helper;
-use super::line::Deadline;
 use super::proxy;
 use crate::model::{Proxies, Remote};
 use crate::sys::clock;
@@ -54,27 +54,30 @@ pub struct Client {
 }
 
 impl Client {
-    /// One that believes those servers that the file `trusted` names, else those that the system does.
-    pub fn new(trusted: Option<&Path>, proxies: &Proxies, patience: Patience) -> Client {
+    /// One that believes those servers that the file `trusted` names, else those that the system does, and waits until `deadline`.
+    pub fn new(trusted: Option<&Path>, proxies: &Proxies, patience: Patience, deadline: Arc<Deadline>) -> Client {
         Client {
             trusted: trusted.map(Path::to_owned),
             proxies: proxies.clone(),
             patience,
             agents: Default::default(),
-            deadline: Arc::default(),
+            deadline,
         }
     }
 
-    /// One that asks as this one does, and is waited for by itself.
+    /// One that asks as this one does, and is waited for by itself, for so long.
     #[cfg(feature = "s3")]
-    pub fn another(&self) -> Client {
-        Client::new(self.trusted.as_deref(), &self.proxies, self.patience)
+    pub fn another(&self, time: Duration) -> Client {
+        let deadline = Arc::new(self.deadline.another(time));
+        Client::new(self.trusted.as_deref(), &self.proxies, self.patience, deadline)
     }
 
     /// Who asks the server of a URL: only in secret, where that is so.
     fn agent(&self, url: &str) -> Result<&Agent, Failure> {
         let proxy = proxy::before(url, &self.proxies)?;
         let is_secret = url.starts_with("https:");
+        // The proxy, too, may have to prove who it is.
+        let proves = is_secret || proxy.as_ref().is_some_and(|proxy| proxy.protocol() == ProxyProtocol::Https);
         let number = 2 * usize::from(is_secret) + usize::from(proxy.is_some());
         Ok(self.agents[number].get_or_init(|| {
             let patience = self.patience;
@@ -90,7 +93,7 @@ impl Client {
                 .timeout_recv_response(Some(patience.answer))
                 .timeout_per_read(Some(patience.stall))
                 .timeout_per_write(Some(patience.stall));
-            if is_secret {
+            if proves {
                 let roots = roots(self.trusted.as_deref());
                 config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
             }
@@ -263,13 +266,8 @@ impl Client {
         }
     }
 
-    /// From now on nothing is waited for beyond this time of the clock that only goes forward, in nanoseconds.
-    pub fn until(&self, end: u64) {
-        self.deadline.set(end);
-    }
-
-    /// Does something whose time does not count: who tells who we are is not the server that is waited for.
-    pub fn beside<T>(&self, work: impl FnOnce() -> T) -> T {
+    /// Does something whose time does not count: who tells who we are is not the server that is waited for. So much is left for it.
+    pub fn beside<T>(&self, work: impl FnOnce(Duration) -> T) -> T {
         self.deadline.beside(work)
     }
 }
@@ -317,8 +315,8 @@ pub struct Http {
 
 impl Http {
     /// The server with objects below the URL, to which a helper may tell who we are. Nobody is asked yet.
-    pub fn new(remote: &Remote, patience: Patience) -> Http {
-        let client = Client::new(remote.certificates.as_deref(), &remote.proxies, patience);
+    pub fn new(remote: &Remote, patience: Patience, deadline: &Arc<Deadline>) -> Http {
+        let client = Client::new(remote.certificates.as_deref(), &remote.proxies, patience, Arc::clone(deadline));
         let base = remote.url.trim_end_matches('/').to_owned();
         let helper = Helper::of(remote, &base, patience.programs);
         Http { client, base, helper }
@@ -328,7 +326,7 @@ impl Http {
     fn ask<T>(&self, name: &str, ask: impl FnOnce(&str, &Headers) -> Result<T, Failure>) -> Result<T, Failure> {
         let url = format!("{}/{name}", self.base);
         let Some(helper) = &self.helper else { return ask(&url, &Headers::new()) };
-        let told = self.client.beside(|| helper.headers())?;
+        let told = self.client.beside(|left| helper.headers(left))?;
         helper.heard(ask(&url, &told.1))
     }
 }
@@ -364,10 +362,6 @@ fn roots(named: Option<&Path>) -> RootCerts {
 impl Engine for Http {
     fn get(&self, name: &str) -> Result<Option<Box<dyn Read>>, Failure> {
         self.ask(name, |url, headers| self.client.get(url, headers))
-    }
-
-    fn until(&self, end: u64) {
-        self.client.until(end);
     }
 
     fn list(&self, _: &str, _: &mut dyn FnMut(&Listed) -> ControlFlow<()>) -> Result<(), Failure> {
@@ -441,8 +435,9 @@ mod tests {
         });
         let helper = "sleep 2; echo '{\"headers\": {\"X-Who\": [\"we\"]}}'; :".to_owned();
         let remote = Remote { url, helper: Some(helper), ..remote("team", "main") };
-        let http = Http::new(&remote, Patience::SHORT);
-        http.until(clock::monotonic() + 1_900_000_000);
+        let deadline = Arc::new(Deadline::default());
+        let http = Http::new(&remote, Patience::SHORT, &deadline);
+        deadline.set(clock::monotonic() + 1_900_000_000);
         assert!(matches!(http.get("v1/a"), Ok(None)));
         assert!(serve.join().unwrap().to_lowercase().contains("x-who: we"));
     }

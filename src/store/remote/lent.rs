@@ -25,6 +25,8 @@ use crate::sys::{clock, plain, process};
 const MARGIN: i64 = 60_000_000_000;
 /// Nothing that is kept is longer, in bytes.
 const LONGEST: u64 = 64 << 10;
+/// What the names of files begin with that are being written.
+const BEGUN: &str = ".new-";
 /// How long a credential helper may take.
 const HELPERS_TIME: Duration = Duration::from_secs(5);
 
@@ -74,7 +76,7 @@ impl Lent {
         self.due.is_none_or(|due| clock::now() < due)
     }
 
-    /// It was refused: the next one asks.
+    /// It is of no use, or was refused: the next one asks.
     pub fn forget(&self) {
         self.file.iter().for_each(|file| drop(std::fs::remove_file(file)));
     }
@@ -83,7 +85,7 @@ impl Lent {
         let (Some(file), Some(due), true) = (&self.file, self.due, self.holds()) else { return Ok(()) };
         let Some(folder) = file.parent().filter(|folder| is_ours(folder)) else { return Ok(()) };
         // Nobody but its owner may look into it from the first moment.
-        let mut new = tempfile::NamedTempFile::new_in(folder)?;
+        let mut new = tempfile::Builder::new().prefix(BEGUN).tempfile_in(folder)?;
         new.write_all(json!({ "due": due, "told": self.told }).to_string().as_bytes())?;
         new.persist(file)?;
         clear(folder)
@@ -93,7 +95,13 @@ impl Lent {
 /// Removes what is over a day after it was kept, and what whoever was killed left there.
 fn clear(folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
+        let entry = entry?;
+        // Whatever else is there is not ours.
+        let name = entry.file_name();
+        if !name.to_str().is_some_and(|name| name.starts_with(BEGUN) || name.parse::<Digest>().is_ok()) {
+            continue;
+        }
+        let path = entry.path();
         let before = (clock::now() - clock::DAY) / clock::SECOND;
         let is_old = std::fs::symlink_metadata(&path).is_ok_and(|found| found.mtime() < before);
         if is_old && !read(&path).is_some_and(|lent| lent.holds()) {
@@ -171,27 +179,31 @@ impl Helper {
         Failure::Denied(format!("`{}` does not tell who we are: {why}", self.program))
     }
 
-    /// What it tells to send along.
+    /// What it tells to send along; no longer than `left` is waited for that.
     ///
     /// # Errors
     ///
     /// Why it does not say.
-    pub fn headers(&self) -> Result<Rc<(Lent, Headers)>, Failure> {
+    pub fn headers(&self, left: Duration) -> Result<Rc<(Lent, Headers)>, Failure> {
         if let Some(last) = self.last.borrow().as_ref().filter(|last| last.0.holds()) {
             return Ok(Rc::clone(last));
         }
         let words = ["helper", &self.program, &self.url];
-        let lent = Lent::from(self.folder.as_deref(), &words, "expires", || self.ask())?;
-        let headers = headers(&lent.told).ok_or_else(|| self.failed("it prints no headers"))?;
+        let lent = Lent::from(self.folder.as_deref(), &words, "expires", || self.ask(left))?;
+        let headers = headers(&lent.told).ok_or_else(|| {
+            lent.forget();
+            self.failed("it prints no headers")
+        })?;
         let last = Rc::new((lent, headers));
         self.last.replace(Some(Rc::clone(&last)));
         Ok(last)
     }
 
-    fn ask(&self) -> Result<Value, Failure> {
+    fn ask(&self, left: Duration) -> Result<Value, Failure> {
         let question = json!({ "uri": self.url }).to_string();
-        let answer = asked(&format!("{} get", self.program), self.programs, question.as_bytes(), HELPERS_TIME)?
-            .map_err(|why| self.failed(&crate::error::cause(&why)))?;
+        let answer =
+            asked(&format!("{} get", self.program), self.programs, question.as_bytes(), HELPERS_TIME.min(left))?
+                .map_err(|why| self.failed(&crate::error::cause(&why)))?;
         serde_json::from_slice(&answer).map_err(|_| self.failed("what it prints is no JSON"))
     }
 
@@ -271,18 +283,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let own = folder.path().join("fleche");
         asked(&own, &["first"], HOUR);
-        for (name, text, days) in
-            [("over", "{\"due\": 1, \"told\": 1}", 2), ("left", "", 2), ("new", "", 0), ("next", "{\"due\": 1}", 0)]
-        {
-            std::fs::write(own.join(name), text).unwrap();
+        let named = |digit: &str| digit.repeat(64);
+        let [over, next, new] = ["0", "1", "2"].map(named);
+        let is_over = "{\"due\": 1, \"told\": 1}";
+        for (name, text, days, stays) in [
+            (over.as_str(), is_over, 2, false),
+            (".new-left", "", 2, false),
+            (&new, is_over, 0, true),
+            (&next, "{\"due\": 9000000000000000000, \"told\": 1}", 2, true),
+            (".new-x", "", 0, true),
+            ("of-others", "", 2, true),
+            (&format!("{over}.txt"), is_over, 2, true),
+        ] {
+            let path = own.join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
             let then = u64::try_from(clock::now() - days * clock::DAY).unwrap();
             let then = std::time::UNIX_EPOCH + Duration::from_nanos(then);
-            std::fs::File::options().write(true).open(own.join(name)).unwrap().set_modified(then).unwrap();
+            std::fs::File::options().write(true).open(&path).unwrap().set_modified(then).unwrap();
+            asked(&own, &[name], HOUR);
+            assert_eq!(path.exists(), stays, "{name}");
         }
-        asked(&own, &["second"], HOUR);
-        let names: Vec<_> = std::fs::read_dir(&own).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(names.len(), 4, "{names:?}");
-        assert!(names.iter().all(|name| name != "over" && name != "left"), "{names:?}");
     }
 
     #[test]

@@ -3,65 +3,10 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::deadline::Deadline;
 use crate::sys::{clock, socket};
-
-/// When nothing is waited for any more, however much is still to come: nanoseconds of the clock that only goes forward.
-#[derive(Debug)]
-pub struct Deadline {
-    end: AtomicU64,
-    /// Of what nobody needs.
-    leftovers: AtomicU64,
-}
-
-impl Default for Deadline {
-    fn default() -> Deadline {
-        Deadline { end: AtomicU64::new(u64::MAX), leftovers: AtomicU64::new(u64::MAX) }
-    }
-}
-
-impl Deadline {
-    /// Sets it anew, for what is under way as well.
-    pub fn set(&self, end: u64) {
-        self.end.store(end, Ordering::Relaxed);
-    }
-
-    /// Does something whose time does not count.
-    pub fn beside<T>(&self, work: impl FnOnce() -> T) -> T {
-        let begun = clock::monotonic();
-        let done = work();
-        let took = clock::monotonic().saturating_sub(begun);
-        self.set(self.end.load(Ordering::Relaxed).saturating_add(took));
-        done
-    }
-
-    /// What comes now is waited for a moment only, until the next request.
-    pub fn leftovers(&self, moment: Duration) {
-        let end = clock::monotonic().saturating_add(clock::nanoseconds(moment));
-        self.leftovers.store(end, Ordering::Relaxed);
-    }
-
-    /// A request begins.
-    pub fn request(&self) {
-        self.leftovers.store(u64::MAX, Ordering::Relaxed);
-    }
-
-    /// What is left of a time until then.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::TimedOut`] where that is over.
-    pub fn left_of(&self, time: Duration) -> io::Result<Duration> {
-        let end = self.end.load(Ordering::Relaxed).min(self.leftovers.load(Ordering::Relaxed));
-        let left = end.saturating_sub(clock::monotonic());
-        match Duration::from_nanos(left).min(time) {
-            Duration::ZERO => Err(ErrorKind::TimedOut.into()),
-            left => Ok(left),
-        }
-    }
-}
 
 /// A connection.
 #[derive(Debug)]
@@ -154,24 +99,6 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-
-    #[test]
-    fn what_is_done_beside_does_not_count() {
-        let deadline = Deadline::default();
-        let end = clock::monotonic() + 1_000_000_000;
-        deadline.set(end);
-        let ended = deadline.beside(|| {
-            while clock::monotonic() <= end {
-                clock::pause(Duration::from_millis(50));
-            }
-            clock::monotonic()
-        });
-        assert!(deadline.end.load(Ordering::Relaxed) > ended);
-        // Where there is no end there is none.
-        deadline.set(u64::MAX);
-        deadline.beside(|| ());
-        assert_eq!(deadline.end.load(Ordering::Relaxed), u64::MAX);
-    }
 
     #[test]
     fn who_takes_nothing_is_waited_for_once() {

@@ -55,10 +55,6 @@ impl Engine for Metered {
         Ok(object.map(|inner| Box::new(Counted { inner, traffic: Rc::clone(&self.traffic) }) as Box<dyn Read>))
     }
 
-    fn until(&self, end: u64) {
-        self.engine.until(end);
-    }
-
     fn list(&self, prefix: &str, each: &mut dyn FnMut(&Listed) -> ControlFlow<()>) -> Result<(), Failure> {
         self.count();
         self.engine.list(prefix, each)

@@ -15,6 +15,7 @@
 #[cfg(feature = "s3")]
 mod aws;
 mod care;
+mod deadline;
 #[cfg(feature = "http")]
 mod dial;
 mod engine;
@@ -43,9 +44,9 @@ mod signing;
 #[cfg(feature = "redis")]
 mod stream;
 
-use std::cell::Cell;
 use std::fmt;
 use std::io::{self, BufRead, Read};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use care::There;
@@ -60,6 +61,7 @@ use super::{Durability, Existing, Store, Value};
 use crate::error::Error;
 use crate::model::{self, CacheAccess, CommandDigest, Content, Digest, Key, PathSet, PathSets, Reason, Sink};
 use crate::sys::clock;
+use deadline::Deadline;
 use engine::{Body, Engine};
 use meter::Metered;
 use object::{Expected, Head, Kind};
@@ -152,8 +154,7 @@ pub struct Tier {
     is_hasty: bool,
     /// How long an answer may take to begin, wherever it leads.
     begins: Duration,
-    /// When nothing is waited for any more.
-    end: Cell<u64>,
+    deadline: Arc<Deadline>,
     trusted: Vec<PublicKey>,
 }
 
@@ -164,7 +165,8 @@ impl Tier {
     ///
     /// Where a key cannot be read, nobody is believed, or the URL is none.
     pub fn open(remote: &model::Remote, patience: Patience) -> Result<Tier, Error> {
-        let engine = Metered::new(engine::of(remote, patience)?);
+        let deadline = Arc::new(Deadline::default());
+        let engine = Metered::new(engine::of(remote, patience, &deadline)?);
         let mut trusted = remote.trusted.iter().map(PublicKey::read).collect::<Result<Vec<_>, _>>()?;
         // Who signs here believes himself; one whose key cannot be read still reads what others made.
         if let Some(Ok(own)) = remote.signing.as_ref().map(SigningKey::read) {
@@ -175,7 +177,7 @@ impl Tier {
             return Err(Error::failure(message).hint("trusted-keys = [\"ci.pub\"], by `fleche remote key ci`"));
         }
         let (is_hasty, begins) = (patience != Patience::LONG, 2 * patience.connect + 2 * patience.answer);
-        Ok(Tier { remote: remote.clone(), engine, is_hasty, begins, end: Cell::new(u64::MAX), trusted })
+        Ok(Tier { remote: remote.clone(), engine, is_hasty, begins, deadline, trusted })
     }
 
     /// What it is called.
@@ -286,10 +288,11 @@ impl Tier {
         at: &Key,
         is_wanted: &dyn Fn(&Key) -> bool,
     ) -> Result<Option<(Importer<impl Read + use<>>, Parcel, Pace)>, Failure> {
-        let begun = clock::monotonic();
+        let (asked, aside) = (clock::monotonic(), self.deadline.aside());
         let Some(mut object) = self.ask(&self.object(Kind::Record, &at.0))? else { return Ok(None) };
         let head = object::open(&mut object, &self.expected(Kind::Record, at.0))?;
         let Some(key) = head.key.filter(is_wanted) else { return Ok(None) };
+        let begun = asked.saturating_add(self.deadline.aside() - aside);
         let pace = if self.is_hasty { Pace::of(head.wall, begun) } else { Pace::none() };
         self.hurry(&pace);
         let packed = io::Cursor::new(object::body(&mut object, &head, &pace)?);
@@ -315,14 +318,12 @@ impl Tier {
 
     /// What comes from now on has to come within this, if a command waits.
     fn hurry(&self, pace: &Pace) {
-        let end = if self.is_hasty { pace.end() } else { u64::MAX };
-        self.engine.until(end.min(self.end.get()));
+        self.deadline.set(if self.is_hasty { pace.end() } else { u64::MAX });
     }
 
     /// Nothing is waited for beyond this time of the clock that only goes forward, in nanoseconds.
     pub fn until(&self, end: u64) {
-        self.end.set(end);
-        self.engine.until(end);
+        self.deadline.set_last(end);
     }
 
     /// A value that is an object of its own.

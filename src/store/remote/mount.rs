@@ -81,8 +81,6 @@ impl Engine for Mount {
     }
 
     /// Nobody can be told how long to wait for a mount.
-    fn until(&self, _: u64) {}
-
     /// What somebody began to write a day ago, and will not finish any more, is among them: else nobody could take it away.
     fn list(&self, prefix: &str, each: &mut dyn FnMut(&Listed) -> ControlFlow<()>) -> Result<(), Failure> {
         self.check()?;

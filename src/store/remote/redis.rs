@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -17,9 +18,10 @@ use redis::{Cmd, FromRedisValue, Parser, Value, cmd, parse_redis_url, parse_redi
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use super::deadline::Deadline;
 use super::engine::{Body, Engine, Listed, MOST_PAGES, Patience, endless};
 use super::lent::Helper;
-use super::line::{Deadline, Line};
+use super::line::Line;
 use super::reply::{failed, good, parsed, strange, taken, unwelcome};
 use super::stream::{Stream, Wait, Wire};
 use super::{Failure, http};
@@ -63,7 +65,7 @@ impl Redis {
     /// # Errors
     ///
     /// Where that names none.
-    pub fn new(remote: &Remote, patience: Patience) -> Result<Redis, Error> {
+    pub fn new(remote: &Remote, patience: Patience, deadline: &Arc<Deadline>) -> Result<Redis, Error> {
         let wrong = |why: &str| {
             Error::usage(format!("`{}` {why}", remote.url)).hint("url = \"rediss://HOST:PORT/NUMBER-OF-THE-DATABASE\"")
         };
@@ -82,7 +84,7 @@ impl Redis {
             password: remote.password.clone(),
             certificates: remote.certificates.clone(),
             patience,
-            deadline: Arc::new(Deadline::default()),
+            deadline: Arc::clone(deadline),
             idle: Idle::default(),
         })
     }
@@ -137,7 +139,7 @@ impl Redis {
             output: Vec::new(),
             greetings: Vec::new(),
         };
-        if let Some((user, password)) = self.deadline.beside(|| self.login())? {
+        if let Some((user, password)) = self.deadline.beside(|left| self.login(left))? {
             connection.greet(Greeting::Login, cmd("AUTH").arg(user).arg(password));
         }
         if self.database != 0 {
@@ -164,19 +166,20 @@ impl Redis {
     }
 
     /// Who we are: what a helper tells as it would tell a web server, or the password of whoever has no name.
-    fn login(&self) -> Result<Option<(Option<String>, String)>, Failure> {
+    fn login(&self, left: Duration) -> Result<Option<(Option<String>, String)>, Failure> {
         let Some(helper) = &self.helper else {
             return Ok(self.password.as_ref().map(|password| (None, password.0.clone())));
         };
-        let told = helper.headers()?;
+        let told = helper.headers(left)?;
         let login = told.1.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
         let login = login.and_then(|(_, value)| value.strip_prefix("Basic "));
         let login = login.and_then(|encoded| BASE64_STANDARD.decode(encoded.trim()).ok());
         let login = login.and_then(|bytes| String::from_utf8(bytes).ok());
-        let (user, password) = login
+        let login = login
             .as_deref()
             .and_then(|login| login.split_once(':'))
-            .ok_or_else(|| helper.failed("it prints no header `Authorization: Basic …`"))?;
+            .ok_or_else(|| helper.failed("it prints no header `Authorization: Basic …`"));
+        let (user, password) = helper.heard(login)?;
         Ok(Some((Some(user.to_owned()).filter(|user| !user.is_empty()), password.to_owned())))
     }
 
@@ -238,10 +241,6 @@ impl Engine for Redis {
             },
             None => Err(parsed(&line).err().unwrap_or_else(strange)),
         }
-    }
-
-    fn until(&self, end: u64) {
-        self.deadline.set(end);
     }
 
     /// When an object was put there, nobody knows; when it was used last, the server does.
@@ -491,7 +490,7 @@ mod tests {
             asked
         });
         let remote = Remote { url, ..remote("team", "main") };
-        (Redis::new(&remote, Patience::SHORT).unwrap(), serve)
+        (Redis::new(&remote, Patience::SHORT, &Arc::default()).unwrap(), serve)
     }
 
     /// The names that were told, and whether with a time; else why not.

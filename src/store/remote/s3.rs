@@ -5,6 +5,7 @@ use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,12 +14,12 @@ use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 
 use super::Failure;
 use super::aws::{self, Right, Seeker};
+use super::deadline::Deadline;
 use super::engine::{Body, Engine, Listed, MOST_PAGES, Patience, endless};
 use super::http::{Client, Headers};
 use super::lent::Lent;
 use crate::error::Error;
 use crate::model;
-use crate::sys::clock;
 
 /// How long a request that we sign may be made; clocks differ.
 const VALID: Duration = Duration::from_secs(15 * 60);
@@ -64,7 +65,7 @@ impl S3 {
     /// # Errors
     ///
     /// Where that names none.
-    pub fn new(place: &str, remote: &model::Remote, patience: Patience) -> Result<S3, Error> {
+    pub fn new(place: &str, remote: &model::Remote, patience: Patience, deadline: &Arc<Deadline>) -> Result<S3, Error> {
         let settings = remote.bucket.as_deref().cloned().unwrap_or_default();
         let (name, prefix) = place.split_once('/').unwrap_or((place, ""));
         if name.is_empty() {
@@ -76,7 +77,7 @@ impl S3 {
         }
         let prefix = prefix.trim_matches('/');
         Ok(S3 {
-            client: Client::new(remote.certificates.as_deref(), &remote.proxies, patience),
+            client: Client::new(remote.certificates.as_deref(), &remote.proxies, patience, Arc::clone(deadline)),
             patience,
             name: name.to_owned(),
             prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
@@ -88,7 +89,7 @@ impl S3 {
 
     /// Asks the bucket for something.
     fn ask<T>(&self, ask: impl FnOnce(&Opened) -> Result<T, Failure>) -> Result<T, Failure> {
-        let opened = self.client.beside(|| self.opened())?;
+        let opened = self.client.beside(|left| self.opened(left))?;
         ask(&opened).inspect_err(|failure| {
             if let (Failure::Denied(_), Some(lent)) = (failure, opened.lent()) {
                 lent.forget();
@@ -97,7 +98,8 @@ impl S3 {
         })
     }
 
-    fn opened(&self) -> Result<Rc<Opened>, Failure> {
+    /// What is known of it, or found out in the time that is left.
+    fn opened(&self, left: Duration) -> Result<Rc<Opened>, Failure> {
         let last = self.opened.borrow().clone();
         if let Some(last) = last.filter(|last| last.lent().is_none_or(Lent::holds)) {
             return Ok(last);
@@ -114,17 +116,14 @@ impl S3 {
         };
         let wrong = |why: &dyn std::fmt::Display| Failure::Denied(format!("its `endpoint` is no server: {why}"));
         let url = endpoint.parse().map_err(|why| wrong(&why))?;
-        let client = || {
-            let client = self.client.another();
-            client.until(clock::monotonic().saturating_add(clock::nanoseconds(self.patience.stall)));
-            client
-        };
+        let client = || self.client.another(self.patience.stall);
         let seeker = Seeker {
             bucket: &self.settings,
             profile: &profile,
             region: &region,
             client: &client,
             programs: self.patience.programs,
+            left,
             folder: self.private.as_deref(),
         };
         let right = seeker.right()?;
@@ -145,10 +144,6 @@ impl Engine for S3 {
             let url = opened.bucket.get_object(opened.credentials(), &self.key(name)).sign(VALID);
             self.client.get(url.as_str(), &Headers::new())
         })
-    }
-
-    fn until(&self, end: u64) {
-        self.client.until(end);
     }
 
     fn list(&self, prefix: &str, each: &mut dyn FnMut(&Listed) -> ControlFlow<()>) -> Result<(), Failure> {

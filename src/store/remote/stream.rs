@@ -117,7 +117,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::store::remote::line::Deadline;
+    use crate::store::remote::deadline::Deadline;
 
     /// A connection, and a thread that sends a byte on it again and again until the other side hangs up.
     fn trickling() -> (Wire, std::thread::JoinHandle<usize>) {
