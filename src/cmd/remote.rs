@@ -11,7 +11,7 @@ use clap::{Subcommand, ValueHint};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::model::CacheAccess;
-use crate::store::{self, Patience, Road, SigningKey, Tier};
+use crate::store::{self, Clearance, Patience, Road, SigningKey, Tier};
 use crate::sys::clock;
 use crate::ui::{self, Talk};
 
@@ -44,8 +44,7 @@ enum What {
     },
     /// Take away what lies in a store for a long time
     ///
-    /// For stores that do not do so by themselves. Only objects of the namespace go, and values that nobody needs who is asked
-    /// for them within a day.
+    /// For stores that do not do so by themselves. Calls of the namespace go, and what is remembered of its commands.
     Gc {
         /// Its name [default: all of the caches in use]
         #[arg(value_name = "CACHE", add = candidates::caches())]
@@ -53,6 +52,9 @@ enum What {
         /// What was put there (in a Redis: used last) longer ago than this, as in 30d
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         older_than: Duration,
+        /// Take large values away as well, a day later: they are those of all namespaces, and calls that name one run again
+        #[arg(long)]
+        values: bool,
         /// Print what would be taken away, and take nothing away
         #[arg(short = 'n', long)]
         dry_run: bool,
@@ -75,7 +77,10 @@ pub fn run(args: &Args, talk: &Talk) -> Result<()> {
         What::Setup { store } => {
             config::remotes(store.as_deref(), "CACHE")?.iter().try_for_each(|remote| ui::print(&store::setup(remote)))
         }
-        What::Gc { store, older_than, dry_run } => gc(store.as_deref(), *older_than, *dry_run, talk),
+        What::Gc { store, older_than, values, dry_run } => {
+            let what = if *values { Clearance::CallsAndValues } else { Clearance::Calls };
+            gc(store.as_deref(), what, *older_than, *dry_run, talk)
+        }
         What::Check { store } => check(store.as_deref(), talk),
     }
 }
@@ -109,7 +114,7 @@ fn write_new(path: &Path, mode: u32, text: &str) -> Result<()> {
     write().map_err(|why| Error::failure(format!("cannot write `{}`", path.display())).because(why))
 }
 
-fn gc(name: Option<&str>, older_than: Duration, dry_run: bool, talk: &Talk) -> Result<()> {
+fn gc(name: Option<&str>, what: Clearance, older_than: Duration, dry_run: bool, talk: &Talk) -> Result<()> {
     let age = i64::try_from(clock::nanoseconds(older_than)).unwrap_or(i64::MAX);
     let before = clock::now().saturating_sub(age);
     super::with_each(&config::remotes(name, "CACHE")?, talk, |remote| {
@@ -123,7 +128,7 @@ fn gc(name: Option<&str>, older_than: Duration, dry_run: bool, talk: &Talk) -> R
             names.push(name.to_owned());
             !dry_run
         };
-        let cleared = tier.clear(before, &mut go);
+        let cleared = tier.clear(what, before, &mut go);
         if dry_run {
             names.iter().try_for_each(|name| ui::print(&format!("{name}\n")))?;
         }

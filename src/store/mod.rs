@@ -76,7 +76,7 @@ pub use outbox::{Sender, Waiting};
 pub use pending::Pending;
 pub use private::PrivateFolder;
 pub use recording::{Durability, Recording};
-pub use remote::{Failure, Keeping, Patience, PublicKey, SigningKey, There, Tier, Traffic, setup};
+pub use remote::{Clearance, Failure, Keeping, Patience, PublicKey, SigningKey, There, Tier, Traffic, setup};
 pub use resolve::Named;
 pub use spool::Spool;
 pub use value::Value;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::world::{Session, World, eventually};
 
@@ -775,6 +775,40 @@ fn a_read_only_run_takes_nothing_over_and_one_within_a_watched_command_does() {
         assert!(outcome.stderr().contains(told), "{}", outcome.stderr());
     }
     assert_eq!(team.world.executions("tool"), 2);
+}
+
+#[test]
+fn values_that_others_may_need_stay_unless_they_are_to_go() {
+    let team = Team::new();
+    let tool = team.world.counted("tool", "cat in > out").display().to_string();
+    team.write("in", vec![b'x'; 9 << 20]);
+    team.on("one", &["run", "-i", "in", "-o", "out", "--", &tool]).prints("");
+    team.is_sent("one");
+    team.configure(&format!("signing-key = \"ci.key\"\ntrusted-keys = [\"ci.pub\"]\nnamespace = \"branch\"\n{TEAM}"));
+    team.on("one", &["push", "--wait", "--name", "tool"]).ends(0, "", "");
+    assert_eq!((team.objects("a").len(), team.objects("b").len()), (2, 1));
+    let aged = |hours: u64| {
+        let then = SystemTime::now() - Duration::from_secs(hours * 3600);
+        for path in ["a", "b"].iter().flat_map(|kind| team.objects(kind)) {
+            fs::File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
+        }
+    };
+    let gc = |more: &[&str]| {
+        team.on("one", &[&["remote", "gc", "--older-than", "1h"], more].concat()).ends(0, "", "");
+        (team.objects("a").len(), team.objects("b").len())
+    };
+    aged(48);
+    assert_eq!(gc(&[]), (1, 1));
+    let other = ["run", "-i", "in", "-o", "out", "--", &tool];
+    team.configure(&format!("signing-key = \"ci.key\"\ntrusted-keys = [\"ci.pub\"]\n{TEAM}"));
+    team.on("other", &other).prints("");
+    assert_eq!(team.world.executions("tool"), 1);
+    // A call that is put there now may name one that was put there before.
+    aged(24);
+    let dry = team.on("one", &["remote", "gc", "--older-than", "1h", "--values", "-n"]).run().stdout();
+    assert_eq!(dry.lines().count(), 1, "{dry}");
+    aged(26);
+    assert_eq!(gc(&["--values"]), (0, 0));
 }
 
 #[test]

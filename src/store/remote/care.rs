@@ -24,6 +24,15 @@ pub enum There {
     Something,
 }
 
+/// What goes of what lies in a store for a long time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clearance {
+    /// Calls of the namespace, and what is remembered of its commands.
+    Calls,
+    /// Values that lie by themselves as well. They are everybody's: a call of any namespace may name one, and is of no use without.
+    CallsAndValues,
+}
+
 impl Tier {
     /// Tells `each` what the calls there are named after, until it has heard enough.
     ///
@@ -61,21 +70,20 @@ impl Tier {
         self.engine.remove(&self.object(Kind::Record, &at.0))
     }
 
-    /// Takes away what fleche has put there before a time, in nanoseconds since 1970: in the namespace, and, a day later, values that
-    /// lie by themselves, which are everybody's. `go` hears of each before, and says whether it really goes. How many stay because
-    /// the store does not tell how old they are.
+    /// Takes away what fleche has put there before a time, in nanoseconds since 1970; a value goes a day later. `go` hears of each
+    /// before, and says whether it really goes. How many stay because the store does not tell how old they are.
     ///
     /// # Errors
     ///
     /// Where the store cannot tell what it has, or takes nothing away.
-    pub fn clear(&self, before: i64, go: &mut dyn FnMut(&str) -> bool) -> Result<u64, Failure> {
+    pub fn clear(&self, what: Clearance, before: i64, go: &mut dyn FnMut(&str) -> bool) -> Result<u64, Failure> {
         let namespace = &self.remote.namespace;
         let kinds = [Kind::PathSets, Kind::Record].map(|kind| format!("v1/{}/{namespace}/", char::from(kind as u8)));
         // Some tell of an object twice.
         let mut due: BTreeSet<(usize, String)> = BTreeSet::new();
         // A call that is put there now may need a value that was put there a little earlier.
-        let values = ("v1/b/", before.saturating_sub(clock::DAY));
-        let kinds = kinds.iter().map(|prefix| (prefix.as_str(), before)).chain([values]);
+        let values = (what == Clearance::CallsAndValues).then(|| ("v1/b/", before.saturating_sub(clock::DAY)));
+        let kinds = kinds.iter().map(|prefix| (prefix.as_str(), before)).chain(values);
         let mut untold = BTreeSet::new();
         for (order, (prefix, before)) in kinds.enumerate() {
             self.engine.list(prefix, &mut |listed| {

@@ -49,7 +49,7 @@ use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use care::There;
+pub use care::{Clearance, There};
 pub use engine::Patience;
 pub use meter::Traffic;
 pub use setup::setup;
