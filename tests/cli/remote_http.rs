@@ -290,6 +290,19 @@ fn a_store_behind_a_proxy_is_reached_through_it() {
     strictly("").ends(0, "text\n", warning);
     strictly("name:canary@").ends(0, "text\n", warning);
     assert_eq!(strict.asked().len(), 3);
+    // One that proves who it is has to be believed as a store has, whatever the store is asked by.
+    if let Some(proof) = certificate(&team, &["localhost"]) {
+        let secret = format!("https://localhost:{}", tunnel.in_secret(&proof));
+        let check = |trusted: &str| {
+            let session = team.on("other", &["remote", "check"]).env("HTTP_PROXY", &secret);
+            session.env("SSL_CERT_FILE", trusted).run()
+        };
+        tunnel.asked();
+        let told = check(&proof[0]);
+        assert_eq!((told.code(), tunnel.asked().is_empty()), (0, false), "{}", told.stderr());
+        let told = check("/dev/null");
+        assert_eq!((told.code(), tunnel.asked().is_empty()), (2, true), "{}", told.stderr());
+    }
     // And never to this machine.
     team.moved_to(&server.url(), TEAM);
     assert_eq!(through("other", &["remote", "check"], "").run().code(), 0);
@@ -648,6 +661,10 @@ fn the_settings_that_are_printed_for_nginx_are_enough_with_a_program_that_tells_
     // And who has no right to write reads.
     team.moved_to(&url, "");
     assert_eq!(check(), (0, String::new()));
+    // What is of no use is not kept, whatever it says of itself.
+    let useless = team.world.counted("useless", "echo '{\"expires\": \"2200-01-01T00:00:00Z\"}'");
+    team.moved_to(&url, &format!("credential-helper = \"{}\"\n{TEAM}", useless.display()));
+    assert_eq!((check().0, check().0, team.world.executions("useless")), (2, 2, 2));
     for (text, why) in [
         ("#!/bin/sh\nexit 3\n", "it failed"),
         ("#!/bin/sh\necho no JSON\n", "what it prints is no JSON"),
@@ -660,6 +677,67 @@ fn the_settings_that_are_printed_for_nginx_are_enough_with_a_program_that_tells_
         let told = team.on("one", &["run", "--", "true"]).run();
         assert_eq!(told.code(), 0);
     }
+}
+
+#[test]
+fn the_time_of_who_tells_who_we_are_counts_for_nothing_but_a_deadline() {
+    let Some((team, server)) = team() else { return };
+    // More than is read at once with the beginning of an answer.
+    let tool = team.world.counted("tool", "cp in out").display().to_string();
+    team.write("in", noise(6 << 20));
+    let words = ["run", "-i", "in", "-o", "out", "--", &tool];
+    team.on("one", &words).prints("");
+    team.is_sent("one");
+    // Longer than is waited for what takes no time to make.
+    let helper = team.world.counted("login", "sleep 2; echo '{\"headers\": {}}'");
+    let settings = format!("credential-helper = \"{}\"\n{TEAM}", helper.display());
+    team.moved_to(&server.url(), &settings);
+    team.on("other", &words).prints("");
+    assert_eq!((team.world.executions("login"), team.world.executions("tool")), (1, 1));
+    // But who says how long he waits does not wait for it to end.
+    let helper = team.world.counted("slow", "sleep 4; touch ended; echo '{\"headers\": {}}'");
+    team.moved_to(&server.url(), &format!("credential-helper = \"{}\"\n{TEAM}", helper.display()));
+    let told = team.on("one", &["push", "--deadline", "1s", "--name", "tool"]).run();
+    assert_eq!(told.code(), 1, "{}", told.stderr());
+    assert_eq!(told.stderr(), "fleche: 1 call waits to be put into `team`\nhint: fleche push\n");
+    assert_eq!((team.world.executions("slow"), team.world.path("one/ended").exists()), (1, false));
+}
+
+#[test]
+fn a_refusal_that_nobody_heard_is_told_by_the_next_run() {
+    let Some((team, server)) = team() else { return };
+    let proxy = Proxy::start(server.port());
+    let denial = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    proxy.is_now(Mood::SaysToWriters(denial.to_owned()));
+    team.moved_to(&proxy.url(), TEAM);
+    let count = std::cell::Cell::new(0);
+    let told = || {
+        count.set(count.get() + 1);
+        let text = format!("{}\n", count.get());
+        team.write("in", &text);
+        let outcome = team.on("one", &["run", "-i", "in", "--", "cat", "in"]).run();
+        assert_eq!((outcome.code(), outcome.stdout()), (0, text));
+        team.world.is_alone();
+        outcome.stderr()
+    };
+    let warning = "fleche: nothing is put into the cache `team`: it answers 403 Forbidden\n";
+    assert_eq!([told(), told(), told()], ["", warning, ""]);
+    // Who put calls there himself has heard it.
+    proxy.is_now(Mood::Kind);
+    team.on("one", &["push", "--wait"]).ends(0, "", "");
+    proxy.is_now(Mood::SaysToWriters(denial.to_owned()));
+    assert_eq!(team.on("one", &["push", "--name", "cat"]).run().code(), 2);
+    assert_eq!([told(), told()], ["", ""]);
+    // A key that is not there, in place of a right.
+    proxy.is_now(Mood::Kind);
+    team.on("one", &["push", "--wait"]).ends(0, "", "");
+    let key = team.world.home().join(".config/fleche/ci.key");
+    fs::remove_file(&key).unwrap();
+    let warning = format!(
+        "fleche: nothing is put into the cache `team`: cannot read the secret key in `{}`: no such file or directory\n",
+        key.display()
+    );
+    assert_eq!([told(), told(), told()], ["", &warning, ""]);
 }
 
 #[test]

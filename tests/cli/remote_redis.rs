@@ -185,11 +185,13 @@ fn the_settings_that_are_printed_for_redis_are_enough_and_no_more() {
     team.moved_to(&server.url(), &settings);
     let (code, told) = check(on(&["remote", "check"]));
     assert!(code == 2 && told.contains("cannot write the cache `team`: it answers NOPERM"), "{told}");
-    let fails =
-        team.world.script("fails", "#!/bin/sh\necho '{\"headers\": {\"Authorization\": [\"Bearer canary\"]}}'\n");
+    let answer = "{\"expires\": \"2200-01-01T00:00:00Z\", \"headers\": {\"Authorization\": [\"Bearer canary\"]}}";
+    let fails = team.world.counted("fails", &format!("echo '{answer}'"));
     team.moved_to(&server.url(), &format!("credential-helper = \"{}\"\n", fails.display()));
     let (code, told) = check(on(&["remote", "check"]));
     assert!(code == 2 && told.contains("it prints no header `Authorization: Basic …`"), "{told}");
+    // And is not kept.
+    assert_eq!((check(on(&["remote", "check"])).0, team.world.executions("fails")), (2, 2));
 }
 
 #[test]

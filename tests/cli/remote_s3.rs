@@ -251,8 +251,11 @@ fn credentials_that_hold_for_a_while_are_asked_for_once() {
     assert_eq!((on(&["remote", "check"]).run().code(), asked()), (2, 3));
     team.world.write("answer", told("2200-01-01T00:00:00Z", secret));
     assert_eq!((on(&["remote", "check"]).run().code(), asked()), (0, 4));
-    // What is over at once is asked for before each request, also while many are made.
+    // What is of no use is not kept, whatever it says of itself.
     fs::remove_dir_all(runtime.join("fleche")).unwrap();
+    team.world.write("answer", told("2200-01-01T00:00:00Z", ""));
+    assert_eq!((on(&["remote", "check"]).run().code(), kept(&runtime), asked()), (2, 0, 5));
+    // What is over at once is asked for before each request, also while many are made.
     team.world.write("answer", told("2000-01-01T00:00:00Z", secret));
     for text in ["1\n", "2\n"] {
         team.write("in", text);

@@ -11,6 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use rustix::net;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::world::eventually;
 
@@ -567,6 +570,23 @@ impl Tunnel {
         format!("http://{}", self.place)
     }
 
+    /// The port of one that is spoken to in secret, and proves who it is by this certificate.
+    pub fn in_secret(&self, [certificate, key]: &[String; 2]) -> u16 {
+        let chain = CertificateDer::pem_file_iter(certificate).unwrap().map(Result::unwrap).collect();
+        let key = PrivateKeyDer::from_pem_file(key).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
+        let (config, behind) = (Arc::new(config), self.place);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let config = Arc::clone(&config);
+                thread::spawn(move || drop(unwrapped(stream, config, behind)));
+            }
+        });
+        port
+    }
+
     /// Where it was to lead to since the last time it was asked, in order.
     pub fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.asked.lock().unwrap())
@@ -587,4 +607,28 @@ fn tunnel(mut stream: TcpStream, port: u16, password: &str, asked: &Mutex<Vec<St
     }
     stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
     relay(stream, port, &Passage::Free)
+}
+
+/// Passes on what a client says in secret, until either side hangs up.
+fn unwrapped(client: TcpStream, config: Arc<ServerConfig>, behind: SocketAddr) -> io::Result<()> {
+    let mut server = TcpStream::connect(behind)?;
+    // One thread looks after both sides, as what is secret cannot be taken apart.
+    let moment = Some(std::time::Duration::from_millis(2));
+    client.set_read_timeout(moment)?;
+    server.set_read_timeout(moment)?;
+    let connection = ServerConnection::new(config).map_err(io::Error::other)?;
+    let mut client = StreamOwned::new(connection, client);
+    let mut bytes = [0; 16 << 10];
+    loop {
+        for is_forth in [true, false] {
+            let read = if is_forth { client.read(&mut bytes) } else { server.read(&mut bytes) };
+            match read {
+                Ok(0) => return Ok(()),
+                Ok(read) if is_forth => server.write_all(&bytes[..read])?,
+                Ok(read) => client.write_all(&bytes[..read])?,
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => {}
+                Err(why) => return Err(why),
+            }
+        }
+    }
 }

@@ -148,6 +148,7 @@ pub fn asked(
     time: Duration,
 ) -> Result<std::io::Result<Vec<u8>>, Failure> {
     match programs {
+        Programs::Asked if time.is_zero() => Ok(Err(std::io::ErrorKind::TimedOut.into())),
         Programs::Asked => Ok(process::ask(line, input, time)),
         Programs::Unasked => {
             let why = "what tells who we are is a program, and no program is asked within a command that is watched";
