@@ -461,10 +461,11 @@ fn an_answer_that_leads_elsewhere_is_followed_without_telling_who_asks() {
     team.is_sent("one");
 }
 
-/// Bytes that cannot be compressed.
+/// Bytes that can hardly be compressed, and hold no letter of a checkout's name: what holds that is for such checkouts alone.
 pub fn noise(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     fs::File::open("/dev/urandom").unwrap().read_exact(&mut bytes).unwrap();
+    bytes.iter_mut().for_each(|byte| *byte |= 0x80);
     bytes
 }
 
@@ -692,7 +693,8 @@ fn the_time_of_who_tells_who_we_are_counts_for_nothing_but_a_deadline() {
     let helper = team.world.counted("login", "sleep 2; echo '{\"headers\": {}}'");
     let settings = format!("credential-helper = \"{}\"\n{TEAM}", helper.display());
     team.moved_to(&server.url(), &settings);
-    team.on("other", &words).prints("");
+    let told = team.on("other", &[&["-v"], &words[..]].concat()).run().stderr();
+    assert!(told.starts_with("fleche: hit "), "{told}");
     assert_eq!((team.world.executions("login"), team.world.executions("tool")), (1, 1));
     // But who says how long he waits does not wait for it to end.
     let helper = team.world.counted("slow", "sleep 4; touch ended; echo '{\"headers\": {}}'");
