@@ -158,8 +158,11 @@ impl super::Run<'_> {
         };
         let due: Vec<&Remote> = store.remotes().iter().filter(is_due).collect();
         for remote in &due {
-            // Who found it out was heard by nobody.
-            if let Some(why) = store.breaker_anyway(remote, Road::Send).news(store) {
+            // Who found it out was heard by nobody. That it does not let us at all was said.
+            let [ask, send] = [Road::Ask, Road::Send].map(|road| store.breaker_anyway(remote, road));
+            if !ask.is_denied()
+                && let Some(why) = send.news(store)
+            {
                 (self.tell)(Told::Warning(format!("nothing is put into the cache `{}`: {why}", remote.name)));
             }
         }

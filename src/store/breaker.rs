@@ -196,6 +196,11 @@ impl Breaker {
         self.failed_at(store, failure, clock::now());
     }
 
+    /// Whether it did not let us, when this was asked for.
+    pub fn is_denied(&self) -> bool {
+        self.was.denied
+    }
+
     /// Why it does not let us, for one of all who ask: the user should be told, once.
     pub fn news(&self, store: &Store) -> Option<String> {
         let state = store.state(&self.name);

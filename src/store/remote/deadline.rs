@@ -97,7 +97,8 @@ impl Deadline {
     }
 }
 
-#[cfg(all(test, feature = "http"))]
+#[cfg(feature = "http")]
+#[cfg(test)]
 mod tests {
     use super::*;
 
