@@ -19,6 +19,7 @@ pub struct Deadline {
     /// Whatever it is.
     last: AtomicU64,
     /// Of what nobody needs.
+    #[cfg(feature = "http")]
     leftovers: AtomicU64,
     /// How long something was done whose time does not count.
     aside: AtomicU64,
@@ -27,7 +28,13 @@ pub struct Deadline {
 impl Default for Deadline {
     fn default() -> Deadline {
         let never = || AtomicU64::new(u64::MAX);
-        Deadline { end: never(), last: never(), leftovers: never(), aside: AtomicU64::new(0) }
+        Deadline {
+            end: never(),
+            last: never(),
+            #[cfg(feature = "http")]
+            leftovers: never(),
+            aside: AtomicU64::new(0),
+        }
     }
 }
 
