@@ -417,3 +417,26 @@ fn what_is_kept_for_itself_is_no_business_of_either() {
     run(&world, &other, INNER_HIT, names);
     run(&world, &other, OUTER_HIT, names);
 }
+
+#[test]
+fn other_checkouts_replay_what_an_inner_run_stored_unless_it_looked_beside_its_own() {
+    let world = World::new();
+    let path = format!("{}:{}", Path::new(env!("CARGO_BIN_EXE_fleche")).parent().unwrap().display(), search_path());
+    world.write("beside", "2\n");
+    for checkout in ["one", "other"] {
+        world.write(format!("{checkout}/fleche.toml"), "root = true\n");
+        world.write(format!("{checkout}/a"), "1\n");
+    }
+    let run = |checkout: &str, line: &str, prints: &str| {
+        let session = world.fleche(["run", "--", "sh", "-c", line]).env("PATH", &path);
+        let outcome = session.current_dir(world.path(checkout)).run();
+        assert_eq!((outcome.code(), &*outcome.stdout()), (0, prints), "{checkout}: {}", outcome.stderr());
+        outcome.stderr()
+    };
+    run("one", "fleche run -- cat a", "1\n");
+    let told = run("other", "true; fleche -v run -- cat a", "1\n");
+    assert!(told.starts_with("fleche: hit "), "{told}");
+    run("one", "fleche run -- cat a ../beside", "1\n2\n");
+    let told = run("other", "true; fleche -v run -- cat a ../beside", "1\n2\n");
+    assert!(told.starts_with("fleche: miss"), "{told}");
+}

@@ -56,6 +56,7 @@ pub fn folder(bytes: &[u8]) -> Option<PathBuf> {
 pub struct Opening {
     /// Device and inode of what the command gets as descriptor 0.
     pub input: Option<(u64, u64)>,
+    root: Option<PathBuf>,
     kept: Kept,
     apart: Vec<PathBuf>,
 }
@@ -66,6 +67,10 @@ impl Opening {
         match self.input {
             None => writer.number(0),
             Some((device, inode)) => writer.number(1).number(device).number(inode),
+        };
+        match &self.root {
+            None => writer.number(0),
+            Some(root) => writer.number(1).bytes(root.as_os_str().as_bytes()),
         };
         self.kept.encode(&mut writer);
         self.apart.iter().fold(&mut writer, |writer, folder| writer.bytes(folder.as_os_str().as_bytes()));
@@ -84,18 +89,23 @@ impl Opening {
             1 => Some((reader.number()?, reader.number()?)),
             _ => return Err(Malformed("opening")),
         };
+        let root = match reader.number()? {
+            0 => None,
+            1 => Some(PathBuf::from(OsStr::from_bytes(reader.bytes()?))),
+            _ => return Err(Malformed("opening")),
+        };
         let kept = Kept::decode(&mut reader)?;
         let mut apart = Vec::new();
         while !reader.is_empty() {
             apart.push(folder(reader.bytes()?).ok_or(Malformed("folder"))?);
         }
-        Ok(Opening { input, kept, apart })
+        Ok(Opening { input, root, kept, apart })
     }
 
     /// What to watch for: what else the inner run passes over, it takes out itself.
     pub fn watch(&self) -> Watch {
         Watch {
-            root: None,
+            root: self.root.clone(),
             apart: self.apart.clone(),
             scratch: Arc::new(|_| false),
             kept: self.kept.clone(),
@@ -123,7 +133,7 @@ impl Scope {
         }
         // Else what its parents leave behind could not be told from the processes of others.
         let adoption = Adoption::begin().ok()?;
-        let opening = Opening { input, kept: watch.kept.clone(), apart: watch.apart.clone() };
+        let opening = Opening { input, root: watch.root.clone(), kept: watch.kept.clone(), apart: watch.apart.clone() };
         let hears_input = message::tell(Verb::Scope, &opening.encode())? == 1;
         let is_deaf = watch.stdin == Descriptor0::Watched && !hears_input;
         Some(Scope { watch: watch.clone(), is_deaf, adoption })
@@ -204,7 +214,8 @@ mod tests {
     fn openings_come_through_whole() {
         for input in [None, Some((1, u64::MAX))] {
             let kept = Kept { folder: Some("/c".into()), locks: vec!["/l".into()] };
-            let opening = Opening { input, kept, apart: vec!["/a".into(), "/b/c".into()] };
+            let root = input.map(|_| "/r".into());
+            let opening = Opening { input, root, kept, apart: vec!["/a".into(), "/b/c".into()] };
             assert_eq!(Opening::decode(&opening.encode()), Ok(opening));
         }
         assert!(Opening::decode(&[2]).is_err() && folder(b"relative").is_none());
